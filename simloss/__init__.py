@@ -1,0 +1,15 @@
+"""The loss: class similarities in cross entropy, for PyTorch.
+
+    criterion = SimLoss.from_file("cifar100.safetensors", classes=train_set.classes)
+    loss = criterion(logits, target)
+
+This is the only package here that imports torch. It reads similarity matrices and builds none; `simmatrix` does that.
+"""
+
+from importlib.metadata import version
+
+from simloss.loss import SimLoss, sim_loss
+
+__all__ = ["SimLoss", "__version__", "sim_loss"]
+
+__version__ = version("simloss")

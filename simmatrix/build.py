@@ -1,0 +1,79 @@
+"""From a source to a matrix in one call: each builder's raw similarities, normalised the way its scale asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from simmatrix import data
+from simmatrix.builders.embeddings import VectorSource, embedding_similarity
+from simmatrix.builders.raw import RawSimilarity
+from simmatrix.classes import ClassList, read_classes
+from simmatrix.matrix import Provenance, SimilarityMatrix
+from simmatrix.normalise import normalise
+from simmatrix.vectors.vectors import Progress, silent
+
+__all__ = ["DEFAULT_VECTORS", "from_embeddings"]
+
+DEFAULT_VECTORS = "glove-6b-50d"
+"""The bundled word vectors."""
+
+
+def from_embeddings(
+    vectors: str | Path = DEFAULT_VECTORS,
+    classes: str | Path | Sequence[str] | ClassList = "cifar100",
+    *,
+    lower_bound: float = 0.0,
+    oov: str = "error",
+    format: str | None = None,  # noqa: A002 - what everyone calls it
+    vocabulary: str | Path | None = None,
+    progress: Progress = silent,
+) -> SimilarityMatrix:
+    """Build a matrix from word vectors: the cosine of the classes' vectors, negative ones cut off at 0.
+
+    Parameters
+    ----------
+    vectors
+        A file (GloVe or word2vec text, word2vec or fastText binary, gensim KeyedVectors, ``.npy``, ``.npz``,
+        safetensors; text may be gzip or zip), or the name of bundled vectors.
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    lower_bound
+        l in [0, 1): similarities become max(0, (s - l) / (1 - l)). 0 keeps them all; more can be taken off later, with
+        `SimilarityMatrix.lower_bound`.
+    oov
+        What to do with classes that have no vector: ``"error"``, or ``"drop"`` to leave them out.
+    format
+        The file's format (``glove``, ``word2vec``, ``word2vec-binary``, ``fasttext``, ``keyedvectors``, ``npy``,
+        ``npz``, ``safetensors``); detected if not given.
+    vocabulary
+        A text file with one word a line, for formats that hold an array alone.
+    progress
+        Called with the bytes done and the bytes there are.
+
+    Raises
+    ------
+    SimilarityError
+        If an input can't be read, a class has no vector, or a parameter is out of its range.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> matrix = simmatrix.from_embeddings(classes=["rose", "tulip", "truck"])
+    >>> matrix["rose", "tulip"] > matrix["rose", "truck"]
+    True
+    """
+    source = VectorSource(
+        path=data.vector_file_path(str(vectors)) if str(vectors) in data.vector_file_names() else Path(vectors),
+        name=Path(vectors).name,
+        format=format,
+        vocabulary=None if vocabulary is None else Path(vocabulary),
+    )
+    raw = embedding_similarity(source, read_classes(classes), oov=oov, progress=progress)
+    return _matrix(raw, bound=lower_bound)
+
+
+def _matrix(raw: RawSimilarity, *, bound: float) -> SimilarityMatrix:
+    values, steps = normalise(raw.values, bound=bound)
+    provenance = Provenance(raw.builder, raw.params, raw.source, raw.resolution, steps)
+    return SimilarityMatrix(values, raw.classes, provenance)

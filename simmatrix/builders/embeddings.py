@@ -1,0 +1,186 @@
+"""Similarity of classes from word vectors (Kobs et al. 2020: the cosine of the class names' vectors)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from simmatrix.builders.lookup import Attempt, Resolution, attempts, resolve, words
+from simmatrix.builders.raw import Input, RawSimilarity
+from simmatrix.classes import ClassList
+from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.files import sha256_of
+from simmatrix.shapes import Float
+from simmatrix.suggest import nearest_to_each, or_list
+from simmatrix.vectors.formats import read_vectors, words_of
+from simmatrix.vectors.streams import archive_of, check_archive
+from simmatrix.vectors.vectors import Progress, Vectors, WordVector, silent
+
+__all__ = ["MEASURES", "OOV", "VectorSource", "cosine", "embedding_similarity"]
+
+OOV = ("error", "drop")
+"""What to do with classes that have no vector: refuse, or leave them out and say so."""
+
+# Up to here the raw matrix is kept in float64, so that a lower bound near 1 is exact; above it memory counts more.
+_EXACT_UP_TO = 10_000
+_BLOCK = 1024
+
+
+def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
+    """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit."""
+    count = len(unit)
+    values = np.empty((count, count), dtype=np.float64 if count <= _EXACT_UP_TO else np.float32)
+    # By blocks of the upper triangle, mirrored: no second matrix, and both halves round alike.
+    for top in range(0, count, _BLOCK):
+        rows = slice(top, top + _BLOCK)
+        for left in range(top, count, _BLOCK):
+            columns = slice(left, left + _BLOCK)
+            block = unit[rows] @ unit[columns].T
+            values[rows, columns] = np.triu(block) + np.triu(block, 1).T if left == top else block
+            if left != top:
+                values[columns, rows] = block.T
+    return values
+
+
+MEASURES: Mapping[str, Callable[[Float[np.ndarray, "C d"]], Float[np.ndarray, "C C"]]] = {"cosine": cosine}
+"""Measures of similarity by name, each a function of the classes' unit vectors (C, d), float64."""
+
+
+@dataclass(frozen=True)
+class VectorSource:
+    """A file of word vectors: its path, the name to record, and what the reader has to be told."""
+
+    path: Path
+    name: str
+    format: str | None = None
+    vocabulary: Path | None = None
+
+
+def embedding_similarity(
+    source: VectorSource,
+    classes: ClassList,
+    *,
+    measure: str = "cosine",
+    oov: str = "error",
+    progress: Progress = silent,
+) -> RawSimilarity:
+    """Return the similarity of the classes' word vectors.
+
+    How a class is looked up is told in `simmatrix.builders.lookup`. A class of several words has the mean of their unit
+    vectors.
+
+    Raises
+    ------
+    ClassNotFoundError
+        If classes have no vector and `oov` is ``"error"``; names each, with the nearest spellings in the vocabulary.
+    SourceError
+        If the vectors can't be read, or a vector that is used is zero or holds NaN or infinity.
+    """
+    _check_choices(measure, oov)
+    tries = [attempts(*pair) for pair in zip(classes.names, classes.column("phrase"), strict=True)]
+    wanted = {form for attempt in _flat(tries) for word in attempt.words for form in word}
+    check_archive(source.path)
+    with ThreadPoolExecutor(1) as pool:
+        # The checksum needs the whole file as well; hashing releases Python's lock, so both go on at once.
+        inputs = pool.submit(_inputs, source, classes)
+        vectors = read_vectors(
+            source.path, wanted, format=source.format, vocabulary=source.vocabulary, progress=progress
+        )
+        resolutions = [_resolve(attempts_, vectors) for attempts_ in tries]
+        missing = [index for index, resolution in enumerate(resolutions) if resolution is None]
+        if missing and oov == "error":
+            raise _not_found([tries[index] for index in missing], [classes.names[index] for index in missing], vectors, source)
+    found = {name: one for name, one in zip(classes.names, resolutions, strict=True) if one is not None}
+    if len(found) < 2:
+        raise ClassNotFoundError(f"{source.name}: fewer than two classes have vectors", tuple(classes.names))
+    unit = np.stack([_unit_vector(one, vectors, source.path) for one in found.values()])
+    dropped = {"dropped": [classes.names[index] for index in missing]} if missing else {}
+    return RawSimilarity(
+        values=MEASURES[measure](unit),
+        classes=tuple(found),
+        builder="embeddings",
+        params={"measure": measure, "oov": oov, "dimension": unit.shape[1], **dropped},
+        source=inputs.result(),
+        resolution={name: {"how": one.how, "words": list(one.words)} for name, one in found.items()},
+    )
+
+
+def _check_choices(measure: str, oov: str) -> None:
+    for value, choices, what in ((measure, MEASURES, "measure"), (oov, OOV, "way to treat missing classes")):
+        if value not in choices:
+            raise SourceError(f"{value!r} is no {what}; choose {or_list(choices)}")
+
+
+def _inputs(source: VectorSource, classes: ClassList) -> tuple[Input, ...]:
+    inputs = [
+        Input("vectors", source.name, sha256_of(archive_of(source.path))),
+        Input("classes", classes.source, classes.sha256),
+    ]
+    if source.vocabulary is not None:
+        inputs.append(Input("vocabulary", source.vocabulary.name, sha256_of(source.vocabulary)))
+    return tuple(inputs)
+
+
+def _flat(tries: Iterable[tuple[Attempt, ...]]) -> Iterable[Attempt]:
+    return (attempt for attempts_ in tries for attempt in attempts_)
+
+
+def _resolve(tries: tuple[Attempt, ...], vectors: Vectors) -> Resolution | None:
+    found = resolve(tries, vectors.found)
+    if found is None and vectors.compose is not None:
+        return Resolution("subwords", words(tries[0].words[0][0]))
+    return found
+
+
+def _unit_vector(resolution: Resolution, vectors: Vectors, path: Path) -> Float[np.ndarray, " d"]:
+    units = [_unit(word, _vector(word, vectors), path) for word in resolution.words]
+    mean = np.mean(units, axis=0)
+    return _unit(" ".join(resolution.words), WordVector(mean), path)
+
+
+def _vector(word: str, vectors: Vectors) -> WordVector:
+    if word in vectors.found or vectors.compose is None:
+        return vectors.found[word]
+    return vectors.compose(word)
+
+
+def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
+    values = vector.values.astype(np.float64)
+    # The largest entry first: the squares of very large or very small values would leave float64's range.
+    largest = np.abs(values).max()
+    if not np.isfinite(largest):
+        raise SourceError(f"the vector of {word!r} holds NaN or infinity; get the file again", path, vector.line)
+    if largest == 0:
+        raise SourceError(f"the vector of {word!r} is zero; give the class another phrase", path, vector.line)
+    scaled = values / largest
+    return np.asarray(scaled / np.linalg.norm(scaled))
+
+
+def _not_found(
+    tries: list[tuple[Attempt, ...]], names: list[str], vectors: Vectors, source: VectorSource
+) -> ClassNotFoundError:
+    """Name every missing class, the words of it that are unknown, and what is spelt like them."""
+    unknown = [_unknown_words(attempts_, vectors) for attempts_ in tries]
+    asked = sorted({word for one in unknown for word in one})
+    vocabulary = words_of(source.path, format=source.format, vocabulary=source.vocabulary)
+    nearest = dict(zip(asked, nearest_to_each(asked, vocabulary), strict=True))
+    lines = []
+    for name, one in zip(names, unknown, strict=True):
+        hints = "; ".join(f"no {word!r}" + (f", nearest {or_list(nearest[word])}" if nearest[word] else "") for word in one)
+        lines.append(f"  {name}: {hints}")
+    return ClassNotFoundError(
+        f"{source.name} has no vector for {len(names)} of the classes:\n"
+        + "\n".join(lines)
+        + "\ngive them another phrase (a phrase column in the class list), other vectors, or leave them out (--oov drop)",
+        tuple(names),
+    )
+
+
+def _unknown_words(tries: tuple[Attempt, ...], vectors: Vectors) -> tuple[str, ...]:
+    # The last attempt goes by the name's words where there are several, else by the name's forms.
+    last = next(attempt for attempt in reversed(tries) if not attempt.how.endswith("form"))
+    return tuple(word[0].lower() for word in last.words if not any(form in vectors.found for form in word))

@@ -1,0 +1,241 @@
+"""Class lists: the names of the classes in label order, and what else is known of each."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from simmatrix import data
+from simmatrix.errors import SourceError
+from simmatrix.files import read_bytes
+from simmatrix.suggest import nearest, or_list
+
+__all__ = ["ClassList", "read_classes"]
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """The classes of a data set in its own label order.
+
+    Parameters
+    ----------
+    names
+        One name a class, unique, in label order; C names.
+    columns
+        What else is known, by column name; each column holds C strings, empty where nothing is known. ``synset`` pins
+        the WordNet sense, ``phrase`` is what to look up in word vectors where the name itself misleads, any other
+        column can serve as a level of a hierarchy.
+    source
+        Where the list comes from: a bundled list's name or a file's name, without its folder.
+    sha256
+        Checksum of that file, or of the names where there is no file.
+
+    Raises
+    ------
+    SourceError
+        If a name is empty, repeated or holds control characters, or there are fewer than two.
+
+    Examples
+    --------
+    >>> ClassList(("rose", "tulip")).names
+    ('rose', 'tulip')
+    """
+
+    names: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source: str = "classes"
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        _check(((name, None) for name in self.names), self.source)
+        for column, values in self.columns.items():
+            if len(values) != len(self.names):
+                raise SourceError(f"column {column} has {len(values)} values for {len(self.names)} classes")
+        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
+        if not self.sha256:
+            digest = hashlib.sha256(json.dumps(self.names, ensure_ascii=False).encode())
+            object.__setattr__(self, "sha256", digest.hexdigest())
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def column(self, name: str) -> tuple[str, ...]:
+        """Return a column's C values, or C empty strings where the list has no such column."""
+        return self.columns.get(name, ("",) * len(self.names))
+
+
+def read_classes(source: str | Path | Sequence[str] | ClassList) -> ClassList:
+    """Read a class list.
+
+    Parameters
+    ----------
+    source
+        The name of a bundled list (``"cifar100"``), the path of a file, or the names themselves. Files: ``.txt`` (one
+        name a line), ``.tsv`` or ``.csv`` (a header with a ``class`` column), ``.json`` (a list of names, or an object
+        that maps each index to its name). UTF-8, with or without a byte-order mark, any line ending.
+
+    Raises
+    ------
+    SourceError
+        If the file can't be read or parsed, or a name is empty, repeated or not UTF-8. Names file and line.
+
+    Examples
+    --------
+    >>> read_classes("cifar100").names[:2]
+    ('apple', 'aquarium_fish')
+    >>> read_classes(["rose", "tulip"]).names
+    ('rose', 'tulip')
+    """
+    if isinstance(source, ClassList):
+        return source
+    if not isinstance(source, str | Path):
+        return ClassList(tuple(source))
+    if isinstance(source, str) and source in data.class_list_names():
+        return _read_file(data.class_list_path(source), source)
+    path = Path(source)
+    _check_suffix(path)
+    return _read_file(path, path.name)
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() in _PARSERS:
+        return
+    known = data.class_list_names()
+    if path.exists():
+        raise SourceError(f"a class list ends in {or_list(_PARSERS)}; rename or convert the file", path)
+    close = nearest(str(path), known)
+    hint = f"did you mean {or_list(close)}?" if close else f"bundled lists are {or_list(known)}"
+    raise SourceError(f"is neither a bundled class list nor a file that ends in {or_list(_PARSERS)}; {hint}", path)
+
+
+def _read_file(path: Path, source: str) -> ClassList:
+    raw = read_bytes(path)
+    rows = _PARSERS[path.suffix.lower()](_decode(raw, path), path)
+    _check(((row.name, row.line) for row in rows), path)
+    columns = rows[0].others
+    return ClassList(
+        names=tuple(row.name for row in rows),
+        columns={column: tuple(row.others[column] for row in rows) for column in columns},
+        source=source,
+        sha256=hashlib.sha256(raw).hexdigest(),
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    line: int | None
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+def _decode(raw: bytes, path: Path) -> str:
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SourceError("is not UTF-8; save the file as UTF-8", path, line) from None
+
+
+def _check(names: Iterable[tuple[str, int | None]], where: str | Path) -> None:
+    seen: dict[str, int | None] = {}
+    for position, (name, line) in enumerate(names):
+        place = f"class {position} (counted from 0)" if line is None else "the class"
+        if not isinstance(name, str) or not name.strip():
+            raise SourceError(f"{place} has no name; name it or take it out", where, line)
+        if any(unicodedata.category(character) == "Cc" for character in name):
+            raise SourceError(f"{place} {name!r} holds a control character; take it out", where, line)
+        if name in seen:
+            first = "" if seen[name] is None else f" (first on line {seen[name]})"
+            raise SourceError(f"the class {name!r} stands there twice{first}; names must be unique", where, line)
+        seen[name] = line
+    if len(seen) < 2:
+        raise SourceError(f"holds {len(seen)} class(es); a similarity needs at least two", where)
+
+
+def _parse_txt(text: str, path: Path) -> list[_Row]:
+    # Blank lines at the end are an editor's doing; one in the middle would be a class without a name.
+    lines = [line.strip() for line in text.rstrip().split("\n")]
+    return _nonempty([_Row(line, number) for number, line in enumerate(lines, start=1)], path)
+
+
+def _parse_table(text: str, path: Path) -> list[_Row]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(io.StringIO(text.rstrip("\n"), newline=""), delimiter=delimiter, strict=True)
+    rows: list[_Row] = []
+    try:
+        header = [cell.strip() for cell in next(reader)]
+        _check_header(header, path)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                raise SourceError("the row is empty; take it out", path, reader.line_num)
+            if len(cells) != len(header):
+                raise SourceError(
+                    f"has {len(cells)} fields, the header has {len(header)}; quote a field that holds the separator",
+                    path,
+                    reader.line_num,
+                )
+            others = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+            rows.append(_Row(others.pop("class"), reader.line_num, others))
+    except csv.Error as error:
+        raise SourceError(f"is not a well-formed table ({error})", path, reader.line_num) from None
+    return _nonempty(rows, path)
+
+
+def _check_header(header: list[str], path: Path) -> None:
+    if "class" not in header:
+        found = ", ".join(header)
+        raise SourceError(f"the header has no column named class (it has: {found}); add one", path, 1)
+    repeated = sorted({column for column in header if header.count(column) > 1})
+    if repeated:
+        raise SourceError(f"the header names {', '.join(repeated)} twice; column names must be unique", path, 1)
+
+
+def _parse_json(text: str, path: Path) -> list[_Row]:
+    try:
+        # Pairs, not a dict: a dict would silently drop a class whose index stands there twice.
+        content = json.loads(text, object_pairs_hook=list)
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        raise SourceError(f"is not JSON ({getattr(error, 'msg', 'nested too deeply')})", path, line) from None
+    remedy = 'write a list of names, ["rose", "tulip"], or an object from index to name, {"0": "rose", "1": "tulip"}'
+    if not isinstance(content, list):
+        raise SourceError(remedy, path)
+    if content and all(isinstance(item, tuple) for item in content):
+        content = _names_by_index(content, path)
+    for position, name in enumerate(content):
+        if not isinstance(name, str):
+            raise SourceError(f"class {position} is {json.dumps(name)[:60]}, not a name; {remedy}", path)
+    return _nonempty([_Row(name.strip(), None) for name in content], path)
+
+
+def _names_by_index(pairs: list[tuple[str, object]], path: Path) -> list[object]:
+    indices = [index for index, _name in pairs]
+    expected = [str(index) for index in range(len(pairs))]
+    if sorted(indices) != sorted(expected):
+        wrong = sorted({index for index in indices if index not in expected or indices.count(index) > 1})
+        raise SourceError(
+            f"the keys must be the indices 0 to {len(pairs) - 1}, each once; wrong or repeated: {', '.join(wrong)}", path
+        )
+    by_index = dict(pairs)
+    return [by_index[index] for index in expected]
+
+
+def _nonempty(rows: list[_Row], path: Path) -> list[_Row]:
+    if not rows or (len(rows) == 1 and not rows[0].name):
+        raise SourceError("holds no classes; write one name a line", path)
+    return rows
+
+
+_PARSERS: dict[str, Callable[[str, Path], list[_Row]]] = {
+    ".txt": _parse_txt,
+    ".tsv": _parse_table,
+    ".csv": _parse_table,
+    ".json": _parse_json,
+}

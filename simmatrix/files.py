@@ -1,0 +1,120 @@
+"""Reading and replacing whole files, with messages a user can act on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from simmatrix.errors import OutputError, SourceError
+
+__all__ = ["check_input", "check_output_folder", "read_bytes", "reading", "sha256_of", "write_atomically"]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals inside the block into a `SourceError` that names the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise SourceError("there is no such file; check the path", path) from None
+    except IsADirectoryError:
+        raise SourceError("is a folder; name a file in it", path) from None
+    except PermissionError:
+        raise SourceError("may not be read; check its permissions", path) from None
+    except OSError as error:
+        raise SourceError(f"can't be read ({error.strerror or error}); check the file and the path", path) from None
+
+
+def check_input(path: Path) -> None:
+    """Raise `SourceError` unless `path` is a regular file with something in it.
+
+    Inputs are read more than once (once for their checksum), so pipes and devices won't do.
+    """
+    with reading(path):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError("is not a regular file; write its contents to a file first", path)
+        if status.st_size == 0:
+            raise SourceError("is empty; get or make the file again", path)
+        with path.open("rb"):
+            pass
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the contents of a small file."""
+    check_input(path)
+    with reading(path):
+        return path.read_bytes()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 checksum of a file as 64 hexadecimal digits. Memory does not grow with the file."""
+    with reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_output_folder(path: Path) -> None:
+    """Raise `OutputError` unless the folder that `path` would be written to exists and `path` is no folder itself."""
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name the file to write in it")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first, or write elsewhere")
+
+
+def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file so that a crash at any point leaves the old file or the new one, never a mixture.
+
+    The parts go to a temporary file in the same folder, which is flushed to disk and then renamed.
+    """
+    check_output_folder(path)
+    temporary: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            _write(file, parts)
+        # mkstemp makes files that only their owner can read; a result gets the permissions of an ordinary file.
+        temporary.chmod(_mode_of_new_file(path))
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: can't be written ({error.strerror or error}); free some room or write elsewhere"
+        ) from None
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, parts: Iterable[bytes | memoryview]) -> None:
+    for part in parts:
+        file.write(part)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _mode_of_new_file(path: Path) -> int:
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _flush_folder(folder: Path) -> None:
+    # The rename itself has to reach the disk too. Not every file system can flush a folder.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,228 @@
+"""From raw similarities on any scale to values in [0, 1]: the only place that knows about scales and lower bounds.
+
+The steps, in this order: symmetrise (if the source is not), map to [0, 1], exponent, lower bound, keep the top k, unit
+diagonal. Each is a pure function, and each step taken is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simmatrix.errors import MatrixError
+from simmatrix.shapes import Float
+from simmatrix.suggest import or_list
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = [
+    "MAPPINGS",
+    "Step",
+    "affine",
+    "bounded",
+    "check_lower_bound",
+    "clip",
+    "exponent",
+    "keep_top",
+    "lower_bound",
+    "normalise",
+    "rank",
+]
+
+Step = Mapping[str, Any]
+"""One step as the file records it: its name under ``step``, and its parameters."""
+
+Elementwise = Callable[[np.ndarray], np.ndarray]
+
+_BLOCK = 256
+
+
+def clip(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Cut off below 0 and above 1: for similarities that are already on the scale, such as a cosine."""
+    return np.clip(values, 0.0, 1.0)
+
+
+def affine(values: Float[np.ndarray, "..."], low: float, high: float) -> Float[np.ndarray, "..."]:
+    """Map `low` to 0 and `high` to 1, linearly, and cut off outside."""
+    return clip((values - low) / (high - low))
+
+
+def exponent(values: Float[np.ndarray, "..."], power: float) -> Float[np.ndarray, "..."]:
+    """Raise values in [0, 1] to a power above 0; above 1 it sharpens, below 1 it flattens."""
+    return np.asarray(values**power)
+
+
+def lower_bound(values: Float[np.ndarray, "..."], bound: float) -> Float[np.ndarray, "..."]:
+    """Return max(0, (s - l) / (1 - l)) for l in [0, 1) (Kobs et al. 2020): what is below the bound is dissimilar.
+
+    Bounds compose: l1 and then l2 equals l1 + l2 (1 - l1) at once.
+    """
+    return np.maximum((values - bound) / (1.0 - bound), 0.0)
+
+
+def rank(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
+    """Replace each pair's value by the share of the other pairs below it, in [0, 1]; ties share their mean rank."""
+    from scipy.stats import rankdata
+
+    upper = np.triu_indices(len(values), 1)
+    pairs = len(upper[0])
+    ranks = (rankdata(values[upper]) - 1) / max(pairs - 1, 1)
+    ranked = np.ones_like(values)
+    ranked[upper] = ranks
+    ranked.T[upper] = ranks
+    return ranked
+
+
+def keep_top(values: Float[np.ndarray, "C C"], count: int) -> csr_array:
+    """Keep each row's `count` largest similarities to other classes and its diagonal; the rest becomes 0.
+
+    Of equal values the class with the lower index is kept. The result need not be symmetric.
+    """
+    from scipy.sparse import csr_array
+
+    size = len(values)
+    kept: list[np.ndarray] = []
+    for index in range(size):
+        row = values[index].copy()
+        row[index] = np.inf
+        order = np.argsort(-row, kind="stable")[: count + 1]
+        kept.append(np.sort(order[values[index, order] > 0]))
+    lengths = [len(columns) for columns in kept]
+    columns = np.concatenate(kept)
+    rows = np.repeat(np.arange(size), lengths)
+    starts = np.concatenate(([0], np.cumsum(lengths)))
+    return csr_array((values[rows, columns], columns, starts), shape=(size, size))
+
+
+def check_lower_bound(bound: float) -> None:
+    """Raise `MatrixError` unless a lower bound is in [0, 1)."""
+    if not 0.0 <= bound < 1.0:
+        raise MatrixError(f"a lower bound of {bound} is outside [0, 1); 0 keeps every similarity, 0.5 is usual")
+
+
+def _map_clip(_values: Float[np.ndarray, "C C"]) -> tuple[Step, Elementwise]:
+    return {"step": "clip"}, clip
+
+
+def _map_min_max(values: Float[np.ndarray, "C C"]) -> tuple[Step, Elementwise]:
+    """Map the least similar pair of distinct classes to 0 and the most similar pair to 1."""
+    low, high = _range_off_diagonal(values)
+    if low == high:
+        raise MatrixError(f"all pairs have the similarity {low}; there is no range to map to [0, 1], use clip")
+    return {"step": "min-max", "low": low, "high": high}, lambda block: affine(block, low, high)
+
+
+MAPPINGS: Mapping[str, Callable[[Float[np.ndarray, "C C"]], tuple[Step, Elementwise]]] = {
+    "clip": _map_clip,
+    "min-max": _map_min_max,
+}
+"""Ways to [0, 1] that work on each value by itself, once they have seen the matrix; ``affine`` and ``rank`` beside them."""
+
+
+def normalise(
+    raw: Float[np.ndarray, "C C"],
+    *,
+    mapping: str | tuple[float, float] = "clip",
+    power: float = 1.0,
+    bound: float = 0.0,
+) -> tuple[Float[np.ndarray, "C C"], tuple[Step, ...]]:
+    """Return values in [0, 1] with a unit diagonal, read-only, and the steps that led there.
+
+    Parameters
+    ----------
+    raw
+        (C, C), any scale. float32 values are overwritten with the result; memory for a second matrix is not taken.
+    mapping
+        ``"clip"``, ``"min-max"``, ``"rank"``, or the range ``(low, high)`` that becomes [0, 1].
+    power
+        Exponent, above 0.
+    bound
+        Lower bound l in [0, 1).
+
+    Raises
+    ------
+    MatrixError
+        If a parameter is out of its range, or a raw value is NaN or infinite.
+    """
+    check_lower_bound(bound)
+    if not (np.isfinite(power) and power > 0):
+        raise MatrixError(f"an exponent of {power} is not above 0; 1 changes nothing")
+    if not np.isfinite(raw.min() + raw.max()):
+        raise MatrixError("a raw similarity is NaN or infinite; mend the source")
+    steps: list[Step] = []
+    if not _is_symmetric(raw):
+        raw = _symmetrised(raw)
+        steps.append({"step": "symmetrise"})
+    if mapping == "rank":
+        raw = rank(raw)
+        steps.append({"step": "rank"})
+        functions: list[Elementwise] = []
+    else:
+        step, function = _mapping(raw, mapping)
+        steps.append(step)
+        functions = [function]
+    if power != 1.0:
+        steps.append({"step": "exponent", "power": power})
+        functions.append(lambda block: exponent(block, power))
+    if bound > 0.0:
+        steps.append({"step": "lower_bound", "bound": bound})
+        functions.append(lambda block: lower_bound(block, bound))
+    steps.append({"step": "unit_diagonal"})
+    values = _apply(raw, functions)
+    np.fill_diagonal(values, 1.0)
+    values.flags.writeable = False
+    return values, tuple(steps)
+
+
+def bounded(values: Float[np.ndarray, "..."], bound: float) -> Float[np.ndarray, "..."]:
+    """Return `lower_bound` of float32 values, rounded once; a new array, computed in blocks."""
+    check_lower_bound(bound)
+    return _apply(values, [lambda block: lower_bound(block, bound)], out=np.empty(values.shape, np.float32))
+
+
+def _mapping(raw: Float[np.ndarray, "C C"], mapping: str | tuple[float, float]) -> tuple[Step, Elementwise]:
+    if isinstance(mapping, str):
+        if mapping not in MAPPINGS:
+            raise MatrixError(f"{mapping!r} is no way to [0, 1]; choose {or_list([*MAPPINGS, 'rank'])}")
+        return MAPPINGS[mapping](raw)
+    low, high = mapping
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise MatrixError(f"the range ({low}, {high}) is empty; give the lowest value first")
+    return {"step": "affine", "low": low, "high": high}, lambda block: affine(block, low, high)
+
+
+def _apply(
+    values: Float[np.ndarray, "..."], functions: Sequence[Elementwise], out: Float[np.ndarray, "..."] | None = None
+) -> Float[np.ndarray, "..."]:
+    """Apply functions to blocks of rows in float64, so that rounding to float32 happens once, at the end."""
+    if out is None:
+        out = values if values.dtype == np.float32 and values.flags.writeable else np.empty(values.shape, np.float32)
+    for rows in _blocks(len(values)):
+        block = values[rows].astype(np.float64)
+        for function in functions:
+            block = function(block)
+        out[rows] = block
+    return out
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))
+
+
+def _is_symmetric(values: Float[np.ndarray, "C C"]) -> bool:
+    return all(np.array_equal(values[rows], values[:, rows].T) for rows in _blocks(len(values)))
+
+
+def _symmetrised(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
+    return np.asarray((values + values.T) / 2)
+
+
+def _range_off_diagonal(values: Float[np.ndarray, "C C"]) -> tuple[float, float]:
+    low, high = np.inf, -np.inf
+    for index, row in enumerate(values):
+        others = np.delete(row, index)
+        low, high = min(low, float(others.min())), max(high, float(others.max()))
+    return low, high

@@ -1,0 +1,244 @@
+"""The file of a similarity matrix: safetensors, byte for byte the same for the same matrix."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simmatrix.builders.raw import Input
+from simmatrix.errors import MatrixError, OutputError, SourceError
+from simmatrix.files import check_input, check_output_folder, reading, write_atomically
+from simmatrix.matrix import Provenance, SimilarityMatrix, is_sparse
+from simmatrix.version import __version__
+
+__all__ = ["FORMAT_VERSION", "check_output", "load", "save"]
+
+FORMAT = "simmatrix"
+FORMAT_VERSION = 1
+KIND = "similarity"
+
+_CODES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
+_DENSE = {"similarity": "F32"}
+# int64 first, so that every tensor starts at a multiple of its item's size.
+_SPARSE = {"crow_indices": "I64", "col_indices": "I32", "values": "F32"}
+
+
+def save(matrix: SimilarityMatrix, path: str | Path) -> None:
+    """Write a matrix to a file. A crash at any point leaves the old file or the new one.
+
+    Parameters
+    ----------
+    matrix
+        What to write.
+    path
+        A file that does not exist yet, or holds a similarity matrix, which is replaced. The folder must exist.
+
+    Raises
+    ------
+    OutputError
+        If the file is something else than a similarity matrix, or can't be written.
+    """
+    path = Path(path)
+    check_output(path)
+    tensors = _tensors(matrix)
+    write_atomically(path, (_header(tensors, _metadata(matrix)), *(_bytes(array) for array in tensors.values())))
+
+
+def check_output(path: Path) -> None:
+    """Raise `OutputError` unless a matrix may be written to `path`: nothing is there yet, or a similarity matrix is."""
+    check_output_folder(path)
+    if not path.exists():
+        return
+    try:
+        _read_header(path)
+    except SourceError:
+        raise OutputError(
+            f"{path}: is there already and is no similarity matrix; it is left alone, write to another file"
+        ) from None
+
+
+def load(path: str | Path) -> SimilarityMatrix:
+    """Read a matrix from a file that `save` wrote.
+
+    Returns
+    -------
+    SimilarityMatrix
+        With its provenance; the values are read once, no second copy is made of a dense matrix.
+
+    Raises
+    ------
+    SourceError
+        If the file is missing, damaged, of a newer format version, or no similarity matrix.
+    MatrixError
+        If its values or names break an invariant.
+    """
+    path = Path(path)
+    tensors, metadata, start = _read_header(path)
+    with reading(path), path.open("rb") as file:
+        arrays = {name: _read_tensor(file, start, tensor) for name, tensor in tensors.items()}
+    classes = tuple(_parsed(metadata, "classes", list, path))
+    if metadata.get("classes_sha256") != _digest(classes):
+        raise SourceError("its class names do not match their checksum; build it again", path)
+    try:
+        return SimilarityMatrix(_values(arrays, len(classes), path), classes, _provenance(metadata, path))
+    except MatrixError as error:
+        raise MatrixError(f"{path}: {error}") from None
+
+
+def _tensors(matrix: SimilarityMatrix) -> dict[str, np.ndarray]:
+    values = matrix.values
+    arrays = (values.indptr, values.indices, values.data) if is_sparse(values) else (values,)
+    names = _SPARSE if is_sparse(values) else _DENSE
+    return {
+        # A tensor's bytes are its elements in C order, which only a contiguous array's buffer has.
+        name: np.ascontiguousarray(array, dtype=_CODES[code])
+        for (name, code), array in zip(names.items(), arrays, strict=True)
+    }
+
+
+def _metadata(matrix: SimilarityMatrix) -> dict[str, str]:
+    provenance = matrix.provenance
+    return {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "kind": KIND,
+        "classes": _json(matrix.classes),
+        "classes_sha256": _digest(matrix.classes),
+        "builder": provenance.builder,
+        "params": _json(dict(provenance.params)),
+        "source": _json([one._asdict() for one in provenance.source]),
+        "resolution": _json({name: dict(found) for name, found in provenance.resolution.items()}),
+        "normalisation": _json([dict(step) for step in provenance.normalisation]),
+        "tool_version": __version__,
+    }
+
+
+def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """Return the head of a safetensors file. The library's own writer puts the metadata in an order of chance."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    names = {dtype: code for code, dtype in _CODES.items()}
+    offset = 0
+    for name, array in tensors.items():
+        header[name] = {
+            "dtype": names[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    text = _json(header).encode()
+    # The tensors start at a multiple of 8.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    # An empty tensor has no bytes, and a view of it can't be cast.
+    return memoryview(array).cast("B") if array.size else memoryview(b"")
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _digest(classes: tuple[str, ...]) -> str:
+    return hashlib.sha256(_json(classes).encode()).hexdigest()
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
+    """Return the tensors' descriptions, the metadata, and where the tensors start, having checked the whole layout."""
+    from safetensors import SafetensorError, safe_open
+
+    check_input(path)
+    try:
+        # The library checks sizes, types, overlaps and gaps; it does not touch the tensors.
+        with reading(path), safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise SourceError(f"{_kind(path)} ({error}); give a file made by simmatrix build", path) from None
+    _check_format(metadata, path)
+    with reading(path), path.open("rb") as raw:
+        size = int.from_bytes(raw.read(8), "little")
+        header: dict[str, Any] = json.loads(raw.read(size))
+    header.pop("__metadata__", None)
+    _check_tensors(header, path)
+    return header, metadata, 8 + size
+
+
+def _kind(path: Path) -> str:
+    with reading(path), path.open("rb") as file:
+        start = file.read(2)
+    if start[:1] == b"\x80" and start[1:] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return "is a pickle, which is never loaded since that would run the code it names"
+    return "is no safetensors file, or a damaged one"
+
+
+def _check_format(metadata: Mapping[str, str], path: Path) -> None:
+    if metadata.get("format") != FORMAT:
+        raise SourceError("is a safetensors file without a similarity matrix; give one made by simmatrix build", path)
+    version = metadata.get("format_version", "")
+    if not version.isdecimal():
+        raise SourceError(f"has the format version {version!r}, which is no number; build it again", path)
+    if int(version) > FORMAT_VERSION:
+        raise SourceError(
+            f"has format version {version}, this release reads up to {FORMAT_VERSION}; install a newer release", path
+        )
+    if metadata.get("kind") != KIND:
+        raise SourceError(f"holds a {metadata.get('kind')!r}, not a {KIND} matrix; this release can't read it", path)
+
+
+def _check_tensors(header: Mapping[str, Any], path: Path) -> None:
+    found = {name: tensor["dtype"] for name, tensor in header.items()}
+    if found not in (_DENSE, _SPARSE):
+        raise SourceError(f"holds the tensors {found}, not those of a similarity matrix; build it again", path)
+
+
+def _read_tensor(file: Any, start: int, tensor: Mapping[str, Any]) -> np.ndarray:
+    # Straight into the array: the library would hold the bytes a second time.
+    file.seek(start + tensor["data_offsets"][0])
+    dtype = _CODES[tensor["dtype"]]
+    array = np.fromfile(file, dtype, int(np.prod(tensor["shape"], dtype=np.int64))).reshape(tensor["shape"])
+    array.flags.writeable = False
+    return array
+
+
+def _values(arrays: Mapping[str, np.ndarray], count: int, path: Path) -> Any:
+    if "similarity" in arrays:
+        return arrays["similarity"]
+    from scipy.sparse import csr_array
+
+    starts, columns, values = (arrays[name] for name in _SPARSE)
+    try:
+        matrix = csr_array((values, columns, starts), shape=(count, count))
+        matrix.check_format(full_check=True)
+    except ValueError as error:
+        raise SourceError(f"its sparse matrix is damaged ({error}); build it again", path) from None
+    return matrix
+
+
+def _provenance(metadata: Mapping[str, str], path: Path) -> Provenance:
+    try:
+        source = tuple(Input(**one) for one in _parsed(metadata, "source", list, path))
+    except TypeError:
+        raise SourceError("its source is damaged; build it again", path) from None
+    return Provenance(
+        builder=metadata.get("builder", ""),
+        params=_parsed(metadata, "params", dict, path),
+        source=source,
+        resolution=_parsed(metadata, "resolution", dict, path),
+        normalisation=tuple(_parsed(metadata, "normalisation", list, path)),
+    )
+
+
+def _parsed(metadata: Mapping[str, str], key: str, kind: type, path: Path) -> Any:
+    try:
+        content = json.loads(metadata[key])
+    except (KeyError, json.JSONDecodeError, RecursionError):
+        content = None
+    if not isinstance(content, kind):
+        raise SourceError(f"its {key} is missing or damaged; build it again", path)
+    return content

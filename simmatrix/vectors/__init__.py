@@ -1,0 +1,1 @@
+"""Readers of word-vector files: one module a format, and the table of them in `formats`."""

@@ -1,0 +1,278 @@
+"""Word vectors as text: GloVe's (no header), word2vec's and fastText's ``.vec`` (a header), plain, gzip or zip.
+
+The file is streamed in blocks. NumPy finds the line ends of a block and the lines whose first three bytes start a wanted
+word; only those are looked at as text, and only wanted words' numbers are parsed. Memory does not grow with the file.
+Every line's number of values is checked all the same, by counting the block's spaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from simmatrix.errors import SourceError
+from simmatrix.shapes import Float, Int, UInt8
+from simmatrix.vectors.streams import Stream, opened
+from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector
+
+__all__ = ["GLOVE", "WORD2VEC", "is_line_of_vectors", "looks_like_header"]
+
+# Half a mebibyte and its temporaries stay in a core's cache; measured fastest from 256 KiB to 1 MiB.
+_BLOCK = 1 << 19
+# No vector is this long; a file without line ends must not fill the memory.
+_LONGEST_LINE = 1 << 24
+_NEWLINE, _SPACE = 0x0A, 0x20
+_BOM = b"\xef\xbb\xbf"
+
+
+class _Layout(NamedTuple):
+    """What the first lines tell: values a vector, the header's word count, spaces a line has."""
+
+    dimension: int
+    promised: int | None
+    spaces: int
+
+
+class _Block(NamedTuple):
+    """Whole lines: their bytes, where each starts and ends, the number (from 1) of the first."""
+
+    text: bytes
+    codes: UInt8[np.ndarray, " bytes"]
+    starts: Int[np.ndarray, " lines"]
+    ends: Int[np.ndarray, " lines"]
+    first_line: int
+
+    def line(self, index: int) -> bytes:
+        return self.text[int(self.starts[index]) : int(self.ends[index])]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The wanted words as bytes, and which first three bytes (the word and the space behind it) they can have."""
+
+    words: Set[bytes]
+    prefixes: UInt8[np.ndarray, " 16777216"]
+
+    @classmethod
+    def of(cls, words: Set[str]) -> _Wanted:
+        encoded = frozenset(word.encode() for word in words if word)
+        # 16 MiB of zeros that the system hands out untouched: only the pages that lines point at become real.
+        prefixes = np.zeros(1 << 24, dtype=np.uint8)
+        for word in encoded:
+            start = (word + b" ")[:3]
+            code = start[0] | start[1] << 8
+            if len(start) == 3:
+                prefixes[code | start[2] << 16] = 1
+            else:
+                prefixes[code :: 1 << 16] = 1
+        return cls(encoded, prefixes)
+
+
+def looks_like_header(line: bytes) -> bool:
+    """Tell whether a line is word2vec's header: the number of words and the dimension, nothing else."""
+    pieces = line[:64].split()
+    return len(line) < 64 and len(pieces) == 2 and all(piece.isdigit() for piece in pieces)
+
+
+def is_line_of_vectors(line: bytes, dimension: int | None) -> bool:
+    """Tell whether a line is a word and `dimension` numbers (one at least, if that is not known)."""
+    if b"\x00" in line:
+        return False
+    numbers = _trailing_numbers(line)
+    return numbers > 0 if dimension is None else numbers == dimension
+
+
+def _read_glove(request: Request) -> Vectors:
+    return _read(request, header=False)
+
+
+def _read_word2vec(request: Request) -> Vectors:
+    return _read(request, header=True)
+
+
+def _read(request: Request, *, header: bool) -> Vectors:
+    wanted = _Wanted.of(request.wanted)
+    found: dict[str, WordVector] = {}
+    lines = 0
+    layout: _Layout | None = None
+    with opened(request.path, request.progress) as stream:
+        for block in _blocks(stream):
+            if layout is None:
+                layout = _layout(block, header=header, path=request.path)
+                if header:
+                    block = _without_first_line(block)
+            lines += len(block.starts)
+            if len(block.starts) == 0:
+                continue
+            odd = _odd_lines(block, layout, request.path)
+            for index in sorted({*odd, *_candidates(block, wanted)}):
+                _take(block, index, layout, wanted, found, request.path)
+    if layout is None:
+        raise SourceError("holds no vectors; get or make the file again", request.path)
+    _check_count(lines, layout, request.path)
+    return Vectors(found)
+
+
+def _words(request: Request, *, header: bool) -> Iterator[str]:
+    with opened(request.path, request.progress) as stream:
+        for block in _blocks(stream):
+            skip = int(header and block.first_line == 1)
+            for index in range(skip, len(block.starts)):
+                yield block.line(index).partition(b" ")[0].decode(errors="replace")
+
+
+def _words_glove(request: Request) -> Iterator[str]:
+    return _words(request, header=False)
+
+
+def _words_word2vec(request: Request) -> Iterator[str]:
+    return _words(request, header=True)
+
+
+GLOVE = Reader(_read_glove, _words_glove)
+WORD2VEC = Reader(_read_word2vec, _words_word2vec)
+
+
+def _blocks(stream: Stream) -> Iterator[_Block]:
+    rest = b""
+    first_line = 1
+    while piece := stream.read(_BLOCK):
+        text = rest + piece
+        if first_line == 1:
+            text = text.removeprefix(_BOM)
+        # The last line always waits for the next piece: only then is it known whether blank lines end the file.
+        cut = text.rstrip(b"\r\n").rfind(b"\n") + 1
+        if len(text) - cut > _LONGEST_LINE:
+            raise SourceError(
+                f"has more than {_LONGEST_LINE >> 20} MiB without a line end; this is no text of word vectors",
+                stream.path,
+                first_line,
+            )
+        if first_line == 1 and text.count(b"\n", 0, cut) < 2:
+            # The layout is read off the first two lines, so they stay together.
+            rest = text
+            continue
+        block = _split(text, cut, first_line)
+        yield block
+        first_line += len(block.starts)
+        rest = text[cut:]
+    if last := rest.rstrip(b"\r\n"):
+        yield _split(last + b"\n", len(last) + 1, first_line)
+
+
+def _split(text: bytes, size: int, first_line: int) -> _Block:
+    codes = np.frombuffer(text, dtype=np.uint8, count=size)
+    ends = np.flatnonzero(codes == _NEWLINE)
+    starts = np.empty_like(ends)
+    starts[:1] = 0
+    starts[1:] = ends[:-1] + 1
+    return _Block(text, codes, starts, ends, first_line)
+
+
+def _without_first_line(block: _Block) -> _Block:
+    return block._replace(starts=block.starts[1:], ends=block.ends[1:], first_line=block.first_line + 1)
+
+
+def _layout(block: _Block, *, header: bool, path: Path) -> _Layout:
+    first = block.line(0)
+    if not header:
+        dimension = _trailing_numbers(first)
+        if dimension == 0:
+            raise SourceError("expected a word and its numbers, separated by spaces", path, 1)
+        return _Layout(dimension, None, _spaces(first, dimension))
+    if not looks_like_header(first):
+        raise SourceError("expected word2vec's header, the number of words and the dimension", path, 1)
+    promised, dimension = (int(piece) for piece in first.split())
+    if dimension == 0 or len(block.starts) < 2:
+        raise SourceError("holds no vectors behind its header; get or make the file again", path, 1)
+    return _Layout(dimension, promised, _spaces(block.line(1), dimension))
+
+
+def _spaces(line: bytes, dimension: int) -> int:
+    # The original word2vec and fastText write a space behind the last number too.
+    return dimension + line.rstrip(b"\r").endswith(b" ")
+
+
+def _trailing_numbers(line: bytes) -> int:
+    """Count the numbers at a line's end. Its first piece always belongs to the word."""
+    count = 0
+    for piece in reversed(line.split()[1:]):
+        if not _is_number(piece):
+            break
+        count += 1
+    return count
+
+
+def _is_number(piece: bytes) -> bool:
+    try:
+        float(piece)
+    except ValueError:
+        return False
+    return True
+
+
+def _odd_lines(block: _Block, layout: _Layout, path: Path) -> list[int]:
+    """Return the lines that need a closer look: those with another number of spaces than the first had.
+
+    Such a line is a token that holds spaces (GloVe 840B has some) or an error, raised here.
+    """
+    is_space = block.codes == _SPACE
+    # A header's own space belongs to no line of vectors.
+    if np.count_nonzero(is_space[block.starts[0] :]) == layout.spaces * len(block.starts):
+        return []
+    counts = np.add.reduceat(is_space, block.starts, dtype=np.int64)
+    odd: list[int] = np.flatnonzero(counts != layout.spaces).tolist()
+    for index in odd:
+        _check_odd(block.line(index), layout.dimension, path, block.first_line + index)
+    return odd
+
+
+def _check_odd(line: bytes, dimension: int, path: Path, number: int) -> None:
+    values = _trailing_numbers(line)
+    if values != dimension:
+        what = f"has {values} values where {dimension} were expected" if line.strip() else "is empty"
+        raise SourceError(f"{what}; the file is damaged or joined from several, get or make it again", path, number)
+
+
+def _candidates(block: _Block, wanted: _Wanted) -> list[int]:
+    """Return the lines whose first three bytes can start a wanted word."""
+    # Three bytes from the start of the last line may reach past the block's end; it ends in a line end then.
+    codes = np.append(block.codes, (_NEWLINE, _NEWLINE)) if len(block.codes) - block.starts[-1] < 3 else block.codes
+    code = codes[block.starts].astype(np.int32)
+    code |= codes[block.starts + 1].astype(np.int32) << 8
+    code |= codes[block.starts + 2].astype(np.int32) << 16
+    found: list[int] = np.flatnonzero(wanted.prefixes[code]).tolist()
+    return found
+
+
+def _take(
+    block: _Block, index: int, layout: _Layout, wanted: _Wanted, found: dict[str, WordVector], path: Path
+) -> None:
+    """Parse a line if its word is wanted and has no vector yet."""
+    line = block.line(index).rstrip(b" \r")
+    # Split from the right: a token may hold spaces.
+    pieces = line.rsplit(b" ", layout.dimension)
+    token = pieces[0]
+    if token not in wanted.words or (word := token.decode()) in found:
+        return
+    number = block.first_line + index
+    found[word] = WordVector(_parse(pieces[1:], word, path, number), number)
+
+
+def _parse(pieces: list[bytes], word: str, path: Path, number: int) -> Float[np.ndarray, " d"]:
+    try:
+        return np.array([float(piece) for piece in pieces], dtype=np.float32)
+    except ValueError:
+        wrong = next(piece for piece in pieces if not _is_number(piece)).decode(errors="replace")
+        raise SourceError(f"{wrong[:40]!r}, a value of {word!r}, is not a number", path, number) from None
+
+
+def _check_count(lines: int, layout: _Layout, path: Path) -> None:
+    if layout.promised is not None and lines < layout.promised:
+        raise SourceError(
+            f"ends after {lines} of the {layout.promised} words its header promises; get the file again", path, lines + 1
+        )

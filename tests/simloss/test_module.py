@@ -1,0 +1,233 @@
+"""The module: nn.CrossEntropyLoss is the peer for what a module does, sim_loss for what it computes."""
+
+import copy
+import io
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+from torch import Tensor, nn
+
+import simloss
+import simmatrix
+from simloss import SimLoss, sim_loss
+from simmatrix.errors import ClassOrderError, SimilarityError
+from tests.simloss.cases import (
+    random_distribution,
+    random_labels,
+    random_logits,
+    random_similarity,
+    random_weight,
+    value_and_gradient,
+)
+
+CLASSES = ("cat", "lynx", "oak")
+VALUES = np.array([[1.0, 0.75, 0.0], [0.75, 1.0, 0.25], [0.0, 0.25, 1.0]], dtype=np.float32)
+
+
+def matrix(values: object = VALUES) -> simmatrix.SimilarityMatrix:
+    return simmatrix.SimilarityMatrix(values, CLASSES)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["indices", "probabilities"])
+def test_it_computes_what_the_function_does(kind: str, weighted: bool, smoothing: float, reduction: str) -> None:
+    logits, similarity = random_logits(6, 5), random_similarity(5)
+    weight = random_weight(5) if weighted else None
+    target, ignore = (random_labels(6, classes=5), 2) if kind == "indices" else (random_distribution(6, 5), -100)
+    module = SimLoss(similarity, weight, ignore, reduction, smoothing)
+    ours = value_and_gradient(lambda z: module(z, target), logits)
+    function = value_and_gradient(
+        lambda z: sim_loss(z, target, similarity, weight, ignore, reduction, smoothing), logits
+    )
+    torch.testing.assert_close(ours, function, rtol=0, atol=0)
+
+
+def test_its_options_are_those_of_the_peer() -> None:
+    weight = random_weight(5)
+    options = {"weight": weight, "ignore_index": 3, "reduction": "sum", "label_smoothing": 0.1}
+    ours, peer = SimLoss(torch.eye(5), **options), nn.CrossEntropyLoss(**options)
+    for name in options:
+        assert getattr(ours, name) is getattr(peer, name)
+    assert SimLoss(torch.eye(5)).weight is None
+    assert SimLoss(torch.eye(5)).ignore_index == nn.CrossEntropyLoss().ignore_index
+    assert SimLoss(torch.eye(5)).reduction == nn.CrossEntropyLoss().reduction
+
+
+@pytest.mark.parametrize("weight", [None, random_weight(5)])
+def test_checkpoints_are_those_of_the_peer(weight: Tensor | None) -> None:
+    ours, peer = SimLoss(random_similarity(5), weight), nn.CrossEntropyLoss(weight)
+    assert ours.state_dict().keys() == peer.state_dict().keys()
+    peer.load_state_dict(ours.state_dict())
+    ours.load_state_dict(peer.state_dict())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("cast", ["half", "bfloat16", "float", "double"])
+def test_casting_a_model_leaves_the_similarity_as_it_is(cast: str, dtype: torch.dtype) -> None:
+    similarity = random_similarity(5, dtype=dtype)
+    model = nn.ModuleDict({"layer": nn.Linear(4, 5), "loss": SimLoss(similarity, random_weight(5))})
+    getattr(model, cast)()
+    assert model["loss"].similarity.dtype == dtype
+    assert torch.equal(model["loss"].similarity, similarity)
+    assert model["loss"].weight.dtype == model["layer"].weight.dtype
+    logits = model["layer"](random_logits(6, 4).to(model["layer"].weight.dtype))
+    model["loss"](logits, random_labels(6, classes=5)).backward()
+    assert model["layer"].weight.grad.isfinite().all()
+
+
+def test_the_similarity_moves_with_a_model() -> None:
+    """The meta device stands in for a GPU."""
+    model = nn.ModuleDict({"loss": SimLoss(random_similarity(5), random_weight(5))}).to("meta")
+    assert model["loss"].similarity.device == model["loss"].weight.device == torch.device("meta")
+    assert dict(model.named_buffers()).keys() == {"loss.similarity", "loss.weight"}
+
+
+def test_copies_and_pickles_compute_the_same() -> None:
+    module = SimLoss(matrix(), torch.tensor([1.0, 2.0, 0.5]), 1, "sum", 0.1)
+    file = io.BytesIO()
+    torch.save(module, file)
+    file.seek(0)
+    for other in (copy.deepcopy(module), torch.load(file, weights_only=False)):
+        logits, labels = random_logits(6, 3), random_labels(6, classes=3)
+        assert torch.equal(other(logits, labels), module(logits, labels))
+        assert other.classes == CLASSES
+        assert other.similarity.data_ptr() != module.similarity.data_ptr()
+
+
+def test_it_says_what_it_is() -> None:
+    module = SimLoss(torch.eye(3, dtype=torch.float16), reduction="sum", label_smoothing=0.1)
+    assert repr(module) == (
+        "SimLoss(num_classes=3, similarity=torch.float16, ignore_index=-100, reduction='sum', label_smoothing=0.1)"
+    )
+
+
+# --- similarities -----------------------------------------------------------------------------------------------------
+
+
+def test_a_tensor_is_kept_as_it_is() -> None:
+    similarity = random_similarity(5, dtype=torch.float16)
+    assert SimLoss(similarity).similarity is similarity
+    assert SimLoss(similarity).classes is None
+    assert SimLoss(torch.eye(3), classes=list(CLASSES)).classes == CLASSES
+
+
+@pytest.mark.parametrize("values", [VALUES, scipy.sparse.csr_array(VALUES)], ids=["dense", "sparse"])
+def test_a_matrix_brings_its_classes(values: object) -> None:
+    module = SimLoss(matrix(values))
+    assert module.classes == CLASSES
+    assert module.similarity.dtype == torch.float32
+    assert torch.equal(module.similarity, torch.tensor(VALUES))
+
+
+def test_a_matrix_is_not_shared_with_the_module() -> None:
+    """It is read-only, and tensors can't be."""
+    original = matrix()
+    module = SimLoss(original)
+    module.similarity[0, 1] = 0.5
+    assert original.to_dense()[0, 1] == 0.75
+
+
+def test_a_matrix_is_brought_into_the_order_of_the_classes() -> None:
+    module = SimLoss(matrix(), classes=["oak", "cat", "lynx"])
+    assert module.classes == ("oak", "cat", "lynx")
+    assert module.similarity.tolist() == [[1.0, 0.0, 0.25], [0.0, 1.0, 0.75], [0.25, 0.75, 1.0]]
+
+
+def test_other_classes_are_refused_by_name() -> None:
+    with pytest.raises(ClassOrderError, match=r"(?s)elm.*oak|oak.*elm"):
+        SimLoss(matrix(), classes=["cat", "lynx", "elm"])
+
+
+def test_classes_of_a_tensor_are_counted() -> None:
+    with pytest.raises(ValueError, match=r"2 classes .*\(3, 3\)"):
+        SimLoss(torch.eye(3), classes=["cat", "lynx"])
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "value", "message"),
+    [
+        (1, 2, 1.5, r"\[0, 1\], but similarity\[1, 2\] is 1.5"),
+        (2, 0, -0.25, r"\[0, 1\], but similarity\[2, 0\] is -0.25"),
+        (0, 1, float("nan"), r"\[0, 1\], but similarity\[0, 1\] is nan"),
+        (1, 1, 0.5, r"1 to itself, but similarity\[1, 1\] is 0.5"),
+    ],
+)
+def test_values_that_are_no_similarities_are_refused(row: int, column: int, value: float, message: str) -> None:
+    similarity = torch.tensor(VALUES)
+    similarity[row, column] = value
+    with pytest.raises(ValueError, match=message):
+        SimLoss(similarity)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((torch.ones(3, 4),), {}, ValueError, r"square.*\(3, 4\)"),
+        ((VALUES,), {}, TypeError, "SimilarityMatrix; got ndarray"),
+        ((torch.eye(3).long(),), {}, TypeError, "int64"),
+        ((torch.eye(3, requires_grad=True),), {}, RuntimeError, "gets no gradient"),
+        ((torch.eye(3), torch.ones(4)), {}, ValueError, r"weight.*\(3,\).*\(4,\)"),
+        ((torch.eye(3),), {"reduction": "average"}, ValueError, "'average' is not a valid value for reduction"),
+        ((torch.eye(3),), {"label_smoothing": 2.0}, ValueError, "label_smoothing"),
+    ],
+)
+def test_what_does_not_fit_is_refused_when_it_is_made(
+    arguments: tuple[Tensor, ...], options: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        SimLoss(*arguments, **options)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "three.safetensors"
+    matrix().save(path)
+    return path
+
+
+@pytest.mark.parametrize("classes", [None, CLASSES])
+def test_a_file_gives_its_matrix_and_classes(file: Path, classes: tuple[str, ...] | None) -> None:
+    module = SimLoss.from_file(file, classes)
+    assert module.classes == CLASSES
+    assert torch.equal(module.similarity, torch.tensor(VALUES))
+
+
+def test_a_file_takes_the_order_of_the_classes_and_the_options(file: Path) -> None:
+    weight = random_weight(3)
+    module = SimLoss.from_file(
+        str(file), ["oak", "cat", "lynx"], weight=weight, ignore_index=1, reduction="sum", label_smoothing=0.1
+    )
+    logits, labels = random_logits(6, 3), random_labels(6, classes=3)
+    order = [2, 0, 1]
+    expected = sim_loss(logits, labels, torch.tensor(VALUES[np.ix_(order, order)]), weight, 1, "sum", 0.1)
+    assert torch.equal(module(logits, labels), expected)
+
+
+def test_a_file_of_other_classes_is_refused(file: Path) -> None:
+    with pytest.raises(ClassOrderError, match="elm"):
+        SimLoss.from_file(file, classes=["cat", "lynx", "elm"])
+
+
+def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SimilarityError, match=r"missing\.safetensors"):
+        SimLoss.from_file(tmp_path / "missing.safetensors")
+
+
+def test_a_subclass_reads_files_too(file: Path) -> None:
+    class Mine(SimLoss):
+        pass
+
+    assert type(Mine.from_file(file)) is Mine
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert simloss.__version__ == version("simloss")
