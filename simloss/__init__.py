@@ -6,10 +6,7 @@
 This is the only package here that imports torch. It reads similarity matrices and builds none; `simmatrix` does that.
 """
 
-from importlib.metadata import version
-
 from simloss.loss import SimLoss, sim_loss
+from simmatrix.version import __version__
 
 __all__ = ["SimLoss", "__version__", "sim_loss"]
-
-__version__ = version("simloss")

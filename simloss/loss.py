@@ -253,7 +253,15 @@ class SimLoss(nn.Module):
 
         Examples
         --------
-        >>> criterion = SimLoss.from_file("cifar100.safetensors", classes=train_set.classes)  # doctest: +SKIP
+        >>> import tempfile
+        >>> import numpy as np
+        >>> matrix = simmatrix.SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("cat", "lynx"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "cats.safetensors")
+        ...     matrix.save(path)
+        ...     criterion = SimLoss.from_file(path, classes=["lynx", "cat"])
+        >>> criterion.classes
+        ('lynx', 'cat')
         """
         return cls(simmatrix.load(path), weight, ignore_index, reduction, label_smoothing, classes=classes)
 

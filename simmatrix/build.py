@@ -10,7 +10,7 @@ from simmatrix.builders.embeddings import VectorSource, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.matrix import Provenance, SimilarityMatrix
-from simmatrix.normalise import normalise
+from simmatrix.normalise import check_lower_bound, normalise
 from simmatrix.vectors.vectors import Progress, silent
 
 __all__ = ["DEFAULT_VECTORS", "from_embeddings"]
@@ -63,6 +63,7 @@ def from_embeddings(
     >>> matrix["rose", "tulip"] > matrix["rose", "truck"]
     True
     """
+    check_lower_bound(lower_bound)
     source = VectorSource(
         path=data.vector_file_path(str(vectors)) if str(vectors) in data.vector_file_names() else Path(vectors),
         name=Path(vectors).name,

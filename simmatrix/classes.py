@@ -70,6 +70,16 @@ class ClassList:
         """Return a column's C values, or C empty strings where the list has no such column."""
         return self.columns.get(name, ("",) * len(self.names))
 
+    def select(self, names: Sequence[str]) -> ClassList:
+        """Return the list of some of its classes, in the order given."""
+        positions = {name: position for position, name in enumerate(self.names)}
+        lacking = [name for name in names if name not in positions]
+        if lacking:
+            raise SourceError(f"has no class {lacking[0]!r}; give the list that the matrix was built for", self.source)
+        kept = [positions[name] for name in names]
+        columns = {column: tuple(values[at] for at in kept) for column, values in self.columns.items()}
+        return ClassList(tuple(names), columns, self.source, self.sha256)
+
 
 def read_classes(source: str | Path | Sequence[str] | ClassList) -> ClassList:
     """Read a class list.

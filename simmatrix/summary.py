@@ -72,7 +72,7 @@ def statistics(matrix: SimilarityMatrix) -> Statistics:
         classes=size,
         influence=matrix.influence,
         density=len(others) / pairs,
-        identity_rows=1 - float(occupied.mean()),
+        identity_rows=int(np.count_nonzero(~occupied)) / size,
         indistinguishable=tuple(
             (matrix.classes[i], matrix.classes[j]) for i, j in sorted({(min(pair), max(pair)) for pair in same})
         ),

@@ -1,6 +1,7 @@
 """The module: nn.CrossEntropyLoss is the peer for what a module does, sim_loss for what it computes."""
 
 import copy
+import doctest
 import io
 from importlib.metadata import version
 from pathlib import Path
@@ -231,3 +232,9 @@ def test_a_subclass_reads_files_too(file: Path) -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert simloss.__version__ == version("simloss")
+
+
+def test_the_examples_of_the_documentation_run() -> None:
+    result = doctest.testmod(simloss.loss)
+    assert result.attempted >= 12
+    assert result.failed == 0

@@ -1,0 +1,42 @@
+"""The commands, each in a module of its own. Nothing here imports NumPy: the command must start quickly."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from simmatrix.cli.build import build
+from simmatrix.cli.classes import classes
+from simmatrix.cli.plot import plot
+from simmatrix.cli.show import show
+from simmatrix.cli.validate import validate
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="simmatrix",
+    help="Similarity matrices of classes, from what people know about them, for training with SimLoss.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Plain help starts in half the time of the one in boxes.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (build, show, validate, plot, classes):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from simmatrix.version import __version__
+
+        typer.echo(f"simmatrix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    del version

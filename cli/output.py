@@ -1,0 +1,113 @@
+"""What people see: tables, warnings and progress. Colours on a terminal, plain text in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from simmatrix.vectors.vectors import Progress
+
+__all__ = ["percent", "print_line", "print_pairs", "print_table", "progress_bar", "warn"]
+
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Print a table; the columns named in `right` are aligned to the right."""
+    if not sys.stdout.isatty():
+        _print_plain([header, *rows], [column in right for column in header])
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in header:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        # Text, so that a name such as "[red]" is shown and not obeyed.
+        table.add_row(*(Text(cell) for cell in row))
+    _console().print(table)
+
+
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print what is known as lines of a name and a value."""
+    if not sys.stdout.isatty():
+        _print_plain(list(pairs), [False, False])
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, Text(value))
+    _console().print(table)
+
+
+def print_line(text: str, colour: str | None = None) -> None:
+    """Print one line, in colour on a terminal."""
+    typer.secho(text, fg=colour)
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Print warnings to standard error."""
+    for sentence in sentences:
+        typer.secho(f"warning: {sentence}", fg="yellow", err=True)
+
+
+def percent(share: float) -> str:
+    """Write a share of 1 as a percentage."""
+    return f"{share:.1%}"
+
+
+def _print_plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+    # Without rich: a pipe sees no colours, is never wrapped, and need not wait for the import.
+    widths = [max(len(row[column]) for row in rows) for column in range(len(right))]
+    for row in rows:
+        cells = (
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        )
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, markup=False)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Progress]:
+    """Give a function to report progress to; a bar shows on a terminal once the work has taken a second."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    started = time.monotonic()
+    with ExitStack() as stack:
+        shown: list[Callable[[int], None]] = []
+
+        def report(done: int, total: int) -> None:
+            if not shown and time.monotonic() - started > 1:
+                shown.append(_start_bar(stack, what, total))
+            for update in shown:
+                update(done)
+
+        yield report
+
+
+def _start_bar(stack: ExitStack, what: str, total: int) -> Callable[[int], None]:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    progress = stack.enter_context(Progress(*columns, console=_console(stderr=True), transient=True))
+    task = progress.add_task(what, total=total)
+    return lambda done: progress.update(task, completed=done)

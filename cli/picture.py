@@ -1,0 +1,70 @@
+"""The heat map of a matrix."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simmatrix.errors import OutputError
+from simmatrix.files import check_output_folder, write_atomically
+
+if TYPE_CHECKING:
+    from simmatrix.ordering import Ordered
+
+__all__ = ["check_picture", "draw"]
+
+_SUFFIXES = (".png", ".svg", ".pdf")
+_DOTS_PER_INCH = 150
+# Room for a label of 6 points; above so many classes labels would make the picture unwieldy.
+_INCHES_PER_CLASS = 0.1
+_LABELS_UP_TO = 200
+_SMALLEST, _LARGEST = 4.0, 20.0
+
+
+def check_picture(path: Path) -> None:
+    """Raise `OutputError` unless a picture can be written to `path`."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise OutputError(f"{path}: a picture ends in {', '.join(_SUFFIXES)}; give it one of these")
+    check_output_folder(path)
+
+
+def draw(ordered: Ordered, path: Path) -> None:
+    """Draw an ordered matrix and write it to a file."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    # No time stamps and no random identifiers: the same matrix gives the same picture.
+    matplotlib.rcParams["svg.hashsalt"] = "simmatrix"
+    from matplotlib import pyplot
+
+    matrix = ordered.matrix
+    side = min(max(_SMALLEST, _INCHES_PER_CLASS * len(matrix)), _LARGEST)
+    figure, axes = pyplot.subplots(figsize=(side + 2.5, side + 1.5), layout="constrained")
+    image = axes.imshow(matrix.to_dense(), vmin=0, vmax=1, cmap="viridis", interpolation="none")
+    _label(axes, ordered)
+    figure.colorbar(image, ax=axes, label="similarity", shrink=0.5, pad=0.01)
+    kind = path.suffix.lower()[1:]
+    stamps = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=_DOTS_PER_INCH, metadata=stamps[kind])
+    pyplot.close(figure)
+    write_atomically(path, [content.getvalue()])
+
+
+def _label(axes: Any, ordered: Ordered) -> None:
+    count = len(ordered.matrix)
+    if count <= _LABELS_UP_TO:
+        axes.set_xticks(range(count), ordered.matrix.classes, rotation=90, fontsize=6)
+        axes.set_yticks(range(count), ordered.matrix.classes, fontsize=6)
+        axes.tick_params(length=0, pad=1)
+    else:
+        axes.set_xlabel(f"{count} classes")
+    start = 0
+    for name, size in ordered.groups:
+        for line in (axes.axhline, axes.axvline):
+            line(start + size - 0.5, color="white", linewidth=0.6)
+        axes.text(
+            count, start + (size - 1) / 2, name.replace("_", " "), fontsize=7, va="center", ha="left", clip_on=False
+        )
+        start += size

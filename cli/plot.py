@@ -1,0 +1,58 @@
+"""`simmatrix plot`: a matrix as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simmatrix.cli.output import print_line
+
+if TYPE_CHECKING:
+    from simmatrix.classes import ClassList
+    from simmatrix.matrix import SimilarityMatrix
+
+__all__ = ["plot"]
+
+
+def plot(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Picture (.png, .svg, .pdf); named after the matrix if not given."),
+    ] = None,
+    order: Annotated[
+        str,
+        typer.Option(metavar="clusters|superclass|file", help="By optimal leaf ordering, by superclass, or as in the file."),
+    ] = "clusters",
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="PATH|NAME", help="Class list with the superclass column; the bundled one the matrix was built for if not given."),
+    ] = None,
+) -> None:
+    """Draw a matrix as a heat map, ordered so that blocks of similar classes show."""
+    import simmatrix
+    from simmatrix.cli.picture import check_picture, draw
+    from simmatrix.ordering import ORDERS, check_order
+
+    check_order(order)
+    target = output or Path(f"{file.stem}.png")
+    check_picture(target)
+    matrix = simmatrix.load(file)
+    superclasses = _class_list(matrix, classes).column("superclass") if order == "superclass" else ()
+    ordered = ORDERS[order](matrix, superclasses)
+    draw(ordered, target)
+    print_line(f"{target}: {len(matrix)} classes, ordered by {order}")
+
+
+def _class_list(matrix: SimilarityMatrix, given: str | None) -> ClassList:
+    import simmatrix
+    from simmatrix import data
+
+    bundled = (one.name for one in matrix.provenance.source if one.name in data.class_list_names())
+    name = given or next(bundled, None)
+    if name is None:
+        raise simmatrix.SourceError("no superclasses are known; give a class list with a superclass column (--classes)")
+    listed = simmatrix.read_classes(name)
+    return listed.select(matrix.classes)

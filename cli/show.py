@@ -1,0 +1,106 @@
+"""`simmatrix show`: what a matrix file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simmatrix.cli.output import print_line, percent, print_pairs, print_table, warn
+
+if TYPE_CHECKING:
+    from simmatrix.matrix import SimilarityMatrix
+    from simmatrix.summary import Statistics
+
+__all__ = ["show"]
+
+
+def show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")],
+    classes: Annotated[
+        list[str] | None, typer.Argument(metavar="[CLASS]...", help="Classes whose nearest neighbours to show.")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", "--neighbours", metavar="N", help="How many neighbours of each.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Everything as JSON, for machines.")] = False,
+) -> None:
+    """Show a matrix: its figures, where it comes from, how each class was found, neighbours of chosen classes."""
+    import simmatrix
+
+    matrix = simmatrix.load(file)
+    figures = simmatrix.statistics(matrix)
+    neighbours = {name: matrix.neighbours(name, count) for name in classes or matrix.classes}
+    if json:
+        _print_json(matrix, figures, neighbours)
+        return
+    print_pairs(_figures(matrix, figures))
+    print_line("")
+    print_pairs(_provenance(matrix))
+    print_line("")
+    resolution = matrix.provenance.resolution
+    print_table(
+        ["class", "found by", "as", "nearest"],
+        (
+            [
+                name,
+                str(resolution.get(name, {}).get("how", "")),
+                " + ".join(resolution.get(name, {}).get("words", [])),
+                ", ".join(f"{other} {value:.3f}" for other, value in nearest),
+            ]
+            for name, nearest in neighbours.items()
+        ),
+    )
+    warn(simmatrix.concerns(matrix, figures))
+
+
+def _figures(matrix: SimilarityMatrix, figures: Statistics) -> list[tuple[str, str]]:
+    eigenvalue = figures.smallest_eigenvalue
+    return [
+        ("classes", str(figures.classes)),
+        ("form", "sparse" if matrix.is_sparse else "dense"),
+        ("influence", f"{figures.influence:.4g} (mean row sum off the diagonal; 0 is cross entropy)"),
+        ("signal", f"{percent(figures.signal)} of cross entropy's gradient at the start of training"),
+        ("density", f"{percent(figures.density)} of the pairs are above 0"),
+        ("identity rows", percent(figures.identity_rows)),
+        ("quantiles", ", ".join(f"{level:g}: {value:.3f}" for level, value in figures.quantiles.items())),
+        ("similarity 1", f"{len(figures.indistinguishable)} pairs of distinct classes"),
+        ("smallest eigenvalue", "not computed at this size" if eigenvalue is None else f"{eigenvalue:.4g}"),
+    ]
+
+
+def _provenance(matrix: SimilarityMatrix) -> list[tuple[str, str]]:
+    origin = matrix.provenance
+    return [
+        ("builder", f"{origin.builder} ({_settings(origin.params)})"),
+        *((one.role, f"{one.name}, sha256 {one.sha256}") for one in origin.source),
+        ("normalisation", " -> ".join(_step(step) for step in origin.normalisation)),
+    ]
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in params.items())
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    return " ".join(str(value) if name in ("step", "bound") else f"{name} {value}" for name, value in step.items())
+
+
+def _print_json(
+    matrix: SimilarityMatrix, figures: Statistics, neighbours: Mapping[str, tuple[tuple[str, float], ...]]
+) -> None:
+    import json
+    from dataclasses import asdict
+
+    origin = matrix.provenance
+    content = {
+        "classes": list(matrix.classes),
+        "statistics": asdict(figures),
+        "neighbours": {name: dict(nearest) for name, nearest in neighbours.items()},
+        "builder": origin.builder,
+        "params": dict(origin.params),
+        "source": [one._asdict() for one in origin.source],
+        "resolution": dict(origin.resolution),
+        "normalisation": list(origin.normalisation),
+    }
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

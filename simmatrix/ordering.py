@@ -1,0 +1,89 @@
+"""Orders of the classes in which blocks of similar ones show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simmatrix.errors import SourceError
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.shapes import Float
+from simmatrix.suggest import or_list
+
+__all__ = ["ORDERS", "Ordered", "check_order", "leaf_order"]
+
+# Optimal leaf ordering takes time that grows with C^2 to C^3: some seconds here.
+_OPTIMAL_UP_TO = 2000
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """A matrix in another order, and the named groups of neighbouring classes it falls into."""
+
+    matrix: SimilarityMatrix
+    groups: tuple[tuple[str, int], ...] = ()
+    """Each group's name and how many classes it has, in order."""
+
+
+def leaf_order(values: Float[np.ndarray, "C C"]) -> list[int]:
+    """Return the optimal leaf order (Bar-Joseph et al. 2001) of an average-linkage clustering on 1 - S.
+
+    Above 2000 classes the clustering's own order is taken.
+
+    Examples
+    --------
+    >>> leaf_order(np.array([[1, 0, 0.9], [0, 1, 0], [0.9, 0, 1]]))
+    [1, 0, 2]
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(values) < 3:
+        return list(range(len(values)))
+    distance = 1.0 - (values + values.T) / 2
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=len(values) <= _OPTIMAL_UP_TO)
+    return [int(leaf) for leaf in leaves_list(tree)]
+
+
+def _by_clusters(matrix: SimilarityMatrix, _superclasses: Sequence[str]) -> Ordered:
+    order = leaf_order(matrix.to_dense().astype(np.float64))
+    return Ordered(matrix.select([matrix.classes[index] for index in order]))
+
+
+def _by_superclass(matrix: SimilarityMatrix, superclasses: Sequence[str]) -> Ordered:
+    """Put similar superclasses beside each other, and similar classes within each."""
+    if not all(superclasses):
+        lacking = matrix.classes[[bool(one) for one in superclasses].index(False)]
+        raise SourceError(f"the class list has no superclass for {lacking!r}; fill in its superclass column")
+    values = matrix.to_dense().astype(np.float64)
+    names = list(dict.fromkeys(superclasses))
+    members = {name: [index for index, one in enumerate(superclasses) if one == name] for name in names}
+    means = np.array([[values[np.ix_(members[a], members[b])].mean() for b in names] for a in names])
+    order: list[int] = []
+    groups = []
+    for at in leaf_order(means):
+        group = members[names[at]]
+        order += [group[leaf] for leaf in leaf_order(values[np.ix_(group, group)])]
+        groups.append((names[at], len(group)))
+    return Ordered(matrix.select([matrix.classes[index] for index in order]), tuple(groups))
+
+
+def _as_in_file(matrix: SimilarityMatrix, _superclasses: Sequence[str]) -> Ordered:
+    return Ordered(matrix)
+
+
+ORDERS: Mapping[str, Callable[[SimilarityMatrix, Sequence[str]], Ordered]] = {
+    "clusters": _by_clusters,
+    "superclass": _by_superclass,
+    "file": _as_in_file,
+}
+"""Orders by name; each takes the matrix and the classes' superclasses (which only ``superclass`` looks at)."""
+
+
+def check_order(name: str) -> None:
+    """Raise `SourceError` unless there is an order of that name."""
+    if name not in ORDERS:
+        raise SourceError(f"{name!r} is no order; choose {or_list(ORDERS)}")
