@@ -1,0 +1,126 @@
+"""The documentation is data: every command is documented, every figure generated, every example runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.main import get_command
+
+import simmatrix
+from simmatrix import data
+from simmatrix.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("README.md", "docs/guide.md", "docs/file-format.md")
+_BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def _generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _blocks(name: str, kind: str) -> list[str]:
+    return [match["text"] for match in _BLOCK.finditer(_read(name)) if match["kind"] == kind]
+
+
+@pytest.mark.parametrize("kind", ["sh main", "sh test"])
+def test_the_readme_holds_one_block_of_each_kind(kind: str) -> None:
+    assert len(_blocks("README.md", kind)) == 1
+
+
+def test_every_command_and_option_is_documented() -> None:
+    page = _read("docs/commands.md")
+    command = get_command(app)
+    for name, one in command.commands.items():  # type: ignore[attr-defined]
+        assert f"## simmatrix {name}\n" in page
+        for parameter in one.params:
+            for option in parameter.opts:
+                assert not option.startswith("--") or option in page
+
+
+def test_the_page_of_commands_is_current() -> None:
+    assert _generate().commands_page() == _read("docs/commands.md")
+
+
+def test_the_figures_are_those_of_the_results() -> None:
+    assert _generate().filled(_read("README.md")) == _read("README.md")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    targets = re.findall(r"\]\(((?!http)[^)#]+)", _read(name))
+    assert targets or name == "docs/file-format.md"
+    for target in targets:
+        assert ((ROOT / name).parent / target).exists(), target
+
+
+def test_every_bundled_list_and_format_is_named() -> None:
+    from simmatrix.vectors.formats import FORMATS
+
+    assert all(name in _read("README.md") for name in data.class_list_names())
+    assert all(f"`{name}`" in _read("docs/guide.md") for name in FORMATS)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Make a folder with the files that the examples name, and what a training loop has at hand."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("cifar100", "my_classes"):
+        simmatrix.from_embeddings(classes="cifar100", lower_bound=0.5).save(f"{name}.safetensors")
+    _write_glove(tmp_path / "glove.6B.300d.txt")
+    names = simmatrix.read_classes("cifar100").names
+    batch = (torch.randn(4, 8), torch.tensor([0, 1, 2, 99]))
+    return {
+        "train_set": SimpleNamespace(classes=list(names)),
+        "model": torch.nn.Linear(8, 100),
+        "loader": [batch],
+        "simloss": __import__("simloss"),
+    }
+
+
+def _write_glove(path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    bundled = load_file(data.vector_file_path("glove-6b-50d"))
+    words = bundled["vocabulary"].tobytes().decode().split("\n")
+    with path.open("w", encoding="utf-8") as file:
+        for word, vector in zip(words, bundled["vectors"].astype(np.float32), strict=True):
+            file.write(f"{word} {' '.join(f'{value:.4g}' for value in vector)}\n")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_examples_in_python_run(name: str, workplace: dict[str, Any]) -> None:
+    blocks = _blocks(name, "python")
+    assert blocks
+    for block in blocks:
+        Path("block.py").write_text(block, encoding="utf-8")
+        workplace |= runpy.run_path("block.py", init_globals=workplace)
+
+
+def test_the_quick_start_trains(
+    workplace: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["quickstart.py", "cifar100.safetensors"])
+    main: Callable[[], None] = runpy.run_path(str(ROOT / "examples" / "quickstart.py"))["main"]
+    main.__globals__["EPOCHS"] = 2
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0].split("  ")[0] for line in lines[1:]] == ["cross entropy", *["SimLoss"] * 4]
