@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from simmatrix.cli.app import app
+from simmatrix.cli.output import fail
+
 from simmatrix.errors import SimilarityError
 
 __all__ = ["main"]
@@ -16,10 +18,11 @@ def main() -> None:
     Exit code 0 for success, 1 for what the user can mend, 2 for wrong usage, 130 for Ctrl-C.
     """
     try:
-        app()
+        # By this name whatever starts it: usage lines and shell completion go by it.
+        app(prog_name="simmatrix")
     except SimilarityError as error:
-        print(f"error: {error}", file=sys.stderr)
+        fail(str(error))
         sys.exit(1)
     except MemoryError:
-        print("error: not enough memory; use fewer classes or a machine with more", file=sys.stderr)
+        fail("not enough memory; use fewer classes or a machine with more")
         sys.exit(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-
 from simmatrix.cli.build import build
 from simmatrix.cli.classes import classes
 from simmatrix.cli.plot import plot
@@ -27,16 +26,19 @@ for command in (build, show, validate, plot, classes):
     app.command()(command)
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         from simmatrix.version import __version__
 
         typer.echo(f"simmatrix {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     del version

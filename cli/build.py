@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from simmatrix.cli.output import print_line, percent, print_pairs, progress_bar, warn
+from simmatrix.cli.output import percent, print_line, print_pairs, progress_bar, warn
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
@@ -18,7 +17,10 @@ __all__ = ["build"]
 
 def build(
     classes: Annotated[
-        str, typer.Option(metavar="PATH|NAME", help="Class list: .txt, .tsv, .csv or .json, or a bundled one (simmatrix classes).")
+        str,
+        typer.Option(
+            metavar="PATH|NAME", help="Class list: .txt, .tsv, .csv or .json, or a bundled one (simmatrix classes)."
+        ),
     ],
     from_embeddings: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="Word vectors: a file, or the bundled ones.")

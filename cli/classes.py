@@ -6,16 +6,19 @@ import sys
 from typing import Annotated
 
 import typer
-
 from simmatrix.cli.output import print_table
 
 __all__ = ["classes"]
 
 
 def classes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME|PATH]", help="The list to print; all are named if not given.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|PATH]", help="The list to print; all are named if not given.")
+    ] = None,
 ) -> None:
     """List the bundled class lists, or print one: a table on a terminal, a class list (.tsv) in a pipe."""
+    import csv
+
     import simmatrix
     from simmatrix import data
 
@@ -26,9 +29,10 @@ def classes(
         return
     listed = simmatrix.read_classes(name)
     header = ["class", *listed.columns]
-    rows = ([listed.names[index], *(column[index] for column in listed.columns.values())] for index in range(len(listed)))
+    rows = (
+        [listed.names[index], *(column[index] for column in listed.columns.values())] for index in range(len(listed))
+    )
     if sys.stdout.isatty():
         print_table(header, rows)
         return
-    for row in (header, *rows):
-        typer.echo("\t".join(row))
+    csv.writer(sys.stdout, delimiter="\t", lineterminator="\n").writerows([header, *rows])

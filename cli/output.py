@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
     from simmatrix.vectors.vectors import Progress
 
-__all__ = ["percent", "print_line", "print_pairs", "print_table", "progress_bar", "warn"]
-
+__all__ = ["fail", "percent", "print_line", "print_pairs", "print_table", "progress_bar", "visible", "warn"]
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
@@ -32,7 +32,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Text, so that a name such as "[red]" is shown and not obeyed.
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     _console().print(table)
 
 
@@ -48,19 +48,43 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(name, Text(value))
+        table.add_row(Text(visible(name)), Text(visible(value)))
     _console().print(table)
 
 
 def print_line(text: str, colour: str | None = None) -> None:
     """Print one line, in colour on a terminal."""
-    typer.secho(text, fg=colour)
+    typer.secho(visible(text), fg=colour)
 
 
 def warn(sentences: Iterable[str]) -> None:
     """Print warnings to standard error."""
     for sentence in sentences:
-        typer.secho(f"warning: {sentence}", fg="yellow", err=True)
+        typer.secho(f"warning: {visible(sentence)}", fg="yellow", err=True)
+
+
+def fail(message: str) -> None:
+    """Print an error to standard error."""
+    typer.secho(f"error: {visible(message)}", fg="red", err=True)
+
+
+def visible(text: str) -> str:
+    r"""Return text that a terminal only shows: a damaged or foreign file may hold characters that it would obey.
+
+    Examples
+    --------
+    >>> visible(chr(27) + "[31mrose")
+    '\\x1b[31mrose'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode() if _is_control(character) else character for character in text
+    )
+
+
+def _is_control(character: str) -> bool:
+    return character != "\n" and unicodedata.category(character) in ("Cc", "Cs")
 
 
 def percent(share: float) -> str:
@@ -70,6 +94,7 @@ def percent(share: float) -> str:
 
 def _print_plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
     # Without rich: a pipe sees no colours, is never wrapped, and need not wait for the import.
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(right))]
     for row in rows:
         cells = (

@@ -31,32 +31,31 @@ def check_picture(path: Path) -> None:
 
 def draw(ordered: Ordered, path: Path) -> None:
     """Draw an ordered matrix and write it to a file."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    # No time stamps and no random identifiers: the same matrix gives the same picture.
-    matplotlib.rcParams["svg.hashsalt"] = "simmatrix"
-    from matplotlib import pyplot
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
     matrix = ordered.matrix
     side = min(max(_SMALLEST, _INCHES_PER_CLASS * len(matrix)), _LARGEST)
-    figure, axes = pyplot.subplots(figsize=(side + 2.5, side + 1.5), layout="constrained")
+    figure = Figure(figsize=(side + 2.5, side + 1.5), layout="constrained")
+    axes = figure.subplots()
     image = axes.imshow(matrix.to_dense(), vmin=0, vmax=1, cmap="viridis", interpolation="none")
     _label(axes, ordered)
     figure.colorbar(image, ax=axes, label="similarity", shrink=0.5, pad=0.01)
     kind = path.suffix.lower()[1:]
+    # No time stamps and no random identifiers: the same matrix gives the same picture.
     stamps = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     content = io.BytesIO()
-    figure.savefig(content, format=kind, dpi=_DOTS_PER_INCH, metadata=stamps[kind])
-    pyplot.close(figure)
+    with rc_context({"svg.hashsalt": "simmatrix"}):
+        figure.savefig(content, format=kind, dpi=_DOTS_PER_INCH, metadata=stamps[kind])
     write_atomically(path, [content.getvalue()])
 
 
 def _label(axes: Any, ordered: Ordered) -> None:
     count = len(ordered.matrix)
     if count <= _LABELS_UP_TO:
-        axes.set_xticks(range(count), ordered.matrix.classes, rotation=90, fontsize=6)
-        axes.set_yticks(range(count), ordered.matrix.classes, fontsize=6)
+        # A name is shown as it stands: dollar signs in it make no formula.
+        axes.set_xticks(range(count), ordered.matrix.classes, rotation=90, fontsize=6, parse_math=False)
+        axes.set_yticks(range(count), ordered.matrix.classes, fontsize=6, parse_math=False)
         axes.tick_params(length=0, pad=1)
     else:
         axes.set_xlabel(f"{count} classes")
@@ -65,6 +64,13 @@ def _label(axes: Any, ordered: Ordered) -> None:
         for line in (axes.axhline, axes.axvline):
             line(start + size - 0.5, color="white", linewidth=0.6)
         axes.text(
-            count, start + (size - 1) / 2, name.replace("_", " "), fontsize=7, va="center", ha="left", clip_on=False
+            count,
+            start + (size - 1) / 2,
+            name.replace("_", " "),
+            fontsize=7,
+            va="center",
+            ha="left",
+            clip_on=False,
+            parse_math=False,
         )
         start += size

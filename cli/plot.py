@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
 from simmatrix.cli.output import print_line
 
 if TYPE_CHECKING:
@@ -20,20 +19,28 @@ def plot(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Picture (.png, .svg, .pdf); named after the matrix if not given."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Picture (.png, .svg, .pdf); named after the matrix if not given."
+        ),
     ] = None,
     order: Annotated[
         str,
-        typer.Option(metavar="clusters|superclass|file", help="By optimal leaf ordering, by superclass, or as in the file."),
+        typer.Option(
+            metavar="clusters|superclass|file", help="By optimal leaf ordering, by superclass, or as in the file."
+        ),
     ] = "clusters",
     classes: Annotated[
         str | None,
-        typer.Option(metavar="PATH|NAME", help="Class list with the superclass column; the bundled one the matrix was built for if not given."),
+        typer.Option(
+            metavar="PATH|NAME",
+            help="Class list with the superclass column; the bundled one the matrix was built for if not given.",
+        ),
     ] = None,
 ) -> None:
     """Draw a matrix as a heat map, ordered so that blocks of similar classes show."""
-    import simmatrix
     from simmatrix.cli.picture import check_picture, draw
+
+    import simmatrix
     from simmatrix.ordering import ORDERS, check_order
 
     check_order(order)

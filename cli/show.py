@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from simmatrix.cli.output import print_line, percent, print_pairs, print_table, warn
+from simmatrix.cli.output import percent, print_line, print_pairs, print_table, warn
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
@@ -22,7 +21,9 @@ def show(
     classes: Annotated[
         list[str] | None, typer.Argument(metavar="[CLASS]...", help="Classes whose nearest neighbours to show.")
     ] = None,
-    count: Annotated[int, typer.Option("-n", "--neighbours", metavar="N", help="How many neighbours of each.")] = 5,
+    count: Annotated[
+        int, typer.Option("-n", "--neighbours", metavar="N", min=1, help="How many neighbours of each.")
+    ] = 5,
     json: Annotated[bool, typer.Option("--json", help="Everything as JSON, for machines.")] = False,
 ) -> None:
     """Show a matrix: its figures, where it comes from, how each class was found, neighbours of chosen classes."""
@@ -103,4 +104,4 @@ def _print_json(
         "resolution": dict(origin.resolution),
         "normalisation": list(origin.normalisation),
     }
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(content, indent=2))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
 from simmatrix.cli.output import print_line, warn
 
 __all__ = ["validate"]
@@ -15,7 +14,8 @@ __all__ = ["validate"]
 def validate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")],
     classes: Annotated[
-        str | None, typer.Option(metavar="PATH|NAME", help="Class list that the matrix should fit, such as the training set's.")
+        str | None,
+        typer.Option(metavar="PATH|NAME", help="Class list that the matrix should fit, such as the training set's."),
     ] = None,
 ) -> None:
     """Check a matrix file: its layout, checksum and invariants, and the class list it is meant for."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         SourceError,
     )
     from simmatrix.matrix import Provenance, SimilarityMatrix
-    from simmatrix.summary import Statistics, concerns, statistics
     from simmatrix.storage import load, save
+    from simmatrix.summary import Statistics, concerns, statistics
     from simmatrix.version import __version__
 
 __all__ = [

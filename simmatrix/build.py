@@ -59,8 +59,8 @@ def from_embeddings(
     Examples
     --------
     >>> import simmatrix
-    >>> matrix = simmatrix.from_embeddings(classes=["rose", "tulip", "truck"])
-    >>> matrix["rose", "tulip"] > matrix["rose", "truck"]
+    >>> matrix = simmatrix.from_embeddings(classes=["tulip", "daisy", "truck"])
+    >>> matrix["tulip", "daisy"] > matrix["tulip", "truck"]
     True
     """
     check_lower_bound(lower_bound)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,14 @@ from types import MappingProxyType
 
 from simmatrix import data
 from simmatrix.errors import SourceError
-from simmatrix.files import read_bytes
+from simmatrix.files import check_input, read_bytes
 from simmatrix.suggest import nearest, or_list
 
 __all__ = ["ClassList", "read_classes"]
+
+# Control characters break the lines of files and tables; lone surrogates (JSON can spell them) can't be encoded.
+_UNWRITABLE = ("Cc", "Cs")
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ def _check_suffix(path: Path) -> None:
         return
     known = data.class_list_names()
     if path.exists():
+        check_input(path)
         raise SourceError(f"a class list ends in {or_list(_PARSERS)}; rename or convert the file", path)
     close = nearest(str(path), known)
     hint = f"did you mean {or_list(close)}?" if close else f"bundled lists are {or_list(known)}"
@@ -147,10 +153,15 @@ class _Row:
 
 def _decode(raw: bytes, path: Path) -> str:
     try:
-        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        return _with_plain_line_ends(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
+        # What is in front of the error decodes; the bytes are the error's own, which stand behind a byte-order mark.
+        line = _with_plain_line_ends(error.object[: error.start].decode()).count("\n") + 1
         raise SourceError("is not UTF-8; save the file as UTF-8", path, line) from None
+
+
+def _with_plain_line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _check(names: Iterable[tuple[str, int | None]], where: str | Path) -> None:
@@ -159,8 +170,8 @@ def _check(names: Iterable[tuple[str, int | None]], where: str | Path) -> None:
         place = f"class {position} (counted from 0)" if line is None else "the class"
         if not isinstance(name, str) or not name.strip():
             raise SourceError(f"{place} has no name; name it or take it out", where, line)
-        if any(unicodedata.category(character) == "Cc" for character in name):
-            raise SourceError(f"{place} {name!r} holds a control character; take it out", where, line)
+        if any(unicodedata.category(character) in _UNWRITABLE for character in name):
+            raise SourceError(f"{place} {name!r} holds a control character or half of one; take it out", where, line)
         if name in seen:
             first = "" if seen[name] is None else f" (first on line {seen[name]})"
             raise SourceError(f"the class {name!r} stands there twice{first}; names must be unique", where, line)
@@ -180,7 +191,7 @@ def _parse_table(text: str, path: Path) -> list[_Row]:
     reader = csv.reader(io.StringIO(text.rstrip("\n"), newline=""), delimiter=delimiter, strict=True)
     rows: list[_Row] = []
     try:
-        header = [cell.strip() for cell in next(reader)]
+        header = [cell.strip() for cell in next(reader, [])]
         _check_header(header, path)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
@@ -200,38 +211,44 @@ def _parse_table(text: str, path: Path) -> list[_Row]:
 
 def _check_header(header: list[str], path: Path) -> None:
     if "class" not in header:
-        found = ", ".join(header)
+        found = ", ".join(header) or "nothing"
         raise SourceError(f"the header has no column named class (it has: {found}); add one", path, 1)
     repeated = sorted({column for column in header if header.count(column) > 1})
     if repeated:
         raise SourceError(f"the header names {', '.join(repeated)} twice; column names must be unique", path, 1)
 
 
+_JSON_REMEDY = 'write a list of names, ["rose", "tulip"], or an object from index to name, {"0": "rose", "1": "tulip"}'
+
+
 def _parse_json(text: str, path: Path) -> list[_Row]:
     try:
         # Pairs, not a dict: a dict would silently drop a class whose index stands there twice.
         content = json.loads(text, object_pairs_hook=list)
-    except (json.JSONDecodeError, RecursionError) as error:
-        line = getattr(error, "lineno", None)
-        raise SourceError(f"is not JSON ({getattr(error, 'msg', 'nested too deeply')})", path, line) from None
-    remedy = 'write a list of names, ["rose", "tulip"], or an object from index to name, {"0": "rose", "1": "tulip"}'
+    except json.JSONDecodeError as error:
+        raise SourceError(f"is not JSON ({error.msg}); mend it there", path, error.lineno) from None
+    except (ValueError, RecursionError):
+        # JSON allows numbers of any length and nesting of any depth, Python does not.
+        raise SourceError(f"is JSON that no class list needs; {_JSON_REMEDY}", path) from None
     if not isinstance(content, list):
-        raise SourceError(remedy, path)
+        raise SourceError(f"is a single value; {_JSON_REMEDY}", path)
     if content and all(isinstance(item, tuple) for item in content):
         content = _names_by_index(content, path)
     for position, name in enumerate(content):
         if not isinstance(name, str):
-            raise SourceError(f"class {position} is {json.dumps(name)[:60]}, not a name; {remedy}", path)
+            raise SourceError(f"class {position} is {json.dumps(name)[:60]}, not a name; {_JSON_REMEDY}", path)
     return _nonempty([_Row(name.strip(), None) for name in content], path)
 
 
 def _names_by_index(pairs: list[tuple[str, object]], path: Path) -> list[object]:
-    indices = [index for index, _name in pairs]
     expected = [str(index) for index in range(len(pairs))]
-    if sorted(indices) != sorted(expected):
-        wrong = sorted({index for index in indices if index not in expected or indices.count(index) > 1})
+    counts = Counter(index for index, _name in pairs)
+    wrong = [index for index in counts if counts[index] > 1] + sorted(counts.keys() - set(expected))
+    if wrong:
         raise SourceError(
-            f"the keys must be the indices 0 to {len(pairs) - 1}, each once; wrong or repeated: {', '.join(wrong)}", path
+            f"the keys must be the indices 0 to {len(pairs) - 1}, each once; "
+            f"wrong or repeated: {', '.join(wrong[:_SHOWN])}",
+            path,
         )
     by_index = dict(pairs)
     return [by_index[index] for index in expected]
@@ -239,7 +256,7 @@ def _names_by_index(pairs: list[tuple[str, object]], path: Path) -> list[object]
 
 def _nonempty(rows: list[_Row], path: Path) -> list[_Row]:
     if not rows or (len(rows) == 1 and not rows[0].name):
-        raise SourceError("holds no classes; write one name a line", path)
+        raise SourceError("holds no classes; name them in it", path)
     return rows
 
 

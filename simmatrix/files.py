@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,10 +62,11 @@ def sha256_of(path: Path) -> str:
 
 def check_output_folder(path: Path) -> None:
     """Raise `OutputError` unless the folder that `path` would be written to exists and `path` is no folder itself."""
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name the file to write in it")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first, or write elsewhere")
+    with _writing(path):
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; name the file to write in it")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first, or write elsewhere")
 
 
 def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
@@ -75,24 +75,31 @@ def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     The parts go to a temporary file in the same folder, which is flushed to disk and then renamed.
     """
     check_output_folder(path)
-    temporary: Path | None = None
+    with _writing(path):
+        # A link stays a link: the file that it points to is replaced.
+        target = path.resolve()
+        temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                _write(file, parts)
+            if target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            temporary.replace(target)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        _flush_folder(target.parent)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals inside the block into an `OutputError` that names the file."""
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            _write(file, parts)
-        # mkstemp makes files that only their owner can read; a result gets the permissions of an ordinary file.
-        temporary.chmod(_mode_of_new_file(path))
-        temporary.replace(path)
-        _flush_folder(path.parent)
+        yield
     except OSError as error:
         raise OutputError(
             f"{path}: can't be written ({error.strerror or error}); free some room or write elsewhere"
         ) from None
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def _write(file: BinaryIO, parts: Iterable[bytes | memoryview]) -> None:
@@ -100,14 +107,6 @@ def _write(file: BinaryIO, parts: Iterable[bytes | memoryview]) -> None:
         file.write(part)
     file.flush()
     os.fsync(file.fileno())
-
-
-def _mode_of_new_file(path: Path) -> int:
-    if path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _flush_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,11 @@ from simmatrix import normalise
 from simmatrix.builders.raw import Input
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError
 from simmatrix.shapes import Float
-from simmatrix.suggest import nearest, or_list
+from simmatrix.suggest import nearest_to_each, or_list
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+    from typing_extensions import TypeIs
 
 __all__ = ["Provenance", "SimilarityMatrix", "Values", "is_sparse"]
 
@@ -53,6 +55,10 @@ class Provenance:
     def __post_init__(self) -> None:
         for name in ("params", "resolution"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Read-only mappings can't be pickled or copied.
+        return Provenance, (self.builder, dict(self.params), self.source, dict(self.resolution), self.normalisation)
 
     def with_step(self, step: normalise.Step) -> Provenance:
         """Return a copy with one more step of normalisation."""
@@ -99,6 +105,10 @@ class SimilarityMatrix:
         values = _frozen_sparse(self.values) if is_sparse(self.values) else _frozen_dense(self.values)
         _check(values, self.classes)
         object.__setattr__(self, "values", values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: a copied or unpickled array is writeable.
+        return SimilarityMatrix, (self.values, self.classes, self.provenance)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -159,13 +169,12 @@ class SimilarityMatrix:
         normalise.check_lower_bound(bound)
         if bound == 0:
             return self
-        if is_sparse(self.values):
-            values = self.values.copy()
-            values.data = normalise.bounded(values.data, bound)
-            values.eliminate_zeros()
-        else:
-            values = _read_only(normalise.bounded(self.values, bound))
-        return self._with(values, {"step": "lower_bound", "bound": bound})
+        step = {"step": "lower_bound", "bound": bound}
+        if not is_sparse(self.values):
+            return self._with(_read_only(normalise.bounded(self.values, bound)), step)
+        values = self.values.copy()
+        values.data = normalise.bounded(values.data, bound)
+        return self._with(values, step)
 
     def top_k(self, count: int) -> SimilarityMatrix:
         """Return a sparse matrix of each row's `count` largest similarities to other classes, and the diagonal.
@@ -194,7 +203,7 @@ class SimilarityMatrix:
         if is_sparse(self.values):
             values: Values = self.values[indices, :][:, indices]
         else:
-            values = _read_only(self.values[np.ix_(indices, indices)])
+            values = _read_only(self.values[indices[:, None], indices])
         return SimilarityMatrix(values, tuple(names), self.provenance.only(names))
 
     def reorder(self, names: Sequence[str]) -> SimilarityMatrix:
@@ -228,37 +237,38 @@ class SimilarityMatrix:
     def _indices(self, names: Iterable[str]) -> list[int]:
         unknown = [name for name in names if name not in self._index]
         if unknown:
-            close = nearest(unknown[0], self.classes)
-            hint = f"; did you mean {or_list(close)}?" if close else ""
-            raise ClassNotFoundError(f"the matrix has no class {', '.join(map(repr, unknown))}{hint}", tuple(unknown))
+            raise ClassNotFoundError(f"the matrix has no class {_some(_hinted(unknown, self.classes))}", tuple(unknown))
         return [self._index[name] for name in names]
 
 
-def is_sparse(values: Any) -> bool:
+def is_sparse(values: Any) -> TypeIs[csr_array]:
     """Tell whether values are a SciPy sparse array, without importing SciPy."""
     return hasattr(values, "indptr")
 
 
-def _read_only(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
+def _read_only(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     values.flags.writeable = False
     return values
 
 
-def _frozen_dense(values: Any) -> Float[np.ndarray, "C C"]:
+def _frozen_dense(values: Any) -> Float[np.ndarray, "*shape"]:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise MatrixError(f"values of type {array.dtype} are no similarities; give numbers")
-    if array.dtype == np.float32 and not array.flags.writeable:
-        return np.ascontiguousarray(array)
-    return _read_only(np.array(array, dtype=np.float32, order="C"))
+    if array.dtype == np.float32 and array.flags.c_contiguous and not array.flags.writeable:
+        return array
+    # What is too large for float32 becomes infinite, which the check of the values refuses.
+    with np.errstate(over="ignore"):
+        return _read_only(np.array(array, dtype=np.float32, order="C"))
 
 
 def _frozen_sparse(values: Any) -> csr_array:
     from scipy.sparse import csr_array
 
     sparse = csr_array(values, dtype=np.float32, copy=True)
+    # One form for the same values, whatever they came from: sorted, nothing twice, no zero stored.
     sparse.sum_duplicates()
-    sparse.sort_indices()
+    sparse.eliminate_zeros()
     for part in (sparse.data, sparse.indices, sparse.indptr):
         part.flags.writeable = False
     return sparse
@@ -271,6 +281,10 @@ def _check(values: Values, classes: tuple[str, ...]) -> None:
         raise MatrixError(f"{len(classes)} classes were named for {values.shape[0]} rows; name each row once")
     if len(classes) < 2:
         raise MatrixError("a similarity needs at least two classes")
+    if nameless := [f"{index}: {name!r}" for index, name in enumerate(classes) if not _is_name(name)]:
+        raise MatrixError(
+            f"no class names: {_some(nameless)} (counted from 0); a name is text without control characters, not empty"
+        )
     if repeated := _repeated(classes):
         raise MatrixError(f"the class {_some(repeated)} stands there twice; names must be unique")
     stored = values.data if is_sparse(values) else values
@@ -281,6 +295,15 @@ def _check(values: Values, classes: tuple[str, ...]) -> None:
     if not (diagonal == 1).all():
         wrong = [classes[index] for index in np.flatnonzero(diagonal != 1)]
         raise MatrixError(f"the similarity to itself is not 1: {_some(wrong)}; set the diagonal to 1")
+
+
+def _is_name(name: object) -> bool:
+    # A terminal obeys control characters, and lone surrogates can't be written to a file.
+    return (
+        isinstance(name, str)
+        and bool(name.strip())
+        and (name.isprintable() or not any(unicodedata.category(character) in ("Cc", "Cs") for character in name))
+    )
 
 
 def _outside(values: Values, classes: tuple[str, ...]) -> list[str]:
@@ -311,6 +334,15 @@ def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
             f"the classes differ from the matrix's {len(classes)}; {'; '.join(parts)}. "
             "Build the matrix from the training set's class list, or pick classes with select()"
         )
+
+
+def _hinted(unknown: Sequence[str], known: Iterable[str]) -> list[str]:
+    hints = nearest_to_each(unknown[:_SHOWN], known)
+    shown = [
+        f"{name!r}" + (f" (did you mean {or_list(near)}?)" if near else "")
+        for name, near in zip(unknown, hints, strict=False)
+    ]
+    return shown + [repr(name) for name in unknown[_SHOWN:]]
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

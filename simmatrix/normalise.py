@@ -37,25 +37,27 @@ Step = Mapping[str, Any]
 
 Elementwise = Callable[[np.ndarray], np.ndarray]
 
-_BLOCK = 256
+# Values worked on at a time, 1 MiB in float64; and rows, where their columns are read too.
+_BLOCK = 1 << 17
+_STRIPE = 128
 
 
-def clip(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def clip(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Cut off below 0 and above 1: for similarities that are already on the scale, such as a cosine."""
-    return np.clip(values, 0.0, 1.0)
+    return np.asarray(np.clip(values, 0.0, 1.0))
 
 
-def affine(values: Float[np.ndarray, "..."], low: float, high: float) -> Float[np.ndarray, "..."]:
+def affine(values: Float[np.ndarray, "*shape"], low: float, high: float) -> Float[np.ndarray, "*shape"]:
     """Map `low` to 0 and `high` to 1, linearly, and cut off outside."""
     return clip((values - low) / (high - low))
 
 
-def exponent(values: Float[np.ndarray, "..."], power: float) -> Float[np.ndarray, "..."]:
+def exponent(values: Float[np.ndarray, "*shape"], power: float) -> Float[np.ndarray, "*shape"]:
     """Raise values in [0, 1] to a power above 0; above 1 it sharpens, below 1 it flattens."""
     return np.asarray(values**power)
 
 
-def lower_bound(values: Float[np.ndarray, "..."], bound: float) -> Float[np.ndarray, "..."]:
+def lower_bound(values: Float[np.ndarray, "*shape"], bound: float) -> Float[np.ndarray, "*shape"]:
     """Return max(0, (s - l) / (1 - l)) for l in [0, 1) (Kobs et al. 2020): what is below the bound is dissimilar.
 
     Bounds compose: l1 and then l2 equals l1 + l2 (1 - l1) at once.
@@ -84,17 +86,30 @@ def keep_top(values: Float[np.ndarray, "C C"], count: int) -> csr_array:
     from scipy.sparse import csr_array
 
     size = len(values)
-    kept: list[np.ndarray] = []
-    for index in range(size):
-        row = values[index].copy()
-        row[index] = np.inf
-        order = np.argsort(-row, kind="stable")[: count + 1]
-        kept.append(np.sort(order[values[index, order] > 0]))
-    lengths = [len(columns) for columns in kept]
-    columns = np.concatenate(kept)
-    rows = np.repeat(np.arange(size), lengths)
-    starts = np.concatenate(([0], np.cumsum(lengths)))
+    kept = np.concatenate([_top(values[rows], rows.start, count) for rows in _blocks(values)])
+    rows, columns = np.divmod(kept, size)
+    starts = np.searchsorted(rows, np.arange(size + 1))
     return csr_array((values[rows, columns], columns, starts), shape=(size, size))
+
+
+def _top(block: Float[np.ndarray, "n C"], first: int, count: int) -> np.ndarray:
+    """Return the positions, row by row, of what `keep_top` keeps of the rows that start at row `first`."""
+    size = block.shape[1]
+    ranked = block.copy()
+    # The diagonal is kept whatever stands on it.
+    own = np.arange(len(block)), np.arange(first, first + len(block))
+    ranked[own] = np.inf
+    least = np.partition(ranked, size - count - 1, axis=1)[:, [size - count - 1]]
+    keep = ranked > least
+    # Ties for the last places: as many as there is room for, from the left.
+    tied = ranked == least
+    room = count + 1 - np.count_nonzero(keep, axis=1)
+    for row in np.flatnonzero(np.count_nonzero(tied, axis=1) > room):
+        tied[row, np.flatnonzero(tied[row])[room[row] :]] = False
+    keep |= tied
+    keep &= block > 0
+    positions: np.ndarray = np.flatnonzero(keep) + first * size
+    return positions
 
 
 def check_lower_bound(bound: float) -> None:
@@ -119,7 +134,7 @@ MAPPINGS: Mapping[str, Callable[[Float[np.ndarray, "C C"]], tuple[Step, Elementw
     "clip": _map_clip,
     "min-max": _map_min_max,
 }
-"""Ways to [0, 1] that work on each value by itself, once they have seen the matrix; ``affine`` and ``rank`` beside them."""
+"""Ways to [0, 1] that work on each value by itself, once they have seen the matrix; ``affine`` and ``rank`` beside."""
 
 
 def normalise(
@@ -150,7 +165,7 @@ def normalise(
     check_lower_bound(bound)
     if not (np.isfinite(power) and power > 0):
         raise MatrixError(f"an exponent of {power} is not above 0; 1 changes nothing")
-    if not np.isfinite(raw.min() + raw.max()):
+    if not (np.isfinite(raw.min()) and np.isfinite(raw.max())):
         raise MatrixError("a raw similarity is NaN or infinite; mend the source")
     steps: list[Step] = []
     if not _is_symmetric(raw):
@@ -177,7 +192,7 @@ def normalise(
     return values, tuple(steps)
 
 
-def bounded(values: Float[np.ndarray, "..."], bound: float) -> Float[np.ndarray, "..."]:
+def bounded(values: Float[np.ndarray, "*shape"], bound: float) -> Float[np.ndarray, "*shape"]:
     """Return `lower_bound` of float32 values, rounded once; a new array, computed in blocks."""
     check_lower_bound(bound)
     return _apply(values, [lambda block: lower_bound(block, bound)], out=np.empty(values.shape, np.float32))
@@ -195,12 +210,14 @@ def _mapping(raw: Float[np.ndarray, "C C"], mapping: str | tuple[float, float]) 
 
 
 def _apply(
-    values: Float[np.ndarray, "..."], functions: Sequence[Elementwise], out: Float[np.ndarray, "..."] | None = None
-) -> Float[np.ndarray, "..."]:
+    values: Float[np.ndarray, "*shape"],
+    functions: Sequence[Elementwise],
+    out: Float[np.ndarray, "*shape"] | None = None,
+) -> Float[np.ndarray, "*shape"]:
     """Apply functions to blocks of rows in float64, so that rounding to float32 happens once, at the end."""
     if out is None:
-        out = values if values.dtype == np.float32 and values.flags.writeable else np.empty(values.shape, np.float32)
-    for rows in _blocks(len(values)):
+        out = values if _can_overwrite(values) else np.empty(values.shape, np.float32)
+    for rows in _blocks(values):
         block = values[rows].astype(np.float64)
         for function in functions:
             block = function(block)
@@ -208,16 +225,31 @@ def _apply(
     return out
 
 
-def _blocks(count: int) -> Iterator[slice]:
-    return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))
+def _blocks(values: Float[np.ndarray, "*shape"]) -> Iterator[slice]:
+    return _stripes(len(values), max(1, _BLOCK * len(values) // max(values.size, 1)))
+
+
+def _stripes(count: int, step: int = _STRIPE) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def _can_overwrite(values: Float[np.ndarray, "*shape"]) -> bool:
+    return values.dtype == np.float32 and values.flags.writeable
 
 
 def _is_symmetric(values: Float[np.ndarray, "C C"]) -> bool:
-    return all(np.array_equal(values[rows], values[:, rows].T) for rows in _blocks(len(values)))
+    return all(np.array_equal(values[rows], values[:, rows].T) for rows in _stripes(len(values)))
 
 
 def _symmetrised(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
-    return np.asarray((values + values.T) / 2)
+    """Return (S + S^T) / 2, in place where values may be overwritten."""
+    out = values if _can_overwrite(values) else np.array(values, np.float64)
+    for rows in _stripes(len(out)):
+        # What lies left of the block's own columns was written with the rows above.
+        mean = out[rows, rows.start :] / 2 + out[rows.start :, rows].T / 2
+        out[rows, rows.start :] = mean
+        out[rows.start :, rows] = mean.T
+    return out
 
 
 def _range_off_diagonal(values: Float[np.ndarray, "C C"]) -> tuple[float, float]:

@@ -8,9 +8,9 @@ placeholders below are never looked at.
 import sys
 from typing import TYPE_CHECKING
 
-__all__ = ["Float", "Int", "UInt8"]
+__all__ = ["Bool", "Float", "Int", "UInt8"]
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Bool, Float, Int, UInt8
 else:
-    Float = Int = UInt8 = None
+    Bool = Float = Int = UInt8 = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +17,19 @@ from simmatrix.files import check_input, check_output_folder, reading, write_ato
 from simmatrix.matrix import Provenance, SimilarityMatrix, is_sparse
 from simmatrix.version import __version__
 
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+    from scipy.sparse import csr_array
+
 __all__ = ["FORMAT_VERSION", "check_output", "load", "save"]
 
 FORMAT = "simmatrix"
 FORMAT_VERSION = 1
 KIND = "similarity"
 
-_CODES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
+_CODES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
+_VERSION = re.compile("[1-9][0-9]{0,8}")
 _DENSE = {"similarity": "F32"}
 # int64 first, so that every tensor starts at a multiple of its item's size.
 _SPARSE = {"crow_indices": "I64", "col_indices": "I32", "values": "F32"}
@@ -80,8 +87,10 @@ def load(path: str | Path) -> SimilarityMatrix:
     path = Path(path)
     tensors, metadata, start = _read_header(path)
     with reading(path), path.open("rb") as file:
-        arrays = {name: _read_tensor(file, start, tensor) for name, tensor in tensors.items()}
+        arrays = {name: _read_tensor(file, start, tensor, path) for name, tensor in tensors.items()}
     classes = tuple(_parsed(metadata, "classes", list, path))
+    if not _is_text(classes):
+        raise _damaged("classes", path)
     if metadata.get("classes_sha256") != _digest(classes):
         raise SourceError("its class names do not match their checksum; build it again", path)
     try:
@@ -92,13 +101,14 @@ def load(path: str | Path) -> SimilarityMatrix:
 
 def _tensors(matrix: SimilarityMatrix) -> dict[str, np.ndarray]:
     values = matrix.values
-    arrays = (values.indptr, values.indices, values.data) if is_sparse(values) else (values,)
-    names = _SPARSE if is_sparse(values) else _DENSE
-    return {
-        # A tensor's bytes are its elements in C order, which only a contiguous array's buffer has.
-        name: np.ascontiguousarray(array, dtype=_CODES[code])
-        for (name, code), array in zip(names.items(), arrays, strict=True)
-    }
+    if is_sparse(values):
+        codes = _SPARSE
+        arrays = {"crow_indices": values.indptr, "col_indices": values.indices, "values": values.data}
+    else:
+        codes = _DENSE
+        arrays = {"similarity": values}
+    # A tensor's bytes are its elements in C order, which only a contiguous array's buffer has.
+    return {name: np.ascontiguousarray(arrays[name], dtype=_CODES[code]) for name, code in codes.items()}
 
 
 def _metadata(matrix: SimilarityMatrix) -> dict[str, str]:
@@ -138,7 +148,7 @@ def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> b
 
 def _bytes(array: np.ndarray) -> memoryview:
     # An empty tensor has no bytes, and a view of it can't be cast.
-    return memoryview(array).cast("B") if array.size else memoryview(b"")
+    return array.data.cast("B") if array.size else memoryview(b"")
 
 
 def _json(content: Any) -> str:
@@ -146,7 +156,8 @@ def _json(content: Any) -> str:
 
 
 def _digest(classes: tuple[str, ...]) -> str:
-    return hashlib.sha256(_json(classes).encode()).hexdigest()
+    # A damaged file may hold names that are no sound text; the matrix refuses them by name.
+    return hashlib.sha256(_json(classes).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
@@ -171,8 +182,9 @@ def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
 
 def _kind(path: Path) -> str:
     with reading(path), path.open("rb") as file:
-        start = file.read(2)
-    if start[:1] == b"\x80" and start[1:] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        start = file.read(3)
+    # The size that a safetensors file starts with may look like a pickle's first two bytes, but has a zero behind them.
+    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and start[2:] not in (b"", b"\0"):
         return "is a pickle, which is never loaded since that would run the code it names"
     return "is no safetensors file, or a damaged one"
 
@@ -181,8 +193,8 @@ def _check_format(metadata: Mapping[str, str], path: Path) -> None:
     if metadata.get("format") != FORMAT:
         raise SourceError("is a safetensors file without a similarity matrix; give one made by simmatrix build", path)
     version = metadata.get("format_version", "")
-    if not version.isdecimal():
-        raise SourceError(f"has the format version {version!r}, which is no number; build it again", path)
+    if _VERSION.fullmatch(version) is None:
+        raise SourceError(f"has the format version {version[:20]!r}, which is none; build it again", path)
     if int(version) > FORMAT_VERSION:
         raise SourceError(
             f"has format version {version}, this release reads up to {FORMAT_VERSION}; install a newer release", path
@@ -197,16 +209,17 @@ def _check_tensors(header: Mapping[str, Any], path: Path) -> None:
         raise SourceError(f"holds the tensors {found}, not those of a similarity matrix; build it again", path)
 
 
-def _read_tensor(file: Any, start: int, tensor: Mapping[str, Any]) -> np.ndarray:
+def _read_tensor(file: BufferedReader, start: int, tensor: Mapping[str, Any], path: Path) -> np.ndarray:
     # Straight into the array: the library would hold the bytes a second time.
+    array = np.empty(tensor["shape"], _CODES[tensor["dtype"]])
     file.seek(start + tensor["data_offsets"][0])
-    dtype = _CODES[tensor["dtype"]]
-    array = np.fromfile(file, dtype, int(np.prod(tensor["shape"], dtype=np.int64))).reshape(tensor["shape"])
+    if file.readinto(_bytes(array)) != array.nbytes:
+        raise SourceError("was cut short while it was read; read it again", path)
     array.flags.writeable = False
     return array
 
 
-def _values(arrays: Mapping[str, np.ndarray], count: int, path: Path) -> Any:
+def _values(arrays: Mapping[str, np.ndarray], count: int, path: Path) -> np.ndarray | csr_array:
     if "similarity" in arrays:
         return arrays["similarity"]
     from scipy.sparse import csr_array
@@ -221,24 +234,36 @@ def _values(arrays: Mapping[str, np.ndarray], count: int, path: Path) -> Any:
 
 
 def _provenance(metadata: Mapping[str, str], path: Path) -> Provenance:
-    try:
-        source = tuple(Input(**one) for one in _parsed(metadata, "source", list, path))
-    except TypeError:
-        raise SourceError("its source is damaged; build it again", path) from None
-    return Provenance(
-        builder=metadata.get("builder", ""),
-        params=_parsed(metadata, "params", dict, path),
-        source=source,
-        resolution=_parsed(metadata, "resolution", dict, path),
-        normalisation=tuple(_parsed(metadata, "normalisation", list, path)),
+    params, source, resolution, normalisation = (
+        _parsed(metadata, key, kind, path)
+        for key, kind in (("params", dict), ("source", list), ("resolution", dict), ("normalisation", list))
     )
+    fields = set(Input._fields)
+    sound = {
+        "source": all(isinstance(one, dict) and one.keys() == fields and _is_text(one.values()) for one in source),
+        "resolution": all(isinstance(one, dict) and _is_text(one.get("words", [])) for one in resolution.values()),
+        "normalisation": all(isinstance(one, dict) for one in normalisation),
+    }
+    for key, is_sound in sound.items():
+        if not is_sound:
+            raise _damaged(key, path)
+    inputs = tuple(Input(**one) for one in source)
+    return Provenance(metadata.get("builder", ""), params, inputs, resolution, tuple(normalisation))
+
+
+def _is_text(values: Any) -> bool:
+    return isinstance(values, Iterable) and all(isinstance(value, str) for value in values)
+
+
+def _damaged(key: str, path: Path) -> SourceError:
+    return SourceError(f"its {key} is missing or damaged; build it again", path)
 
 
 def _parsed(metadata: Mapping[str, str], key: str, kind: type, path: Path) -> Any:
     try:
         content = json.loads(metadata[key])
-    except (KeyError, json.JSONDecodeError, RecursionError):
+    except (KeyError, ValueError, RecursionError):
         content = None
     if not isinstance(content, kind):
-        raise SourceError(f"its {key} is missing or damaged; build it again", path)
+        raise _damaged(key, path)
     return content

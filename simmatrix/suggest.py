@@ -15,8 +15,8 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> nearest("vilet", ["rose", "violet", "violin"])
-    ('violet', 'violin')
+    >>> nearest("vilet", ["rose", "violet", "orchid"])
+    ('violet',)
     """
     return nearest_to_each([word], known, count)[0]
 

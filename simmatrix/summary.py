@@ -63,11 +63,8 @@ def statistics(matrix: SimilarityMatrix) -> Statistics:
     (1.0, 0.5)
     """
     size = len(matrix)
-    rows, columns, others = _off_diagonal(matrix)
     pairs = size * (size - 1)
-    occupied = np.zeros(size, dtype=bool)
-    occupied[rows] = True
-    same = [(int(rows[at]), int(columns[at])) for at in np.flatnonzero(others == 1)]
+    others, occupied, same = _off_diagonal(matrix)
     return Statistics(
         classes=size,
         influence=matrix.influence,
@@ -111,32 +108,40 @@ def concerns(matrix: SimilarityMatrix, figures: Statistics | None = None) -> tup
         count = len(figures.indistinguishable)
         first = ", ".join("/".join(pair) for pair in figures.indistinguishable[:3])
         found.append(
-            f"{count} {'pair has' if count == 1 else 'pairs have'} similarity 1, the loss can't tell them apart: {first}"
+            f"{count} {'pair has' if count == 1 else 'pairs have'} similarity 1, the loss can't tell them apart: "
+            + first
             + (" …" if count > 3 else "")
         )
     return tuple(found)
 
 
-def _off_diagonal(matrix: SimilarityMatrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows, columns and values of the entries above 0 off the diagonal."""
-    if is_sparse(matrix.values):
-        entries = matrix.values.tocoo()
+def _off_diagonal(matrix: SimilarityMatrix) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
+    """Return the values above 0 off the diagonal, which rows hold one, and where they are 1."""
+    values = matrix.values
+    if is_sparse(values):
+        entries = values.tocoo()
         rows, columns = entries.coords
-        values = entries.data
-    else:
-        rows, columns = np.nonzero(matrix.values)
-        values = matrix.values[rows, columns]
-    keep = (rows != columns) & (values > 0)
-    return rows[keep], columns[keep], values[keep]
+        keep = rows != columns
+        same = keep & (entries.data == 1)
+        occupied = np.bincount(rows[keep], minlength=len(matrix)) > 0
+        return entries.data[keep], occupied, list(zip(rows[same].tolist(), columns[same].tolist(), strict=True))
+    # By masks: the indices of all entries would take four times the matrix's memory.
+    positive = values > 0
+    np.fill_diagonal(positive, val=False)
+    ones = positive & (values == 1)
+    occupied = np.asarray(positive.any(axis=1))
+    return values[positive], occupied, [(i, j) for i, j in np.argwhere(ones).tolist()]
 
 
 def _quantiles(positive: np.ndarray, pairs: int) -> dict[float, float]:
     """Return quantiles of `pairs` values of which all but the given ones are 0."""
-    ordered = np.sort(positive)
-    zeros = pairs - len(ordered)
+    zeros = pairs - len(positive)
     # The value at a level, without interpolation: a figure that stands in the matrix.
-    at = {level: min(int(np.ceil(level * pairs)) - 1, pairs - 1) for level in QUANTILES}
-    return {level: float(ordered[index - zeros]) if index >= zeros else 0.0 for level, index in at.items()}
+    at = {level: max(int(np.ceil(level * pairs)) - 1, 0) - zeros for level in QUANTILES}
+    ordered = (
+        np.partition(positive, sorted({index for index in at.values() if index >= 0})) if len(positive) else positive
+    )
+    return {level: float(ordered[index]) if index >= 0 else 0.0 for level, index in at.items()}
 
 
 def _smallest_eigenvalue(matrix: SimilarityMatrix) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simmatrix.builders.lookup import Attempt, Resolution, attempts, resolve, words
+from simmatrix.builders.lookup import Attempt, Resolution, attempts, forms, resolve, words
 from simmatrix.builders.raw import Input, RawSimilarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
@@ -93,7 +93,7 @@ def embedding_similarity(
         resolutions = [_resolve(attempts_, vectors) for attempts_ in tries]
         missing = [index for index, resolution in enumerate(resolutions) if resolution is None]
         if missing and oov == "error":
-            raise _not_found([tries[index] for index in missing], [classes.names[index] for index in missing], vectors, source)
+            raise _not_found({classes.names[index]: tries[index] for index in missing}, vectors, source)
     found = {name: one for name, one in zip(classes.names, resolutions, strict=True) if one is not None}
     if len(found) < 2:
         raise ClassNotFoundError(f"{source.name}: fewer than two classes have vectors", tuple(classes.names))
@@ -132,8 +132,18 @@ def _flat(tries: Iterable[tuple[Attempt, ...]]) -> Iterable[Attempt]:
 def _resolve(tries: tuple[Attempt, ...], vectors: Vectors) -> Resolution | None:
     found = resolve(tries, vectors.found)
     if found is None and vectors.compose is not None:
-        return Resolution("subwords", words(tries[0].words[0][0]))
+        return Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(tries)))
     return found
+
+
+def _words_asked(tries: tuple[Attempt, ...]) -> tuple[str, ...]:
+    """Return the words of the text that is looked up first: the phrase, or the name where there is none."""
+    text = tries[0].words[0][0]
+    return words(text) or (text,)
+
+
+def _known(word: str, vectors: Vectors) -> str | None:
+    return next((form for form in forms(word) if form in vectors.found), None)
 
 
 def _unit_vector(resolution: Resolution, vectors: Vectors, path: Path) -> Float[np.ndarray, " d"]:
@@ -150,37 +160,39 @@ def _vector(word: str, vectors: Vectors) -> WordVector:
 
 def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
     values = vector.values.astype(np.float64)
-    # The largest entry first: the squares of very large or very small values would leave float64's range.
-    largest = np.abs(values).max()
-    if not np.isfinite(largest):
+    # Readers give float32, whose squares float64 holds: neither huge nor tiny values leave its range.
+    length = float(np.linalg.norm(values))
+    if not np.isfinite(length):
         raise SourceError(f"the vector of {word!r} holds NaN or infinity; get the file again", path, vector.line)
-    if largest == 0:
-        raise SourceError(f"the vector of {word!r} is zero; give the class another phrase", path, vector.line)
-    scaled = values / largest
-    return np.asarray(scaled / np.linalg.norm(scaled))
+    if length == 0:
+        raise SourceError(f"the vector of {word!r} is zero; give its class another phrase", path, vector.line)
+    return np.asarray(values / length)
 
 
 def _not_found(
-    tries: list[tuple[Attempt, ...]], names: list[str], vectors: Vectors, source: VectorSource
+    missing: Mapping[str, tuple[Attempt, ...]], vectors: Vectors, source: VectorSource
 ) -> ClassNotFoundError:
     """Name every missing class, the words of it that are unknown, and what is spelt like them."""
-    unknown = [_unknown_words(attempts_, vectors) for attempts_ in tries]
-    asked = sorted({word for one in unknown for word in one})
+    unknown = {name: _unknown_words(attempts_, vectors) for name, attempts_ in missing.items()}
+    asked = sorted({word for one in unknown.values() for word in one})
     vocabulary = words_of(source.path, format=source.format, vocabulary=source.vocabulary)
     nearest = dict(zip(asked, nearest_to_each(asked, vocabulary), strict=True))
     lines = []
-    for name, one in zip(names, unknown, strict=True):
-        hints = "; ".join(f"no {word!r}" + (f", nearest {or_list(nearest[word])}" if nearest[word] else "") for word in one)
-        lines.append(f"  {name}: {hints}")
+    for name, one in unknown.items():
+        hints = (f"no {word!r}" + (f", nearest {or_list(nearest[word])}" if nearest[word] else "") for word in one)
+        lines.append(f"  {name}: {'; '.join(hints)}")
     return ClassNotFoundError(
-        f"{source.name} has no vector for {len(names)} of the classes:\n"
-        + "\n".join(lines)
-        + "\ngive them another phrase (a phrase column in the class list), other vectors, or leave them out (--oov drop)",
-        tuple(names),
+        "\n".join(
+            (
+                f"{source.name} has no vector for {len(missing)} of the classes:",
+                *lines,
+                "give them another phrase (a phrase column in the class list), take other vectors, "
+                "or leave them out (--oov drop)",
+            )
+        ),
+        tuple(missing),
     )
 
 
 def _unknown_words(tries: tuple[Attempt, ...], vectors: Vectors) -> tuple[str, ...]:
-    # The last attempt goes by the name's words where there are several, else by the name's forms.
-    last = next(attempt for attempt in reversed(tries) if not attempt.how.endswith("form"))
-    return tuple(word[0].lower() for word in last.words if not any(form in vectors.found for form in word))
+    return tuple(word.lower() for word in _words_asked(tries) if _known(word, vectors) is None)

@@ -3,9 +3,10 @@
 1. the phrase given for the class: as it stands, then its forms, then the mean of its words' unit vectors
 2. the class name: as it stands, then its forms, then the mean of its words' unit vectors
 
-The forms of a text are, in this order: its parts joined by underscores, by hyphens and by spaces; each of these in lower
-case; the singular of each. A text's parts are what blanks, underscores, slashes, brackets, commas and camelCase
-separate. Each word of a mean may itself be found by its forms; all of them have to be found.
+The forms of a text are, in this order: its parts joined by underscores, by hyphens and by spaces; each of these in
+lower case; the singular of each. A text's parts are what blanks, underscores, slashes, brackets, commas and camelCase
+separate; where there are hyphens everything is tried with hyphenated words whole and then with these split as well.
+Each word of a mean may itself be found by its forms; all of them have to be found.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 __all__ = ["Attempt", "Resolution", "attempts", "forms", "resolve", "singulars", "words"]
 
 _SEPARATORS = re.compile(r"[\s_/(),;:&+]+")
+_HYPHENS = re.compile("[-\u2010\u2011]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # WordNet's rules of detachment for nouns (Morphy; Beckwith, Miller and Tengi 1993), longest ending first.
@@ -52,7 +54,7 @@ def attempts(name: str, phrase: str = "") -> tuple[Attempt, ...]:
 
     Examples
     --------
-    >>> [attempt.how for attempt in attempts("seal", "harbour seal")]
+    >>> [attempt.how for attempt in attempts("Seal", "harbour seal")]
     ['phrase', 'phrase form', 'phrase words', 'name', 'name form']
     """
     return (*_attempts("phrase", phrase), *_attempts("name", name))
@@ -65,9 +67,9 @@ def _attempts(kind: str, text: str) -> Iterator[Attempt]:
     others = tuple(form for form in forms(text) if form != text)
     if others:
         yield Attempt(f"{kind} form", (others,))
-    parts = words(text)
-    if len(parts) > 1:
-        yield Attempt(f"{kind} words", tuple(forms(part) for part in parts))
+    for parts in _splits(text):
+        if len(parts) > 1:
+            yield Attempt(f"{kind} words", tuple(forms(part) for part in parts))
 
 
 def forms(text: str) -> tuple[str, ...]:
@@ -81,8 +83,8 @@ def forms(text: str) -> tuple[str, ...]:
     ('Foxes', 'foxes', 'Fox', 'Foxe', 'fox', 'foxe')
     """
     composed = unicodedata.normalize("NFC", text)
-    parts = words(composed)
-    spelt = dict.fromkeys((text, composed, "_".join(parts), "-".join(parts), " ".join(parts)))
+    joined = (joint.join(parts) for parts in _splits(composed) for joint in "_- ")
+    spelt = dict.fromkeys((text, composed, *filter(None, joined)))
     cased = dict.fromkeys((*spelt, *(form.lower() for form in spelt)))
     return tuple(dict.fromkeys((*cased, *(one for form in cased for one in singulars(form)))))
 
@@ -96,6 +98,13 @@ def words(text: str) -> tuple[str, ...]:
     (('aquarium', 'fish'), ('ankle', 'Boot'), ('T-shirt', 'top'))
     """
     return tuple(word for part in _SEPARATORS.split(text) for word in _CAMEL.split(part) if word)
+
+
+def _splits(text: str) -> tuple[tuple[str, ...], ...]:
+    """Return a text's words with hyphenated ones whole, and then split if there are any."""
+    whole = words(text)
+    split = tuple(piece for word in whole for piece in _HYPHENS.split(word) if piece)
+    return (whole,) if split == whole else (whole, split)
 
 
 def singulars(word: str) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def _read(request: Request) -> Vectors:
     def compose(word: str) -> WordVector:
         return WordVector(np.array(vectors.get_vector(word), dtype=np.float32))
 
-    return Vectors(found, compose)
+    return Vectors(found, compose if vectors.bucket else None)
 
 
 def _words(request: Request) -> Iterator[str]:
@@ -61,7 +61,7 @@ def _load(path: Path) -> FastTextKeyedVectors:
             return load_facebook_vectors(str(path))
     except SourceError:
         raise
-    except Exception as error:  # noqa: BLE001 - gensim raises whatever a damaged file leads its parser to
+    except Exception as error:  # gensim raises whatever a damaged file leads its parser to
         raise _damaged(path) from error
 
 

@@ -14,7 +14,7 @@ from simmatrix.vectors.arrays import NPY, NPZ
 from simmatrix.vectors.fasttext import FASTTEXT, MAGIC
 from simmatrix.vectors.keyedvectors import KEYED_VECTORS
 from simmatrix.vectors.safetensors_file import SAFETENSORS
-from simmatrix.vectors.streams import ZIP_MAGIC, archive_of, check_archive, member_of, opened
+from simmatrix.vectors.streams import PACKING_ERRORS, ZIP_MAGIC, archive_of, check_archive, is_packed, member_of, opened
 from simmatrix.vectors.text import GLOVE, WORD2VEC, is_line_of_vectors, looks_like_header
 from simmatrix.vectors.vectors import Progress, Reader, Request, Vectors, silent
 from simmatrix.vectors.word2vec_binary import WORD2VEC_BINARY
@@ -70,6 +70,7 @@ def read_vectors(
     >>> read_vectors(vector_file_path("glove-6b-50d"), {"rose"}).found["rose"].values.shape
     (50,)
     """
+    check_archive(path)
     reader = _reader(path, format, vocabulary)
     return reader.read(Request(path, wanted, vocabulary, progress))
 
@@ -81,6 +82,7 @@ def words_of(
     vocabulary: Path | None = None,
 ) -> Iterator[str]:
     """Go through the whole vocabulary of a file, in its order."""
+    check_archive(path)
     reader = _reader(path, format, vocabulary)
     return reader.words(Request(path, frozenset(), vocabulary))
 
@@ -91,6 +93,8 @@ def _reader(path: Path, format: str | None, vocabulary: Path | None) -> Reader: 
         raise SourceError(f"{name!r} is no format of word vectors; choose {or_list(FORMATS)}")
     if vocabulary is not None and not FORMATS[name].takes_vocabulary:
         raise SourceError(f"is of format {name}, which holds its own vocabulary; leave out --vocabulary", path)
+    if not FORMATS[name].streams and name != "npz" and is_packed(path):
+        raise SourceError(f"is compressed, which format {name} can't be read from; unpack it first", path)
     return FORMATS[name]
 
 
@@ -114,7 +118,7 @@ def _is_npz(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except PACKING_ERRORS:
         raise SourceError("is a damaged zip archive; get the file again", path) from None
     return bool(names) and all(name.endswith(".npy") for name in names)
 

@@ -1,13 +1,13 @@
 """gensim's KeyedVectors files (``.kv``): a pickle, with large arrays in ``.npy`` files beside it.
 
-Loading a pickle runs whatever code it names, and a user's file is data. So gensim's own loader is not used: an unpickler
-builds inert records in place of gensim's classes, knows the three names that make a NumPy array, and refuses every other
-name. Vectors that gensim stored beside the file are memory-mapped: only the wanted words' rows are read.
+Loading a pickle runs whatever code it names, and a user's file is data. So gensim's own loader is not used: an
+unpickler builds inert records in place of gensim's classes, knows the names that make a NumPy array, and refuses every
+other name. Vectors that gensim stored beside the file are memory-mapped: only the wanted words' rows are read.
 """
 
 from __future__ import annotations
 
-import pickle  # noqa: S403 - only as the base of an unpickler that refuses what it was not told
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,13 @@ _NUMPY = {
 }
 
 
+def _latin1(text: str, encoding: str) -> bytes:
+    """Stand in for `codecs.encode`, with which pickles of protocol 2 (gensim's before version 4) spell bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding}")
+    return text.encode("latin1")
+
+
 class _Unpickler(pickle.Unpickler):
     """Knows the names that gensim's files need and no other."""
 
@@ -54,6 +61,8 @@ class _Unpickler(pickle.Unpickler):
             return _Record
         if name in _NUMPY.get(module, ()):
             return super().find_class(module, name)
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1
         raise pickle.UnpicklingError(f"it names {module}.{name}, which has no place in word vectors")
 
 
@@ -77,7 +86,7 @@ def _load(path: Path) -> dict[str, Any]:
             record = _Unpickler(file).load()
     except SourceError:
         raise
-    except Exception as error:  # noqa: BLE001 - a damaged pickle can make the unpickler raise anything
+    except Exception as error:  # a damaged pickle can make the unpickler raise anything
         raise SourceError(f"can't be read as KeyedVectors ({error}); save it again with gensim", path) from None
     if not isinstance(record, _Record):
         raise SourceError("is a pickle of something else than KeyedVectors; save these with gensim", path)
@@ -92,6 +101,8 @@ def _rows(record: dict[str, Any], path: Path) -> Float[np.ndarray, "V d"]:
             return read_npy(path.with_name(f"{path.name}.{name}.npy"))
         if isinstance(record.get(name), np.ndarray):
             return check_matrix(record[name], path)
+    if "vectors_ngrams" in {*record, *record.get("__numpys", ())}:
+        raise SourceError("holds fastText's parts of words; save the words with gensim's save_word2vec_format", path)
     raise SourceError("holds no vectors; save it again with gensim", path)
 
 

@@ -31,7 +31,8 @@ def _read(request: Request) -> Vectors:
             rows = _matrix(file, request)
 
             def row(index: int) -> Float[np.ndarray, " d"]:
-                return np.asarray(rows[index : index + 1])[0]
+                values: np.ndarray = rows[index : index + 1]
+                return values.reshape(-1)
 
             return pick(request.wanted, _vocabulary(file, request), rows.get_shape()[0], row, request.path)
     except SafetensorError as error:
@@ -55,28 +56,32 @@ SAFETENSORS = Reader(_read, _words, takes_vocabulary=True)
 def _matrix(file: Any, request: Request) -> Any:
     """Return the slice handle of the file's only matrix of floats; its rows are read one by one."""
     handles = {name: file.get_slice(name) for name in sorted(file.keys())}
-    matrices = [
-        handle
-        for handle in handles.values()
-        if len(handle.get_shape()) == 2 and handle.get_dtype() in _FLOATS
-    ]
+    matrices = [handle for handle in handles.values() if _is_matrix(handle)]
     if len(matrices) != 1:
         listed = ", ".join(f"{name} {handle.get_dtype()} {handle.get_shape()}" for name, handle in handles.items())
         raise SourceError(f"should hold one matrix of float16, float32 or float64; it holds {listed}", request.path)
     return matrices[0]
 
 
+def _is_matrix(handle: Any) -> bool:
+    shape = handle.get_shape()
+    return len(shape) == 2 and shape[1] > 0 and handle.get_dtype() in _FLOATS
+
+
 def _vocabulary(file: Any, request: Request) -> list[str]:
     if request.vocabulary is not None or _VOCABULARY not in file.keys():  # noqa: SIM118 - not a mapping
         return vocabulary_beside(request)
-    codes = file.get_tensor(_VOCABULARY)
+    if file.get_slice(_VOCABULARY).get_dtype() != "U8":
+        raise _not_text(request)
     try:
-        if codes.dtype != np.uint8:
-            raise ValueError(codes.dtype)
-        text: str = codes.tobytes().decode()
-    except ValueError:
-        raise SourceError("its tensor vocabulary is not UTF-8 text in bytes (uint8)", request.path) from None
+        text: str = file.get_tensor(_VOCABULARY).tobytes().decode()
+    except UnicodeDecodeError:
+        raise _not_text(request) from None
     return text.split("\n")
+
+
+def _not_text(request: Request) -> SourceError:
+    return SourceError(f"its tensor {_VOCABULARY} is not UTF-8 text in bytes (uint8); write it as such", request.path)
 
 
 def _unreadable(request: Request, error: Exception) -> SourceError:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import TypeAlias, cast
 
 from simmatrix.errors import SourceError
 from simmatrix.files import check_input, reading
 from simmatrix.vectors.vectors import Progress, silent
 
-__all__ = ["Stream", "archive_of", "check_archive", "member_of", "opened"]
+__all__ = ["PACKING_ERRORS", "Stream", "archive_of", "check_archive", "is_packed", "member_of", "opened"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
+
+# What Python's unpackers raise for files that are damaged, encrypted or packed in ways they don't know.
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
+PACKING_ERRORS: tuple[type[Exception], ...] = (*_DAMAGE, NotImplementedError, RuntimeError)
+
+
+_Content: TypeAlias = io.RawIOBase | io.BufferedIOBase
 
 
 class Stream:
     """Uncompressed bytes of a file in pieces, with progress told in bytes of the file as it lies on the disk."""
 
-    def __init__(self, path: Path, content: IO[bytes], on_disk: BinaryIO, progress: Progress) -> None:
+    def __init__(self, path: Path, content: _Content, on_disk: io.FileIO, progress: Progress) -> None:
         self.path = path
         self._content = content
         self._on_disk = on_disk
@@ -32,15 +40,24 @@ class Stream:
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes, none at the end. Raise `SourceError` where a compressed file is damaged."""
+        with self._reading():
+            return self._content.read(size) or b""
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill a buffer as far as one read goes; return the bytes read, 0 at the end. Errors as in `read`."""
+        with self._reading():
+            return self._content.readinto(buffer) or 0
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
             with reading(self.path):
-                piece = self._content.read(size)
-        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile):
+                yield
+        except _DAMAGE:
             raise SourceError("is damaged or cut short; get the file again", self.path) from None
         except (NotImplementedError, RuntimeError) as error:
             raise SourceError(f"can't be unpacked ({error}); unpack it yourself", self.path) from None
         self._progress(self._on_disk.tell(), self._total)
-        return piece
 
 
 @contextmanager
@@ -52,10 +69,10 @@ def opened(path: Path, progress: Progress = silent) -> Iterator[Stream]:
     archive = archive_of(path)
     check_archive(path)
     with ExitStack() as stack, reading(archive):
-        file: BinaryIO = stack.enter_context(archive.open("rb", buffering=0 if archive == path else -1))
+        file = stack.enter_context(archive.open("rb", buffering=0))
         magic = file.read(4)
         file.seek(0)
-        content: IO[bytes] = file
+        content: _Content = file
         if magic.startswith(GZIP_MAGIC):
             content = stack.enter_context(gzip.open(file))
         elif magic == ZIP_MAGIC:
@@ -77,12 +94,19 @@ def member_of(path: Path) -> str | None:
     return None if archive == path else str(path)[len(str(archive)) + 1 :]
 
 
+def is_packed(path: Path) -> bool:
+    """Tell whether a file is gzip or zip, from its first bytes."""
+    archive = archive_of(path)
+    with reading(archive), archive.open("rb") as file:
+        return file.read(4).startswith((GZIP_MAGIC, ZIP_MAGIC))
+
+
 def check_archive(path: Path) -> None:
     """Raise `SourceError` unless the file on the disk is a regular file with something in it."""
     check_input(archive_of(path))
 
 
-def _zip_member(stack: ExitStack, file: BinaryIO, path: Path) -> IO[bytes]:
+def _zip_member(stack: ExitStack, file: io.FileIO, path: Path) -> _Content:
     try:
         archive = stack.enter_context(zipfile.ZipFile(file))
         names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
@@ -92,7 +116,8 @@ def _zip_member(stack: ExitStack, file: BinaryIO, path: Path) -> IO[bytes]:
         if name not in names:
             listed = ", ".join(names) or "nothing"
             raise SourceError(f"holds {listed}; name one: {archive_of(path)}:FILE", archive_of(path))
-        return stack.enter_context(archive.open(name))
+        # A ZipExtFile, of which the standard library's annotation tells less.
+        return cast("io.BufferedIOBase", stack.enter_context(archive.open(name)))
     except zipfile.BadZipFile:
         raise SourceError("is a damaged zip archive; get the file again", path) from None
     except (NotImplementedError, RuntimeError) as error:

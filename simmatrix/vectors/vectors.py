@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 """Called now and then with the bytes of the file done so far and the bytes there are."""
 
 
-def silent(done: int, total: int) -> None:  # noqa: ARG001 - the signature of a Progress
+def silent(done: int, total: int) -> None:
     """Report no progress."""
 
 
@@ -54,8 +54,21 @@ class Request(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """One format: how to read the wanted words' vectors, how to go through all words, whether those may lie beside it."""
+    """One format.
+
+    Parameters
+    ----------
+    read
+        Reads the wanted words' vectors.
+    words
+        Goes through all words in the file's order.
+    takes_vocabulary
+        Whether the words may lie in a file of their own.
+    streams
+        Whether the file is read from its start to its end alone, so that it may be gzip or zip.
+    """
 
     read: Callable[[Request], Vectors]
     words: Callable[[Request], Iterator[str]]
     takes_vocabulary: bool = False
+    streams: bool = False

@@ -34,7 +34,9 @@ def pick(
         raise SourceError(
             f"has {count} vectors for a vocabulary of {size} words; give the vocabulary that belongs to it", path
         )
-    return Vectors({word: WordVector(np.array(row(index), dtype=np.float32)) for word, index in rows_of.items()})
+    # A float64 beyond float32's range becomes infinite, which is an error for whoever uses the word.
+    with np.errstate(over="ignore"):
+        return Vectors({word: WordVector(np.array(row(index), dtype=np.float32)) for word, index in rows_of.items()})
 
 
 def vocabulary_beside(request: Request) -> list[str]:

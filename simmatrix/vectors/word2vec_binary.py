@@ -12,7 +12,7 @@ import numpy as np
 
 from simmatrix.errors import SourceError
 from simmatrix.vectors.streams import Stream, opened
-from simmatrix.vectors.text import looks_like_header
+from simmatrix.vectors.text import NO_HEADER, looks_like_header
 from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector
 
 __all__ = ["WORD2VEC_BINARY"]
@@ -43,7 +43,7 @@ def _words(request: Request) -> Iterator[str]:
         yield token.decode(errors="replace")
 
 
-WORD2VEC_BINARY = Reader(_read, _words)
+WORD2VEC_BINARY = Reader(_read, _words, streams=True)
 
 
 def _records(request: Request) -> Iterator[tuple[bytes, memoryview]]:
@@ -68,14 +68,19 @@ def _records(request: Request) -> Iterator[tuple[bytes, memoryview]]:
             token = buffer[position:space].lstrip(b"\n")
             position = space + 1 + size
             yield token, memoryview(buffer)[space + 1 : position]
+        if (buffer[position:] or stream.read(1)).strip(b"\n"):
+            raise SourceError(
+                f"goes on behind the {header.words} words its header promises; it is damaged or of another format",
+                stream.path,
+            )
 
 
 def _header(stream: Stream) -> _Header:
     start = stream.read(_BLOCK)
     line, newline, rest = start.partition(b"\n")
     if not newline or not looks_like_header(line):
-        raise SourceError("expected word2vec's header, the number of words and the dimension", stream.path, 1)
+        raise SourceError(NO_HEADER, stream.path, 1)
     words, dimension = (int(piece) for piece in line.split())
     if not 0 < dimension <= _LARGEST_DIMENSION or words == 0:
-        raise SourceError(f"its header promises {words} words of {dimension} values; get the file again", stream.path, 1)
+        raise SourceError(f"its header promises {words} words of {dimension} values; get it again", stream.path, 1)
     return _Header(words, dimension, rest)

@@ -1,0 +1,82 @@
+"""`simmatrix build`: the file it writes, what it says, and that the same inputs give the same bytes."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simmatrix
+from tests.cli.command import COMMAND, Command, write_glove
+
+
+def test_the_first_minute(command: Command) -> None:
+    lines = command.good("build", "--classes", "cifar100").splitlines()
+    matrix = simmatrix.load(command.folder / "cifar100.safetensors")
+    expected = simmatrix.from_embeddings(classes="cifar100", lower_bound=0.5)
+    np.testing.assert_array_equal(matrix.values, expected.values)
+    assert (matrix.classes, matrix.provenance) == (expected.classes, expected.provenance)
+    figures = simmatrix.statistics(matrix)
+    shown = dict(line.split(maxsplit=1) for line in lines if not line.startswith(("found", "next")))
+    assert shown["classes"] == "100"
+    assert shown["density"] == f"{figures.density:.1%}"
+    assert shown["influence"] == f"{figures.influence:.3g}"
+    size = (command.folder / "cifar100.safetensors").stat().st_size
+    assert shown["file"] == f"cifar100.safetensors ({size:,} bytes)"
+    assert lines[-1].endswith('SimLoss.from_file("cifar100.safetensors", classes=train_set.classes)')
+
+
+@pytest.mark.parametrize(("options", "file"), [((), "mine.safetensors"), (("-o", "other.x"), "other.x")])
+def test_the_file_is_named_after_the_class_list(options: tuple[str, ...], file: str, command: Command) -> None:
+    folder = command.folder / "lists"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("rose\ntulip\nlorry\n")
+    command("build", "--classes", folder / "mine.txt", *options)
+    assert simmatrix.load(command.folder / file).classes == ("rose", "tulip", "lorry")
+
+
+def test_options_reach_the_library(command: Command) -> None:
+    vectors = write_glove(command.folder / "v")
+    (command.folder / "c.txt").write_text("rose\ntulip\noak\nlorry\n")
+    arguments = ("--from-embeddings", "v", "--classes", "c.txt", "--lower-bound", "0.1", "--top-k", "2")
+    command("build", *arguments, "--format", "glove")
+    expected = simmatrix.from_embeddings(vectors, command.folder / "c.txt", lower_bound=0.1).top_k(2)
+    matrix = simmatrix.load("c.safetensors")
+    np.testing.assert_array_equal(matrix.to_dense(), expected.to_dense())
+    assert matrix.provenance == expected.provenance
+
+
+def test_dropped_classes_are_named(command: Command) -> None:
+    write_glove(command.folder / "v")
+    (command.folder / "c.txt").write_text("rose\nqqq\ntulip\nzzz\n")
+    result = command("build", "--from-embeddings", "v", "--classes", "c.txt", "--oov", "drop")
+    assert result.code == 0
+    assert "warning: 2 classes have no vector and were left out: qqq, zzz\n" in result.err
+    assert simmatrix.load("c.safetensors").classes == ("rose", "tulip")
+
+
+@pytest.mark.parametrize(("bound", "warning"), [("0.99", "the matrix is the identity"), ("0", "training would drown")])
+def test_a_matrix_that_spoils_a_training_is_warned_of(bound: str, warning: str, command: Command) -> None:
+    result = command("build", "--classes", "cifar100", "--lower-bound", bound)
+    assert result.code == 0
+    assert result.err.startswith("warning: ")
+    assert warning in result.err
+
+
+def test_an_earlier_matrix_is_replaced(command: Command) -> None:
+    for name in ("cifar10", "cifar100"):
+        command.good("build", "--classes", name, "-o", "m")
+    assert len(simmatrix.load("m")) == 100
+
+
+def test_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        subprocess.run(
+            [COMMAND, "build", "--classes", "cifar100", "-o", seed],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        )
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()

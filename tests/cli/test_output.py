@@ -1,0 +1,56 @@
+"""What people see: aligned columns in a pipe, tables on a terminal, nothing that a terminal would obey."""
+
+import pytest
+from rich.progress import Progress
+
+from simmatrix.cli import output
+from simmatrix.cli.output import percent, print_pairs, print_table, progress_bar, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rose", "rose"),
+        ("großer Baum 🚚", "großer Baum 🚚"),
+        ("one\ntwo", "one\ntwo"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("\x9b31m\x07\r\t\x7f", r"\x9b31m\x07\r\t\x7f"),
+        ("\udc80", r"\udc80"),
+    ],
+)
+def test_visible(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_a_pipe_gets_plain_aligned_text(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["name", "n"], [["rose", "7"], ["[red]oak", "12"]], right=["n"])
+    print_pairs([("a", "x"), ("bcd", "y")])
+    assert capsys.readouterr().out == "name       n\nrose       7\n[red]oak  12\na    x\nbcd  y\n"
+
+
+def test_a_terminal_gets_the_same_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_table(["name", "n"], [["[red]oak", "12"]])
+    print_pairs([("[b]", "[/]")])
+    out = capsys.readouterr().out
+    for word in ("name", "[red]oak", "12", "[b]", "[/]"):
+        assert word in out
+
+
+def test_percent() -> None:
+    assert percent(0.1234) == "12.3%"
+
+
+@pytest.mark.parametrize(("is_terminal", "waited", "bars"), [(True, 2.0, 1), (True, 0.5, 0), (False, 2.0, 0)])
+def test_a_bar_shows_on_a_terminal_after_a_second(
+    is_terminal: bool, waited: float, bars: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Progress] = []
+    clock = iter([0.0, *[waited] * 1000])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(Progress, "start", lambda bar: started.append(bar))
+    with progress_bar("reading") as progress:
+        progress(1, 10)
+        progress(2, 10)
+    assert len(started) == bars

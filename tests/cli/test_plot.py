@@ -1,0 +1,69 @@
+"""`simmatrix plot`: a picture of the format asked for, the same each time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simmatrix
+from simmatrix import SimilarityMatrix
+from tests.cli.command import Command, assert_mendable
+
+HEADS = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+@pytest.fixture(autouse=True)
+def small(command: Command) -> None:
+    simmatrix.from_embeddings(classes="cifar10", lower_bound=0.2).save("m.safetensors")
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_picture_is_the_same_each_time(kind: str, command: Command) -> None:
+    for name in ("one", "two"):
+        out = command.good("plot", "m.safetensors", "-o", f"{name}.{kind}")
+        assert out == f"{name}.{kind}: 10 classes, ordered by clusters\n"
+    one, two = (Path(f"{name}.{kind}").read_bytes() for name in ("one", "two"))
+    assert one.startswith(HEADS[kind])
+    assert len(one) > 2000
+    assert one == two
+
+
+def test_orders_give_other_pictures(command: Command) -> None:
+    pictures = set()
+    for order in ("clusters", "file"):
+        command.good("plot", "m.safetensors", "--order", order)
+        pictures.add(Path("m.png").read_bytes())
+    assert len(pictures) == 2
+
+
+def test_superclasses_of_the_bundled_list(command: Command) -> None:
+    simmatrix.from_embeddings(classes="cifar100", lower_bound=0.5).save("c.safetensors")
+    assert "ordered by superclass" in command.good("plot", "c.safetensors", "--order", "superclass", "-o", "c.svg")
+
+
+def test_superclasses_have_to_be_known(command: Command) -> None:
+    SimilarityMatrix(np.eye(2), ("rose", "oak")).save("own")
+    assert_mendable(command("plot", "own", "--order", "superclass"), "no superclasses are known; give a class list")
+    Path("c.tsv").write_text("class\tsuperclass\noak\ttrees\nrose\tflowers\n")
+    command.good("plot", "own", "--order", "superclass", "--classes", "c.tsv")
+    Path("c.tsv").write_text("class\tsuperclass\noak\ttrees\nelm\ttrees\n")
+    result = command("plot", "own", "--order", "superclass", "--classes", "c.tsv")
+    assert_mendable(result, "c.tsv: has no class 'rose'")
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (("-o", "m.jpg"), "m.jpg: a picture ends in .png, .svg, .pdf"),
+        (("-o", "missing/m.png"), "the folder missing does not exist"),
+        (("--order", "size"), "'size' is no order; choose clusters, superclass or file"),
+    ],
+)
+def test_what_cant_be_drawn(options: tuple[str, ...], part: str, command: Command) -> None:
+    assert_mendable(command("plot", "m.safetensors", *options), part)
+    assert [path.name for path in command.folder.iterdir()] == ["m.safetensors"]
+
+
+def test_names_are_no_formulas(command: Command) -> None:
+    SimilarityMatrix(np.eye(2), (r"$\frac$", "$x$")).save("m.safetensors")
+    command.good("plot", "m.safetensors", "-o", "m.svg")

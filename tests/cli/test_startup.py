@@ -1,0 +1,62 @@
+"""How the command starts: what it imports, its help, its version, its completion."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import COMMAND, Command
+
+HEAVY = {"torch", "gensim", "nltk", "matplotlib"}
+PROBE = """
+import sys
+{before}
+sys.argv = ["simmatrix", *{arguments!r}]
+try:
+    from simmatrix.cli import main
+    main()
+finally:
+    print("\\nimported:", *(name for name in sys.modules if "." not in name))
+"""
+
+
+def imported(arguments: list[str], folder: Path, before: str = "") -> set[str]:
+    """Return the top-level modules that a run of the command imports."""
+    program = PROBE.format(arguments=arguments, before=before)
+    run = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    return set(run.stdout.rpartition("imported:")[2].split())
+
+
+def test_help_imports_next_to_nothing(tmp_path: Path) -> None:
+    assert imported(["--help"], tmp_path) & (HEAVY | {"numpy", "scipy", "rich", "safetensors"}) == set()
+
+
+@pytest.mark.parametrize("arguments", [["build", "--classes", "cifar100"], ["classes"]])
+def test_usual_commands_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    assert imported(arguments, tmp_path) & (HEAVY | {"scipy"}) == set()
+
+
+def test_the_probe_sees_what_is_imported(tmp_path: Path) -> None:
+    assert "matplotlib" in imported(["--help"], tmp_path, before="import matplotlib")
+    imported(["build", "--classes", "cifar10"], tmp_path)
+    assert "matplotlib" in imported(["plot", "cifar10.safetensors"], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["build", "show", "validate", "plot", "classes"])
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_every_command_explains_itself(name: str, option: str, command: Command) -> None:
+    assert f"Usage: simmatrix {name}" in command.good(name, option)
+    assert name in command.good("--help")
+
+
+def test_version(command: Command) -> None:
+    assert command.good("--version") == f"simmatrix {version('simloss')}\n"
+
+
+def test_shell_completion() -> None:
+    words = {"_SIMMATRIX_COMPLETE": "complete_bash", "COMP_WORDS": "simmatrix v", "COMP_CWORD": "1"}
+    done = subprocess.run([COMMAND], env={**os.environ, **words}, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["validate"]

@@ -1,0 +1,200 @@
+"""Similarities of word vectors, against gensim's and against plain Python."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+
+from simmatrix import data
+from simmatrix.builders import embeddings
+from simmatrix.builders.embeddings import VectorSource, cosine, embedding_similarity
+from simmatrix.builders.raw import RawSimilarity
+from simmatrix.classes import ClassList, read_classes
+from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.vectors.formats import read_vectors, words_of
+
+BUNDLED = data.vector_file_path("glove-6b-50d")
+ROWS = {"rose": [1, 2, -2], "tulip": [2, 1, 0.5], "red": [-1, 0, 1], "truck": [3, -4, 0], "rosé": [0.1, 0.1, 9]}
+
+
+def written(folder: Path, rows: dict[str, list[float]], name: str = "vectors.txt") -> VectorSource:
+    path = folder / name
+    path.write_text("".join(f"{word} {' '.join(map(str, row))}\n" for word, row in rows.items()), encoding="utf-8")
+    return VectorSource(path, path.name)
+
+
+def similarity(folder: Path, *names: str, rows: dict[str, list[float]] | None = None, **options: str) -> RawSimilarity:
+    return embedding_similarity(written(folder, ROWS if rows is None else rows), ClassList(names), **options)
+
+
+def cosine_of_means(first: list[list[float]], second: list[list[float]]) -> float:
+    """Return the cosine of the means of two lists of vectors, each scaled to length 1 first."""
+
+    def length(vector: list[float]) -> float:
+        return math.sqrt(math.fsum(x * x for x in vector))
+
+    def mean(vectors: list[list[float]]) -> list[float]:
+        units = [[x / length(vector) for x in vector] for vector in vectors]
+        return [math.fsum(column) / len(units) for column in zip(*units, strict=True)]
+
+    a, b = mean(first), mean(second)
+    return math.fsum(x * y for x, y in zip(a, b, strict=True)) / length(a) / length(b)
+
+
+@pytest.fixture(scope="module")
+def theirs() -> KeyedVectors:
+    """Return the bundled vectors as gensim holds them."""
+    words = list(words_of(BUNDLED))[:3000]
+    found = read_vectors(BUNDLED, set(words)).found
+    vectors = KeyedVectors(50)
+    vectors.add_vectors(words, np.stack([found[word].values for word in words]))
+    return vectors
+
+
+def test_single_words_equal_gensims_similarity(theirs: KeyedVectors) -> None:
+    names = [word for word in theirs.index_to_key if word.isalpha() and len(word) > 2][::20]
+    raw = embedding_similarity(VectorSource(BUNDLED, "glove"), ClassList(tuple(names)))
+    assert {one["how"] for one in raw.resolution.values()} == {"name"}
+    for i, first in enumerate(names):
+        for j, second in enumerate(names):
+            assert raw.values[i, j] == pytest.approx(theirs.similarity(first, second), abs=1e-6)
+
+
+def test_several_words_are_the_mean_of_their_unit_vectors(tmp_path: Path) -> None:
+    raw = similarity(tmp_path, "red_rose", "truck", "TulipTruckRed")
+    parts = [[ROWS["red"], ROWS["rose"]], [ROWS["truck"]], [ROWS["tulip"], ROWS["truck"], ROWS["red"]]]
+    for i, first in enumerate(parts):
+        for j, second in enumerate(parts):
+            assert raw.values[i, j] == pytest.approx(cosine_of_means(first, second), abs=1e-7)
+    assert raw.values[0, 1] < 0  # raw similarities are not cut off
+    assert raw.resolution["red_rose"] == {"how": "name words", "words": ["red", "rose"]}
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "fashion-mnist", "imagenet1k"])
+def test_bundled_lists_resolve_on_the_bundled_vectors(name: str) -> None:
+    classes = read_classes(name)
+    raw = embedding_similarity(VectorSource(BUNDLED, "glove"), classes)
+    assert raw.classes == classes.names
+    assert raw.values.dtype == np.float64
+    assert np.array_equal(raw.values, raw.values.T)
+    assert np.allclose(np.diag(raw.values), 1, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("block", [1, 3, 7, 20])
+@pytest.mark.parametrize("exact_up_to", [0, 10_000], ids=["float32", "float64"])
+def test_blocks_change_nothing(block: int, exact_up_to: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = np.random.default_rng(0).normal(size=(20, 6))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    monkeypatch.setattr(embeddings, "_BLOCK", block)
+    monkeypatch.setattr(embeddings, "_EXACT_UP_TO", exact_up_to)
+    values = cosine(unit)
+    assert np.array_equal(values, values.T)
+    expected = np.array([[math.fsum(a * b) for b in unit] for a in unit])
+    assert values.dtype == (np.float64 if exact_up_to else np.float32)
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-15 if exact_up_to else 6e-8)
+
+
+def test_word_order_does_not_matter_and_class_order_goes_along(tmp_path: Path) -> None:
+    names = ("rose", "red_tulip", "truck", "Trucks", "rosé")
+    raw = similarity(tmp_path, *names)
+    backwards = similarity(tmp_path, *names, rows=dict(reversed(ROWS.items())))
+    assert np.array_equal(raw.values, backwards.values)
+    assert raw.resolution == backwards.resolution
+    order = [3, 1, 4, 0, 2]
+    permuted = similarity(tmp_path, *(names[index] for index in order))
+    np.testing.assert_allclose(permuted.values, raw.values[np.ix_(order, order)], rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([0, 0, 0], "line 2: the vector of 'bad' is zero; give its class another phrase"),
+        ([1, math.nan, 0], "line 2: the vector of 'bad' holds NaN or infinity; get the file again"),
+        ([1, math.inf, 0], "line 2: the vector of 'bad' holds NaN or infinity"),
+        ([1, -1e300, 0], "line 2: the vector of 'bad' holds NaN or infinity"),
+    ],
+)
+def test_vectors_without_a_direction(row: list[float], message: str, tmp_path: Path) -> None:
+    rows = {"rose": [1, 2, 3], "bad": row, "truck": [1, 0, 0]}
+    for name in ("bad", "bad_rose"):
+        with pytest.raises(SourceError, match=rf"vectors\.txt, {message}"):
+            similarity(tmp_path, "rose", name, "truck", rows=rows)
+    # Where no class wants the word its vector is nobody's business.
+    assert similarity(tmp_path, "rose", "truck", rows=rows).values[0, 1] == pytest.approx(1 / math.sqrt(14))
+
+
+def test_words_that_cancel_out(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="the vector of 'up down' is zero"):
+        similarity(tmp_path, "up_down", "rose", rows={"up": [1, 2], "down": [-1, -2], "rose": [1, 1]})
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 1.0])
+def test_huge_and_tiny_vectors(scale: float, tmp_path: Path) -> None:
+    rows = {"rose": [3 * scale, 4 * scale], "tulip": [4 * scale, 3 * scale]}
+    assert similarity(tmp_path, "rose", "tulip", rows=rows).values[0, 1] == pytest.approx(24 / 25, abs=1e-7)
+
+
+def test_missing_classes_are_named_with_the_nearest_spellings(tmp_path: Path) -> None:
+    classes = ClassList(("rose", "tulpi", "red_lorry", "n017"), {"phrase": ("", "", "", "trukc")})
+    with pytest.raises(ClassNotFoundError) as caught:
+        embedding_similarity(written(tmp_path, ROWS), classes)
+    assert caught.value.missing == ("tulpi", "red_lorry", "n017")
+    assert str(caught.value).splitlines() == [
+        "vectors.txt has no vector for 3 of the classes:",
+        "  tulpi: no 'tulpi', nearest tulip",
+        "  red_lorry: no 'lorry'",
+        "  n017: no 'trukc', nearest truck",
+        "give them another phrase (a phrase column in the class list), take other vectors, "
+        "or leave them out (--oov drop)",
+    ]
+
+
+def test_missing_classes_are_dropped_when_asked_for(tmp_path: Path) -> None:
+    raw = similarity(tmp_path, "rose", "lorry", "truck", "red_lorry", oov="drop")
+    assert raw.classes == ("rose", "truck")
+    assert raw.params["dropped"] == ["lorry", "red_lorry"]
+    assert raw.values.shape == (2, 2)
+    assert set(raw.resolution) == {"rose", "truck"}
+    with pytest.raises(ClassNotFoundError, match="fewer than two classes have vectors"):
+        similarity(tmp_path, "rose", "lorry", oov="drop")
+
+
+def test_what_is_recorded(tmp_path: Path) -> None:
+    source = written(tmp_path, ROWS)
+    (tmp_path / "names.txt").write_text("rose\nRed\nTrucks\n")
+    raw = embedding_similarity(source, read_classes(tmp_path / "names.txt"))
+    digests = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("vectors.txt", "names.txt")]
+    assert [tuple(one) for one in raw.source] == [
+        ("vectors", "vectors.txt", digests[0]),
+        ("classes", "names.txt", digests[1]),
+    ]
+    assert raw.builder == "embeddings"
+    assert raw.params == {"measure": "cosine", "oov": "error", "dimension": 3}
+    assert raw.resolution == {
+        "rose": {"how": "name", "words": ["rose"]},
+        "Red": {"how": "name form", "words": ["red"]},
+        "Trucks": {"how": "name form", "words": ["truck"]},
+    }
+    assert str(tmp_path) not in repr(raw)
+
+
+def test_a_vocabulary_of_its_own_is_recorded(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.array(list(ROWS.values())))
+    (tmp_path / "words").write_text("\n".join(ROWS))
+    source = VectorSource(tmp_path / "v.npy", "v.npy", vocabulary=tmp_path / "words")
+    raw = embedding_similarity(source, ClassList(("rose", "truck")))
+    digest = hashlib.sha256((tmp_path / "words").read_bytes()).hexdigest()
+    assert tuple(raw.source[2]) == ("vocabulary", "words", digest)
+    assert raw.values[0, 1] == pytest.approx(cosine_of_means([ROWS["rose"]], [ROWS["truck"]]), abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"measure": "euclid"}, "'euclid' is no measure; choose cosine"), ({"oov": "skip"}, "choose error or drop")],
+)
+def test_choices(options: dict[str, str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=message):
+        similarity(tmp_path, "rose", "truck", **options)

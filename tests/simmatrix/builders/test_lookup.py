@@ -1,0 +1,124 @@
+"""How classes are looked up: the documented order, step by step."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simmatrix.builders.lookup import attempts, forms, resolve, singulars, words
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase", "vocabulary", "how", "found"),
+    [
+        # The phrase, then its forms, then its words; and only then the name in the same order.
+        ("seal", "sea dog", "seal Seal sea dog sea_dog|sea dog", "phrase", ["sea dog"]),
+        ("seal", "sea dog", "seal sea dog sea_dog", "phrase form", ["sea_dog"]),
+        ("seal", "sea dog", "seal sea dog", "phrase words", ["sea", "dog"]),
+        ("seal", "sea dog", "seal sea", "name", ["seal"]),
+        ("Seals", "sea dog", "seal seals sea", "name form", ["seals"]),
+        ("Seals", "sea dog", "seal sea", "name form", ["seal"]),
+        ("RedSeals", "sea dog", "seal red sea", "name words", ["red", "seal"]),
+        # Joined by underscores, by hyphens, by spaces; each in lower case after all as they stand; then the singulars.
+        ("RedSeals", "", "Red_Seals Red-Seals red_seals|Red Seals", "name form", ["Red_Seals"]),
+        ("RedSeals", "", "Red-Seals red_seals|Red Seals", "name form", ["Red-Seals"]),
+        ("RedSeals", "", "red_seals Red_Seal|Red Seals", "name form", ["Red Seals"]),
+        ("RedSeals", "", "redseals red_seals red-seals", "name form", ["redseals"]),
+        ("RedSeals", "", "red_seals red-seals Red_Seal", "name form", ["red_seals"]),
+        ("RedSeals", "", "red-seals Red_Seal|red seals", "name form", ["red-seals"]),
+        ("RedSeals", "", "Red_Seal red_seal", "name form", ["Red_Seal"]),
+        ("RedSeals", "", "red_seal red seal", "name form", ["red_seal"]),
+        # Each word of a mean by its own forms, and all of them.
+        ("red_seals", "", "red seal", "name words", ["red", "seal"]),
+        ("red_seals", "", "red", None, []),
+        ("red_seals", "", "seals seal", None, []),
+        # What separates the parts.
+        ("T-shirt/top", "", "t-shirt top", "name words", ["t-shirt", "top"]),
+        ("T-shirt/top", "", "t shirt top", "name words", ["t", "shirt", "top"]),
+        ("pickup-truck", "", "pickup truck pickup-truck", "name", ["pickup-truck"]),
+        ("pickup-truck", "", "pickup truck pickup_truck", "name form", ["pickup_truck"]),
+        ("pickup-truck", "", "pickup truck", "name words", ["pickup", "truck"]),
+        ("ankleBoot", "", "ankle boot", "name words", ["ankle", "boot"]),
+        ("tench, Tinca (fish)", "", "tench tinca fish", "name words", ["tench", "tinca", "fish"]),
+        ("Cafe\u0301", "", "caf\u00e9", "name form", ["caf\u00e9"]),
+        ("Cafe\u0301", "", "Cafe\u0301", "name", ["Cafe\u0301"]),
+        ("_", "", "a", None, []),
+        ("men", "", "man", "name form", ["man"]),
+    ],
+)
+def test_the_order_of_attempts(name: str, phrase: str, vocabulary: str, how: str | None, found: list[str]) -> None:
+    single, _bar, spaced = vocabulary.partition("|")
+    resolution = resolve(attempts(name, phrase), {*single.split(), *filter(None, [spaced])})
+    if how is None:
+        assert resolution is None
+    else:
+        assert resolution is not None
+        assert (resolution.how, list(resolution.words)) == (how, found)
+
+
+@pytest.mark.parametrize(
+    ("plural", "singular"),
+    # An example or two for each noun rule of WordNet's morphy(7WN): s, ses, xes, zes, ches, shes, men, ies.
+    [
+        ("roses", "rose"),
+        ("cats", "cat"),
+        ("classes", "class"),
+        ("boxes", "box"),
+        ("axes", "axe"),
+        ("buzzes", "buzz"),
+        ("churches", "church"),
+        ("bushes", "bush"),
+        ("women", "woman"),
+        ("butterflies", "butterfly"),
+        ("zombies", "zombie"),
+        ("sweet_peppers", "sweet_pepper"),
+    ],
+)
+def test_singulars_by_wordnets_rules(plural: str, singular: str) -> None:
+    assert singular in singulars(plural)
+    assert singular in forms(plural)
+
+
+@pytest.mark.parametrize("word", ["bus", "glass", "octopus", "rose", "sheep", "s", "as"])
+def test_what_is_no_plural_stays(word: str) -> None:
+    assert singulars(word) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("aquarium_fish", ["aquarium", "fish"]),
+        ("  a  b ", ["a", "b"]),
+        ("a/b(c),d;e:f&g+h", list("abcdefgh")),
+        ("mp3Player", ["mp3", "Player"]),
+        ("BMWs", ["BMWs"]),
+        ("t-shirt", ["t-shirt"]),
+        ("日本", ["日本"]),
+        ("_/", []),
+    ],
+)
+def test_words(text: str, parts: list[str]) -> None:
+    assert list(words(text)) == parts
+
+
+@given(st.text(min_size=1))
+def test_forms_start_with_the_text_and_hold_no_repeats(text: str) -> None:
+    found = forms(text)
+    assert found[0] == text
+    assert len(set(found)) == len(found)
+    assert all(found)
+
+
+@given(st.text("abS_- ", min_size=1, max_size=8), st.text("abS_- ", max_size=8), st.randoms(), st.data())
+def test_the_order_of_the_vocabulary_does_not_matter(
+    name: str, phrase: str, shuffler: random.Random, data: st.DataObject
+) -> None:
+    tries = attempts(name, phrase)
+    possible = sorted({form for attempt in tries for word in attempt.words for form in word})
+    vocabulary = data.draw(st.lists(st.sampled_from(possible), unique=True))
+    expected = resolve(tries, vocabulary)
+    shuffled = vocabulary.copy()
+    shuffler.shuffle(shuffled)
+    assert resolve(tries, shuffled) == resolve(tries, set(vocabulary)) == expected
+    assert expected is None or set(expected.words) <= set(vocabulary)

@@ -1,0 +1,270 @@
+"""The matrix type: its invariants, that it can't be changed, and that its dense and sparse forms agree."""
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.sparse import coo_array, csc_array, csr_array
+
+from simmatrix import ClassNotFoundError, ClassOrderError, MatrixError, Provenance, SimilarityMatrix
+from simmatrix.builders.raw import Input
+from tests.simmatrix.matrices import NAMES, in_form, random_matrix, random_values
+
+FORMS = ("dense", "sparse")
+form_by_form = pytest.mark.parametrize("form", FORMS)
+
+
+def changed(row: int, column: int, value: float) -> np.ndarray:
+    values = random_values(6)
+    values[row, column] = value
+    return values
+
+
+@form_by_form
+@pytest.mark.parametrize(
+    ("values", "classes", "message"),
+    [
+        (np.ones((2, 3)), NAMES[:2], r"shape \(2, 3\) are not square"),
+        (np.eye(3), NAMES[:2], "2 classes were named for 3 rows"),
+        (np.eye(1), NAMES[:1], "at least two classes"),
+        (np.eye(2), ("rose", "rose"), "class rose stands there twice"),
+        (np.eye(2), ("rose", ""), "1: ''.*not empty"),
+        (np.eye(2), ("rose", " "), "1: ' '"),
+        (np.eye(2), ("rose", "\x1b[31mox"), r"1: '\\x1b\[31mox'.*control characters"),
+        (np.eye(2), ("rose", "o\udc80x"), "1: .*control characters"),
+        (changed(1, 3, 1.5), NAMES, r"not in \[0, 1\]: tulip, lorry: 1.5; normalise"),
+        (changed(2, 0, -0.25), NAMES, r"not in \[0, 1\]: oak, rose: -0.25"),
+        (changed(2, 0, np.nan), NAMES, r"not in \[0, 1\]: oak, rose: nan"),
+        (changed(2, 0, np.inf), NAMES, r"not in \[0, 1\]: oak, rose: inf"),
+        (changed(4, 4, 0.5), NAMES, "similarity to itself is not 1: van; set"),
+        (changed(4, 4, 0), NAMES, "similarity to itself is not 1: van"),
+        (np.zeros((6, 6)), NAMES, "not 1: rose, tulip, oak, lorry, van and 1 more"),
+    ],
+)
+def test_a_broken_invariant_is_named(form: str, values: np.ndarray, classes: tuple[str, ...], message: str) -> None:
+    with pytest.raises(MatrixError, match=message):
+        SimilarityMatrix(csr_array(values) if form == "sparse" else values, classes)
+
+
+@pytest.mark.parametrize("values", [np.ones(2), np.full((2, 2), "1"), np.full((2, 2), None), np.eye(2) + 0j])
+def test_what_is_no_matrix_of_numbers_is_refused(values: np.ndarray) -> None:
+    with pytest.raises(MatrixError, match=r"not square|no similarities"):
+        SimilarityMatrix(values, NAMES[:2])
+
+
+def test_a_value_too_large_for_float32_is_refused_without_a_warning() -> None:
+    with pytest.raises(MatrixError, match="rose, tulip: inf"):
+        SimilarityMatrix(np.array([[1, 1e300], [0, 1]]), NAMES[:2])
+
+
+def test_frozen() -> None:
+    matrix = random_matrix()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        matrix.values = np.eye(6)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        matrix.provenance.params["measure"] = "dot"
+
+
+@pytest.mark.parametrize("part", ["values", "values.data", "values.indices", "values.indptr"])
+def test_arrays_are_read_only(part: str) -> None:
+    array = random_matrix("dense" if part == "values" else "sparse").values
+    for name in part.split(".")[1:]:
+        array = getattr(array, name)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1
+
+
+@form_by_form
+def test_a_writeable_input_is_copied(form: str) -> None:
+    values = random_values(6)
+    given = csr_array(values) if form == "sparse" else values
+    matrix = SimilarityMatrix(given, NAMES)
+    (given.data if form == "sparse" else given)[:] = 0
+    np.testing.assert_array_equal(matrix.to_dense(), random_values(6))
+
+
+def test_a_read_only_input_is_taken_as_it_is() -> None:
+    values = random_values(6)
+    values.flags.writeable = False
+    assert SimilarityMatrix(values, NAMES).values is values
+
+
+@pytest.mark.parametrize("arrange", [np.asfortranarray, lambda values: np.repeat(values, 2, axis=1)[:, ::2]])
+def test_any_memory_layout_becomes_one(arrange: Callable[[np.ndarray], np.ndarray]) -> None:
+    given = arrange(random_values(6))
+    given.flags.writeable = False
+    values = SimilarityMatrix(given, NAMES).values
+    assert values.flags.c_contiguous
+    assert not values.flags.writeable
+    np.testing.assert_array_equal(values, random_values(6))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8, bool, ">f4"])
+def test_any_number_type_becomes_float32(dtype: object) -> None:
+    assert SimilarityMatrix(np.eye(2).astype(dtype), NAMES[:2]).values.dtype == np.float32
+
+
+def test_sparse_has_one_form() -> None:
+    rows, columns, values = [1, 0, 0, 0, 1, 2], [1, 1, 0, 1, 0, 2], [1, 0.25, 1, 0.25, 0, 1]
+    one = SimilarityMatrix(csr_array(coo_array((values, (rows, columns)))), NAMES[:3]).values
+    other = SimilarityMatrix(csc_array(np.array([[1, 0.5, 0], [0, 1, 0], [0, 0, 1]])), NAMES[:3]).values
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.nnz == 4
+
+
+@form_by_form
+def test_looking_up_by_name(form: str) -> None:
+    values = random_values(6)
+    matrix = in_form(form, values)
+    assert len(matrix) == 6
+    assert matrix.is_sparse == (form == "sparse")
+    assert form in repr(matrix)
+    for i, first in enumerate(NAMES):
+        for j, second in enumerate(NAMES):
+            assert matrix[first, second] == values[i, j]
+            assert isinstance(matrix[first, second], float)
+
+
+@form_by_form
+def test_influence_is_the_mean_row_sum_off_the_diagonal(form: str) -> None:
+    values = random_values(6)
+    expected = sum(values[i, j].item() for i in range(6) for j in range(6) if i != j) / 6
+    assert in_form(form, values).influence == pytest.approx(expected, rel=1e-12)
+
+
+@form_by_form
+def test_neighbours_are_the_best_first_and_equal_ones_in_class_order(form: str) -> None:
+    values = np.eye(6)
+    values[0] = [1, 0.2, 0.7, 0, 0.2, 0.7]
+    matrix = in_form(form, values)
+    expected = [("oak", 0.7), ("ox", 0.7), ("tulip", 0.2), ("van", 0.2)]
+    assert [(name, pytest.approx(value)) for name, value in expected] == list(matrix.neighbours("rose"))
+    assert [name for name, _ in matrix.neighbours("rose", 3)] == ["oak", "ox", "tulip"]
+    assert matrix.neighbours("lorry") == ()
+
+
+@form_by_form
+@pytest.mark.parametrize("names", [("ox", "rose", "oak"), NAMES, NAMES[::-1]])
+def test_select_takes_rows_and_columns(form: str, names: tuple[str, ...]) -> None:
+    values = random_values(6)
+    selected = in_form(form, values).select(names)
+    at = [NAMES.index(name) for name in names]
+    expected = [[values[i, j] for j in at] for i in at]
+    assert selected.classes == names
+    assert selected.is_sparse == (form == "sparse")
+    np.testing.assert_array_equal(selected.to_dense(), expected)
+
+
+@form_by_form
+def test_reorder(form: str) -> None:
+    matrix = random_matrix(form)
+    assert matrix.reorder(NAMES) is matrix
+    turned = matrix.reorder(NAMES[::-1])
+    np.testing.assert_array_equal(turned.to_dense(), matrix.to_dense()[::-1, ::-1])
+    np.testing.assert_array_equal(turned.reorder(NAMES).to_dense(), matrix.to_dense())
+
+
+@form_by_form
+@pytest.mark.parametrize("bound", [0.1, 0.5, 0.99])
+def test_lower_bound(form: str, bound: float) -> None:
+    values = random_values(6)
+    matrix = in_form(form, values)
+    result = matrix.lower_bound(bound)
+    expected = [[max(0.0, (s - bound) / (1 - bound)) for s in row] for row in values.astype(np.float64).tolist()]
+    np.testing.assert_allclose(result.to_dense(), expected, rtol=1e-7)
+    assert result.provenance.normalisation == ({"step": "lower_bound", "bound": bound},)
+    assert matrix.lower_bound(0.0) is matrix
+    if form == "sparse":
+        assert (result.values.data > 0).all()
+
+
+@form_by_form
+def test_top_k(form: str) -> None:
+    values = random_values(6, share=1.0)
+    result = in_form(form, values).top_k(2)
+    assert result.is_sparse
+    assert result.provenance.normalisation == ({"step": "top_k", "count": 2},)
+    for row, kept in zip(values, result.to_dense(), strict=True):
+        assert sorted(kept)[-3:] == sorted(row)[-3:]
+        assert np.count_nonzero(kept) == 3
+
+
+@pytest.mark.parametrize("count", [0, -1, 6])
+def test_top_k_out_of_range(count: int) -> None:
+    with pytest.raises(MatrixError, match=f"can't keep {count} of the 5 other classes; give 1 to 5"):
+        random_matrix().top_k(count)
+
+
+@pytest.mark.parametrize("bound", [-0.1, 1.0, float("nan")])
+def test_a_lower_bound_out_of_range(bound: float) -> None:
+    with pytest.raises(MatrixError, match="outside"):
+        random_matrix().lower_bound(bound)
+
+
+@form_by_form
+def test_unknown_names_come_with_suggestions(form: str) -> None:
+    matrix = random_matrix(form)
+    with pytest.raises(ClassNotFoundError, match=r"no class 'tulib' \(did you mean tulip\?\), 'qqqq'$") as caught:
+        matrix.select(["rose", "tulib", "qqqq"])
+    assert caught.value.missing == ("tulib", "qqqq")
+    with pytest.raises(ClassNotFoundError, match="did you mean lorry"):
+        matrix["rose", "lory"]
+    with pytest.raises(ClassNotFoundError, match="no class 'Q'"):
+        matrix.neighbours("Q")
+    with pytest.raises(ClassNotFoundError, match=r"'4' and 1 more$"):
+        matrix.select([f"{index}" for index in range(6)])
+
+
+def test_selecting_twice_or_too_few() -> None:
+    with pytest.raises(MatrixError, match="rose stands there twice"):
+        random_matrix().select(["rose", "rose"])
+    with pytest.raises(MatrixError, match="at least two"):
+        random_matrix().select(["rose"])
+
+
+@pytest.mark.parametrize(
+    ("names", "messages"),
+    [
+        (NAMES[:5], ["only in the matrix: ox"]),
+        ((*NAMES, "elm"), ["not in the matrix: elm"]),
+        ((*NAMES, "ox"), ["given twice: ox"]),
+        (("rose", "rose", "elm"), ["not in the matrix: elm;", "only in the matrix: tulip, oak,", "given twice: rose"]),
+    ],
+)
+def test_other_classes_are_listed(names: tuple[str, ...], messages: list[str]) -> None:
+    with pytest.raises(ClassOrderError) as caught:
+        random_matrix().reorder(names)
+    for message in messages:
+        assert message in str(caught.value)
+    assert str(caught.value).count("matrix:") + str(caught.value).count("given twice:") == len(messages)
+    assert "training set's class list" in str(caught.value)
+
+
+def test_provenance_goes_along() -> None:
+    origin = Provenance(
+        builder="embeddings",
+        params={"measure": "cosine"},
+        source=(Input("vectors", "glove.txt", "0" * 64),),
+        resolution={name: {"how": "name", "words": [name]} for name in NAMES},
+        normalisation=({"step": "clip"},),
+    )
+    matrix = SimilarityMatrix(random_values(6), NAMES, origin).lower_bound(0.1).top_k(2).select(["ox", "rose"])
+    assert matrix.provenance == dataclasses.replace(
+        origin,
+        resolution={name: {"how": "name", "words": [name]} for name in ("rose", "ox")},
+        normalisation=({"step": "clip"}, {"step": "lower_bound", "bound": 0.1}, {"step": "top_k", "count": 2}),
+    )
+
+
+@form_by_form
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda matrix: pickle.loads(pickle.dumps(matrix))])
+def test_a_copy_is_a_sound_matrix(form: str, copied: Callable[[SimilarityMatrix], SimilarityMatrix]) -> None:
+    matrix = random_matrix(form).lower_bound(0.2)
+    twin = copied(matrix)
+    np.testing.assert_array_equal(twin.to_dense(), matrix.to_dense())
+    assert (twin.classes, twin.provenance) == (matrix.classes, matrix.provenance)
+    assert not (twin.values.data if form == "sparse" else twin.values).flags.writeable

@@ -1,0 +1,215 @@
+"""Normalisation: each step against its formula, written out in loops or taken from SciPy."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import rankdata
+
+from simmatrix.errors import MatrixError
+from simmatrix.normalise import affine, bounded, clip, exponent, keep_top, lower_bound, normalise, rank
+from tests.simmatrix.matrices import peak_memory, random_values
+
+BOUNDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
+RAW = np.array([[1.0, -0.5, 0.25], [-0.5, 1.0, 0.75], [0.25, 0.75, 1.0]])
+
+
+def steps_of(raw: np.ndarray, **options: object) -> list[str]:
+    return [step["step"] for step in normalise(raw, **options)[1]]
+
+
+def raws(size: int = 4, bound: float = 1e6) -> st.SearchStrategy[np.ndarray]:
+    return arrays(np.float64, (size, size), elements=st.floats(-bound, bound))
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_lower_bound_is_the_papers_formula(bound: float) -> None:
+    raw = np.cos(np.linspace(0, 3, 40)[:, None] - np.linspace(0, 3, 40))
+    expected = np.array([[max(0.0, (max(s, 0.0) - bound) / (1 - bound)) for s in row] for row in raw.tolist()])
+    values, steps = normalise(raw.copy(), bound=bound)
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-6)
+    assert ({"step": "lower_bound", "bound": bound} in steps) == (bound > 0)
+
+
+@given(st.floats(-1, 1), st.floats(0, 0.9), st.floats(0, 0.9))
+def test_bounds_compose(value: float, first: float, second: float) -> None:
+    twice = lower_bound(lower_bound(np.array([value]), first), second)
+    assert twice[0] == pytest.approx(max(0.0, (value - first - second * (1 - first)) / ((1 - first) * (1 - second))))
+    assert lower_bound(np.array([value]), first + second * (1 - first))[0] == pytest.approx(twice[0], abs=1e-12)
+
+
+def test_bounded_takes_a_new_array_of_float32() -> None:
+    values = random_values(300)
+    before = values.copy()
+    result = bounded(values, 0.3)
+    np.testing.assert_allclose(result, np.maximum((before.astype(np.float64) - 0.3) / 0.7, 0), rtol=0, atol=1e-7)
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(values, before)
+
+
+def test_clip_affine_and_exponent() -> None:
+    values = np.array([-2.0, 0.0, 0.3, 1.0, 5.0])
+    assert clip(values).tolist() == [0, 0, 0.3, 1, 1]
+    assert affine(values, -2.0, 3.0).tolist() == pytest.approx([0, 0.4, 0.46, 0.6, 1])
+    assert exponent(clip(values), 2.0).tolist() == pytest.approx([0, 0, 0.09, 1, 1])
+
+
+def test_rank_by_hand_with_ties() -> None:
+    # The pairs 0-1, 0-2, 0-3, 1-2, 1-3, 2-3 in order: 7, 2, 5, 2, 9, 5; two share the places 0 and 1, two 2 and 3.
+    raw = np.array([[0, 7, 2, 5], [7, 0, 2, 9], [2, 2, 0, 5], [5, 9, 5, 0]], dtype=np.float64)
+    expected = np.array([[5, 4, 0.5, 2.5], [4, 5, 0.5, 5], [0.5, 0.5, 5, 2.5], [2.5, 5, 2.5, 5]]) / 5
+    np.testing.assert_allclose(rank(raw), expected)
+
+
+def test_rank_against_scipy() -> None:
+    raw = np.round(random_values(30), 1)
+    pairs = np.triu_indices(30, 1)
+    expected = (rankdata(raw[pairs], method="average") - 1) / (len(pairs[0]) - 1)
+    np.testing.assert_allclose(rank(raw)[pairs], expected, rtol=1e-6)
+    np.testing.assert_array_equal(rank(raw), rank(raw).T)
+
+
+def test_min_max_ignores_the_diagonal() -> None:
+    values, steps = normalise(RAW.copy(), mapping="min-max")
+    np.testing.assert_allclose(values, [[1, 0, 0.6], [0, 1, 1], [0.6, 1, 1]], rtol=1e-6)
+    assert steps[0] == {"step": "min-max", "low": -0.5, "high": 0.75}
+
+
+def test_a_range_is_mapped_linearly() -> None:
+    values, steps = normalise(np.array([[10.0, 4.0], [4.0, 10.0]]), mapping=(0.0, 10.0))
+    assert values[0, 1] == pytest.approx(0.4)
+    assert steps[0] == {"step": "affine", "low": 0.0, "high": 10.0}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_symmetrises_only_what_is_not_symmetric(dtype: type) -> None:
+    random = np.random.default_rng(1)
+    raw = random.random((1500, 1500)).astype(dtype)  # more rows than one block holds
+    expected = (raw.astype(np.float64) + raw.T) / 2
+    np.fill_diagonal(expected, 1)
+    values, steps = normalise(raw)
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(values, values.T)
+    assert steps[0] == {"step": "symmetrise"}
+    assert steps_of(values) == ["clip", "unit_diagonal"]
+
+
+@pytest.mark.parametrize("mapping", ["clip", "min-max", "rank", (-1.0, 1.0)])
+def test_steps_are_recorded_in_their_order(mapping: str | tuple[float, float]) -> None:
+    raw = RAW.copy()
+    raw[0, 1] = 0.5
+    name = mapping if isinstance(mapping, str) else "affine"
+    steps = steps_of(raw, mapping=mapping, power=2.0, bound=0.1)
+    assert steps == ["symmetrise", name, "exponent", "lower_bound", "unit_diagonal"]
+
+
+def test_the_exponent_comes_before_the_bound() -> None:
+    values, _ = normalise(np.array([[1, 0.5], [0.5, 1]]), power=2.0, bound=0.1)
+    assert values[0, 1] == pytest.approx((0.25 - 0.1) / 0.9)
+
+
+@settings(deadline=None)
+@given(raws(), st.sampled_from(["clip", "rank", (-3.0, 8.0)]), st.floats(0.1, 10), st.floats(0, 0.99))
+def test_every_result_is_a_similarity(
+    raw: np.ndarray, mapping: str | tuple[float, float], power: float, bound: float
+) -> None:
+    values, _ = normalise(raw, mapping=mapping, power=power, bound=bound)
+    assert values.dtype == np.float32
+    assert values.min() >= 0
+    assert values.max() <= 1
+    assert (values.diagonal() == 1).all()
+    np.testing.assert_array_equal(values, values.T)
+    with pytest.raises(ValueError, match="read-only"):
+        values[0, 0] = 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bound": -0.1}, "lower bound of -0.1 is outside"),
+        ({"bound": 1.0}, "lower bound of 1.0 is outside"),
+        ({"bound": float("nan")}, "lower bound of nan is outside"),
+        ({"bound": float("inf")}, "lower bound of inf is outside"),
+        ({"power": 0.0}, "exponent of 0.0 is not above 0"),
+        ({"power": -1.0}, "exponent of -1.0"),
+        ({"power": float("nan")}, "exponent of nan"),
+        ({"power": float("inf")}, "exponent of inf"),
+        ({"mapping": "softmax"}, "'softmax' is no way .* choose clip, min-max or rank"),
+        ({"mapping": (1.0, 1.0)}, "range .* is empty"),
+        ({"mapping": (2.0, 1.0)}, "lowest value first"),
+        ({"mapping": (float("nan"), 1.0)}, "range .* is empty"),
+        ({"mapping": (0.0, float("inf"))}, "range .* is empty"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(MatrixError, match=message):
+        normalise(RAW.copy(), **options)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_no_numbers_are_refused(wrong: float) -> None:
+    raw = RAW.copy()
+    raw[2, 1] = wrong
+    with pytest.raises(MatrixError, match="NaN or infinite"):
+        normalise(raw)
+
+
+def test_large_finite_values_are_no_infinity() -> None:
+    raw = np.full((2, 2), 1.5e308)
+    assert normalise(raw)[0].tolist() == [[1, 1], [1, 1]]
+
+
+def test_min_max_needs_a_range() -> None:
+    with pytest.raises(MatrixError, match="all pairs have the similarity"):
+        normalise(np.full((3, 3), 0.5), mapping="min-max")
+
+
+@pytest.mark.parametrize("is_symmetric", [True, False])
+def test_float32_is_overwritten(*, is_symmetric: bool) -> None:
+    raw = random_values(2000)
+    raw[0, 1] += 0 if is_symmetric else 0.5
+    result: list[np.ndarray] = []
+    peak = peak_memory(lambda: result.append(normalise(raw, bound=0.5)[0]))
+    assert np.shares_memory(result[0], raw)
+    assert peak < 0.3 * raw.nbytes
+
+
+def kept_slowly(values: np.ndarray, count: int) -> np.ndarray:
+    """Keep the best others of each row, the first of equal ones, one row at a time."""
+    kept = np.zeros_like(values)
+    for row, entries in enumerate(values.tolist()):
+        others = sorted((-value, column) for column, value in enumerate(entries) if column != row)
+        for negative, column in others[:count]:
+            kept[row, column] = -negative
+        kept[row, row] = entries[row]
+    return kept
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 9), st.data())
+def test_keep_top_against_sorting(size: int, data: st.DataObject) -> None:
+    # Few different values: ties everywhere.
+    elements = st.sampled_from([0.0, 0.25, 0.5, 1.0])
+    values = data.draw(arrays(np.float32, (size, size), elements=elements))
+    np.fill_diagonal(values, 1)
+    count = data.draw(st.integers(1, size - 1))
+    kept = keep_top(values, count)
+    np.testing.assert_array_equal(kept.toarray(), kept_slowly(values, count))
+    assert kept.has_canonical_format
+    assert (kept.data > 0).all()
+
+
+def test_keep_top_over_several_blocks() -> None:
+    values = random_values(1500)
+    np.testing.assert_array_equal(keep_top(values, 7).toarray(), kept_slowly(values, 7))
+
+
+def test_keep_top_of_5000_classes_takes_seconds() -> None:
+    random = np.random.default_rng(0)
+    values = random.random((5000, 5000), dtype=np.float32)
+    started = time.process_time()
+    assert keep_top(values, 32).nnz <= 33 * 5000
+    assert time.process_time() - started < 4

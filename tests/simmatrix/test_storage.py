@@ -1,0 +1,330 @@
+"""The file: what goes in comes out, the same bytes for the same matrix, and a clear refusal of everything else."""
+
+import hashlib
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from simmatrix import (
+    MatrixError,
+    OutputError,
+    Provenance,
+    SimilarityError,
+    SimilarityMatrix,
+    SourceError,
+    load,
+    save,
+    storage,
+)
+from simmatrix.builders.raw import Input
+from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values
+
+GOLDEN = Path(__file__).parent / "golden"
+FORMS = ("dense", "sparse")
+form_by_form = pytest.mark.parametrize("form", FORMS)
+
+NAME = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12).filter(str.strip)
+
+
+def golden_matrix(form: str) -> SimilarityMatrix:
+    """Return what the golden files hold: every field filled, names outside ASCII, a sparse one with an empty row."""
+    values = np.array([[1, 0.5, 0, 0.25], [0.5, 1, 0, 0], [0, 0, 1, 0], [0.25, 0, 0, 1]])
+    plain = in_form(form, values, ("rose", "großer Baum", '"quoted"', "🚚"))
+    provenance = Provenance(
+        builder="embeddings",
+        params={"measure": "cosine", "dimension": 50},
+        source=(Input("vectors", "glove.txt", "0" * 64), Input("classes", "classes.txt", "1" * 64)),
+        resolution={"rose": {"how": "name", "words": ["rose"]}, "🚚": {"how": "phrase", "words": ["truck"]}},
+        normalisation=({"step": "clip"}, {"step": "lower_bound", "bound": 0.5}, {"step": "unit_diagonal"}),
+    )
+    return SimilarityMatrix(plain.values, plain.classes, provenance)
+
+
+def assert_same(one: SimilarityMatrix, other: SimilarityMatrix) -> None:
+    assert (one.classes, one.provenance, one.is_sparse) == (other.classes, other.provenance, other.is_sparse)
+    np.testing.assert_array_equal(one.to_dense(), other.to_dense())
+
+
+@form_by_form
+def test_golden_bytes(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "__version__", "0.0.0")
+    golden_matrix(form).save(tmp_path / "matrix")
+    assert (tmp_path / "matrix").read_bytes() == (GOLDEN / f"v1-{form}.safetensors").read_bytes()
+
+
+@form_by_form
+def test_golden_files_stay_readable(form: str) -> None:
+    assert_same(load(GOLDEN / f"v1-{form}.safetensors"), golden_matrix(form))
+
+
+@form_by_form
+@settings(deadline=None, max_examples=40)
+@given(names=st.lists(NAME, min_size=2, max_size=6, unique=True), seed=st.integers(0, 99))
+def test_round_trip(form: str, names: list[str], seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("round") / "matrix"
+    matrix = in_form(form, random_values(len(names), seed), tuple(names))
+    save(matrix, path)
+    loaded = load(path)
+    assert_same(loaded, matrix)
+    before = path.read_bytes()
+    save(loaded, path)
+    assert path.read_bytes() == before
+
+
+@form_by_form
+def test_the_safetensors_library_reads_it(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "matrix.safetensors"
+    matrix = golden_matrix(form)
+    matrix.save(path)
+    tensors = load_file(path)
+    if form == "dense":
+        assert {name: (array.dtype, array.shape) for name, array in tensors.items()} == {
+            "similarity": (np.float32, (4, 4))
+        }
+        np.testing.assert_array_equal(tensors["similarity"], matrix.values)
+    else:
+        assert tensors["crow_indices"].tolist() == [0, 3, 5, 6, 8]
+        assert tensors["col_indices"].tolist() == [0, 1, 3, 0, 1, 2, 0, 3]
+        assert tensors["values"].tolist() == [1, 0.5, 0.25, 0.5, 1, 1, 0.25, 1]
+        assert [tensors[name].dtype for name in ("crow_indices", "col_indices", "values")] == ["i8", "i4", "f4"]
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    classes = ["rose", "großer Baum", '"quoted"', "🚚"]
+    compact = json.dumps(classes, ensure_ascii=False, separators=(",", ":"))
+    assert json.loads(metadata.pop("classes")) == classes
+    assert metadata.pop("classes_sha256") == hashlib.sha256(compact.encode()).hexdigest()
+    assert metadata.pop("tool_version") == storage.__version__
+    assert {key: metadata.pop(key) for key in ("format", "format_version", "kind", "builder")} == {
+        "format": "simmatrix",
+        "format_version": "1",
+        "kind": "similarity",
+        "builder": "embeddings",
+    }
+    assert {key: json.loads(text) for key, text in metadata.items()} == {
+        "params": dict(matrix.provenance.params),
+        "source": [one._asdict() for one in matrix.provenance.source],
+        "resolution": dict(matrix.provenance.resolution),
+        "normalisation": list(matrix.provenance.normalisation),
+    }
+
+
+@pytest.mark.parametrize("arrange", [np.asfortranarray, lambda values: np.repeat(values, 2, axis=0)[::2], np.transpose])
+def test_any_memory_layout_is_saved_rightly(
+    arrange: Callable[[np.ndarray], np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = random_values(6)
+    values[0, 1] = 0.125
+    matrix = SimilarityMatrix(values, NAMES)
+    # Past the constructor, which would have put it in order already.
+    object.__setattr__(matrix, "values", arrange(values))
+    matrix.save(tmp_path / "matrix")
+    np.testing.assert_array_equal(load_file(tmp_path / "matrix")["similarity"], arrange(values))
+
+
+def test_loading_makes_no_second_copy(tmp_path: Path) -> None:
+    matrix = SimilarityMatrix(random_values(2000), tuple(map(str, range(2000))))
+    matrix.save(tmp_path / "matrix")
+    assert peak_memory(lambda: load(tmp_path / "matrix")) < 1.3 * matrix.values.nbytes
+    assert not load(tmp_path / "matrix").values.flags.writeable
+    assert peak_memory(lambda: matrix.save(tmp_path / "matrix")) < 0.3 * matrix.values.nbytes
+
+
+def write_with(path: Path, tensors: dict[str, np.ndarray] | None = None, **metadata: str | None) -> None:
+    """Write a sound matrix of two classes, but for what is given; None takes a key out."""
+    names = metadata.get("classes") or '["rose","tulip"]'
+    sound: dict[str, str | None] = {
+        "format": "simmatrix",
+        "format_version": "1",
+        "kind": "similarity",
+        "classes": names,
+        "classes_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "builder": "given",
+        "params": "{}",
+        "source": "[]",
+        "resolution": "{}",
+        "normalisation": "[]",
+    }
+    kept = {key: text for key, text in (sound | metadata).items() if text is not None}
+    save_file({"similarity": np.eye(2, dtype=np.float32)} if tensors is None else tensors, path, kept)
+
+
+def sparse(crow: list[int], columns: list[int], values: list[float]) -> dict[str, np.ndarray]:
+    parts = (("crow_indices", crow, "i8"), ("col_indices", columns, "i4"), ("values", values, "f4"))
+    return {name: np.array(part, dtype=dtype) for name, part, dtype in parts}
+
+
+def test_the_forgery_is_sound_otherwise(tmp_path: Path) -> None:
+    for tensors in (None, sparse([0, 1, 2], [0, 1], [1, 1])):
+        write_with(tmp_path / "matrix", tensors)
+        np.testing.assert_array_equal(load(tmp_path / "matrix").to_dense(), np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": None}, "without a similarity matrix; give one made by simmatrix build"),
+        ({"format": "other"}, "without a similarity matrix"),
+        ({"format_version": "2"}, "has format version 2, this release reads up to 1; install a newer release"),
+        ({"format_version": "one"}, "format version 'one', which is none"),
+        ({"format_version": "0"}, "format version '0', which is none"),
+        ({"format_version": "9" * 5000}, "format version '99999999999999999999', which is none"),
+        ({"format_version": None}, "format version '', which is none"),
+        ({"kind": "distance"}, "holds a 'distance', not a similarity matrix"),
+        ({"classes_sha256": "0" * 64}, "class names do not match their checksum; build it again"),
+        ({"classes_sha256": None}, "class names do not match"),
+        ({"classes": None}, "its classes is missing or damaged"),
+        ({"classes": "{}"}, "its classes is missing or damaged"),
+        ({"classes": '["rose"'}, "its classes is missing or damaged"),
+        ({"classes": "[" * 100_000}, "its classes is missing or damaged"),
+        ({"classes": '["rose"]'}, "1 classes were named for 2 rows"),
+        ({"classes": '["rose","rose"]'}, "the class rose stands there twice"),
+        ({"classes": "[1,2]"}, "its classes is missing or damaged"),
+        ({"classes": '[["a"],{}]'}, "its classes is missing or damaged"),
+        ({"classes": '["rose","\\u001b[31m"]'}, "no class names|do not match"),
+        ({"params": "[]"}, "its params is missing or damaged"),
+        ({"params": "[" + "1" * 5000 + "]"}, "its params is missing or damaged"),
+        ({"source": '[{"role":"vectors"}]'}, "its source is missing or damaged"),
+        ({"source": "[1]"}, "its source is missing or damaged"),
+        ({"source": '[{"role":"vectors","name":1,"sha256":"0"}]'}, "its source is missing or damaged"),
+        ({"resolution": '{"rose":1}'}, "its resolution is missing or damaged"),
+        ({"resolution": '{"rose":{"words":[1]}}'}, "its resolution is missing or damaged"),
+        ({"resolution": '{"rose":{"words":1}}'}, "its resolution is missing or damaged"),
+        ({"normalisation": "[1]"}, "its normalisation is missing or damaged"),
+        ({"tensors": {"values": np.eye(2, dtype=np.float32)}}, "holds the tensors .*; build it again"),
+        ({"tensors": {"similarity": np.eye(2)}}, "holds the tensors {'similarity': 'F64'}"),
+        ({"tensors": {"similarity": np.ones(4, dtype=np.float32)}}, "not square"),
+        ({"tensors": {"similarity": np.eye(3, dtype=np.float32)}}, "2 classes were named for 3 rows"),
+        ({"tensors": {"similarity": np.full((2, 2), 2, dtype=np.float32)}}, "not in .0, 1.: rose, rose: 2.0"),
+        ({"tensors": {"similarity": np.full((2, 2), np.nan, dtype=np.float32)}}, "rose, rose: nan"),
+        ({"tensors": sparse([0, 1, 2], [0, 2], [1, 1])}, "its sparse matrix is damaged .*; build it again"),
+        ({"tensors": sparse([0, 1, 2], [0, -1], [1, 1])}, "its sparse matrix is damaged"),
+        ({"tensors": sparse([0, 1, 3], [0, 1], [1, 1])}, "its sparse matrix is damaged"),
+        ({"tensors": sparse([0, 2, 1], [0, 1], [1, 1])}, "its sparse matrix is damaged"),
+        ({"tensors": sparse([1, 1, 2], [0, 1], [1, 1])}, "its sparse matrix is damaged"),
+        ({"tensors": sparse([0, 1], [0], [1])}, "its sparse matrix is damaged"),
+        ({"tensors": sparse([0, 1, 2], [0, 1], [1])}, "its sparse matrix is damaged"),
+        ({"tensors": sparse([0, 1, 2], [0, 1], [1, 0.5])}, "similarity to itself is not 1: tulip"),
+    ],
+)
+def test_what_is_no_sound_matrix_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "matrix.safetensors"
+    write_with(path, **changes)
+    with pytest.raises(SimilarityError, match=message) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@form_by_form
+def test_a_truncated_file_is_refused_wherever_it_ends(form: str, tmp_path: Path) -> None:
+    whole = (GOLDEN / f"v1-{form}.safetensors").read_bytes()
+    path = tmp_path / "matrix"
+    for size in [*range(1, 40), *range(40, len(whole), 37), len(whole) - 1]:
+        path.write_bytes(whole[:size])
+        with pytest.raises(SourceError, match=r"no safetensors file, or a damaged one .*; give a file made by"):
+            load(path)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(SourceError, match="damaged"):
+        load(path)
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_is_never_loaded(protocol: int, tmp_path: Path) -> None:
+    trap = tmp_path / "sprung"
+    for content in (pickle.dumps(Trap(trap), protocol), b"\x93NUMPY" + pickle.dumps(Trap(trap), protocol)):
+        (tmp_path / "matrix").write_bytes(content)
+        with pytest.raises(SourceError, match="a pickle, which is never loaded|no safetensors file"):
+            load(tmp_path / "matrix")
+    assert not trap.exists()
+    pickle.loads(content[6:])
+    assert trap.exists()
+
+
+def test_other_things_that_are_no_matrix(tmp_path: Path) -> None:
+    np.save(tmp_path / "array.npy", np.eye(2))
+    (tmp_path / "empty").touch()
+    for name, message in (("array.npy", "no safetensors"), ("empty", "is empty"), ("", "folder"), ("none", "no such")):
+        with pytest.raises(SourceError, match=message):
+            load(tmp_path / name)
+
+
+def test_an_existing_matrix_is_replaced_and_anything_else_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "matrix"
+    random_matrix("sparse").save(path)
+    random_matrix("dense").save(path)
+    assert not load(path).is_sparse
+    for content in (b"", b"my thesis", b"\x80\x04."):
+        path.write_bytes(content)
+        with pytest.raises(OutputError, match="is no similarity matrix; it is left alone, write to another file"):
+            random_matrix().save(path)
+        assert path.read_bytes() == content
+
+
+def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    write_with(tmp_path / "matrix", format_version="2")
+    with pytest.raises(OutputError, match="left alone"):
+        random_matrix().save(tmp_path / "matrix")
+
+
+SAVING = """
+import signal, sys
+import numpy as np
+from simmatrix import SimilarityMatrix
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+names = tuple(map(str, range(600)))
+matrices = [SimilarityMatrix(np.where(np.eye(600) > 0, 1, value), names) for value in (0.25, 0.75)]
+print("ready", flush=True)
+while True:
+    for matrix in matrices:
+        matrix.save(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_killed_at_any_moment_the_file_is_whole(stop: signal.Signals, tmp_path: Path) -> None:
+    path = tmp_path / "matrix"
+    random_matrix(size=600).save(path)
+    for moment in np.random.default_rng(0).uniform(0, 0.03, 4):
+        with subprocess.Popen(
+            [sys.executable, "-c", SAVING, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(moment)
+            process.send_signal(stop)
+            try:
+                process.wait(timeout=10)
+            finally:
+                process.kill()
+        assert process.returncode != 0
+        assert len(load(path)) == 600
+        if stop == signal.SIGINT:
+            assert [one.name for one in tmp_path.iterdir()] == ["matrix"]
+
+
+def test_a_damaged_invariant_names_the_file(tmp_path: Path) -> None:
+    write_with(tmp_path / "matrix", {"similarity": np.zeros((2, 2), dtype=np.float32)})
+    with pytest.raises(MatrixError, match=r"matrix: the similarity to itself is not 1: rose, tulip"):
+        load(tmp_path / "matrix")
