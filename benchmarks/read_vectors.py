@@ -1,8 +1,8 @@
 """How long it takes to read the words of a class list from GloVe text, against gensim.
 
 Claim: CIFAR-100's words are read from GloVe text (400,000 x 50) at least 50 times faster than gensim loads it, in under
-100 MB of memory. Both readers run in processes of their own, on the same file in the page cache; the time is that of the
-reading alone, the memory that of the whole process.
+100 MB of memory. Both readers run in processes of their own, on the same file in the page cache; the time is that of
+the reading alone, the memory that of the whole process.
 
     python benchmarks/read_vectors.py [--glove glove.6B.50d.txt]
 """

@@ -6,7 +6,6 @@ import sys
 
 from simmatrix.cli.app import app
 from simmatrix.cli.output import fail
-
 from simmatrix.errors import SimilarityError
 
 __all__ = ["main"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from simmatrix.cli.build import build
 from simmatrix.cli.classes import classes
 from simmatrix.cli.plot import plot

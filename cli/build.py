@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from simmatrix.cli.output import percent, print_line, print_pairs, progress_bar, warn
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+
 from simmatrix.cli.output import print_table
 
 __all__ = ["classes"]

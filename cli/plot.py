@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from simmatrix.cli.output import print_line
 
 if TYPE_CHECKING:
@@ -38,9 +39,8 @@ def plot(
     ] = None,
 ) -> None:
     """Draw a matrix as a heat map, ordered so that blocks of similar classes show."""
-    from simmatrix.cli.picture import check_picture, draw
-
     import simmatrix
+    from simmatrix.cli.picture import check_picture, draw
     from simmatrix.ordering import ORDERS, check_order
 
     check_order(order)

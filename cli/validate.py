@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from simmatrix.cli.output import print_line, warn
 
 __all__ = ["validate"]

@@ -102,9 +102,9 @@ def _best_order(tree: _Tree, distance: Float[np.ndarray, "C C"]) -> list[int]:
             least[left, end] = _min_plus(through[left, inner.start - middle : inner.stop - middle], least[inner, end])
         least[right, left] = least[left, right].T
     middle = tree.branches[0, size]
-    first, last = np.unravel_index(least[:middle, middle:].argmin(), (middle, size - middle))
+    first, last = divmod(int(least[:middle, middle:].argmin()), size - middle)
     order: list[int] = []
-    nodes = [(0, size, int(first), int(last) + middle)]
+    nodes = [(0, size, first, middle + last)]
     while nodes:
         start, stop, first, last = nodes.pop()
         if stop - start == 1:
@@ -114,8 +114,8 @@ def _best_order(tree: _Tree, distance: Float[np.ndarray, "C C"]) -> list[int]:
         near, far = ((start, middle), (middle, stop)) if first < middle else ((middle, stop), (start, middle))
         inner, outer = tree.other_side(*near, first), tree.other_side(*far, last)
         sums = least[first, inner][:, None] + distance[inner, outer] + least[outer, last]
-        one, other = np.unravel_index(sums.argmin(), sums.shape)
-        nodes += [(*far, int(other) + outer.start, last), (*near, first, int(one) + inner.start)]
+        one, other = divmod(int(sums.argmin()), sums.shape[1])
+        nodes += [(*far, outer.start + other, last), (*near, first, inner.start + one)]
     return order
 
 
@@ -126,7 +126,7 @@ def _min_plus(a: Float[np.ndarray, "p q"], b: Float[np.ndarray, "q r"]) -> Float
         return np.stack([(row[:, None] + b).min(axis=0) for row in a])
     if r == min(p, q, r):
         return np.stack([(a + column).min(axis=1) for column in b.T], axis=1)
-    least = a[:, :1] + b[0]
+    least = np.asarray(a[:, :1] + b[0])
     for k in range(1, q):
         np.minimum(least, a[:, k, None] + b[k], out=least)
     return least

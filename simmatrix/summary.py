@@ -13,8 +13,8 @@ __all__ = ["QUANTILES", "Statistics", "concerns", "signal", "statistics"]
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """The quantiles that are reported of the similarities of distinct classes."""
 
-# Eigenvalues take time that grows with C^3: about a second here.
-_EIGENVALUES_UP_TO = 2048
+# Eigenvalues take time that grows with C^3: some tenths of a second here.
+_EIGENVALUES_UP_TO = 1024
 # Below a tenth of cross entropy's gradient, training hardly leaves its start.
 _FAINT = 0.1
 
@@ -40,7 +40,7 @@ class Statistics:
     quantiles
         Of the similarities of distinct classes, by level.
     smallest_eigenvalue
-        Of the symmetric part; None above 2048 classes. Negative: the matrix is no inner product.
+        Of the symmetric part; None above 1024 classes. Negative: the matrix is no inner product.
     """
 
     classes: int

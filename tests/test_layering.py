@@ -26,7 +26,11 @@ FORBIDDEN: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
         ("simmatrix.normalise", "simmatrix.matrix", "simmatrix.storage", "simmatrix.build"),
         "a builder returns raw similarities",
     ),
-    (("simmatrix.vectors*",), ("simmatrix.builders", "simmatrix.matrix", "simmatrix.storage"), "vectors know no classes"),
+    (
+        ("simmatrix.vectors*",),
+        ("simmatrix.builders", "simmatrix.matrix", "simmatrix.storage"),
+        "vectors know no classes",
+    ),
     (
         ("simmatrix.normalise",),
         ("simmatrix.matrix", "simmatrix.storage", "simmatrix.build"),

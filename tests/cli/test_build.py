@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import simmatrix
-from tests.cli.command import COMMAND, Command, write_glove
+from tests.cli.command import COMMAND, Command, assert_mendable, write_glove
 
 
 def test_the_first_minute(command: Command) -> None:
@@ -80,3 +80,9 @@ def test_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
             capture_output=True,
         )
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_an_unusable_output_is_told_before_anything_is_read(command: Command) -> None:
+    Path("taken").write_text("my thesis")
+    result = command("build", "--from-embeddings", "missing", "--classes", "cifar10", "-o", "taken")
+    assert_mendable(result, "taken: is there already")

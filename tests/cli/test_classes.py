@@ -11,7 +11,9 @@ from tests.cli.command import Command
 def test_every_list_is_named(command: Command) -> None:
     header, *lines = command.good("classes").splitlines()
     assert header.split() == ["name", "classes", "columns"]
-    assert [line.split()[:2] for line in lines] == [[name, str(len(read_classes(name)))] for name in data.class_list_names()]
+    assert [line.split()[:2] for line in lines] == [
+        [name, str(len(read_classes(name)))] for name in data.class_list_names()
+    ]
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "fashion-mnist", "imagenet1k"])
@@ -43,4 +45,4 @@ def test_a_terminal_gets_a_table(command: Command, monkeypatch: pytest.MonkeyPat
 def test_an_unknown_list(command: Command) -> None:
     result = command("classes", "cifar101")
     assert (result.code, result.out) == (1, "")
-    assert "did you mean cifar100 or cifar10?" in result.err
+    assert "did you mean cifar10 or cifar100?" in result.err

@@ -20,7 +20,10 @@ def files(command: Command) -> None:
     [
         ((), "m: sound, 3 classes\n"),
         (("--classes", "same.txt"), "m: sound, 3 classes, the classes of same.txt\n"),
-        (("--classes", "turned.txt"), "the classes of turned.txt in another order (SimLoss.from_file reorders them by name)"),
+        (
+            ("--classes", "turned.txt"),
+            "the classes of turned.txt in another order (SimLoss.from_file reorders them by name)",
+        ),
     ],
 )
 def test_sound(options: tuple[str, ...], message: str, command: Command) -> None:

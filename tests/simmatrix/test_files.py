@@ -107,7 +107,7 @@ def test_where_nothing_can_be_written(path: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     for refuse in (check_output_folder, lambda path: write_atomically(path, [b"new"])):
-        with pytest.raises(OutputError, match="does not exist; make it|is a folder; name|write elsewhere") as caught:
+        with pytest.raises(OutputError, match=r"does not exist; make it|is a folder; name|write elsewhere") as caught:
             refuse(tmp_path / path)
         assert str(tmp_path / path) in str(caught.value)
     assert left_over(tmp_path) == ["file", "folder"]
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     if old is not None:
         path.write_bytes(old)
     monkeypatch.setattr(function, refuse)
-    with pytest.raises(OutputError, match="output: can't be written .No space left on device.; free some room"):
+    with pytest.raises(OutputError, match=r"output: can't be written .No space left on device.; free some room"):
         write_atomically(path, [b"new"])
     assert left_over(tmp_path) == ([] if old is None else ["output"])
     assert old is None or path.read_bytes() == old
@@ -171,5 +171,3 @@ def test_data_reach_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "replace", lambda path, target: (events.append("rename"), rename(path, target))[1])
     write_atomically(tmp_path / "output", [b"new"])
     assert events == ["flush", "rename", "flush"]
-
-

@@ -1,7 +1,7 @@
 """Orders for pictures: whole permutations, neighbours close to each other, superclasses together."""
 
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ SUPERCLASSES = ("flowers", "flowers", "trees", "vehicles", "vehicles", "animals"
 
 def length(values: np.ndarray, order: Sequence[int]) -> float:
     """Return the distances between neighbours, added up."""
-    return sum(1 - float(values[i, j]) for i, j in zip(order[:-1], order[1:], strict=True))
+    return sum(1 - float(values[i, j]) for i, j in pairwise(order))
 
 
 def orders_of_tree(values: np.ndarray) -> set[tuple[int, ...]]:

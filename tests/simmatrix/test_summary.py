@@ -14,7 +14,7 @@ form_by_form = pytest.mark.parametrize("form", ["dense", "sparse"])
 
 
 def with_corners() -> np.ndarray:
-    """Return a matrix that is not symmetric, with a pair of similarity 1 both ways, one one way, and an identity row."""
+    """Return a matrix that is not symmetric, with similarity 1 both ways, one way, and an identity row."""
     values = random_values(9, seed=3)
     values[0, 5] = values[5, 0] = 1
     values[7, 2], values[2, 7] = 1, 0.5
@@ -29,7 +29,7 @@ def test_statistics_against_loops(form: str, values: np.ndarray) -> None:
     names = tuple(f"c{index}" for index in range(size))
     figures = statistics(in_form(form, values, names))
     others = [[values[i, j].item() for j in range(size) if j != i] for i in range(size)]
-    flat = sum(others, [])
+    flat = [value for row in others for value in row]
     assert figures.classes == size
     assert figures.influence == pytest.approx(sum(flat) / size, rel=1e-12)
     assert figures.density == sum(value > 0 for value in flat) / len(flat)
@@ -45,7 +45,8 @@ def test_statistics_against_loops(form: str, values: np.ndarray) -> None:
 
 def test_dense_and_sparse_have_the_same_figures() -> None:
     dense, sparse = (
-        dataclasses.asdict(statistics(in_form(form, with_corners(), tuple("abcdefghi")))) for form in ("dense", "sparse")
+        dataclasses.asdict(statistics(in_form(form, with_corners(), tuple("abcdefghi"))))
+        for form in ("dense", "sparse")
     )
     assert dense.pop("influence") == pytest.approx(sparse.pop("influence"), rel=1e-14)
     assert dense.pop("signal") == pytest.approx(sparse.pop("signal"), rel=1e-14)
