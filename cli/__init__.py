@@ -22,6 +22,9 @@ def main() -> None:
     except SimilarityError as error:
         fail(str(error))
         sys.exit(1)
+    except UnicodeEncodeError as error:
+        fail(f"the output's encoding {error.encoding} has no {error.object[error.start]!a}; set PYTHONIOENCODING=utf-8")
+        sys.exit(1)
     except MemoryError:
         fail("not enough memory; use fewer classes or a machine with more")
         sys.exit(1)

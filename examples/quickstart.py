@@ -38,7 +38,9 @@ def train(criterion: nn.Module, features: Tensor, labels: Tensor, count: int) ->
     model = nn.Sequential(nn.Linear(FEATURES, 128), nn.ReLU(), nn.Linear(128, count))
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _epoch in range(EPOCHS):
-        for batch in torch.randperm(len(labels)).split(BATCH):
+        order = torch.randperm(len(labels))
+        for start in range(0, len(labels), BATCH):
+            batch = order[start : start + BATCH]
             optimiser.zero_grad()
             loss = criterion(model(features[batch]), labels[batch])
             loss.backward()
@@ -61,8 +63,8 @@ def main() -> None:
     criteria: dict[str, nn.Module] = {"cross entropy": nn.CrossEntropyLoss()}
     for bound in BOUNDS:
         # The one line that changes; without a further bound: simloss.SimLoss.from_file(path, classes=...).
-        criterion = simloss.SimLoss(matrix.lower_bound(bound), classes=classes.names)
-        criteria[f"SimLoss, influence {matrix.lower_bound(bound).influence:.2f}"] = criterion
+        bounded = matrix.lower_bound(bound)
+        criteria[f"SimLoss, influence {bounded.influence:.2f}"] = simloss.SimLoss(bounded, classes=classes.names)
 
     similarity = torch.tensor(matrix.reorder(classes.names).to_dense())
     print(f"{'':24}  accuracy  similarity of mistakes")

@@ -1,10 +1,15 @@
 """What people see: aligned columns in a pipe, tables on a terminal, nothing that a terminal would obey."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 from rich.progress import Progress
 
 from simmatrix.cli import output
 from simmatrix.cli.output import percent, print_pairs, print_table, progress_bar, visible
+from tests.cli.command import COMMAND
 
 
 @pytest.mark.parametrize(
@@ -54,3 +59,13 @@ def test_a_bar_shows_on_a_terminal_after_a_second(
         progress(1, 10)
         progress(2, 10)
     assert len(started) == bars
+
+
+def test_a_name_that_the_output_can_not_spell_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("rose\nflétan\n", encoding="utf-8")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(
+        [COMMAND, "classes", "c.txt"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr == r"error: the output's encoding ascii has no '\xe9'; set PYTHONIOENCODING=utf-8" + "\n"
