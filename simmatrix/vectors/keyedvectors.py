@@ -1,13 +1,14 @@
 """gensim's KeyedVectors files (``.kv``): a pickle, with large arrays in ``.npy`` files beside it.
 
 Loading a pickle runs whatever code it names, and a user's file is data. So gensim's own loader is not used: an
-unpickler builds inert records in place of gensim's classes, knows the names that make a NumPy array, and refuses every
-other name. Vectors that gensim stored beside the file are memory-mapped: only the wanted words' rows are read.
+unpickler builds inert records in place of gensim's classes and of NumPy's arrays, and refuses every other name; what the
+records say of an array is checked, and read as bytes. Vectors that gensim stored beside the file are memory-mapped: only the wanted words' rows are read.
 """
 
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,45 +26,56 @@ __all__ = ["KEYED_VECTORS"]
 
 
 class _Record:
-    """Stands in for gensim's classes: holds the attributes that the file gives it and can do nothing."""
+    """Stands in for gensim's classes and for NumPy's arrays: holds what the file gives it and can do nothing."""
+
+    __slots__ = ("arguments", "state")
+
+    arguments: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *arguments: object) -> _Record:
+        record = super().__new__(cls)
+        record.arguments, record.state = arguments, {}
+        return record
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
 
 
-_GENSIM = {
-    "gensim.models.keyedvectors": {
-        "KeyedVectors",
-        "Word2VecKeyedVectors",
-        "EuclideanKeyedVectors",
-        "FastTextKeyedVectors",
-        "Vocab",
-        "CompatVocab",
-    },
-    "gensim.models.fasttext": {"FastTextKeyedVectors"},
+_GENSIM = (
+    "KeyedVectors",
+    "Word2VecKeyedVectors",
+    "EuclideanKeyedVectors",
+    "FastTextKeyedVectors",
+    "Vocab",
+    "CompatVocab",
+)
+_KNOWN = {
+    "gensim.models.keyedvectors": _GENSIM,
+    "gensim.models.fasttext": ("FastTextKeyedVectors",),
+    "numpy": ("ndarray", "dtype"),
+    "numpy.core.multiarray": ("_reconstruct",),
+    "numpy._core.multiarray": ("_reconstruct",),
+    # With this, pickles of protocol 2 (gensim's before version 4) spell bytes.
+    "_codecs": ("encode",),
 }
-_NUMPY = {
-    "numpy": {"ndarray", "dtype"},
-    "numpy.core.multiarray": {"_reconstruct"},
-    "numpy._core.multiarray": {"_reconstruct"},
-}
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """Stand in for `codecs.encode`, with which pickles of protocol 2 (gensim's before version 4) spell bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the encoding {encoding}")
-    return text.encode("latin1")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the names that gensim's files need and no other."""
+    """Gives a record for each name that gensim's files need, and refuses every other name.
+
+    Nothing real is handed out: even `numpy.ndarray`, called with the wrong arguments, reads memory that is not its own.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
-        if name in _GENSIM.get(module, ()):
-            return _Record
-        if name in _NUMPY.get(module, ()):
-            return super().find_class(module, name)
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which has no place in word vectors")
+        if name not in _KNOWN.get(module, ()):
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which has no place in word vectors")
+
+        # A class of its own for each use: a file can put attributes on a class, and they go with it.
+        class Stand(_Record):
+            __slots__ = ()
+
+        return Stand
 
 
 def _read(request: Request) -> Vectors:
@@ -87,23 +99,51 @@ def _load(path: Path) -> dict[str, Any]:
     except SourceError:
         raise
     except Exception as error:  # a damaged pickle can make the unpickler raise anything
-        raise SourceError(f"can't be read as KeyedVectors ({error}); save it again with gensim", path) from None
-    if not isinstance(record, _Record):
+        raise SourceError(
+            f"can't be read as KeyedVectors ({error}); if you trust it, load it with gensim and save_word2vec_format it",
+            path,
+        ) from None
+    if not isinstance(record, _Record) or not isinstance(record.state, dict):
         raise SourceError("is a pickle of something else than KeyedVectors; save these with gensim", path)
-    return vars(record)
+    return record.state
 
 
 def _rows(record: dict[str, Any], path: Path) -> Float[np.ndarray, "V d"]:
     # gensim leaves the names of arrays that it stored beside the file in `__numpys`; before version 4 the attribute of
     # the vectors was `syn0` for a while.
+    beside = record.get("__numpys")
+    stored = beside if isinstance(beside, list) else []
     for name in ("vectors", "syn0"):
-        if name in record.get("__numpys", ()):
+        if name in stored:
             return read_npy(path.with_name(f"{path.name}.{name}.npy"))
-        if isinstance(record.get(name), np.ndarray):
-            return check_matrix(record[name], path)
-    if "vectors_ngrams" in {*record, *record.get("__numpys", ())}:
+        if isinstance(record.get(name), _Record):
+            return _array(record[name], path)
+    if "vectors_ngrams" in {*record, *(name for name in stored if isinstance(name, str))}:
         raise SourceError("holds fastText's parts of words; save the words with gensim's save_word2vec_format", path)
     raise SourceError("holds no vectors; save it again with gensim", path)
+
+
+def _array(record: _Record, path: Path) -> Float[np.ndarray, "V d"]:
+    """Return the array that a pickled ndarray describes: its state is version, shape, type, order and bytes."""
+    try:
+        _version, shape, kind, by_columns, content = record.state
+        code, order = kind.arguments[0], kind.state[1]
+        raw = content if isinstance(content, bytes) else _latin1(content)
+        if re.fullmatch("[fiu][1248]", code) is None or order not in ("<", ">", "|"):
+            raise ValueError(code)
+        array = np.frombuffer(raw, dtype=np.dtype(f"{order}{code}"))
+        # Refuses bytes that are not exactly as many as the shape asks for.
+        array = array.reshape([int(extent) for extent in shape], order="F" if by_columns is True else "C")
+    except (AttributeError, IndexError, OverflowError, TypeError, ValueError):
+        raise SourceError("its vectors are no rows of floats; save it again with gensim", path) from None
+    return check_matrix(array, path)
+
+
+def _latin1(record: Any) -> bytes:
+    text, encoding = record.arguments
+    if encoding != "latin1":
+        raise ValueError(encoding)
+    return bytes(text.encode("latin1"))
 
 
 def _vocabulary(record: dict[str, Any], path: Path) -> list[str]:

@@ -119,6 +119,12 @@ def test_the_malicious_pickles_would_run(path: Path) -> None:
     assert proof.exists()
 
 
+# ndarray((2,), "O", buffer=16 bytes) makes two pointers of bytes, and ndarray(that) follows them: a crash at best.
+FORGED_POINTERS = b"\x80\x03cnumpy\nndarray\n(cnumpy\nndarray\n((K\x02tX\x01\x00\x00\x00OC\x10" + b"A" * 16 + b"tRtR."
+# Sets an attribute on the class itself, and not on an object of it.
+CLASS_ATTRIBUTE = b"\x80\x03cgensim.models.keyedvectors\nKeyedVectors\n}X\x04\x00\x00\x00evilK\x01sb."
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -127,7 +133,9 @@ def test_the_malicious_pickles_would_run(path: Path) -> None:
         (pickle.dumps(np.ones((2, 2)), protocol=4), "is a pickle of something else"),
         (pickle.dumps(Path("x")), "it names pathlib"),
         (pickle.dumps({"a": 1})[:-3], "can't be read as KeyedVectors"),
-        (b"\x80\x02c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR.", "it asks for the encoding rot13"),
+        (b"\x80\x02c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR.", "holds no vectors"),
+        (FORGED_POINTERS, "holds no vectors"),
+        (CLASS_ATTRIBUTE, "can't be read as KeyedVectors"),
         (b"\x80\x04rubbish", "can't be read as KeyedVectors"),
     ],
 )
