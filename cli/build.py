@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -13,7 +13,12 @@ from simmatrix.cli.output import percent, print_line, print_pairs, progress_bar,
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["build"]
+__all__ = ["Format", "build"]
+
+# The names in `simmatrix.vectors.formats`, which can't be imported here: the command must start quickly.
+Format: TypeAlias = Literal[
+    "glove", "word2vec", "word2vec-binary", "fasttext", "keyedvectors", "npy", "npz", "safetensors"
+]
 
 
 def build(
@@ -27,12 +32,8 @@ def build(
         str, typer.Option(metavar="PATH|NAME", help="Word vectors: a file, or the bundled ones.")
     ] = "glove-6b-50d",
     format: Annotated[  # noqa: A002 - the option's name
-        str | None,
-        typer.Option(
-            metavar="FORMAT",
-            help="Format of the word vectors, if it is not to be detected: glove, word2vec, word2vec-binary, fasttext, "
-            "keyedvectors, npy, npz or safetensors.",
-        ),
+        Format | None,
+        typer.Option(help="Format of the word vectors, if it is not to be detected."),
     ] = None,
     vocabulary: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Words of vectors that are an array alone, one a line.")
@@ -41,10 +42,11 @@ def build(
         float, typer.Option(metavar="L", help="Similarities become max(0, (s - L) / (1 - L)), for L in [0, 1).")
     ] = 0.5,
     top_k: Annotated[
-        int | None, typer.Option(metavar="K", help="Keep each class's K most similar others, as a sparse matrix.")
+        int | None,
+        typer.Option(metavar="K", min=1, help="Keep each class's K most similar others (sparse)."),
     ] = None,
     oov: Annotated[
-        str, typer.Option(metavar="error|drop", help="Classes without a vector: refuse, or leave them out.")
+        Literal["error", "drop"], typer.Option(help="Classes without a vector: refuse, or leave them out.")
     ] = "error",
     output: Annotated[
         Path | None,
@@ -82,9 +84,11 @@ def _report(matrix: SimilarityMatrix, file: Path) -> None:
     print_pairs(
         [
             ("classes", str(figures.classes)),
+            ("vectors", next(one.name for one in matrix.provenance.source if one.role == "vectors")),
             ("found by", ", ".join(f"{how} {count}" for how, count in found.most_common())),
             ("density", percent(figures.density)),
-            ("influence", f"{figures.influence:.3g}"),
+            ("influence", f"{figures.influence:.3g} (0 is cross entropy)"),
+            ("signal", f"{percent(figures.signal)} of cross entropy's gradient at the start of training"),
             ("file", f"{file} ({file.stat().st_size:,} bytes)"),
         ]
     )
@@ -92,4 +96,5 @@ def _report(matrix: SimilarityMatrix, file: Path) -> None:
     if dropped:
         warn([f"{len(dropped)} classes have no vector and were left out: {', '.join(dropped)}"])
     warn(concerns(matrix, figures))
-    print_line(f'next: criterion = simloss.SimLoss.from_file("{file}", classes=train_set.classes)', "cyan")
+    if not dropped:
+        print_line(f'next: criterion = simloss.SimLoss.from_file("{file}", classes=train_set.classes)', "cyan")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import typer
+
+from simmatrix.names import is_unsafe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +34,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Text, so that a name such as "[red]" is shown and not obeyed.
-        table.add_row(*(Text(visible(cell)) for cell in row))
+        table.add_row(*(Text(_cell(cell)) for cell in row))
     _console().print(table)
 
 
@@ -48,24 +50,24 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(Text(visible(name)), Text(visible(value)))
+        table.add_row(Text(_cell(name)), Text(_cell(value)))
     _console().print(table)
 
 
 def print_line(text: str, colour: str | None = None) -> None:
     """Print one line, in colour on a terminal."""
-    typer.secho(visible(text), fg=colour)
+    typer.secho(visible(text), fg=_colour(colour))
 
 
 def warn(sentences: Iterable[str]) -> None:
     """Print warnings to standard error."""
     for sentence in sentences:
-        typer.secho(f"warning: {visible(sentence)}", fg="yellow", err=True)
+        typer.secho(f"warning: {visible(sentence)}", fg=_colour("yellow"), err=True)
 
 
 def fail(message: str) -> None:
     """Print an error to standard error."""
-    typer.secho(f"error: {visible(message)}", fg="red", err=True)
+    typer.secho(f"error: {visible(message)}", fg=_colour("red"), err=True)
 
 
 def visible(text: str) -> str:
@@ -79,12 +81,19 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        character.encode("unicode_escape").decode() if _is_control(character) else character for character in text
+        character.encode("unicode_escape").decode() if is_unsafe(character) and character != "\n" else character
+        for character in text
     )
 
 
-def _is_control(character: str) -> bool:
-    return character != "\n" and unicodedata.category(character) in ("Cc", "Cs")
+def _cell(text: str) -> str:
+    # A line end would make one row of a table look like two.
+    return visible(text).replace("\n", "\\n")
+
+
+def _colour(name: str | None) -> str | None:
+    """Return a colour where colours are wanted (see no-color.org)."""
+    return None if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else name
 
 
 def percent(share: float) -> str:
@@ -94,7 +103,7 @@ def percent(share: float) -> str:
 
 def _print_plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
     # Without rich: a pipe sees no colours, is never wrapped, and need not wait for the import.
-    rows = [[visible(cell) for cell in row] for row in rows]
+    rows = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(right))]
     for row in rows:
         cells = (

@@ -19,6 +19,7 @@ _DOTS_PER_INCH = 150
 # Room for a label of 6 points; above so many classes labels would make the picture unwieldy.
 _INCHES_PER_CLASS = 0.1
 _LABELS_UP_TO = 200
+_LONGEST_LABEL = 40
 _SMALLEST, _LARGEST = 4.0, 20.0
 
 
@@ -54,8 +55,9 @@ def _label(axes: Any, ordered: Ordered) -> None:
     count = len(ordered.matrix)
     if count <= _LABELS_UP_TO:
         # A name is shown as it stands: dollar signs in it make no formula.
-        axes.set_xticks(range(count), ordered.matrix.classes, rotation=90, fontsize=6, parse_math=False)
-        axes.set_yticks(range(count), ordered.matrix.classes, fontsize=6, parse_math=False)
+        names = [_short(name) for name in ordered.matrix.classes]
+        axes.set_xticks(range(count), names, rotation=90, fontsize=6, parse_math=False)
+        axes.set_yticks(range(count), names, fontsize=6, parse_math=False)
         axes.tick_params(length=0, pad=1)
     else:
         axes.set_xlabel(f"{count} classes")
@@ -66,7 +68,7 @@ def _label(axes: Any, ordered: Ordered) -> None:
         axes.text(
             count,
             start + (size - 1) / 2,
-            name.replace("_", " "),
+            _short(name.replace("_", " ")),
             fontsize=7,
             va="center",
             ha="left",
@@ -74,3 +76,8 @@ def _label(axes: Any, ordered: Ordered) -> None:
             parse_math=False,
         )
         start += size
+
+
+def _short(name: str) -> str:
+    """Shorten a long name in its middle, so that labels leave room for the matrix."""
+    return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL // 2]}…{name[-_LONGEST_LABEL // 2 + 1 :]}"

@@ -60,20 +60,22 @@ def main() -> None:
     training, test = shuffled[: len(labels) // 2], shuffled[len(labels) // 2 :]
 
     matrix = simmatrix.load(path)
+    own = next((step["bound"] for step in matrix.provenance.normalisation if step["step"] == "lower_bound"), 0.0)
     criteria: dict[str, nn.Module] = {"cross entropy": nn.CrossEntropyLoss()}
     for bound in BOUNDS:
         # The one line that changes; without a further bound: simloss.SimLoss.from_file(path, classes=...).
         bounded = matrix.lower_bound(bound)
-        criteria[f"SimLoss, influence {bounded.influence:.2f}"] = simloss.SimLoss(bounded, classes=classes.names)
+        name = f"{own + bound * (1 - own):.1f} (influence {bounded.influence:.2f})"
+        criteria[f"SimLoss, lower bound {name}"] = simloss.SimLoss(bounded, classes=classes.names)
 
     similarity = torch.tensor(matrix.reorder(classes.names).to_dense())
-    print(f"{'':24}  accuracy  similarity of mistakes")
+    print(f"{'':40}  accuracy  similarity of mistakes")
     for name, criterion in criteria.items():
         model = train(criterion, features[training], labels[training], len(classes))
         predicted = model(features[test]).argmax(1)
         wrong = predicted != labels[test]
         mildness = similarity[labels[test][wrong], predicted[wrong]].mean()
-        print(f"{name:24}  {1 - wrong.float().mean():8.3f}  {mildness:22.3f}")
+        print(f"{name:40}  {1 - wrong.float().mean():8.3f}  {mildness:22.3f}")
 
 
 if __name__ == "__main__":

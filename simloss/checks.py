@@ -27,7 +27,8 @@ def check_similarity(similarity: object) -> None:
     """Raise for a similarity that is no square floating-point tensor, or that waits for a gradient."""
     if not isinstance(similarity, Tensor):
         raise TypeError(
-            f"similarity must be a tensor, or for SimLoss a SimilarityMatrix; got {type(similarity).__name__}"
+            f"similarity must be a tensor, or for SimLoss a SimilarityMatrix; got {type(similarity).__name__} "
+            "(SimLoss.from_file reads files)"
         )
     if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1] or similarity.shape[0] == 0:
         raise ValueError(f"similarity must be a square matrix, one row a class; got shape {tuple(similarity.shape)}")

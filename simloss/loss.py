@@ -28,9 +28,10 @@ def sim_loss(
 ) -> Tensor:
     """Cross entropy that knows which classes are alike: -log sum_c S[y, c] softmax(input)[c].
 
-    All that `torch.nn.functional.cross_entropy` takes it takes, with the same meaning in every corner, and with the
-    identity matrix for S it is that function. A larger S[y, c] makes it cheaper to take class c for class y; with
-    S = 1 everywhere the loss is 0.
+    All that `torch.nn.functional.cross_entropy` takes it takes, and with the identity matrix for S it is that function.
+    Only where that one returns NaN for logits that are NaN or infinite, this one is stricter about what counts: an
+    ignored example and a class without a share in the target count nothing at all. A larger S[y, c] makes it cheaper to
+    take class c for class y; with S = 1 everywhere the loss is 0.
 
     The arithmetic is in float32, for float64 logits in float64, whatever the dtype of the similarity. The products
     with S that class probabilities and label smoothing need obey `torch.set_float32_matmul_precision`.

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         SimilarityError,
         SourceError,
     )
-    from simmatrix.matrix import Provenance, SimilarityMatrix
+    from simmatrix.matrix import SimilarityMatrix
+    from simmatrix.provenance import Provenance
     from simmatrix.storage import load, save
     from simmatrix.summary import Statistics, concerns, statistics
     from simmatrix.version import __version__
@@ -54,7 +55,7 @@ _HOME = {
     "ClassOrderError": "errors",
     "MatrixError": "errors",
     "OutputError": "errors",
-    "Provenance": "matrix",
+    "Provenance": "provenance",
     "SimilarityError": "errors",
     "SimilarityMatrix": "matrix",
     "SourceError": "errors",

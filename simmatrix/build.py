@@ -9,8 +9,11 @@ from simmatrix import data
 from simmatrix.builders.embeddings import VectorSource, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
-from simmatrix.matrix import Provenance, SimilarityMatrix
+from simmatrix.errors import SourceError
+from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound, normalise
+from simmatrix.provenance import Provenance
+from simmatrix.vectors.streams import archive_of, member_of
 from simmatrix.vectors.vectors import Progress, silent
 
 __all__ = ["DEFAULT_VECTORS", "from_embeddings"]
@@ -24,6 +27,7 @@ def from_embeddings(
     classes: str | Path | Sequence[str] | ClassList = "cifar100",
     *,
     lower_bound: float = 0.0,
+    measure: str = "cosine",
     oov: str = "error",
     format: str | None = None,  # noqa: A002 - what everyone calls it
     vocabulary: str | Path | None = None,
@@ -40,7 +44,9 @@ def from_embeddings(
         The class list: a file, the name of a bundled list, or the names themselves.
     lower_bound
         l in [0, 1): similarities become max(0, (s - l) / (1 - l)). 0 keeps them all; more can be taken off later, with
-        `SimilarityMatrix.lower_bound`.
+        `SimilarityMatrix.lower_bound`. (The command's default is 0.5.)
+    measure
+        How similar two vectors are: ``"cosine"``.
     oov
         What to do with classes that have no vector: ``"error"``, or ``"drop"`` to leave them out.
     format
@@ -64,14 +70,23 @@ def from_embeddings(
     True
     """
     check_lower_bound(lower_bound)
+    if not isinstance(vectors, str | Path):
+        raise SourceError(f"the vectors are {type(vectors).__name__}, not a path or a name; were these the classes?")
     source = VectorSource(
         path=data.vector_file_path(str(vectors)) if str(vectors) in data.vector_file_names() else Path(vectors),
-        name=Path(vectors).name,
+        name=_shown(Path(vectors)),
         format=format,
         vocabulary=None if vocabulary is None else Path(vocabulary),
     )
-    raw = embedding_similarity(source, read_classes(classes), oov=oov, progress=progress)
+    raw = embedding_similarity(source, read_classes(classes), measure=measure, oov=oov, progress=progress)
     return _matrix(raw, bound=lower_bound)
+
+
+def _shown(path: Path) -> str:
+    """Return the name to record: no folder, and nothing that can't be written as UTF-8."""
+    member = member_of(path)
+    name = archive_of(path).name + ("" if member is None else f":{member}")
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _matrix(raw: RawSimilarity, *, bound: float) -> SimilarityMatrix:

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,11 @@ from types import MappingProxyType
 from simmatrix import data
 from simmatrix.errors import SourceError
 from simmatrix.files import check_input, read_bytes
+from simmatrix.names import is_name
 from simmatrix.suggest import nearest, or_list
 
 __all__ = ["ClassList", "read_classes"]
 
-# Control characters break the lines of files and tables; lone surrogates (JSON can spell them) can't be encoded.
-_UNWRITABLE = ("Cc", "Cs")
 _SHOWN = 5
 
 
@@ -139,7 +137,7 @@ def _read_file(path: Path, source: str) -> ClassList:
     return ClassList(
         names=tuple(row.name for row in rows),
         columns={column: tuple(row.others[column] for row in rows) for column in columns},
-        source=source,
+        source=source.encode("utf-8", "backslashreplace").decode(),
         sha256=hashlib.sha256(raw).hexdigest(),
     )
 
@@ -168,9 +166,11 @@ def _check(names: Iterable[tuple[str, int | None]], where: str | Path) -> None:
     seen: dict[str, int | None] = {}
     for position, (name, line) in enumerate(names):
         place = f"class {position} (counted from 0)" if line is None else "the class"
-        if not isinstance(name, str) or not name.strip():
+        if not isinstance(name, str):
+            raise SourceError(f"{place} is {name!r}; give the classes by name", where, line)
+        if not name.strip():
             raise SourceError(f"{place} has no name; name it or take it out", where, line)
-        if any(unicodedata.category(character) in _UNWRITABLE for character in name):
+        if not is_name(name):
             raise SourceError(f"{place} {name!r} holds a control character or half of one; take it out", where, line)
         if name in seen:
             first = "" if seen[name] is None else f" (first on line {seen[name]})"
@@ -212,7 +212,8 @@ def _parse_table(text: str, path: Path) -> list[_Row]:
 def _check_header(header: list[str], path: Path) -> None:
     if "class" not in header:
         found = ", ".join(header) or "nothing"
-        raise SourceError(f"the header has no column named class (it has: {found}); add one", path, 1)
+        remedy = "separate the columns by commas" if ";" in found else "name one class, in small letters"
+        raise SourceError(f"the header has no column named class (it has: {found}); {remedy}", path, 1)
     repeated = sorted({column for column in header if header.count(column) > 1})
     if repeated:
         raise SourceError(f"the header names {', '.join(repeated)} twice; column names must be unique", path, 1)

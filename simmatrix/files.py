@@ -8,11 +8,14 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 from simmatrix.errors import OutputError, SourceError
 
-__all__ = ["check_input", "check_output_folder", "read_bytes", "reading", "sha256_of", "write_atomically"]
+__all__ = ["check_input", "check_output_folder", "read_bytes", "reading", "sha256_of", "stopping", "write_atomically"]
+
+_PIECE = 1 << 18
 
 
 @contextmanager
@@ -54,10 +57,28 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 checksum of a file as 64 hexadecimal digits. Memory does not grow with the file."""
-    with reading(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(path: Path, stop: Event) -> str:
+    """Return the SHA-256 checksum of a file as 64 hexadecimal digits. Memory does not grow with the file.
+
+    Large files take seconds: once `stop` is set, nobody wants the checksum any more and it is given up.
+    """
+    digest = hashlib.sha256()
+    with reading(path), path.open("rb", buffering=0) as file:
+        buffer = memoryview(bytearray(_PIECE))
+        while (size := file.readinto(buffer)) and not stop.is_set():
+            digest.update(buffer[:size])
+    return digest.hexdigest()
+
+
+@contextmanager
+def stopping() -> Iterator[Event]:
+    """Give an event that is set when the block is left by an error, Ctrl-C among them."""
+    event = Event()
+    try:
+        yield event
+    except BaseException:
+        event.set()
+        raise
 
 
 def check_output_folder(path: Path) -> None:

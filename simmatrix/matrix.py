@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from simmatrix import normalise
-from simmatrix.builders.raw import Input
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError
+from simmatrix.names import is_name
+from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float
 from simmatrix.suggest import nearest_to_each, or_list
 
@@ -23,50 +22,11 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from typing_extensions import TypeIs
 
-__all__ = ["Provenance", "SimilarityMatrix", "Values", "is_sparse"]
+__all__ = ["SimilarityMatrix", "Values", "is_sparse"]
 
 Values: TypeAlias = "Float[np.ndarray, 'C C'] | csr_array"
 
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a matrix comes from, as its file tells it.
-
-    Parameters
-    ----------
-    builder, params
-        Which builder made it, and from which parameters.
-    source
-        Every input: its role, name and SHA-256 checksum.
-    resolution
-        How each class was found, by class name.
-    normalisation
-        The steps from raw similarities to the values, in their order.
-    """
-
-    builder: str = "given"
-    params: Mapping[str, Any] = field(default_factory=dict)
-    source: tuple[Input, ...] = ()
-    resolution: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    normalisation: tuple[normalise.Step, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("params", "resolution"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Read-only mappings can't be pickled or copied.
-        return Provenance, (self.builder, dict(self.params), self.source, dict(self.resolution), self.normalisation)
-
-    def with_step(self, step: normalise.Step) -> Provenance:
-        """Return a copy with one more step of normalisation."""
-        return replace(self, normalisation=(*self.normalisation, step))
-
-    def only(self, classes: Iterable[str]) -> Provenance:
-        """Return a copy that tells of these classes alone."""
-        return replace(self, resolution={name: self.resolution[name] for name in classes if name in self.resolution})
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +159,7 @@ class SimilarityMatrix:
         >>> matrix.select(["truck", "rose"]).classes
         ('truck', 'rose')
         """
+        names = _names(names)
         indices = np.array(self._indices(names), dtype=np.intp)
         if is_sparse(self.values):
             values: Values = self.values[indices, :][:, indices]
@@ -219,7 +180,7 @@ class SimilarityMatrix:
         >>> SimilarityMatrix(np.eye(2), ("rose", "tulip")).reorder(["tulip", "rose"]).classes
         ('tulip', 'rose')
         """
-        wanted = tuple(names)
+        wanted = _names(names)
         if wanted == self.classes:
             return self
         _check_same(wanted, self.classes)
@@ -242,8 +203,8 @@ class SimilarityMatrix:
 
 
 def is_sparse(values: Any) -> TypeIs[csr_array]:
-    """Tell whether values are a SciPy sparse array, without importing SciPy."""
-    return hasattr(values, "indptr")
+    """Tell whether values are a SciPy sparse array of any kind, without importing SciPy."""
+    return hasattr(values, "tocsr")
 
 
 def _read_only(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -255,11 +216,37 @@ def _frozen_dense(values: Any) -> Float[np.ndarray, "*shape"]:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise MatrixError(f"values of type {array.dtype} are no similarities; give numbers")
-    if array.dtype == np.float32 and array.flags.c_contiguous and not array.flags.writeable:
+    if array.dtype == np.float32 and array.flags.c_contiguous and _nobody_writes(array):
         return array
     # What is too large for float32 becomes infinite, which the check of the values refuses.
     with np.errstate(over="ignore"):
         return _read_only(np.array(array, dtype=np.float32, order="C"))
+
+
+def _names(names: Sequence[object]) -> tuple[str, ...]:
+    """Return class names as a tuple; what data sets offer as their classes is not always names."""
+    if isinstance(names, str):
+        raise ClassOrderError(
+            f"the classes are one text, {names!r}; give a list of names (simmatrix.read_classes reads files)"
+        )
+    found = tuple(names)
+    for position, name in enumerate(found):
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise ClassOrderError(
+                f"class {position} (counted from 0) is {name!r}, a {kind}; give the classes by name "
+                "(for torchvision's ImageNet these are its wnids)"
+            )
+    return tuple(str(name) for name in found)
+
+
+def _nobody_writes(array: np.ndarray) -> bool:
+    """Tell whether an array and all arrays it is a view of are read-only."""
+    while not array.flags.writeable:
+        if not isinstance(array.base, np.ndarray):
+            return array.base is None
+        array = array.base
+    return False
 
 
 def _frozen_sparse(values: Any) -> csr_array:
@@ -281,7 +268,7 @@ def _check(values: Values, classes: tuple[str, ...]) -> None:
         raise MatrixError(f"{len(classes)} classes were named for {values.shape[0]} rows; name each row once")
     if len(classes) < 2:
         raise MatrixError("a similarity needs at least two classes")
-    if nameless := [f"{index}: {name!r}" for index, name in enumerate(classes) if not _is_name(name)]:
+    if nameless := [f"{index}: {name!r}" for index, name in enumerate(classes) if not is_name(name)]:
         raise MatrixError(
             f"no class names: {_some(nameless)} (counted from 0); a name is text without control characters, not empty"
         )
@@ -295,15 +282,6 @@ def _check(values: Values, classes: tuple[str, ...]) -> None:
     if not (diagonal == 1).all():
         wrong = [classes[index] for index in np.flatnonzero(diagonal != 1)]
         raise MatrixError(f"the similarity to itself is not 1: {_some(wrong)}; set the diagonal to 1")
-
-
-def _is_name(name: object) -> bool:
-    # A terminal obeys control characters, and lone surrogates can't be written to a file.
-    return (
-        isinstance(name, str)
-        and bool(name.strip())
-        and (name.isprintable() or not any(unicodedata.category(character) in ("Cc", "Cs") for character in name))
-    )
 
 
 def _outside(values: Values, classes: tuple[str, ...]) -> list[str]:
@@ -323,7 +301,7 @@ def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
     parts = [
         f"{what} {_some(names)}"
         for what, names in (
-            ("not in the matrix:", lacking),
+            ("not in the matrix:", _hinted(lacking, unasked)),
             ("only in the matrix:", unasked),
             ("given twice:", repeated),
         )

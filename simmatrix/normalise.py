@@ -7,11 +7,12 @@ diagonal. Each is a pure function, and each step taken is recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simmatrix.errors import MatrixError
+from simmatrix.provenance import Step
 from simmatrix.shapes import Float
 from simmatrix.suggest import or_list
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAPPINGS",
-    "Step",
     "affine",
     "bounded",
     "check_lower_bound",
@@ -31,9 +31,6 @@ __all__ = [
     "normalise",
     "rank",
 ]
-
-Step = Mapping[str, Any]
-"""One step as the file records it: its name under ``step``, and its parameters."""
 
 Elementwise = Callable[[np.ndarray], np.ndarray]
 
@@ -72,7 +69,7 @@ def rank(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
     upper = np.triu_indices(len(values), 1)
     pairs = len(upper[0])
     ranks = (rankdata(values[upper]) - 1) / max(pairs - 1, 1)
-    ranked = np.ones_like(values)
+    ranked = np.ones(values.shape)
     ranked[upper] = ranks
     ranked.T[upper] = ranks
     return ranked

@@ -10,9 +10,8 @@ import numpy as np
 from simmatrix.errors import SourceError
 from simmatrix.leaf_order import leaf_order
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.suggest import or_list
 
-__all__ = ["ORDERS", "Ordered", "check_order"]
+__all__ = ["ORDERS", "Ordered"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,3 @@ ORDERS: Mapping[str, Callable[[SimilarityMatrix, Sequence[str]], Ordered]] = {
     "file": _as_in_file,
 }
 """Orders by name; each takes the matrix and the classes' superclasses (which only ``superclass`` looks at)."""
-
-
-def check_order(name: str) -> None:
-    """Raise `SourceError` unless there is an order of that name."""
-    if name not in ORDERS:
-        raise SourceError(f"{name!r} is no order; choose {or_list(ORDERS)}")

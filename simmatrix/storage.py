@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simmatrix.builders.raw import Input
 from simmatrix.errors import MatrixError, OutputError, SourceError
 from simmatrix.files import check_input, check_output_folder, reading, write_atomically
-from simmatrix.matrix import Provenance, SimilarityMatrix, is_sparse
+from simmatrix.matrix import SimilarityMatrix, is_sparse
+from simmatrix.provenance import Input, Provenance
 from simmatrix.version import __version__
 
 if TYPE_CHECKING:
@@ -230,6 +230,8 @@ def _values(arrays: Mapping[str, np.ndarray], count: int, path: Path) -> np.ndar
         matrix.check_format(full_check=True)
     except ValueError as error:
         raise SourceError(f"its sparse matrix is damaged ({error}); build it again", path) from None
+    if not matrix.has_canonical_format or (values == 0).any():
+        raise SourceError("its sparse matrix is damaged (unsorted columns or stored zeros); build it again", path)
     return matrix
 
 
@@ -241,7 +243,10 @@ def _provenance(metadata: Mapping[str, str], path: Path) -> Provenance:
     fields = set(Input._fields)
     sound = {
         "source": all(isinstance(one, dict) and one.keys() == fields and _is_text(one.values()) for one in source),
-        "resolution": all(isinstance(one, dict) and _is_text(one.get("words", [])) for one in resolution.values()),
+        "resolution": all(
+            isinstance(one, dict) and _is_text([one.get("how", ""), *_list(one.get("words", []))])
+            for one in resolution.values()
+        ),
         "normalisation": all(isinstance(one, dict) for one in normalisation),
     }
     for key, is_sound in sound.items():
@@ -249,6 +254,10 @@ def _provenance(metadata: Mapping[str, str], path: Path) -> Provenance:
             raise _damaged(key, path)
     inputs = tuple(Input(**one) for one in source)
     return Provenance(metadata.get("builder", ""), params, inputs, resolution, tuple(normalisation))
+
+
+def _list(content: object) -> list[object]:
+    return content if isinstance(content, list) else [content, None]
 
 
 def _is_text(values: Any) -> bool:
@@ -259,9 +268,13 @@ def _damaged(key: str, path: Path) -> SourceError:
     return SourceError(f"its {key} is missing or damaged; build it again", path)
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def _parsed(metadata: Mapping[str, str], key: str, kind: type, path: Path) -> Any:
     try:
-        content = json.loads(metadata[key])
+        content = json.loads(metadata[key], parse_constant=_refuse)
     except (KeyError, ValueError, RecursionError):
         content = None
     if not isinstance(content, kind):

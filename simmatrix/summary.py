@@ -15,8 +15,8 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 # Eigenvalues take time that grows with C^3: some tenths of a second here.
 _EIGENVALUES_UP_TO = 1024
-# Below a tenth of cross entropy's gradient, training hardly leaves its start.
-_FAINT = 0.1
+# Where less than a third of cross entropy's gradient is left; the quick start of the README shows what that can cost.
+_FAINT = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def concerns(matrix: SimilarityMatrix, figures: Statistics | None = None) -> tup
         )
     elif figures.signal < _FAINT:
         found.append(
-            f"the influence of {figures.influence:.3g} leaves {figures.signal:.1%} of cross entropy's gradient at the "
-            "start, training would drown in it; give a larger lower bound"
+            f"at an influence of {figures.influence:.3g} training starts with {figures.signal:.1%} of cross entropy's "
+            "gradient and may drown; watch the accuracy, and give a larger lower bound if it suffers"
         )
     if figures.indistinguishable:
         count = len(figures.indistinguishable)
@@ -111,6 +111,13 @@ def concerns(matrix: SimilarityMatrix, figures: Statistics | None = None) -> tup
             f"{count} {'pair has' if count == 1 else 'pairs have'} similarity 1, the loss can't tell them apart: "
             + first
             + (" …" if count > 3 else "")
+        )
+    missed = {name: one["missed"] for name, one in matrix.provenance.resolution.items() if "missed" in one}
+    if missed:
+        first = ", ".join(f"{name} ({phrase})" for name, phrase in list(missed.items())[:3])
+        found.append(
+            f"{len(missed)} classes were looked up by their names, since their phrases were not found: {first}"
+            + (" …" if len(missed) > 3 else "")
         )
     return tuple(found)
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = {"simmatrix.cli": "cli", "simmatrix.data": "data", "simmatrix": "simmatrix", "simloss": "simloss"}
 STANDARD = tuple(sys.stdlib_module_names)
 ALL = ("simmatrix*", "simloss*")
-LIBRARY = ("simmatrix", "simmatrix.[!cd]*", "simmatrix.classes")
+LIBRARY = ("simmatrix", "simmatrix.[!cd]*", "simmatrix.c[!l]*", "simmatrix.cl[!i]*", "simmatrix.d[!a]*")
 DATA = ("simmatrix.data", "simmatrix.data.[!s]*")
 
 # Importer, what it must not import, and why.

@@ -6,18 +6,20 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
 from simmatrix.builders.lookup import Attempt, Resolution, attempts, forms, resolve, words
-from simmatrix.builders.raw import Input, RawSimilarity
+from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
-from simmatrix.files import sha256_of
+from simmatrix.files import sha256_of, stopping
+from simmatrix.provenance import Input
 from simmatrix.shapes import Float
 from simmatrix.suggest import nearest_to_each, or_list
 from simmatrix.vectors.formats import read_vectors, words_of
-from simmatrix.vectors.streams import archive_of, check_archive
+from simmatrix.vectors.streams import archive_of
 from simmatrix.vectors.vectors import Progress, Vectors, WordVector, silent
 
 __all__ = ["MEASURES", "OOV", "VectorSource", "cosine", "embedding_similarity"]
@@ -83,10 +85,9 @@ def embedding_similarity(
     _check_choices(measure, oov)
     tries = [attempts(*pair) for pair in zip(classes.names, classes.column("phrase"), strict=True)]
     wanted = {form for attempt in _flat(tries) for word in attempt.words for form in word}
-    check_archive(source.path)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, stopping() as stop:
         # The checksum needs the whole file as well; hashing releases Python's lock, so both go on at once.
-        inputs = pool.submit(_inputs, source, classes)
+        inputs = pool.submit(_inputs, source, classes, stop)
         vectors = read_vectors(
             source.path, wanted, format=source.format, vocabulary=source.vocabulary, progress=progress
         )
@@ -94,9 +95,14 @@ def embedding_similarity(
         missing = [index for index, resolution in enumerate(resolutions) if resolution is None]
         if missing and oov == "error":
             raise _not_found({classes.names[index]: tries[index] for index in missing}, vectors, source)
+        recorded = inputs.result()
     found = {name: one for name, one in zip(classes.names, resolutions, strict=True) if one is not None}
     if len(found) < 2:
-        raise ClassNotFoundError(f"{source.name}: fewer than two classes have vectors", tuple(classes.names))
+        raise ClassNotFoundError(
+            f"{source.name} has vectors for {len(found)} of the {len(classes)} classes, two are needed; "
+            "give the classes other phrases, or take other vectors",
+            tuple(classes.names),
+        )
     unit = np.stack([_unit_vector(one, vectors, source.path) for one in found.values()])
     dropped = {"dropped": [classes.names[index] for index in missing]} if missing else {}
     return RawSimilarity(
@@ -104,9 +110,22 @@ def embedding_similarity(
         classes=tuple(found),
         builder="embeddings",
         params={"measure": measure, "oov": oov, "dimension": unit.shape[1], **dropped},
-        source=inputs.result(),
-        resolution={name: {"how": one.how, "words": list(one.words)} for name, one in found.items()},
+        source=recorded,
+        resolution=_recorded(found, classes),
     )
+
+
+def _recorded(found: Mapping[str, Resolution], classes: ClassList) -> dict[str, dict[str, object]]:
+    phrases = dict(zip(classes.names, classes.column("phrase"), strict=True))
+    return {
+        name: {
+            "how": one.how,
+            "words": list(one.words),
+            # Asked for and not found, so that the name had to do: whoever reads the matrix should know.
+            **({"missed": phrases[name]} if phrases[name] and one.how.startswith("name") else {}),
+        }
+        for name, one in found.items()
+    }
 
 
 def _check_choices(measure: str, oov: str) -> None:
@@ -115,13 +134,13 @@ def _check_choices(measure: str, oov: str) -> None:
             raise SourceError(f"{value!r} is no {what}; choose {or_list(choices)}")
 
 
-def _inputs(source: VectorSource, classes: ClassList) -> tuple[Input, ...]:
+def _inputs(source: VectorSource, classes: ClassList, stop: Event) -> tuple[Input, ...]:
     inputs = [
-        Input("vectors", source.name, sha256_of(archive_of(source.path))),
+        Input("vectors", source.name, sha256_of(archive_of(source.path), stop)),
         Input("classes", classes.source, classes.sha256),
     ]
     if source.vocabulary is not None:
-        inputs.append(Input("vocabulary", source.vocabulary.name, sha256_of(source.vocabulary)))
+        inputs.append(Input("vocabulary", source.vocabulary.name, sha256_of(source.vocabulary, stop)))
     return tuple(inputs)
 
 

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from simmatrix.provenance import Input
 from simmatrix.shapes import Float
 
-__all__ = ["Input", "RawSimilarity"]
-
-
-class Input(NamedTuple):
-    """One input of a build, as the file records it: no folder, no time."""
-
-    role: str
-    name: str
-    sha256: str
+__all__ = ["RawSimilarity"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def read_npy(path: Path) -> Float[np.ndarray, "V d"]:
     try:
         with reading(path):
             with path.open("rb") as file:
-                _check_claim(file, path.stat().st_size)
+                _checked_header(file, path.stat().st_size)
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OverflowError) as error:
         raise SourceError(f"is no plain array of numbers ({error}); save one with numpy.save", path) from None
@@ -72,25 +72,46 @@ def _load_npz(request: Request) -> tuple[Float[np.ndarray, "V d"], Sequence[str]
     check_input(path)
     try:
         with reading(path):
-            _check_npz_sizes(path)
+            headers = _npz_headers(path)
+            rows_name = _only(path, "two-dimensional float", headers, dimensions=2, kinds="f")
+            # The vocabulary first: it is small, and without it the vectors need not be read.
+            inside = request.vocabulary is None and any(_fits(one, 1, "US") for one in headers.values())
+            words = [] if inside else vocabulary_beside(request)
             with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+                if inside:
+                    words = _decoded(archive[_only(path, "one-dimensional string", headers, dimensions=1, kinds="US")])
+                return check_matrix(archive[rows_name], path), words
     except _NO_ARRAYS as error:
         raise SourceError(f"holds no plain arrays ({error}); save them with numpy.savez", path) from None
-    rows = _only(path, "two-dimensional float", [a for a in arrays.values() if a.ndim == 2 and a.dtype.kind == "f"])
-    rows = check_matrix(rows, path)
-    names = [a for a in arrays.values() if a.ndim == 1 and a.dtype.kind in "US"]
-    if request.vocabulary is not None or not names:
-        return rows, vocabulary_beside(request)
-    words = _only(path, "one-dimensional string", names)
-    return rows, [str(word) for word in (np.char.decode(words, "utf-8") if words.dtype.kind == "S" else words)]
 
 
-def _check_npz_sizes(path: Path) -> None:
+def _decoded(words: np.ndarray) -> list[str]:
+    return [str(word) for word in (np.char.decode(words, "utf-8") if words.dtype.kind == "S" else words)]
+
+
+class _ArrayHeader(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def _npz_headers(path: Path) -> dict[str, _ArrayHeader]:
+    headers = {}
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             with archive.open(entry) as member:
-                _check_claim(member, entry.file_size)
+                headers[entry.filename.removesuffix(".npy")] = _checked_header(member, entry.file_size)
+    return headers
+
+
+def _fits(header: _ArrayHeader, dimensions: int, kinds: str) -> bool:
+    return len(header.shape) == dimensions and header.dtype.kind in kinds
+
+
+def _only(path: Path, what: str, headers: Mapping[str, _ArrayHeader], *, dimensions: int, kinds: str) -> str:
+    names = [name for name, header in headers.items() if _fits(header, dimensions, kinds)]
+    if len(names) != 1:
+        raise SourceError(f"holds {len(names)} {what} arrays; one was expected", path)
+    return names[0]
 
 
 @runtime_checkable
@@ -98,8 +119,8 @@ class _Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-def _check_claim(file: _Readable, held: int) -> None:
-    """Refuse an array whose header claims more than its file holds, before memory is taken for it."""
+def _checked_header(file: _Readable, held: int) -> _ArrayHeader:
+    """Read an array's header; refuse one that claims more than its file holds, before memory is taken for it."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _fortran, dtype = read(file)
@@ -107,9 +128,4 @@ def _check_claim(file: _Readable, held: int) -> None:
     claimed = math.prod(shape, start=dtype.itemsize)
     if claimed > held:
         raise ValueError(f"an array claims {claimed} bytes in a file of {held}")
-
-
-def _only(path: Path, what: str, arrays: Sequence[np.ndarray]) -> np.ndarray:
-    if len(arrays) != 1:
-        raise SourceError(f"holds {len(arrays)} {what} arrays; one was expected", path)
-    return arrays[0]
+    return _ArrayHeader(shape, dtype)

@@ -1,8 +1,9 @@
 """gensim's KeyedVectors files (``.kv``): a pickle, with large arrays in ``.npy`` files beside it.
 
 Loading a pickle runs whatever code it names, and a user's file is data. So gensim's own loader is not used: an
-unpickler builds inert records in place of gensim's classes and of NumPy's arrays, and refuses every other name; what the
-records say of an array is checked, and read as bytes. Vectors that gensim stored beside the file are memory-mapped: only the wanted words' rows are read.
+unpickler builds inert records in place of gensim's classes and of NumPy's arrays, and refuses every other name; what
+the records say of an array is checked, and its bytes are read as numbers. Vectors that gensim stored beside the file
+are memory-mapped: only the wanted words' rows are read.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class _Record:
         self.state = state
 
 
+_NUMBER = re.compile("[<>|][fiu][1248]")
 _GENSIM = (
     "KeyedVectors",
     "Word2VecKeyedVectors",
@@ -100,7 +102,7 @@ def _load(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # a damaged pickle can make the unpickler raise anything
         raise SourceError(
-            f"can't be read as KeyedVectors ({error}); if you trust it, load it with gensim and save_word2vec_format it",
+            f"can't be read as KeyedVectors ({error}); if you trust it, load it with gensim and save it as word2vec",
             path,
         ) from None
     if not isinstance(record, _Record) or not isinstance(record.state, dict):
@@ -129,9 +131,9 @@ def _array(record: _Record, path: Path) -> Float[np.ndarray, "V d"]:
         _version, shape, kind, by_columns, content = record.state
         code, order = kind.arguments[0], kind.state[1]
         raw = content if isinstance(content, bytes) else _latin1(content)
-        if re.fullmatch("[fiu][1248]", code) is None or order not in ("<", ">", "|"):
-            raise ValueError(code)
-        array = np.frombuffer(raw, dtype=np.dtype(f"{order}{code}"))
+        # Only a plain number's type: without its parts the match is None, which has no group.
+        plain = _NUMBER.fullmatch(f"{order}{code}")
+        array = np.frombuffer(raw, dtype=np.dtype(plain.group() if plain else object))
         # Refuses bytes that are not exactly as many as the shape asks for.
         array = array.reshape([int(extent) for extent in shape], order="F" if by_columns is True else "C")
     except (AttributeError, IndexError, OverflowError, TypeError, ValueError):

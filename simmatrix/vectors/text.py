@@ -241,7 +241,8 @@ def _is_number(piece: bytes) -> bool:
         float(piece)
     except ValueError:
         return False
-    return True
+    # Python's own spelling, which no file of vectors means as a number.
+    return b"_" not in piece
 
 
 def _odd_lines(block: _Block, layout: _Layout, path: Path) -> list[int]:
@@ -308,19 +309,21 @@ def _pieces(line: bytes, layout: _Layout) -> list[bytes]:
 
 
 def _parse(pieces: list[bytes], word: str, path: Path, number: int) -> Float[np.ndarray, " d"]:
-    try:
-        # A value beyond float32's range becomes infinite, which is an error for whoever uses the word.
-        with np.errstate(over="ignore"):
-            return np.array([float(piece) for piece in pieces], dtype=np.float32)
-    except ValueError:
-        wrong = next(piece for piece in pieces if not _is_number(piece)).decode(errors="replace")
-        raise SourceError(f"{wrong[:40]!r}, a value of {word!r}, is not a number", path, number) from None
+    wrong = next((piece for piece in pieces if not _is_number(piece)), None)
+    if wrong is not None:
+        shown = wrong[:40].decode(errors="replace")
+        raise SourceError(f"{shown!r}, a value of {word!r}, is not a number; get or make the file again", path, number)
+    # A value beyond float32's range becomes infinite, which is an error for whoever uses the word.
+    with np.errstate(over="ignore"):
+        return np.array([float(piece) for piece in pieces], dtype=np.float32)
 
 
 def _check_count(lines: int, layout: _Layout, path: Path) -> None:
-    if layout.promised is not None and lines < layout.promised:
-        raise SourceError(
-            f"ends after {lines} of the {layout.promised} words its header promises; get the file again",
-            path,
-            lines + 1,
-        )
+    if layout.promised is None or lines == layout.promised:
+        return
+    wrong = f"ends after {lines} of" if lines < layout.promised else "goes on behind"
+    raise SourceError(
+        f"{wrong} the {layout.promised} words its header promises; get the file again",
+        path,
+        min(lines, layout.promised) + 1,
+    )

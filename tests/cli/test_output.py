@@ -8,7 +8,7 @@ import pytest
 from rich.progress import Progress
 
 from simmatrix.cli import output
-from simmatrix.cli.output import percent, print_pairs, print_table, progress_bar, visible
+from simmatrix.cli.output import fail, percent, print_line, print_pairs, print_table, progress_bar, visible, warn
 from tests.cli.command import COMMAND
 
 
@@ -69,3 +69,24 @@ def test_a_name_that_the_output_can_not_spell_is_no_traceback(tmp_path: Path) ->
     )
     assert result.returncode == 1
     assert result.stderr == r"error: the output's encoding ascii has no '\xe9'; set PYTHONIOENCODING=utf-8" + "\n"
+
+
+@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_who_wants_no_colours_gets_none(
+    variable: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr("typer.secho", lambda _text, fg, **_: asked.append(fg))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    warn(["rose"])
+    monkeypatch.setenv(*next(iter(variable.items())))
+    warn(["rose"])
+    fail("rose")
+    print_line("rose", "cyan")
+    assert asked == ["yellow", None, None, None]
+
+
+def test_a_cell_is_one_line_and_keeps_its_direction(capsys: pytest.CaptureFixture[str]) -> None:
+    print_pairs([("builder", "good\nclasses 100"), ("name", "\u202egnp.exe")])
+    assert capsys.readouterr().out == "builder  good\\nclasses 100\nname     \\u202egnp.exe\n"

@@ -56,7 +56,6 @@ def test_superclasses_have_to_be_known(command: Command) -> None:
     [
         (("-o", "m.jpg"), "m.jpg: a picture ends in .png, .svg, .pdf"),
         (("-o", "missing/m.png"), "the folder missing does not exist"),
-        (("--order", "size"), "'size' is no order; choose clusters, superclass or file"),
     ],
 )
 def test_what_cant_be_drawn(options: tuple[str, ...], part: str, command: Command) -> None:
@@ -67,3 +66,12 @@ def test_what_cant_be_drawn(options: tuple[str, ...], part: str, command: Comman
 def test_names_are_no_formulas(command: Command) -> None:
     SimilarityMatrix(np.eye(2), (r"$\frac$", "$x$")).save("m.safetensors")
     command.good("plot", "m.safetensors", "-o", "m.svg")
+
+
+def test_long_names_leave_room_for_the_matrix(command: Command) -> None:
+    SimilarityMatrix(np.eye(3), ("a" * 200, "b" * 200, "rose")).save("long")
+    command("plot", "long", "-o", "long.svg")
+    drawn = Path("long.svg").read_bytes()
+    SimilarityMatrix(np.eye(3), ("a" * 100 + "z" + "a" * 100, "b" * 150, "rose")).save("other")
+    command("plot", "other", "-o", "other.svg")
+    assert drawn == Path("other.svg").read_bytes()

@@ -32,7 +32,7 @@ def test_sound(options: tuple[str, ...], message: str, command: Command) -> None
 
 def test_other_classes_are_listed(command: Command) -> None:
     result = command("validate", "m", "--classes", "other.txt")
-    assert_mendable(result, "not in the matrix: elm; only in the matrix: tulip")
+    assert_mendable(result, "not in the matrix: 'elm'; only in the matrix: tulip")
 
 
 def test_concerns_are_warned_of(command: Command) -> None:

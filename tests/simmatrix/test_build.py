@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from gensim.models import KeyedVectors
 from simmatrix import data
 from simmatrix.build import DEFAULT_VECTORS, from_embeddings
 from simmatrix.errors import ClassNotFoundError, MatrixError, SourceError
+from simmatrix.storage import load
 from simmatrix.vectors.formats import read_vectors, words_of
 
 BUNDLED = data.vector_file_path(DEFAULT_VECTORS)
@@ -94,3 +96,19 @@ def test_the_same_values_in_processes_with_other_hash_seeds(tmp_path: Path) -> N
         for seed in ("1", "2")
     }
     assert outputs == {np.asarray(from_embeddings().values).tobytes()}
+
+
+def test_the_name_of_an_archives_member_is_recorded(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("dir/v.txt", "rose 1 2\ntulip 2 1\n")
+        archive.writestr("other.txt", "rose 1 2\n")
+    matrix = from_embeddings(f"{tmp_path}/a.zip:dir/v.txt", ["rose", "tulip"])
+    assert matrix.provenance.source[0].name == "a.zip:dir/v.txt"
+
+
+def test_a_file_name_that_is_not_utf_8_can_be_recorded(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/gl\xff.txt"))
+    path.write_text("rose 1 2\ntulip 2 1\n")
+    matrix = from_embeddings(path, ["rose", "tulip"])
+    matrix.save(tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors").provenance.source[0].name == r"gl\udcff.txt"

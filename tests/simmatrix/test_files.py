@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from simmatrix import OutputError, SourceError
-from simmatrix.files import check_input, check_output_folder, read_bytes, reading, sha256_of, write_atomically
+from simmatrix.files import check_input, check_output_folder, read_bytes, reading, sha256_of, stopping, write_atomically
 
 
 def left_over(folder: Path) -> list[str]:
@@ -59,9 +60,20 @@ def test_contents_and_checksum(tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_bytes(b"rose\n" * 100_000)
     assert read_bytes(path) == b"rose\n" * 100_000
-    assert sha256_of(path) == hashlib.sha256(b"rose\n" * 100_000).hexdigest()
+    assert sha256_of(path, Event()) == hashlib.sha256(b"rose\n" * 100_000).hexdigest()
     with pytest.raises(SourceError, match="no such file"):
-        sha256_of(tmp_path / "missing")
+        sha256_of(tmp_path / "missing", Event())
+
+
+def test_a_checksum_that_nobody_wants_any_more_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(b"rose\n")
+    with pytest.raises(KeyboardInterrupt), stopping() as stop:
+        raise KeyboardInterrupt
+    assert sha256_of(path, stop) == hashlib.sha256(b"").hexdigest()
+    with stopping() as stop:
+        pass
+    assert sha256_of(path, stop) == hashlib.sha256(b"rose\n").hexdigest()
 
 
 def test_writing_and_replacing(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import copy
 import dataclasses
 import pickle
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 from scipy.sparse import coo_array, csc_array, csr_array
 
 from simmatrix import ClassNotFoundError, ClassOrderError, MatrixError, Provenance, SimilarityMatrix
-from simmatrix.builders.raw import Input
+from simmatrix.provenance import Input
 from tests.simmatrix.matrices import NAMES, in_form, random_matrix, random_values
 
 FORMS = ("dense", "sparse")
@@ -230,9 +233,12 @@ def test_selecting_twice_or_too_few() -> None:
     ("names", "messages"),
     [
         (NAMES[:5], ["only in the matrix: ox"]),
-        ((*NAMES, "elm"), ["not in the matrix: elm"]),
+        ((*NAMES, "elm"), ["not in the matrix: 'elm'"]),
         ((*NAMES, "ox"), ["given twice: ox"]),
-        (("rose", "rose", "elm"), ["not in the matrix: elm;", "only in the matrix: tulip, oak,", "given twice: rose"]),
+        (
+            ("rose", "rose", "elm"),
+            ["not in the matrix: 'elm';", "only in the matrix: tulip, ", "given twice: rose"],
+        ),
     ],
 )
 def test_other_classes_are_listed(names: tuple[str, ...], messages: list[str]) -> None:
@@ -269,3 +275,44 @@ def test_a_copy_is_a_sound_matrix(form: str, copied: Callable[[SimilarityMatrix]
     np.testing.assert_array_equal(twin.to_dense(), matrix.to_dense())
     assert (twin.classes, twin.provenance) == (matrix.classes, matrix.provenance)
     assert not (twin.values.data if form == "sparse" else twin.values).flags.writeable
+
+
+# In a process without the tests' check of argument types, which would refuse these first.
+ODD_CLASSES = """
+import numpy as np
+import simmatrix
+
+matrix = simmatrix.SimilarityMatrix(np.eye(2), ("rose", "tulip"))
+for way in (matrix.reorder, matrix.select):
+    for names in ([("rose", "Rosa"), ("tulip",)], ["rose", 3], "rose"):
+        try:
+            way(names)
+        except simmatrix.ClassOrderError as error:
+            print(error)
+"""
+
+
+def test_classes_that_are_no_names() -> None:
+    result = subprocess.run([sys.executable, "-c", ODD_CLASSES], capture_output=True, text=True, check=True)
+    expected = (
+        r"class 0 .* is \('rose', 'Rosa'\), a tuple; .* its wnids",
+        "class 1 .* is 3, a int; give the classes by name",
+        "the classes are one text, 'rose'; give a list",
+    )
+    lines = result.stdout.splitlines()
+    assert len(lines) == 6
+    assert all(re.match(pattern, line) for pattern, line in zip(expected * 2, lines, strict=True))
+
+
+def test_a_near_name_is_suggested_for_another_class() -> None:
+    with pytest.raises(ClassOrderError, match=r"'Tulip' \(did you mean tulip\?\)"):
+        random_matrix().reorder(["Tulip" if name == "tulip" else name for name in NAMES])
+
+
+def test_a_read_only_view_of_what_others_can_write_is_copied() -> None:
+    base = np.eye(2, dtype=np.float32)
+    view = base.view()
+    view.flags.writeable = False
+    matrix = SimilarityMatrix(view, ("a", "b"))
+    base[0, 1] = 5
+    assert matrix["a", "b"] == 0

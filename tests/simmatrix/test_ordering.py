@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simmatrix import SimilarityMatrix, SourceError
-from simmatrix.ordering import ORDERS, check_order
+from simmatrix.ordering import ORDERS
 from tests.simmatrix.matrices import NAMES, random_matrix
 
 SUPERCLASSES = ("flowers", "flowers", "trees", "vehicles", "vehicles", "animals")
@@ -43,9 +43,3 @@ def test_superclasses_stand_together_and_similar_ones_beside_each_other() -> Non
 def test_a_class_without_superclass_is_named() -> None:
     with pytest.raises(SourceError, match="no superclass for 'oak'; fill in"):
         ORDERS["superclass"](random_matrix(), ("flowers", "flowers", "", "vehicles", "vehicles", "animals"))
-
-
-def test_an_unknown_order_is_refused() -> None:
-    check_order("clusters")
-    with pytest.raises(SourceError, match="'size' is no order; choose clusters, superclass or file"):
-        check_order("size")

@@ -29,7 +29,7 @@ from simmatrix import (
     save,
     storage,
 )
-from simmatrix.builders.raw import Input
+from simmatrix.provenance import Input
 from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -202,6 +202,9 @@ def test_the_forgery_is_sound_otherwise(tmp_path: Path) -> None:
         ({"resolution": '{"rose":1}'}, "its resolution is missing or damaged"),
         ({"resolution": '{"rose":{"words":[1]}}'}, "its resolution is missing or damaged"),
         ({"resolution": '{"rose":{"words":1}}'}, "its resolution is missing or damaged"),
+        ({"resolution": '{"rose":{"words":"abc"}}'}, "its resolution is missing or damaged"),
+        ({"resolution": '{"rose":{"how":{}}}'}, "its resolution is missing or damaged"),
+        ({"params": '{"a":NaN}'}, "its params is missing or damaged"),
         ({"normalisation": "[1]"}, "its normalisation is missing or damaged"),
         ({"tensors": {"values": np.eye(2, dtype=np.float32)}}, "holds the tensors .*; build it again"),
         ({"tensors": {"similarity": np.eye(2)}}, "holds the tensors {'similarity': 'F64'}"),
@@ -209,6 +212,9 @@ def test_the_forgery_is_sound_otherwise(tmp_path: Path) -> None:
         ({"tensors": {"similarity": np.eye(3, dtype=np.float32)}}, "2 classes were named for 3 rows"),
         ({"tensors": {"similarity": np.full((2, 2), 2, dtype=np.float32)}}, "not in .0, 1.: rose, rose: 2.0"),
         ({"tensors": {"similarity": np.full((2, 2), np.nan, dtype=np.float32)}}, "rose, rose: nan"),
+        ({"tensors": sparse([0, 3, 4], [1, 0, 1, 1], [0.3, 1, 0.3, 1])}, "its sparse matrix is damaged"),
+        ({"tensors": sparse([0, 2, 3], [1, 0, 1], [0.3, 1, 1])}, "its sparse matrix is damaged .unsorted columns"),
+        ({"tensors": sparse([0, 2, 3], [0, 1, 1], [1, 0, 1])}, "its sparse matrix is damaged .* or stored zeros"),
         ({"tensors": sparse([0, 1, 2], [0, 2], [1, 1])}, "its sparse matrix is damaged .*; build it again"),
         ({"tensors": sparse([0, 1, 2], [0, -1], [1, 1])}, "its sparse matrix is damaged"),
         ({"tensors": sparse([0, 1, 3], [0, 1], [1, 1])}, "its sparse matrix is damaged"),

@@ -9,11 +9,13 @@ import pytest
 from gensim.models import KeyedVectors
 
 from simmatrix import data
+from simmatrix.build import from_embeddings
 from simmatrix.builders import embeddings
 from simmatrix.builders.embeddings import VectorSource, cosine, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.summary import concerns
 from simmatrix.vectors.formats import read_vectors, words_of
 
 BUNDLED = data.vector_file_path("glove-6b-50d")
@@ -158,7 +160,7 @@ def test_missing_classes_are_dropped_when_asked_for(tmp_path: Path) -> None:
     assert raw.params["dropped"] == ["lorry", "red_lorry"]
     assert raw.values.shape == (2, 2)
     assert set(raw.resolution) == {"rose", "truck"}
-    with pytest.raises(ClassNotFoundError, match="fewer than two classes have vectors"):
+    with pytest.raises(ClassNotFoundError, match="has vectors for 1 of the 2 classes, two are needed"):
         similarity(tmp_path, "rose", "lorry", oov="drop")
 
 
@@ -198,3 +200,13 @@ def test_a_vocabulary_of_its_own_is_recorded(tmp_path: Path) -> None:
 def test_choices(options: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=message):
         similarity(tmp_path, "rose", "truck", **options)
+
+
+def test_a_phrase_that_is_not_found_is_recorded_and_warned_of(tmp_path: Path) -> None:
+    source = written(tmp_path, ROWS)
+    (tmp_path / "c.tsv").write_text("class\tphrase\nrose\troses of old\ntulip\ttruck\n")
+    matrix = from_embeddings(source.path, tmp_path / "c.tsv")
+    assert matrix.provenance.resolution["rose"] == {"how": "name", "words": ["rose"], "missed": "roses of old"}
+    assert "missed" not in matrix.provenance.resolution["tulip"]
+    warning = "1 classes were looked up by their names, since their phrases were not found: rose (roses of old)"
+    assert warning in concerns(matrix)

@@ -151,6 +151,7 @@ DAMAGED = [
     # One line's missing value and another's extra one do not make up for each other.
     (["cat 1 2 3", "dog 4 5", "x 1 1 1 1"], 2, "has 2 values where 3 were expected"),
     (["4 3", "cat 1 2 3", "dog 4 5 6", "x 1 1 1"], 4, "ends after 3 of the 4 words its header promises"),
+    (["2 3", "cat 1 2 3", "dog 4 5 6", "x 1 1 1"], 3, "goes on behind the 2 words its header promises"),
     (["3 3", "cat 1 2 3", "dog 4 5 6", "x 1"], 4, "has 1 values where 3 were expected"),
     (["2 3", "cat 1 2 3", "dog 4 5", "x 1 1 1"], 3, "has 2 values where 3 were expected"),
 ]
@@ -234,3 +235,18 @@ def test_progress_ends_at_the_files_size(tmp_path: Path, monkeypatch: pytest.Mon
         read_vectors(path, {"w1"}, progress=lambda done, total, seen=seen: seen.append((done, total)))
         assert seen == sorted(seen)
         assert seen[-1] == (path.stat().st_size, path.stat().st_size)
+
+
+def test_256_spaces_more_in_one_line_and_fewer_in_the_next_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    lines = [f"{word} {' '.join(['1'] * count)}" for word, count in (("cat", 300), ("dog", 556), ("elm", 44))]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(SourceError, match="line 2: has 556 values where 300 were expected"):
+        read_vectors(path, {"cat"}, format="glove")
+
+
+def test_what_only_python_takes_for_a_number_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("cat 1 2\ndog 1_0 2\n")
+    with pytest.raises(SourceError, match="line 2: '1_0', a value of 'dog', is not a number"):
+        read_vectors(path, {"dog"}, format="glove")
