@@ -69,13 +69,13 @@ def main() -> None:
         criteria[f"SimLoss, lower bound {name}"] = simloss.SimLoss(bounded, classes=classes.names)
 
     similarity = torch.tensor(matrix.reorder(classes.names).to_dense())
-    print(f"{'':40}  accuracy  similarity of mistakes")
+    print(f"{'':42}  accuracy  similarity of mistakes")
     for name, criterion in criteria.items():
         model = train(criterion, features[training], labels[training], len(classes))
         predicted = model(features[test]).argmax(1)
         wrong = predicted != labels[test]
         mildness = similarity[labels[test][wrong], predicted[wrong]].mean()
-        print(f"{name:40}  {1 - wrong.float().mean():8.3f}  {mildness:22.3f}")
+        print(f"{name:42}  {1 - wrong.float().mean():8.3f}  {mildness:22.3f}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from simmatrix import normalise
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError
 from simmatrix.names import is_name
-from simmatrix.provenance import Provenance
+from simmatrix.provenance import Provenance, Step
 from simmatrix.shapes import Float
 from simmatrix.suggest import nearest_to_each, or_list
 
@@ -192,7 +192,7 @@ class SimilarityMatrix:
 
         save(self, path)
 
-    def _with(self, values: Values, step: normalise.Step) -> SimilarityMatrix:
+    def _with(self, values: Values, step: Step) -> SimilarityMatrix:
         return SimilarityMatrix(values, self.classes, self.provenance.with_step(step))
 
     def _indices(self, names: Iterable[str]) -> list[int]:
