@@ -31,7 +31,7 @@ def build(
     from_embeddings: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="Word vectors: a file, or the bundled ones.")
     ] = "glove-6b-50d",
-    format: Annotated[  # noqa: A002 - the option's name
+    format: Annotated[
         Format | None,
         typer.Option(help="Format of the word vectors, if it is not to be detected."),
     ] = None,

@@ -18,7 +18,7 @@ __all__ = ["SimLoss", "sim_loss"]
 
 
 def sim_loss(
-    input: Tensor,  # noqa: A002 - the name that F.cross_entropy gives it
+    input: Tensor,
     target: Tensor,
     similarity: Tensor,
     weight: Tensor | None = None,
@@ -266,7 +266,7 @@ class SimLoss(nn.Module):
         """
         return cls(simmatrix.load(path), weight, ignore_index, reduction, label_smoothing, classes=classes)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002 - as in nn.CrossEntropyLoss
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss; see `sim_loss`."""
         return sim_loss(
             input, target, self.similarity, self.weight, self.ignore_index, self.reduction, self.label_smoothing

@@ -29,7 +29,7 @@ def from_embeddings(
     lower_bound: float = 0.0,
     measure: str = "cosine",
     oov: str = "error",
-    format: str | None = None,  # noqa: A002 - what everyone calls it
+    format: str | None = None,
     vocabulary: str | Path | None = None,
     progress: Progress = silent,
 ) -> SimilarityMatrix:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
@@ -57,16 +57,19 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def sha256_of(path: Path, stop: Event) -> str:
+def sha256_of(path: Path, stop: Event, progress: Callable[[int, int], None]) -> str:
     """Return the SHA-256 checksum of a file as 64 hexadecimal digits. Memory does not grow with the file.
 
-    Large files take seconds: once `stop` is set, nobody wants the checksum any more and it is given up.
+    Large files take seconds: `progress` is told of the bytes done and the bytes there are, and once `stop` is set,
+    nobody wants the checksum any more and it is given up.
     """
     digest = hashlib.sha256()
     with reading(path), path.open("rb", buffering=0) as file:
+        total = os.fstat(file.fileno()).st_size
         buffer = memoryview(bytearray(_PIECE))
         while (size := file.readinto(buffer)) and not stop.is_set():
             digest.update(buffer[:size])
+            progress(file.tell(), total)
     return digest.hexdigest()
 
 

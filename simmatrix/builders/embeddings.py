@@ -18,7 +18,7 @@ from simmatrix.files import sha256_of, stopping
 from simmatrix.provenance import Input
 from simmatrix.shapes import Float
 from simmatrix.suggest import nearest_to_each, or_list
-from simmatrix.vectors.formats import read_vectors, words_of
+from simmatrix.vectors.formats import is_streamed, read_vectors, words_of
 from simmatrix.vectors.streams import archive_of
 from simmatrix.vectors.vectors import Progress, Vectors, WordVector, silent
 
@@ -87,7 +87,9 @@ def embedding_similarity(
     wanted = {form for attempt in _flat(tries) for word in attempt.words for form in word}
     with ThreadPoolExecutor(1) as pool, stopping() as stop:
         # The checksum needs the whole file as well; hashing releases Python's lock, so both go on at once.
-        inputs = pool.submit(_inputs, source, classes, stop)
+        # It is what takes time for a reader that picks single rows, and then it is what there is progress of.
+        hashed = silent if is_streamed(source.path, source.format) else progress
+        inputs = pool.submit(_inputs, source, classes, stop, hashed)
         vectors = read_vectors(
             source.path, wanted, format=source.format, vocabulary=source.vocabulary, progress=progress
         )
@@ -134,13 +136,13 @@ def _check_choices(measure: str, oov: str) -> None:
             raise SourceError(f"{value!r} is no {what}; choose {or_list(choices)}")
 
 
-def _inputs(source: VectorSource, classes: ClassList, stop: Event) -> tuple[Input, ...]:
+def _inputs(source: VectorSource, classes: ClassList, stop: Event, progress: Progress) -> tuple[Input, ...]:
     inputs = [
-        Input("vectors", source.name, sha256_of(archive_of(source.path), stop)),
+        Input("vectors", source.name, sha256_of(archive_of(source.path), stop, progress)),
         Input("classes", classes.source, classes.sha256),
     ]
     if source.vocabulary is not None:
-        inputs.append(Input("vocabulary", source.vocabulary.name, sha256_of(source.vocabulary, stop)))
+        inputs.append(Input("vocabulary", source.vocabulary.name, sha256_of(source.vocabulary, stop, silent)))
     return tuple(inputs)
 
 

@@ -19,7 +19,7 @@ from simmatrix.vectors.text import GLOVE, WORD2VEC, is_line_of_vectors, looks_li
 from simmatrix.vectors.vectors import Progress, Reader, Request, Vectors, silent
 from simmatrix.vectors.word2vec_binary import WORD2VEC_BINARY
 
-__all__ = ["FORMATS", "detect_format", "read_vectors", "words_of"]
+__all__ = ["FORMATS", "detect_format", "is_streamed", "read_vectors", "words_of"]
 
 FORMATS: dict[str, Reader] = {
     "glove": GLOVE,
@@ -40,7 +40,7 @@ def read_vectors(
     path: Path,
     wanted: Set[str],
     *,
-    format: str | None = None,  # noqa: A002 - what everyone calls it
+    format: str | None = None,
     vocabulary: Path | None = None,
     progress: Progress = silent,
 ) -> Vectors:
@@ -78,7 +78,7 @@ def read_vectors(
 def words_of(
     path: Path,
     *,
-    format: str | None = None,  # noqa: A002 - what everyone calls it
+    format: str | None = None,
     vocabulary: Path | None = None,
 ) -> Iterator[str]:
     """Go through the whole vocabulary of a file, in its order."""
@@ -87,7 +87,12 @@ def words_of(
     return reader.words(Request(path, frozenset(), vocabulary))
 
 
-def _reader(path: Path, format: str | None, vocabulary: Path | None) -> Reader:  # noqa: A002
+def is_streamed(path: Path, format: str | None = None) -> bool:
+    """Tell whether a file is read from its start to its end, so that its reader has progress to report."""
+    return _reader(path, format, None).streams
+
+
+def _reader(path: Path, format: str | None, vocabulary: Path | None) -> Reader:
     name = detect_format(path) if format is None else format
     if name not in FORMATS:
         raise SourceError(f"{name!r} is no format of word vectors; choose {or_list(FORMATS)}")

@@ -79,6 +79,13 @@ def test_options_reach_the_builder(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("rose 1 0\ntruck 0 1\n")
     from_embeddings(tmp_path / "v.txt", ["rose", "truck"], progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (19, 19)
+    # Of an array only some rows are read; what takes time is its checksum.
+    seen.clear()
+    from_embeddings(
+        tmp_path / "v.npy", ["rose", "tulip"], progress=lambda done, total: seen.append((done, total)), **options
+    )
+    size = (tmp_path / "v.npy").stat().st_size
+    assert seen == [(size, size)]
 
 
 @pytest.mark.parametrize("bound", [-0.1, 1.0, 1.5, float("nan")])

@@ -57,12 +57,19 @@ def test_an_unreadable_input_is_named(tmp_path: Path) -> None:
 
 
 def test_contents_and_checksum(tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+
+    def seen(done: int, total: int) -> None:
+        steps.append((done, total))
+
     path = tmp_path / "input"
     path.write_bytes(b"rose\n" * 100_000)
     assert read_bytes(path) == b"rose\n" * 100_000
-    assert sha256_of(path, Event()) == hashlib.sha256(b"rose\n" * 100_000).hexdigest()
+    assert sha256_of(path, Event(), seen) == hashlib.sha256(b"rose\n" * 100_000).hexdigest()
+    assert [done for done, _total in steps] == [262_144, 500_000]
+    assert {total for _done, total in steps} == {500_000}
     with pytest.raises(SourceError, match="no such file"):
-        sha256_of(tmp_path / "missing", Event())
+        sha256_of(tmp_path / "missing", Event(), seen)
 
 
 def test_a_checksum_that_nobody_wants_any_more_is_given_up(tmp_path: Path) -> None:
@@ -70,10 +77,10 @@ def test_a_checksum_that_nobody_wants_any_more_is_given_up(tmp_path: Path) -> No
     path.write_bytes(b"rose\n")
     with pytest.raises(KeyboardInterrupt), stopping() as stop:
         raise KeyboardInterrupt
-    assert sha256_of(path, stop) == hashlib.sha256(b"").hexdigest()
+    assert sha256_of(path, stop, lambda _done, _total: None) == hashlib.sha256(b"").hexdigest()
     with stopping() as stop:
         pass
-    assert sha256_of(path, stop) == hashlib.sha256(b"rose\n").hexdigest()
+    assert sha256_of(path, stop, lambda _done, _total: None) == hashlib.sha256(b"rose\n").hexdigest()
 
 
 def test_writing_and_replacing(tmp_path: Path) -> None:
