@@ -165,7 +165,7 @@ class SimilarityMatrix:
             values: Values = self.values[indices, :][:, indices]
         else:
             values = _read_only(self.values[indices[:, None], indices])
-        return SimilarityMatrix(values, tuple(names), self.provenance.only(names))
+        return SimilarityMatrix(values, names, self.provenance.only(names))
 
     def reorder(self, names: Sequence[str]) -> SimilarityMatrix:
         """Return the matrix with its classes in another order, such as a training set's.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -18,7 +18,7 @@ from simmatrix.files import sha256_of, stopping
 from simmatrix.provenance import Input
 from simmatrix.shapes import Float
 from simmatrix.suggest import nearest_to_each, or_list
-from simmatrix.vectors.formats import is_streamed, read_vectors, words_of
+from simmatrix.vectors.formats import detect_format, is_streamed, read_vectors, words_of
 from simmatrix.vectors.streams import archive_of
 from simmatrix.vectors.vectors import Progress, Vectors, WordVector, silent
 
@@ -85,10 +85,11 @@ def embedding_similarity(
     _check_choices(measure, oov)
     tries = [attempts(*pair) for pair in zip(classes.names, classes.column("phrase"), strict=True)]
     wanted = {form for attempt in _flat(tries) for word in attempt.words for form in word}
+    source = replace(source, format=source.format or detect_format(source.path))
     with ThreadPoolExecutor(1) as pool, stopping() as stop:
         # The checksum needs the whole file as well; hashing releases Python's lock, so both go on at once.
         # It is what takes time for a reader that picks single rows, and then it is what there is progress of.
-        hashed = silent if is_streamed(source.path, source.format) else progress
+        hashed = silent if is_streamed(source.path, format=source.format) else progress
         inputs = pool.submit(_inputs, source, classes, stop, hashed)
         vectors = read_vectors(
             source.path, wanted, format=source.format, vocabulary=source.vocabulary, progress=progress

@@ -70,7 +70,6 @@ def read_vectors(
     >>> read_vectors(vector_file_path("glove-6b-50d"), {"rose"}).found["rose"].values.shape
     (50,)
     """
-    check_archive(path)
     reader = _reader(path, format, vocabulary)
     return reader.read(Request(path, wanted, vocabulary, progress))
 
@@ -82,17 +81,17 @@ def words_of(
     vocabulary: Path | None = None,
 ) -> Iterator[str]:
     """Go through the whole vocabulary of a file, in its order."""
-    check_archive(path)
     reader = _reader(path, format, vocabulary)
     return reader.words(Request(path, frozenset(), vocabulary))
 
 
-def is_streamed(path: Path, format: str | None = None) -> bool:
+def is_streamed(path: Path, *, format: str | None = None) -> bool:
     """Tell whether a file is read from its start to its end, so that its reader has progress to report."""
     return _reader(path, format, None).streams
 
 
 def _reader(path: Path, format: str | None, vocabulary: Path | None) -> Reader:
+    check_archive(path)
     name = detect_format(path) if format is None else format
     if name not in FORMATS:
         raise SourceError(f"{name!r} is no format of word vectors; choose {or_list(FORMATS)}")

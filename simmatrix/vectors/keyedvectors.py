@@ -131,14 +131,18 @@ def _array(record: _Record, path: Path) -> Float[np.ndarray, "V d"]:
         _version, shape, kind, by_columns, content = record.state
         code, order = kind.arguments[0], kind.state[1]
         raw = content if isinstance(content, bytes) else _latin1(content)
-        # Only a plain number's type: without its parts the match is None, which has no group.
-        plain = _NUMBER.fullmatch(f"{order}{code}")
-        array = np.frombuffer(raw, dtype=np.dtype(plain.group() if plain else object))
+        array = np.frombuffer(raw, dtype=_plain(f"{order}{code}"))
         # Refuses bytes that are not exactly as many as the shape asks for.
         array = array.reshape([int(extent) for extent in shape], order="F" if by_columns is True else "C")
     except (AttributeError, IndexError, OverflowError, TypeError, ValueError):
         raise SourceError("its vectors are no rows of floats; save it again with gensim", path) from None
     return check_matrix(array, path)
+
+
+def _plain(kind: str) -> np.dtype[Any]:
+    if _NUMBER.fullmatch(kind) is None:
+        raise ValueError(kind)
+    return np.dtype(kind)
 
 
 def _latin1(record: Any) -> bytes:

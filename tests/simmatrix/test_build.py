@@ -15,7 +15,7 @@ from simmatrix import data
 from simmatrix.build import DEFAULT_VECTORS, from_embeddings
 from simmatrix.errors import ClassNotFoundError, MatrixError, SourceError
 from simmatrix.storage import load
-from simmatrix.vectors.formats import read_vectors, words_of
+from simmatrix.vectors.formats import FORMATS, read_vectors, words_of
 
 BUNDLED = data.vector_file_path(DEFAULT_VECTORS)
 BOUNDS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99]
@@ -119,3 +119,10 @@ def test_a_file_name_that_is_not_utf_8_can_be_recorded(tmp_path: Path) -> None:
     matrix = from_embeddings(path, ["rose", "tulip"])
     matrix.save(tmp_path / "m.safetensors")
     assert load(tmp_path / "m.safetensors").provenance.source[0].name == r"gl\udcff.txt"
+
+
+@pytest.mark.parametrize("format", [None, *FORMATS])
+def test_a_pipe_is_refused_and_not_waited_for(format: str | None, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="is not a regular file; write its contents to a file first"):
+        from_embeddings(tmp_path / "pipe", ["rose", "tulip"], format=format)
