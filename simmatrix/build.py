@@ -90,6 +90,6 @@ def _shown(path: Path) -> str:
 
 
 def _matrix(raw: RawSimilarity, *, bound: float) -> SimilarityMatrix:
-    values, steps = normalise(raw.values, bound=bound)
+    values, steps = normalise(raw.values, mapping=raw.scale or "clip", bound=bound)
     provenance = Provenance(raw.builder, raw.params, raw.source, raw.resolution, steps)
     return SimilarityMatrix(values, raw.classes, provenance)

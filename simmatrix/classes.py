@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from simmatrix import data
 from simmatrix.errors import SourceError
-from simmatrix.files import check_input, read_bytes
+from simmatrix.files import check_input, decoded, read_bytes
 from simmatrix.names import is_name
 from simmatrix.suggest import nearest, or_list
 
@@ -131,7 +131,7 @@ def _check_suffix(path: Path) -> None:
 
 def _read_file(path: Path, source: str) -> ClassList:
     raw = read_bytes(path)
-    rows = _PARSERS[path.suffix.lower()](_decode(raw, path), path)
+    rows = _PARSERS[path.suffix.lower()](decoded(raw, path), path)
     _check(((row.name, row.line) for row in rows), path)
     columns = rows[0].others
     return ClassList(
@@ -147,19 +147,6 @@ class _Row:
     name: str
     line: int | None
     others: Mapping[str, str] = field(default_factory=dict)
-
-
-def _decode(raw: bytes, path: Path) -> str:
-    try:
-        return _with_plain_line_ends(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        # What is in front of the error decodes; the bytes are the error's own, which stand behind a byte-order mark.
-        line = _with_plain_line_ends(error.object[: error.start].decode()).count("\n") + 1
-        raise SourceError("is not UTF-8; save the file as UTF-8", path, line) from None
-
-
-def _with_plain_line_ends(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _check(names: Iterable[tuple[str, int | None]], where: str | Path) -> None:

@@ -13,7 +13,16 @@ from typing import BinaryIO
 
 from simmatrix.errors import OutputError, SourceError
 
-__all__ = ["check_input", "check_output_folder", "read_bytes", "reading", "sha256_of", "stopping", "write_atomically"]
+__all__ = [
+    "check_input",
+    "check_output_folder",
+    "decoded",
+    "read_bytes",
+    "reading",
+    "sha256_of",
+    "stopping",
+    "write_atomically",
+]
 
 _PIECE = 1 << 18
 
@@ -55,6 +64,26 @@ def read_bytes(path: Path) -> bytes:
     check_input(path)
     with reading(path):
         return path.read_bytes()
+
+
+def decoded(raw: bytes, path: Path) -> str:
+    """Return a file's bytes as text: UTF-8, with or without a byte-order mark; every line ends in a line feed.
+
+    Raises
+    ------
+    SourceError
+        If they are not UTF-8; names the line.
+    """
+    try:
+        return _with_plain_line_ends(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        # What is in front of the error decodes; the bytes are the error's own, which stand behind a byte-order mark.
+        line = _with_plain_line_ends(error.object[: error.start].decode()).count("\n") + 1
+        raise SourceError("is not UTF-8; save the file as UTF-8", path, line) from None
+
+
+def _with_plain_line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def sha256_of(path: Path, stop: Event, progress: Callable[[int, int], None]) -> str:

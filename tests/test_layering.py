@@ -32,6 +32,11 @@ FORBIDDEN: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
         "vectors know no classes",
     ),
     (
+        ("simmatrix.taxonomy*",),
+        ("simmatrix.builders", "simmatrix.matrix", "simmatrix.storage", "simmatrix.classes"),
+        "taxonomies know no classes",
+    ),
+    (
         ("simmatrix.normalise",),
         ("simmatrix.matrix", "simmatrix.storage", "simmatrix.build"),
         "steps are functions of arrays",
@@ -120,6 +125,7 @@ def test_every_package_is_looked_at() -> None:
         ("simmatrix.builders.order", "from simmatrix import normalise"),
         ("simmatrix.builders.order", "from simmatrix.storage import save"),
         ("simmatrix.vectors.text", "from simmatrix.builders.raw import Input"),
+        ("simmatrix.taxonomy.taxonomy", "from simmatrix.classes import ClassList"),
         ("simmatrix.vectors.text", "import pickle"),
         ("simmatrix.storage", "from pickle import load"),
         ("simmatrix.summary", "from safetensors import safe_open"),

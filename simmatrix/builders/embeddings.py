@@ -11,7 +11,7 @@ from threading import Event
 import numpy as np
 
 from simmatrix.builders.lookup import Attempt, Resolution, attempts, forms, resolve, words
-from simmatrix.builders.raw import RawSimilarity
+from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
 from simmatrix.files import sha256_of, stopping
@@ -27,15 +27,13 @@ __all__ = ["MEASURES", "OOV", "VectorSource", "cosine", "embedding_similarity"]
 OOV = ("error", "drop")
 """What to do with classes that have no vector: refuse, or leave them out and say so."""
 
-# Up to here the raw matrix is kept in float64, so that a lower bound near 1 is exact; above it memory counts more.
-_EXACT_UP_TO = 10_000
 _BLOCK = 1024
 
 
 def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
     """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit."""
     count = len(unit)
-    values = np.empty((count, count), dtype=np.float64 if count <= _EXACT_UP_TO else np.float32)
+    values = np.empty((count, count), dtype=raw_type(count))
     # By blocks of the upper triangle, mirrored: no second matrix, and both halves round alike.
     for top in range(0, count, _BLOCK):
         rows = slice(top, top + _BLOCK)

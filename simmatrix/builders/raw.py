@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 
 from simmatrix.provenance import Input
-from simmatrix.shapes import Float
+from simmatrix.shapes import Float, Int
 
-__all__ = ["RawSimilarity"]
+__all__ = ["RawSimilarity", "raw_type"]
+
+# Up to here raw matrices are kept in float64, so that a lower bound near 1 is exact; above it memory counts more.
+_EXACT_UP_TO = 10_000
+
+
+def raw_type(count: int) -> type[np.float64] | type[np.float32]:
+    """Return the type of number in which a builder gives the raw matrix of `count` classes."""
+    return np.float64 if count <= _EXACT_UP_TO else np.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +38,10 @@ class RawSimilarity:
         Every input, with its checksum.
     resolution
         How each class was found, by class name.
+    scale
+        The values that stand for "not similar" and "the same", where they are not 0 and 1: they become 0 and 1.
+    evidence
+        (C, C), how many judgements are behind each pair, 0 where its value was completed; None where no one judged.
     """
 
     values: Float[np.ndarray, "C C"]
@@ -38,3 +50,5 @@ class RawSimilarity:
     params: Mapping[str, Any]
     source: tuple[Input, ...]
     resolution: Mapping[str, Mapping[str, Any]]
+    scale: tuple[float, float] | None = None
+    evidence: Int[np.ndarray, "C C"] | None = None

@@ -11,6 +11,7 @@ from gensim.models import KeyedVectors
 from simmatrix import data
 from simmatrix.build import from_embeddings
 from simmatrix.builders import embeddings
+from simmatrix.builders import raw as raw_module
 from simmatrix.builders.embeddings import VectorSource, cosine, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
@@ -91,7 +92,7 @@ def test_blocks_change_nothing(block: int, exact_up_to: int, monkeypatch: pytest
     unit = np.random.default_rng(0).normal(size=(20, 6))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     monkeypatch.setattr(embeddings, "_BLOCK", block)
-    monkeypatch.setattr(embeddings, "_EXACT_UP_TO", exact_up_to)
+    monkeypatch.setattr(raw_module, "_EXACT_UP_TO", exact_up_to)
     values = cosine(unit)
     assert np.array_equal(values, values.T)
     expected = np.array([[math.fsum(a * b) for b in unit] for a in unit])

@@ -1,0 +1,217 @@
+"""A taxonomy: nodes, and which are kinds of which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from simmatrix.errors import SourceError
+from simmatrix.shapes import Int
+
+__all__ = ["DEEPEST", "Closure", "Edge", "Taxonomy", "from_edges"]
+
+DEEPEST = 1000
+"""The most edges that may lie between a root and a node."""
+
+
+class Edge(NamedTuple):
+    """One statement that `child` is a kind of `parent`, and the line it stands on, where there are lines."""
+
+    parent: str
+    child: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Taxonomy:
+    """A directed acyclic graph of N nodes, each with its parents (a node may have several).
+
+    Parameters
+    ----------
+    names
+        The N names, unique.
+    starts, parents
+        The parents of node i are ``parents[starts[i] : starts[i + 1]]``, ascending, none twice; shapes (N + 1) and (E).
+        There is no cycle.
+    """
+
+    names: Sequence[str]
+    starts: Int[np.ndarray, " N1"]
+    parents: Int[np.ndarray, " E"]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @cached_property
+    def depths(self) -> Int[np.ndarray, " N"]:
+        """The edges on each node's longest way up to a root."""
+        return _longest(self.starts, self.parents)
+
+    @cached_property
+    def depth(self) -> int:
+        """The largest depth of all nodes."""
+        return int(self.depths.max())
+
+    @cached_property
+    def roots(self) -> tuple[int, ...]:
+        """The nodes without parents."""
+        return tuple(np.flatnonzero(np.diff(self.starts) == 0).tolist())
+
+    def closure(self, nodes: Int[np.ndarray, " C"]) -> Closure:
+        """Return some nodes with all of their ancestors; see `Closure`."""
+        sources, ancestors, ups = _ancestors(self, nodes)
+        kept = np.unique(ancestors)
+        # Parents come before their children, so that what is known of parents can be handed down level by level.
+        kept = kept[np.argsort(self.depths[kept], kind="stable")]
+        place = np.full(len(self), -1, dtype=np.int64)
+        place[kept] = np.arange(len(kept))
+        counts = np.diff(self.starts)[kept]
+        edges = _slots(self.starts[kept], counts)
+        return Closure(
+            nodes=kept,
+            starts=np.concatenate([[0], np.cumsum(counts)]),
+            parents=place[self.parents[edges]],
+            depths=self.depths[kept],
+            places=place[nodes],
+            sources=sources,
+            ancestors=place[ancestors],
+            ups=ups,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Closure:
+    """C nodes of a taxonomy with all of their ancestors: n nodes, in an order that puts parents before children.
+
+    Parameters
+    ----------
+    nodes
+        The n nodes, by their index in the taxonomy. All other arrays count from 0 within the closure.
+    starts, parents
+        As in `Taxonomy`.
+    depths
+        The depth of each node in the whole taxonomy; ascending.
+    places
+        Where the C nodes are.
+    sources, ancestors, ups
+        One entry for each of the C nodes (by its position among them) and each of its ancestors, itself among them:
+        the edges on the shortest way up.
+    """
+
+    nodes: Int[np.ndarray, " n"]
+    starts: Int[np.ndarray, " n1"]
+    parents: Int[np.ndarray, " e"]
+    depths: Int[np.ndarray, " n"]
+    places: Int[np.ndarray, " C"]
+    sources: Int[np.ndarray, " a"]
+    ancestors: Int[np.ndarray, " a"]
+    ups: Int[np.ndarray, " a"]
+
+
+def from_edges(edges: Iterable[Edge], where: str | Path) -> Taxonomy:
+    """Return the taxonomy that edges describe; nodes are in the order of their first mention.
+
+    An edge may stand there twice.
+
+    Raises
+    ------
+    SourceError
+        If there is no edge, a node is below itself, or the taxonomy is deeper than `DEEPEST`. Names nodes and line.
+
+    Examples
+    --------
+    >>> from_edges([Edge("flower", "rose"), Edge("flower", "tulip")], "flowers").names
+    ('flower', 'rose', 'tulip')
+    """
+    lines: dict[tuple[str, str], int | None] = {}
+    for edge in edges:
+        lines.setdefault((edge.parent, edge.child), edge.line)
+    if not lines:
+        raise SourceError("holds no taxonomy; name a parent and a child on each line", where)
+    names = tuple(dict.fromkeys(name for pair in lines for name in pair))
+    index = {name: position for position, name in enumerate(names)}
+    pairs = np.array(sorted((index[child], index[parent]) for parent, child in lines), dtype=np.int64)
+    starts = np.searchsorted(pairs[:, 0], np.arange(len(names) + 1))
+    taxonomy = Taxonomy(names, starts, pairs[:, 1].copy())
+    _check_acyclic(taxonomy, lambda parent, child: lines[parent, child], where)
+    if taxonomy.depth > DEEPEST:
+        deepest = names[int(np.argmax(taxonomy.depths))]
+        raise SourceError(f"{deepest!r} is {taxonomy.depth} levels deep, {DEEPEST} is the most; flatten it", where)
+    return taxonomy
+
+
+def _check_acyclic(taxonomy: Taxonomy, line: Callable[[str, str], int | None], where: str | Path) -> None:
+    left = _never_ready(taxonomy.starts, taxonomy.parents)
+    if not len(left):
+        return
+    # From any node that is left, going up within what is left must come back to a node that was met before.
+    stuck = set(left.tolist())
+    way: list[int] = [int(left[0])]
+    while True:
+        above = taxonomy.parents[taxonomy.starts[way[-1]] : taxonomy.starts[way[-1] + 1]].tolist()
+        node = next(parent for parent in above if parent in stuck)
+        if node in way:
+            break
+        way.append(node)
+    cycle = [taxonomy.names[one] for one in (*way[way.index(node) :], node)]
+    raise SourceError(
+        f"is a circle: {' is a kind of '.join(cycle)}; take one of these out", where, line(cycle[1], cycle[0])
+    )
+
+
+def _never_ready(starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"]) -> Int[np.ndarray, " left"]:
+    """Return the nodes that are on a cycle or below one."""
+    return np.flatnonzero(_longest(starts, parents) < 0)
+
+
+def _longest(starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"]) -> Int[np.ndarray, " N"]:
+    """Return the edges on each node's longest way up, level by level; -1 on and below cycles."""
+    counts = np.diff(starts)
+    children = np.repeat(np.arange(len(counts)), counts)
+    # The edges by parent: which nodes are a step below.
+    order = np.argsort(parents, kind="stable")
+    below = children[order]
+    first = np.searchsorted(parents[order], np.arange(len(counts) + 1))
+    depths = np.full(len(counts), -1, dtype=np.int64)
+    waiting = counts.copy()
+    ready = np.flatnonzero(waiting == 0)
+    level = 0
+    while len(ready):
+        depths[ready] = level
+        level += 1
+        reached = below[_slots(first[ready], np.diff(first)[ready])]
+        np.subtract.at(waiting, reached, 1)
+        ready = np.unique(reached[waiting[reached] == 0])
+    return depths
+
+
+def _ancestors(
+    taxonomy: Taxonomy, nodes: Int[np.ndarray, " C"]
+) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " a"], Int[np.ndarray, " a"]]:
+    """Return each node's ancestors with the shortest way up to them, breadth first."""
+    size = len(taxonomy)
+    counts = np.diff(taxonomy.starts)
+    # A node with one of its ancestors, as one number.
+    frontier = np.arange(len(nodes), dtype=np.int64) * size + nodes
+    seen, found, ups = frontier, [frontier], [np.zeros(len(nodes), dtype=np.int64)]
+    while len(frontier):
+        sources, at = np.divmod(frontier, size)
+        above = taxonomy.parents[_slots(taxonomy.starts[at], counts[at])]
+        reached = np.unique(np.repeat(sources, counts[at]) * size + above)
+        frontier = reached[~np.isin(reached, seen, assume_unique=True)]
+        seen = np.concatenate([seen, frontier])
+        found.append(frontier)
+        ups.append(np.full(len(frontier), len(ups), dtype=np.int64))
+    sources, ancestors = np.divmod(np.concatenate(found), size)
+    return sources, ancestors, np.concatenate(ups)
+
+
+def _slots(starts: Int[np.ndarray, " n"], counts: Int[np.ndarray, " n"]) -> Int[np.ndarray, " total"]:
+    """Return the positions of several runs, one after the other: from each start, as many as its count."""
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)

@@ -1,0 +1,100 @@
+"""The structure of taxonomies, against networkx."""
+
+from collections.abc import Iterator
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simmatrix.errors import SourceError
+from simmatrix.taxonomy.taxonomy import DEEPEST, Edge, Taxonomy, from_edges
+
+
+@st.composite
+def dags(draw: st.DrawFn) -> list[Edge]:
+    """Draw the edges of a DAG with one root, r, in any order; some nodes have several parents, some edges are twice."""
+    size = draw(st.integers(1, 12))
+    names = ["r", *draw(st.permutations([f"n{index}" for index in range(size)]))]
+    edges = [
+        Edge(names[parent], names[child])
+        for child in range(1, size + 1)
+        for parent in draw(st.lists(st.integers(0, child - 1), min_size=1, max_size=3))
+    ]
+    return draw(st.permutations(edges))
+
+
+def graph(edges: list[Edge]) -> nx.DiGraph:
+    """Return the edges from child to parent."""
+    return nx.DiGraph([(edge.child, edge.parent) for edge in edges])
+
+
+def parents_of(taxonomy: Taxonomy) -> Iterator[tuple[str, set[str]]]:
+    for index, name in enumerate(taxonomy.names):
+        above = taxonomy.parents[taxonomy.starts[index] : taxonomy.starts[index + 1]].tolist()
+        assert above == sorted(set(above))
+        yield name, {taxonomy.names[parent] for parent in above}
+
+
+@given(dags())
+def test_the_graph_is_that_of_the_edges(edges: list[Edge]) -> None:
+    theirs, ours = graph(edges), from_edges(edges, "here")
+    assert dict(parents_of(ours)) == {name: set(theirs.successors(name)) for name in theirs}
+    longest = {name: max(map(len, nx.all_simple_paths(theirs, name, "r")), default=1) - 1 for name in theirs}
+    assert dict(zip(ours.names, ours.depths.tolist(), strict=True)) == longest
+    assert ours.depth == max(longest.values())
+    assert [ours.names[root] for root in ours.roots] == ["r"]
+    assert list(ours.names) == list(dict.fromkeys(name for edge in edges for name in (edge.parent, edge.child)))
+
+
+@given(dags(), st.data())
+def test_the_closure_is_the_nodes_with_all_above_them(edges: list[Edge], data: st.DataObject) -> None:
+    theirs, ours = graph(edges), from_edges(edges, "here")
+    chosen = data.draw(st.lists(st.integers(0, len(ours) - 1), min_size=1, max_size=6))
+    closure = ours.closure(np.array(chosen))
+    names = [ours.names[node] for node in closure.nodes]
+    up = {
+        (position, name): distance
+        for position, node in enumerate(chosen)
+        for name, distance in nx.single_source_shortest_path_length(theirs, ours.names[node]).items()
+    }
+    assert sorted(names) == sorted({name for _, name in up})
+    assert [names[place] for place in closure.places] == [ours.names[node] for node in chosen]
+    assert closure.depths.tolist() == [ours.depths[node] for node in closure.nodes]
+    found = zip(closure.sources.tolist(), closure.ancestors.tolist(), closure.ups.tolist(), strict=True)
+    listed = [((source, names[ancestor]), distance) for source, ancestor, distance in found]
+    assert dict(listed) == up
+    assert len(listed) == len(up)
+    for index, name in enumerate(names):
+        above = closure.parents[closure.starts[index] : closure.starts[index + 1]]
+        assert {names[parent] for parent in above} == set(theirs.successors(name))
+        assert all(parent < index for parent in above)
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        ([Edge("a", "a", 7)], "here, line 7: is a circle: a is a kind of a; take"),
+        ([Edge("r", "a", 1), Edge("a", "b", 2), Edge("b", "a", 3)], "here, line 3: is a circle: a is a kind of b is"),
+        ([Edge("a", "b"), Edge("b", "c"), Edge("c", "a"), Edge("c", "d")], "here: is a circle: b is a kind of a is"),
+        ([], "here: holds no taxonomy; name a parent and a child"),
+    ],
+)
+def test_what_is_no_taxonomy_is_refused(edges: list[Edge], message: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        from_edges(edges, "here")
+    assert str(caught.value).startswith(message)
+
+
+def test_a_cycle_is_named_whole_and_without_what_hangs_from_it() -> None:
+    edges = [Edge("r", "a"), Edge("a", "b"), Edge("b", "c"), Edge("c", "b"), Edge("c", "d"), Edge("d", "e")]
+    with pytest.raises(SourceError, match="circle: b is a kind of c is a kind of b; take"):
+        from_edges(edges, "here")
+
+
+def test_depth_has_an_end() -> None:
+    chain = [Edge(f"n{level}", f"n{level + 1}") for level in range(DEEPEST)]
+    assert from_edges(chain, "here").depth == DEEPEST
+    with pytest.raises(SourceError, match=f"'last' is {DEEPEST + 1} levels deep, {DEEPEST} is the most; flatten it"):
+        from_edges([*chain, Edge(f"n{DEEPEST}", "last")], "here")
