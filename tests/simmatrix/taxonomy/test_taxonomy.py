@@ -77,7 +77,7 @@ def test_the_closure_is_the_nodes_with_all_above_them(edges: list[Edge], data: s
     [
         ([Edge("a", "a", 7)], "here, line 7: is a circle: a is a kind of a; take"),
         ([Edge("r", "a", 1), Edge("a", "b", 2), Edge("b", "a", 3)], "here, line 3: is a circle: a is a kind of b is"),
-        ([Edge("a", "b"), Edge("b", "c"), Edge("c", "a"), Edge("c", "d")], "here: is a circle: b is a kind of a is"),
+        ([Edge("a", "b"), Edge("b", "c"), Edge("c", "a"), Edge("c", "d")], "here: is a circle: a is a kind of c is"),
         ([], "here: holds no taxonomy; name a parent and a child"),
     ],
 )
