@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from simmatrix.errors import SourceError
-from simmatrix.shapes import Int
+from simmatrix.shapes import Bool, Int
 
 __all__ = ["DEEPEST", "Closure", "Edge", "Taxonomy", "from_edges"]
 
@@ -64,23 +65,25 @@ class Taxonomy:
 
     def closure(self, nodes: Int[np.ndarray, " C"]) -> Closure:
         """Return some nodes with all of their ancestors; see `Closure`."""
-        sources, ancestors, ups = _ancestors(self, nodes)
-        kept = np.unique(ancestors)
+        kept = _with_all_above(self.starts, self.parents, nodes)
         # Parents come before their children, so that what is known of parents can be handed down level by level.
         kept = kept[np.argsort(self.depths[kept], kind="stable")]
         place = np.full(len(self), -1, dtype=np.int64)
         place[kept] = np.arange(len(kept))
         counts = np.diff(self.starts)[kept]
-        edges = _slots(self.starts[kept], counts)
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        parents = place[self.parents[_slots(self.starts[kept], counts)]]
+        runs, lengths, ancestors, ups = _ancestors(starts, parents, self.depths[kept])
+        entries = _slots(runs[place[nodes]], lengths[place[nodes]])
         return Closure(
             nodes=kept,
-            starts=np.concatenate([[0], np.cumsum(counts)]),
-            parents=place[self.parents[edges]],
+            starts=starts,
+            parents=parents,
             depths=self.depths[kept],
             places=place[nodes],
-            sources=sources,
-            ancestors=place[ancestors],
-            ups=ups,
+            sources=np.repeat(np.arange(len(nodes)), lengths[place[nodes]]),
+            ancestors=ancestors[entries],
+            ups=ups[entries],
         )
 
 
@@ -99,8 +102,8 @@ class Closure:
     places
         Where the C nodes are.
     sources, ancestors, ups
-        One entry for each of the C nodes (by its position among them) and each of its ancestors, itself among them:
-        the edges on the shortest way up.
+        One entry for each of the C nodes (by its position among them, ascending) and each of its ancestors, itself
+        among them: the edges on the shortest way up.
     """
 
     nodes: Int[np.ndarray, " n"]
@@ -111,6 +114,17 @@ class Closure:
     sources: Int[np.ndarray, " a"]
     ancestors: Int[np.ndarray, " a"]
     ups: Int[np.ndarray, " a"]
+
+    @cached_property
+    def heights(self) -> Int[np.ndarray, " n"]:
+        """The edges on each node's longest way down within the closure; 0 where nothing is below."""
+        children = np.repeat(np.arange(len(self.nodes)), np.diff(self.starts))
+        heights = np.zeros(len(self.nodes), dtype=np.int64)
+        levels = np.searchsorted(self.depths[children], np.arange(self.depths[-1] + 2))
+        # From the deepest level up: all that is below a node is done before the node is.
+        for first, last in zip(levels[-2::-1], levels[:0:-1], strict=True):
+            np.maximum.at(heights, self.parents[first:last], heights[children[first:last]] + 1)
+        return heights
 
 
 def from_edges(edges: Iterable[Edge], where: str | Path) -> Taxonomy:
@@ -190,25 +204,62 @@ def _longest(starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"]) -> 
     return depths
 
 
-def _ancestors(
-    taxonomy: Taxonomy, nodes: Int[np.ndarray, " C"]
-) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " a"], Int[np.ndarray, " a"]]:
-    """Return each node's ancestors with the shortest way up to them, breadth first."""
-    size = len(taxonomy)
-    counts = np.diff(taxonomy.starts)
-    # A node with one of its ancestors, as one number.
-    frontier = np.arange(len(nodes), dtype=np.int64) * size + nodes
-    seen, found, ups = frontier, [frontier], [np.zeros(len(nodes), dtype=np.int64)]
+def _with_all_above(
+    starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"], nodes: Int[np.ndarray, " C"]
+) -> Int[np.ndarray, " n"]:
+    """Return some nodes and all of their ancestors, ascending."""
+    counts = np.diff(starts)
+    reached = np.zeros(len(counts), dtype=bool)
+    frontier = np.unique(nodes)
     while len(frontier):
-        sources, at = np.divmod(frontier, size)
-        above = taxonomy.parents[_slots(taxonomy.starts[at], counts[at])]
-        reached = np.unique(np.repeat(sources, counts[at]) * size + above)
-        frontier = reached[~np.isin(reached, seen, assume_unique=True)]
-        seen = np.concatenate([seen, frontier])
-        found.append(frontier)
-        ups.append(np.full(len(frontier), len(ups), dtype=np.int64))
-    sources, ancestors = np.divmod(np.concatenate(found), size)
-    return sources, ancestors, np.concatenate(ups)
+        reached[frontier] = True
+        above = np.unique(parents[_slots(starts[frontier], counts[frontier])])
+        frontier = above[~reached[above]]
+    return np.flatnonzero(reached)
+
+
+def _ancestors(
+    starts: Int[np.ndarray, " n1"], parents: Int[np.ndarray, " e"], depths: Int[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, " a"], Int[np.ndarray, " a"]]:
+    """Return each node's ancestors, itself first among them, and the edges on the shortest way up to each.
+
+    The nodes are in the order of their depths. A node's ancestors are itself and those of its parents, one step
+    further: they are put together level by level. Returns where each node's run starts and how long it is, and the
+    ancestors and steps of all runs.
+    """
+    counts = np.diff(starts)
+    runs, lengths = np.zeros(len(counts), dtype=np.int64), np.zeros(len(counts), dtype=np.int64)
+    ancestors, ups = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    bounds = np.searchsorted(depths, np.arange(depths[-1] + 2))
+    for first, last in pairwise(bounds.tolist()):
+        level = np.arange(first, last)
+        above = parents[starts[first] : starts[last]]
+        inherited = _slots(runs[above], lengths[above])
+        owner = np.concatenate([level, np.repeat(np.repeat(level, counts[level]), lengths[above])])
+        ancestor = np.concatenate([level, ancestors[inherited]])
+        up = np.concatenate([np.zeros(len(level), dtype=np.int64), ups[inherited] + 1])
+        order = _without_detours(owner, ancestor, up, several=counts[owner] > 1)
+        runs[level] = len(ancestors) + np.searchsorted(owner[order], level)
+        lengths[level] = np.bincount(owner[order] - first, minlength=len(level))
+        ancestors, ups = np.concatenate([ancestors, ancestor[order]]), np.concatenate([ups, up[order]])
+    return runs, lengths, ancestors, ups
+
+
+def _without_detours(
+    owner: Int[np.ndarray, " m"],
+    ancestor: Int[np.ndarray, " m"],
+    up: Int[np.ndarray, " m"],
+    several: Bool[np.ndarray, " m"],
+) -> Int[np.ndarray, " kept"]:
+    """Return the entries to keep, by owner: where `several` ways lead up, the shortest to each ancestor."""
+    keep = ~several
+    doubtful = np.flatnonzero(several)
+    doubtful = doubtful[np.lexsort((up[doubtful], ancestor[doubtful], owner[doubtful]))]
+    is_first = np.ones(len(doubtful), dtype=bool)
+    is_first[1:] = (np.diff(owner[doubtful]) != 0) | (np.diff(ancestor[doubtful]) != 0)
+    keep[doubtful[is_first]] = True
+    kept = np.flatnonzero(keep)
+    return kept[np.argsort(owner[kept], kind="stable")]
 
 
 def _slots(starts: Int[np.ndarray, " n"], counts: Int[np.ndarray, " n"]) -> Int[np.ndarray, " total"]:

@@ -10,24 +10,7 @@ from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
 from simmatrix.taxonomy.taxonomy import DEEPEST, Edge, Taxonomy, from_edges
-
-
-@st.composite
-def dags(draw: st.DrawFn) -> list[Edge]:
-    """Draw the edges of a DAG with one root, r, in any order; some nodes have several parents, some edges are twice."""
-    size = draw(st.integers(1, 12))
-    names = ["r", *draw(st.permutations([f"n{index}" for index in range(size)]))]
-    edges = [
-        Edge(names[parent], names[child])
-        for child in range(1, size + 1)
-        for parent in draw(st.lists(st.integers(0, child - 1), min_size=1, max_size=3))
-    ]
-    return draw(st.permutations(edges))
-
-
-def graph(edges: list[Edge]) -> nx.DiGraph:
-    """Return the edges from child to parent."""
-    return nx.DiGraph([(edge.child, edge.parent) for edge in edges])
+from tests.simmatrix.taxonomy.dags import dags, graph
 
 
 def parents_of(taxonomy: Taxonomy) -> Iterator[tuple[str, set[str]]]:
@@ -46,6 +29,17 @@ def test_the_graph_is_that_of_the_edges(edges: list[Edge]) -> None:
     assert ours.depth == max(longest.values())
     assert [ours.names[root] for root in ours.roots] == ["r"]
     assert list(ours.names) == list(dict.fromkeys(name for edge in edges for name in (edge.parent, edge.child)))
+
+
+@given(dags(), st.data())
+def test_heights_are_those_within_the_closure(edges: list[Edge], data: st.DataObject) -> None:
+    theirs, ours = graph(edges), from_edges(edges, "here")
+    chosen = data.draw(st.lists(st.integers(0, len(ours) - 1), min_size=1, max_size=6))
+    closure = ours.closure(np.array(chosen))
+    spanned = theirs.subgraph([ours.names[node] for node in closure.nodes]).reverse()
+    for node, height in zip(closure.nodes, closure.heights.tolist(), strict=True):
+        ways = (nx.all_simple_paths(spanned, ours.names[node], other) for other in spanned)
+        assert height == max((len(way) - 1 for some in ways for way in some), default=0)
 
 
 @given(dags(), st.data())
