@@ -7,8 +7,7 @@ each measure says which of the common ancestors counts, the one with the greates
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -16,122 +15,99 @@ import numpy as np
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Float, Int
 from simmatrix.suggest import or_list
-from simmatrix.taxonomy.subsumers import best_subsumers
+from simmatrix.taxonomy.subsumers import find_unrelated, greatest_keys
 from simmatrix.taxonomy.taxonomy import Closure, Taxonomy
 
 __all__ = ["MEASURES", "NEED_CONTENT", "check_measure", "taxonomy_values"]
 
 Content: TypeAlias = "Float[np.ndarray, ' N']"
-Combine: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Square: TypeAlias = "Float[np.ndarray, 'C C']"
+
+# Keys worked on at a time, 1 MiB as positions.
+_PIECE = 1 << 17
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A measure, made ready for a taxonomy: how to choose a common ancestor, and what the choice is worth.
-
-    Parameters
-    ----------
-    scores
-        An integer for each node of the closure. The common ancestor c counts whose key, its score less `step` for each
-        edge on the shortest ways from both nodes to it, is the greatest.
-    step
-        What an edge costs.
-    lowest
-        The least key there can be.
-    values
-        The value of each key, from the lowest on.
-    combine
-        Makes the value of a pair from that of its key and the two nodes' own; None where the key's is the pair's.
-    own
-        A value for each node of the closure, for `combine`.
-    """
-
-    scores: Int[np.ndarray, " n"]
-    step: int
-    lowest: int
-    values: Float[np.ndarray, " k"]
-    combine: Combine | None = None
-    own: Float[np.ndarray, " n"] | None = None
-
-
-def path(taxonomy: Taxonomy, closure: Closure, _content: Content | None) -> Plan:
+def path(taxonomy: Taxonomy, closure: Closure, _content: Content | None, out: Square) -> None:
     """1 / (l + 1), l = l(a, c) + l(b, c) of the common ancestor where it is least (Rada et al. 1989); in (0, 1]."""
-    lengths = _lengths(taxonomy)
-    return Plan(np.zeros(len(closure.nodes), np.int64), 1, int(-lengths[0]), 1 / (lengths + 1.0))
+    _fill_by_length(closure, 1 / (_lengths(taxonomy) + 1.0), out)
 
 
-def lch(taxonomy: Taxonomy, closure: Closure, _content: Content | None) -> Plan:
+def lch(taxonomy: Taxonomy, closure: Closure, _content: Content | None, out: Square) -> None:
     """-ln((l + 1) / 2D) / ln(2D), l as in `path` (Leacock and Chodorow 1998): scaled by its value at l = 0; up to 1.
 
     D is the depth of the whole taxonomy in edges, as in NLTK. Where two nodes are as far apart as can be, it is a
     little below 0.
     """
-    lengths = _lengths(taxonomy)
     twice = 2.0 * taxonomy.depth
-    values = -np.log((lengths + 1) / twice) / np.log(twice)
-    return Plan(np.zeros(len(closure.nodes), np.int64), 1, int(-lengths[0]), values)
+    _fill_by_length(closure, -np.log((_lengths(taxonomy) + 1) / twice) / np.log(twice), out)
 
 
-def wup(taxonomy: Taxonomy, closure: Closure, _content: Content | None) -> Plan:
+def wup(taxonomy: Taxonomy, closure: Closure, _content: Content | None, out: Square) -> None:
     """2 D(c) / (l(a, c) + l(b, c) + 2 D(c)), c the deepest common ancestor (Wu and Palmer 1994); in (0, 1].
 
-    Of several as deep, the nearest counts. Depth is that of the longest way from a root, which grows with every step
-    down: so the deepest common ancestor of a node and itself is the node, and its similarity 1.
+    Of several as deep, the first by name counts. Depth is that of the longest way from a root, which grows with every
+    step down: so the deepest common ancestor of a node and itself is the node, and its similarity 1. The lengths are
+    those of the shortest ways, which may lead over another ancestor.
     """
-    # D comes first and the length second: one integer holds both, since no length reaches the base.
-    base = 2 * taxonomy.depth + 1
-    keys = np.arange(1, (taxonomy.depth + 1) * base + 1)
-    depth = -(-keys // base)
-    length = depth * base - keys
-    return Plan((closure.depths + 1) * base, 1, 1, 2.0 * depth / (length + 2.0 * depth))
+    names = [taxonomy.names[node] for node in closure.nodes.tolist()]
+    by_depth = sorted(range(len(names)), key=lambda node: names[node], reverse=True)
+    by_depth.sort(key=lambda node: int(closure.depths[node]))
+    ranks = np.empty(len(names), np.int64)
+    ranks[by_depth] = np.arange(len(names))
+    deepest, no_score = np.array(by_depth), np.zeros(len(names), np.int64)
+    lengths, best = greatest_keys(closure, no_score, step=1), greatest_keys(closure, ranks, step=0)
+    for (columns, length), (_, rank) in zip(lengths, best, strict=True):
+        inside = np.arange(length.shape[1])
+        for rows in _pieces(out[:, columns]):
+            common = deepest[rank[closure.places[rows]]]
+            # l(b, c) / 2 D(c) for b of the columns. Its transpose is l(a, c) / 2 D(c), since c is the same.
+            out[rows, columns] = length[common, inside] / (-2.0 * (closure.depths[common] + 1))
+    for rows in _pieces(out):
+        rest = slice(rows.start, None)
+        # The sum of the two first: in another order it would round differently in the other half.
+        value = 1 / (1 + (out[rows, rest].astype(np.float64) + out[rest, rows].T))
+        out[rows, rest] = value
+        out[rest, rows] = value.T
 
 
-def res(_taxonomy: Taxonomy, closure: Closure, content: Content | None) -> Plan:
+def res(_taxonomy: Taxonomy, closure: Closure, content: Content | None, out: Square) -> None:
     """IC(c) / max IC, c the common ancestor of the greatest information content (Resnik 1995); in [0, 1]."""
-    ranks, values, _own, most = _informative(closure, content)
-    return Plan(ranks, 0, 0, values / most)
+    for here, common, _first, _second, most in _most_informative(closure, content, out):
+        out[here] = common / most
 
 
-def lin(_taxonomy: Taxonomy, closure: Closure, content: Content | None) -> Plan:
+def lin(_taxonomy: Taxonomy, closure: Closure, content: Content | None, out: Square) -> None:
     """2 IC(c) / (IC(a) + IC(b)), c as in `res` (Lin 1998); in [0, 1]; 1 where nothing says anything."""
-    ranks, values, own, _most = _informative(closure, content)
-
-    def combine(
-        common: Float[np.ndarray, "C b"], first: Float[np.ndarray, "C 1"], second: Float[np.ndarray, "1 b"]
-    ) -> Float[np.ndarray, "C b"]:
+    for here, common, first, second, _most in _most_informative(closure, content, out):
         total = first + second
-        return np.divide(2 * common, total, out=np.ones_like(total), where=total > 0)
-
-    return Plan(ranks, 0, 0, values, combine, own)
+        out[here] = np.divide(2 * common, total, out=np.ones_like(total), where=total > 0)
 
 
-def jcn(_taxonomy: Taxonomy, closure: Closure, content: Content | None) -> Plan:
+def jcn(_taxonomy: Taxonomy, closure: Closure, content: Content | None, out: Square) -> None:
     """1 - (IC(a) + IC(b) - 2 IC(c)) / (2 max IC), c as in `res` (Jiang and Conrath 1997, a distance); in [0, 1].
 
     2 max IC is the greatest distance there can be.
     """
-    ranks, values, own, most = _informative(closure, content)
-
-    def combine(
-        common: Float[np.ndarray, "C b"], first: Float[np.ndarray, "C 1"], second: Float[np.ndarray, "1 b"]
-    ) -> Float[np.ndarray, "C b"]:
-        return 1 - (first + second - 2 * common) / (2 * most)
-
-    return Plan(ranks, 0, 0, values, combine, own)
+    for here, common, first, second, most in _most_informative(closure, content, out):
+        out[here] = 1 - (first + second - 2 * common) / (2 * most)
 
 
-def lcs_height(_taxonomy: Taxonomy, closure: Closure, _content: Content | None) -> Plan:
+def lcs_height(_taxonomy: Taxonomy, closure: Closure, _content: Content | None, out: Square) -> None:
     """1 - h(c) / h(root), c the lowest common ancestor (Deng et al. 2011, Barz and Denzler 2019); in [0, 1].
 
     The height h of a node is the longest way down to a node without children, in the hierarchy that the given nodes
     span: they and what is above them.
     """
-    heights = closure.heights
-    highest = int(heights.max())
-    return Plan(highest - heights, 0, 0, np.arange(highest + 1) / max(highest, 1))
+    highest = int(closure.heights.max())
+    values = np.arange(highest + 1) / max(highest, 1)
+    for here, keys in _keys(closure, highest - closure.heights, 0, out):
+        out[here] = values[keys]
 
 
-MEASURES: Mapping[str, Callable[[Taxonomy, Closure, Content | None], Plan]] = {
+Measure: TypeAlias = "Callable[[Taxonomy, Closure, Content | None, np.ndarray], None]"
+"""Writes the values of C nodes to a (C, C) array."""
+
+MEASURES: Mapping[str, Measure] = {
     "path": path,
     "wup": wup,
     "lch": lch,
@@ -186,35 +162,54 @@ def taxonomy_values(
     """
     check_measure(measure)
     closure = taxonomy.closure(nodes)
-    plan = MEASURES[measure](taxonomy, closure, content)
-    own = None if plan.own is None else plan.own[closure.places]
+    apart = find_unrelated(closure)
+    if apart is not None:
+        raise _unrelated(taxonomy, *nodes[list(apart)].tolist())
     values = np.empty((len(nodes), len(nodes)), dtype)
-    for rows, columns, keys in best_subsumers(closure, plan.scores, step=plan.step, lowest=plan.lowest):
-        if keys.min() < plan.lowest:
-            row, column = np.argwhere(keys < plan.lowest)[0]
-            raise _unrelated(taxonomy, int(nodes[rows][row]), int(nodes[columns][column]))
-        # Positions of pointer size, or the lookup would make them so in a buffer of its own.
-        block = plan.values[np.subtract(keys, plan.lowest, dtype=np.intp)]
-        if plan.combine is not None and own is not None:
-            block = plan.combine(block, own[rows, None], own[None, columns])
-        values[rows, columns] = block
+    MEASURES[measure](taxonomy, closure, content, values)
     return values
 
 
 def _lengths(taxonomy: Taxonomy) -> Int[np.ndarray, " k"]:
-    """Return the lengths that ways between two nodes can have, the longest first."""
-    return np.arange(2 * taxonomy.depth, -1, -1)
+    """Return the lengths that ways between two nodes can have."""
+    return np.arange(2 * taxonomy.depth + 1)
 
 
-def _informative(
-    closure: Closure, content: Content | None
-) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " k"], Float[np.ndarray, " n"], float]:
-    """Return the nodes' ranks by information content, the ranks' values, the nodes' own and the greatest of all."""
+def _fill_by_length(closure: Closure, values: Float[np.ndarray, " k"], out: Square) -> None:
+    """Write the value of the length of the shortest way between each two nodes."""
+    for here, keys in _keys(closure, np.zeros(len(closure.nodes), np.int64), 1, out):
+        out[here] = values[-keys]
+
+
+def _most_informative(
+    closure: Closure, content: Content | None, out: Square
+) -> Iterator[tuple[tuple[slice, slice], np.ndarray, np.ndarray, np.ndarray, float]]:
+    """Give, for pieces of (C, C): where, IC(c), IC(a) as a column, IC(b) as a row, and the greatest IC of all nodes."""
     if content is None:
         raise SourceError(f"{or_list(NEED_CONTENT)} need the nodes' information content; give it")
     own = content[closure.nodes]
     values, ranks = np.unique(own, return_inverse=True)
-    return ranks, values, own, float(content[np.isfinite(content)].max())
+    most = float(content[np.isfinite(content)].max())
+    of_classes = own[closure.places]
+    for here, keys in _keys(closure, ranks, 0, out):
+        rows, columns = here
+        yield here, values[keys], of_classes[rows, None], of_classes[None, columns], most
+
+
+def _keys(
+    closure: Closure, scores: Int[np.ndarray, " n"], step: int, out: Square
+) -> Iterator[tuple[tuple[slice, slice], Int[np.ndarray, "rows columns"]]]:
+    """Give the greatest keys of the C nodes with each other, in pieces of (C, C)."""
+    for columns, keys in greatest_keys(closure, scores, step=step):
+        for rows in _pieces(out[:, columns]):
+            # As numbers of pointer size: as positions they would be made so anyway.
+            yield (rows, columns), keys[closure.places[rows]].astype(np.intp)
+
+
+def _pieces(values: Float[np.ndarray, "n b"]) -> Iterator[slice]:
+    """Give slices of rows that hold about `_PIECE` values each."""
+    height = max(1, _PIECE // values.shape[1])
+    return (slice(start, min(start + height, len(values))) for start in range(0, len(values), height))
 
 
 def _unrelated(taxonomy: Taxonomy, first: int, second: int) -> SourceError:

@@ -16,47 +16,55 @@ import numpy as np
 from simmatrix.shapes import Int
 from simmatrix.taxonomy.taxonomy import Closure
 
-__all__ = ["best_subsumers"]
+__all__ = ["find_unrelated", "greatest_keys"]
 
-# Keys worked on at a time: 32 MiB for a column of all nodes, 1 MiB (as positions) for what is handed on.
+# Keys worked on at a time: 32 MiB for a column of all nodes.
 _COLUMN = 1 << 24
-_PIECE = 1 << 17
 
 
-def best_subsumers(
-    closure: Closure, scores: Int[np.ndarray, " n"], *, step: int, lowest: int
-) -> Iterator[tuple[slice, slice, Int[np.ndarray, "rows columns"]]]:
-    """Give, in pieces, the greatest key of every two of the C nodes.
+def greatest_keys(
+    closure: Closure, scores: Int[np.ndarray, " n"], *, step: int
+) -> Iterator[tuple[slice, Int[np.ndarray, "n b"]]]:
+    """Give, for some of the C nodes after the other, the greatest keys that they have with each node of the closure.
 
     The key of a common ancestor is its score, less `step` for each edge on the shortest ways from both nodes to it.
 
     Parameters
     ----------
     closure
-        The nodes with all above them.
+        The C nodes with all above them: n nodes.
     scores
         One for each node of the closure.
     step
         0 or more.
-    lowest
-        The least key a common ancestor can have: what is below stands for none.
 
     Returns
     -------
     Iterator
-        Which of the C nodes are the rows of a piece, which are its columns, and its keys. All pieces cover (C, C).
+        Which b of the C nodes, and the keys (n, b). Where two nodes have no common ancestor, the key is below every key
+        there can be.
     """
-    # A pair without a common ancestor has a key below the lowest, and going down lowers it by a step a level.
     levels = int(closure.depths[-1]) + 1
-    none = lowest - 1
+    # The least key that an ancestor can have is two ways from the deepest node; what stands for none is lower, and
+    # going down lowers it further.
+    none = int(scores.min()) - 2 * step * levels - 1
     dtype = _smallest_type(none - step * levels, int(scores.max()))
-    width = max(1, min(len(closure.places), _COLUMN // len(closure.nodes)))
-    height = max(1, _PIECE // width)
-    bounds = np.searchsorted(closure.depths, np.arange(levels + 1))
-    for columns in _slices(len(closure.places), width):
-        keys = _column(closure, scores, step, none, columns, bounds, dtype)
-        for rows in _slices(len(closure.places), height):
-            yield rows, columns, keys[closure.places[rows]]
+    width = max(1, _COLUMN // len(closure.nodes))
+    for start in range(0, len(closure.places), width):
+        columns = slice(start, min(start + width, len(closure.places)))
+        yield columns, _column(closure, scores, step, none, columns, dtype)
+
+
+def find_unrelated(closure: Closure) -> tuple[int, int] | None:
+    """Return two of the C nodes that have no common ancestor, by their positions; None if there are no such two."""
+    if np.count_nonzero(closure.depths == 0) == 1:
+        return None
+    for columns, keys in greatest_keys(closure, np.zeros(len(closure.nodes), np.int64), step=0):
+        apart = np.argwhere(keys[closure.places] < 0)
+        if len(apart):
+            first, second = apart[0].tolist()
+            return first, columns.start + second
+    return None
 
 
 def _column(
@@ -65,7 +73,6 @@ def _column(
     step: int,
     none: int,
     columns: slice,
-    bounds: Int[np.ndarray, " levels"],
     dtype: np.dtype[np.signedinteger],
 ) -> Int[np.ndarray, "n b"]:
     """Return the keys of all nodes of the closure with some of the C nodes."""
@@ -76,6 +83,7 @@ def _column(
     above, at, own = above[order], at[order], own[order].astype(dtype)
     counts = np.diff(closure.starts)
     keys = np.empty((len(closure.nodes), columns.stop - columns.start), dtype)
+    bounds = np.searchsorted(closure.depths, np.arange(closure.depths[-1] + 2))
     for first, last in pairwise(bounds.tolist()):
         level = keys[first:last]
         _hand_down(keys, closure, counts, first, last, none)
@@ -108,7 +116,3 @@ def _hand_down(
 def _smallest_type(least: int, greatest: int) -> np.dtype[np.signedinteger]:
     fits = (kind for kind in (np.int16, np.int32) if np.iinfo(kind).min <= least and greatest <= np.iinfo(kind).max)
     return np.dtype(next(fits, np.int64))
-
-
-def _slices(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -60,9 +60,10 @@ def lch(taxonomy: nx.DiGraph, first: str, second: str) -> float:
 
 
 def wup(taxonomy: nx.DiGraph, first: str, second: str) -> float:
-    ways = common(taxonomy, first, second)
-    deepest = max(depth(taxonomy, node) for node in ways)
-    length = min(ways[node] for node in ways if depth(taxonomy, node) == deepest)
+    shared = common(taxonomy, first, second)
+    deepest = max(depth(taxonomy, node) for node in shared)
+    chosen = min(node for node in shared if depth(taxonomy, node) == deepest)
+    length = sum(min(common(taxonomy, node, chosen).values()) for node in (first, second))
     return 2 * deepest / (length + 2 * deepest)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
-from simmatrix.taxonomy import subsumers
+from simmatrix.taxonomy import measures, subsumers
 from simmatrix.taxonomy.content import from_counts, intrinsic, propagated
 from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT, taxonomy_values
 from simmatrix.taxonomy.taxonomy import DEEPEST, Edge, Taxonomy, from_edges
@@ -62,7 +62,7 @@ def test_pieces_change_nothing(measure: str, column: int, piece: int, monkeypatc
     nodes = random.permutation(len(taxonomy)).tolist()
     whole = values(taxonomy, nodes, measure)
     monkeypatch.setattr(subsumers, "_COLUMN", column)
-    monkeypatch.setattr(subsumers, "_PIECE", piece)
+    monkeypatch.setattr(measures, "_PIECE", piece)
     assert np.array_equal(values(taxonomy, nodes, measure), whole)
 
 
@@ -94,11 +94,19 @@ def test_height_is_that_of_what_the_nodes_span() -> None:
     assert named([*ANIMALS, Edge("thing", "entity")], "lcs-height", "dog", "cat") == pytest.approx(1 - 1 / 3)
 
 
-def test_of_several_common_ancestors_the_deepest_counts_and_then_the_nearest() -> None:
-    # x and y meet in a (depth 2), in b (depth 4) and in c (depth 4, but a step further from y).
-    edges = [Edge(*pair.split()) for pair in ("r a", "r p", "p q", "q b", "q c", "a x", "b x", "c x", "a y", "b y")]
+def test_of_several_common_ancestors_the_deepest_counts_and_then_the_first_by_name() -> None:
+    # x and y meet in a (depth 2), and in c and b (depth 4), of which c is a step further from y.
+    edges = [Edge(*pair.split()) for pair in ("r a", "r p", "p q", "q c", "q b", "a x", "b x", "c x", "a y", "b y")]
     edges += [Edge("c", "z"), Edge("z", "y")]
     assert named(edges, "wup", "x", "y") == 8 / (2 + 8)
+    renamed = [Edge(*(name.replace("c", "aa") for name in edge[:2])) for edge in edges]
+    assert named(renamed, "wup", "x", "y") == 8 / (3 + 8)
+
+
+def test_the_way_to_the_deepest_common_ancestor_may_lead_over_another() -> None:
+    # From x up to the deepest, c, are 5 edges; over r they are 4.
+    edges = [Edge(*pair.split()) for pair in ("r k", "k j", "j c", "c y", "c s", "s t", "t u", "u v", "v x", "r x")]
+    assert named(edges, "wup", "x", "y") == 8 / (4 + 1 + 8)
 
 
 def test_counts() -> None:
