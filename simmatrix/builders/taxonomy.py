@@ -1,0 +1,180 @@
+"""Similarity of classes from their places in a taxonomy: a file, or columns of the class list.
+
+A class is the node of its name. Where there is none it is the node whose name differs in case or in what joins its
+words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is one node alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from simmatrix.builders.lookup import Resolution, forms, words
+from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.classes import ClassList
+from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.files import read_bytes
+from simmatrix.provenance import Input
+from simmatrix.suggest import nearest_to_each, or_list
+from simmatrix.taxonomy.columns import column_taxonomy
+from simmatrix.taxonomy.content import intrinsic
+from simmatrix.taxonomy.formats import detect, read_taxonomy
+from simmatrix.taxonomy.measures import NEED_CONTENT, check_measure, taxonomy_values
+from simmatrix.taxonomy.taxonomy import Taxonomy
+
+__all__ = ["TaxonomyColumns", "TaxonomyFile", "TaxonomySource", "taxonomy_similarity"]
+
+_SHOWN = 5
+
+
+class _Loaded(NamedTuple):
+    """A taxonomy, what to call it, and what to record of it."""
+
+    taxonomy: Taxonomy
+    name: str
+    params: dict[str, Any]
+    inputs: tuple[Input, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaxonomyFile:
+    """A taxonomy in a file: its path, the name to record, and its format, detected if not given."""
+
+    path: Path
+    name: str
+    format: str | None = None
+
+    def load(self, _classes: ClassList) -> _Loaded:
+        """Read the file."""
+        written = detect(self.path) if self.format is None else self.format
+        taxonomy = read_taxonomy(self.path, written)
+        digest = hashlib.sha256(read_bytes(self.path)).hexdigest()
+        return _Loaded(taxonomy, self.name, {"format": written}, (Input("taxonomy", self.name, digest),))
+
+
+@dataclass(frozen=True)
+class TaxonomyColumns:
+    """The taxonomy that columns of the class list make: the classes below their groups, the finest column first."""
+
+    columns: tuple[str, ...]
+
+    def load(self, classes: ClassList) -> _Loaded:
+        """Put the columns together."""
+        _check_columns(self.columns, classes)
+        levels = [(column, classes.column(column)) for column in self.columns]
+        taxonomy = column_taxonomy(classes.names, levels, classes.source)
+        return _Loaded(taxonomy, classes.source, {"columns": list(self.columns)})
+
+
+TaxonomySource: TypeAlias = TaxonomyFile | TaxonomyColumns
+
+
+def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: str = "path") -> RawSimilarity:
+    """Return how near the classes are to each other in a taxonomy, by one of `simmatrix.taxonomy.measures`.
+
+    Raises
+    ------
+    ClassNotFoundError
+        If the taxonomy has no node for a class, or several; names each class, with the nearest nodes.
+    SourceError
+        If the taxonomy can't be read, two classes have no common ancestor in it, or there is no such measure or column.
+
+    Examples
+    --------
+    >>> from simmatrix.classes import read_classes
+    >>> raw = taxonomy_similarity(TaxonomyColumns(("superclass",)), read_classes("cifar100"))
+    >>> raw.values[raw.classes.index("rose"), raw.classes.index("tulip")]
+    np.float64(0.3333333333333333)
+    """
+    check_measure(measure)
+    loaded = source.load(classes)
+    taxonomy = loaded.taxonomy
+    index = {name: node for node, name in enumerate(taxonomy.names)}
+    found = _found(classes.names, index, loaded.name)
+    nodes = np.array([index[one.words[0]] for one in found], dtype=np.int64)
+    informed = measure in NEED_CONTENT
+    content = intrinsic(taxonomy) if informed else None
+    try:
+        values = taxonomy_values(taxonomy, nodes, measure, content, raw_type(len(nodes)))
+    except SourceError as error:
+        # The measures know no files.
+        raise SourceError(str(error), loaded.name) from None
+    return RawSimilarity(
+        values=values,
+        classes=classes.names,
+        builder="taxonomy",
+        params={"measure": measure, **loaded.params, **({"information_content": "intrinsic"} if informed else {})},
+        source=(*loaded.inputs, Input("classes", classes.source, classes.sha256)),
+        resolution={
+            name: {"how": one.how, "words": list(one.words)} for name, one in zip(classes.names, found, strict=True)
+        },
+    )
+
+
+def _check_columns(columns: Sequence[str], classes: ClassList) -> None:
+    if not classes.columns:
+        raise SourceError("has no column to group the classes by; add one, such as superclass", classes.source)
+    choices = or_list(classes.columns)
+    if not columns:
+        raise SourceError(f"name a column to group the classes by: {choices}", classes.source)
+    for position, column in enumerate(columns):
+        if column not in classes.columns:
+            raise SourceError(f"has no column {column!r} to group the classes by; choose {choices}", classes.source)
+        if column in columns[:position]:
+            raise SourceError(f"the column {column!r} is asked for twice; name each once", classes.source)
+
+
+def _found(names: Sequence[str], index: Mapping[str, int], where: str) -> list[Resolution]:
+    """Return each class's node; the nodes' spellings are looked at only if a name is no node as it stands."""
+    inexact = [name for name in names if name not in index]
+    answers = dict(zip(inexact, _spelt_alike(inexact, index), strict=True))
+    unclear = {name: nodes for name, nodes in answers.items() if len(nodes) != 1}
+    if unclear:
+        raise _not_found(unclear, index, where)
+    return [
+        Resolution("name form", answers[name]) if name in answers else Resolution("name", (name,)) for name in names
+    ]
+
+
+def _spelt_alike(names: Sequence[str], nodes: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return for each name the nodes that are a form of it, whatever their case and the joints of their words."""
+    if not names:
+        return []
+    spelt: dict[str, list[str]] = {}
+    for node in nodes:
+        spelt.setdefault(_folded(node), []).append(node)
+    return [
+        tuple(node for form in dict.fromkeys(map(_folded, forms(name))) if form for node in spelt.get(form, ()))
+        for name in names
+    ]
+
+
+def _folded(text: str) -> str:
+    return "_".join(words(unicodedata.normalize("NFC", text).replace("-", " "))).lower()
+
+
+def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], where: str) -> ClassNotFoundError:
+    """Name every class without a node of its own, and which nodes are spelt like it."""
+    nearest = nearest_to_each(list(unclear), nodes)
+    lines = []
+    for (name, several), close in zip(unclear.items(), nearest, strict=True):
+        if several:
+            lines.append(f"  {name}: it may be {or_list(several[:_SHOWN])}")
+        else:
+            lines.append(f"  {name}: no such node{f', nearest {or_list(close)}' if close else ''}")
+    return ClassNotFoundError(
+        "\n".join(
+            (
+                f"{where} has no node of its own for {len(unclear)} of the classes:",
+                *lines,
+                "spell them as in the taxonomy, or add them to it",
+            )
+        ),
+        tuple(unclear),
+    )

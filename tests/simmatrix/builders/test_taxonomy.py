@@ -1,0 +1,213 @@
+"""Similarities of classes in a taxonomy, against networkx's shortest ways and against counting by hand."""
+
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simmatrix.builders import raw as raw_module
+from simmatrix.builders.raw import RawSimilarity
+from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, taxonomy_similarity
+from simmatrix.classes import ClassList, read_classes
+from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT
+
+OUTLINE = "living\n  animal\n    Sea lion\n    dog\n      poodle\n      beagle\n  plant\n    rose\n"
+
+
+def written(folder: Path, text: str = OUTLINE, name: str = "taxonomy.txt") -> TaxonomyFile:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return TaxonomyFile(path, name)
+
+
+def similarity(folder: Path, *names: str, text: str = OUTLINE, measure: str = "path") -> RawSimilarity:
+    return taxonomy_similarity(written(folder, text), ClassList(names), measure=measure)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("taxonomy")
+
+
+@given(st.data(), st.integers(3, 15))
+def test_path_is_networkxs_shortest_way_in_a_tree(folder: Path, data: st.DataObject, size: int) -> None:
+    tree = nx.Graph([(data.draw(st.integers(0, node - 1)), node) for node in range(1, size)])
+    text = "".join(f"n{parent} n{child}\n" for parent, child in tree.edges)
+    chosen = data.draw(st.lists(st.sampled_from(range(size)), min_size=2, unique=True))
+    raw = similarity(folder, *(f"n{node}" for node in chosen), text=text)
+    expected = [[1 / (1 + nx.shortest_path_length(tree, one, other)) for other in chosen] for one in chosen]
+    np.testing.assert_allclose(raw.values, expected, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_cifar100s_superclasses_are_what_is_near(measure: str) -> None:
+    classes = read_classes("cifar100")
+    raw = taxonomy_similarity(TaxonomyColumns(("superclass",)), classes, measure=measure)
+    groups = classes.column("superclass")
+    assert raw.classes == classes.names
+    by_kind: dict[str, set[float]] = {}
+    for i, j in itertools.product(range(100), repeat=2):
+        kind = "itself" if i == j else "group" if groups[i] == groups[j] else "other"
+        by_kind.setdefault(kind, set()).add(raw.values[i, j])
+    assert {kind: len(values) for kind, values in by_kind.items()} == {"itself": 1, "group": 1, "other": 1}
+    other, group, itself = (by_kind[kind].pop() for kind in ("other", "group", "itself"))
+    assert other < group < itself
+    assert itself == pytest.approx(1)
+    if measure == "path":
+        assert (other, group) == (1 / 5, 1 / 3)
+    if measure == "wup":
+        assert (other, group) == (2 / 6, 4 / 6)
+    if measure == "lin":
+        # 121 nodes; a superclass has itself and five classes below it.
+        assert group == pytest.approx(1 - np.log(6) / np.log(121))
+
+
+def test_columns_may_be_several(tmp_path: Path) -> None:
+    table = "class\tkind\trealm\nrose\tflower\tplant\noak\ttree\tplant\ncar\tvehicle\tthing\ntulip\tflower\tplant\n"
+    (tmp_path / "c.tsv").write_text(table)
+    raw = taxonomy_similarity(TaxonomyColumns(("kind", "realm")), read_classes(tmp_path / "c.tsv"))
+    assert raw.values[0].tolist() == [1, 1 / 5, 1 / 7, 1 / 3]
+    assert raw.params == {"measure": "path", "columns": ["kind", "realm"]}
+    assert [one.role for one in raw.source] == ["classes"]
+    assert raw.resolution["oak"] == {"how": "name", "words": ["oak"]}
+
+
+def test_a_class_called_like_its_superclass_is_the_class() -> None:
+    classes = ClassList(("fish", "shark", "rose"), {"superclass": ("fish", "fish", "flower")})
+    raw = taxonomy_similarity(TaxonomyColumns(("superclass",)), classes)
+    assert raw.values.tolist() == [[1, 1 / 3, 1 / 5], [1 / 3, 1, 1 / 5], [1 / 5, 1 / 5, 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "node"),
+    [
+        ("dog", "name", "dog"),
+        ("DOG", "name form", "dog"),
+        ("Dogs", "name form", "dog"),
+        ("sea_lion", "name form", "Sea lion"),
+        ("SeaLions", "name form", "Sea lion"),
+        ("sea-lion", "name form", "Sea lion"),
+    ],
+)
+def test_a_class_is_found_by_its_name_or_a_form_of_it(name: str, how: str, node: str, tmp_path: Path) -> None:
+    raw = similarity(tmp_path, name, "rose")
+    assert raw.resolution[name] == {"how": how, "words": [node]}
+    assert np.array_equal(raw.values, similarity(tmp_path, node, "rose").values)
+
+
+def test_an_accent_may_be_written_as_a_sign_of_its_own(tmp_path: Path) -> None:
+    text = "plant\n  ros\u00e9\n  lys\u0065\u0301\n"
+    raw = similarity(tmp_path, "rose\u0301", "lys\u00e9", text=text)
+    assert [one["words"] for one in raw.resolution.values()] == [["ros\u00e9"], ["lyse\u0301"]]
+
+
+def test_a_plural_node_is_not_taken_for_a_class_in_the_singular(tmp_path: Path) -> None:
+    with pytest.raises(ClassNotFoundError, match=r"flower: no such node, nearest flowers"):
+        similarity(tmp_path, "flower", "rose", text="plants\n  flowers\n    rose\n    tulip\n")
+
+
+def test_classes_without_a_node_of_their_own_are_named_with_the_nearest(tmp_path: Path) -> None:
+    text = OUTLINE + "    Dog\n    ()\n"
+    with pytest.raises(ClassNotFoundError) as caught:
+        similarity(tmp_path, "rose", "podle", "DOG", "lorry", "(/)", "Beagles", text=text)
+    assert caught.value.missing == ("podle", "DOG", "lorry", "(/)")
+    assert str(caught.value).splitlines() == [
+        "taxonomy.txt has no node of its own for 4 of the classes:",
+        "  podle: no such node, nearest poodle",
+        "  DOG: it may be dog or Dog",
+        "  lorry: no such node",
+        # Neither is made of words, which makes them no more alike.
+        "  (/): no such node, nearest ()",
+        "spell them as in the taxonomy, or add them to it",
+    ]
+
+
+def test_of_many_nodes_spelt_alike_some_are_named(tmp_path: Path) -> None:
+    nodes = ("a b", "a_b", "a-b", "A b", "A_b", "A-b")
+    with pytest.raises(ClassNotFoundError, match="  aB: it may be a b, a_b, a-b, A b or A_b\n"):
+        similarity(tmp_path, "aB", "x", text="x\n" + "".join(f"  {node}\n" for node in nodes))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_classes_under_two_roots_are_refused(measure: str, tmp_path: Path) -> None:
+    text = "animal\n  dog\n  cat\nthing\n  car\n"
+    assert similarity(tmp_path, "dog", "cat", text=text, measure=measure).values.shape == (2, 2)
+    with pytest.raises(SourceError) as caught:
+        similarity(tmp_path, "dog", "cat", "car", text=text, measure=measure)
+    assert str(caught.value).startswith("taxonomy.txt: ")
+    for name in ("'dog'", "'car'", "'animal'", "'thing'"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (("family",), "list: has no column 'family' to group the classes by; choose superclass or phrase"),
+        (("superclass", "class"), "list: has no column 'class' to group"),
+        (("superclass", "superclass"), "list: the column 'superclass' is asked for twice; name each once"),
+        ((), "list: name a column to group the classes by: superclass or phrase"),
+        (("phrase",), "list: no phrase is given for b; fill it in"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused(columns: tuple[str, ...], message: str) -> None:
+    classes = ClassList(("a", "b"), {"superclass": ("x", "y"), "phrase": ("a a", "")}, "list")
+    with pytest.raises(SourceError) as caught:
+        taxonomy_similarity(TaxonomyColumns(columns), classes)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_list_without_columns_is_refused() -> None:
+    with pytest.raises(SourceError, match="classes: has no column to group the classes by; add one, such as"):
+        taxonomy_similarity(TaxonomyColumns(("superclass",)), ClassList(("a", "b")))
+
+
+def test_an_unknown_measure_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"'cosine' is no measure on a taxonomy; choose path, .* or lcs-height"):
+        taxonomy_similarity(TaxonomyFile(tmp_path / "none", "none"), ClassList(("a", "b")), measure="cosine")
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("format", ["outline", None])
+def test_what_is_recorded(measure: str, format: str | None, tmp_path: Path) -> None:
+    path = written(tmp_path).path
+    (tmp_path / "names.txt").write_text("poodle\nrose\n")
+    source = TaxonomyFile(path, "taxonomy.txt", format)
+    raw = taxonomy_similarity(source, read_classes(tmp_path / "names.txt"), measure=measure)
+    digests = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("taxonomy.txt", "names.txt")]
+    assert [tuple(one) for one in raw.source] == [
+        ("taxonomy", "taxonomy.txt", digests[0]),
+        ("classes", "names.txt", digests[1]),
+    ]
+    informed = {"information_content": "intrinsic"} if measure in NEED_CONTENT else {}
+    assert raw.params == {"measure": measure, "format": "outline", **informed}
+    assert json.loads(json.dumps(raw.params)) == raw.params
+    assert raw.builder == "taxonomy"
+    assert str(tmp_path) not in repr(raw)
+
+
+def test_a_wrong_format_is_an_error(tmp_path: Path) -> None:
+    source = TaxonomyFile(written(tmp_path).path, "taxonomy.txt", "json")
+    with pytest.raises(SourceError, match=r"taxonomy\.txt, line 1: is not JSON"):
+        taxonomy_similarity(source, ClassList(("poodle", "rose")))
+
+
+def test_many_classes_take_less_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert similarity(tmp_path, "poodle", "rose", "dog").values.dtype == np.float64
+    monkeypatch.setattr(raw_module, "_EXACT_UP_TO", 2)
+    assert similarity(tmp_path, "poodle", "rose", "dog").values.dtype == np.float32
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_values_go_along_with_the_classes_order(measure: str, tmp_path: Path) -> None:
+    names = ("poodle", "rose", "beagle", "Sea lion", "dog")
+    raw = similarity(tmp_path, *names, measure=measure)
+    order = [3, 1, 4, 0, 2]
+    permuted = similarity(tmp_path, *(names[index] for index in order), measure=measure)
+    assert np.array_equal(permuted.values, raw.values[np.ix_(order, order)])

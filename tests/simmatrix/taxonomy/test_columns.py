@@ -1,0 +1,86 @@
+"""Columns as taxonomies: rows below their groups, and no two things made one because they are called alike."""
+
+from itertools import pairwise
+
+import networkx as nx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simmatrix.errors import SourceError
+from simmatrix.taxonomy.columns import column_taxonomy
+from tests.simmatrix.taxonomy.written import graph_of, roots
+
+LEVELS = ("superclass", "family", "order")
+
+
+def test_rows_are_below_their_groups_and_these_below_one_root() -> None:
+    taxonomy = column_taxonomy(
+        ["rose", "oak", "car"], [("kind", ["flower", "tree", "vehicle"]), ("realm", ["plant", "plant", "thing"])]
+    )
+    assert set(graph_of(taxonomy).edges) == {
+        ("flower", "rose"), ("tree", "oak"), ("vehicle", "car"),
+        ("plant", "flower"), ("plant", "tree"), ("thing", "vehicle"),
+        ("root", "plant"), ("root", "thing"),
+    }  # fmt: skip
+
+
+def test_a_group_in_two_coarser_groups_has_two_parents() -> None:
+    taxonomy = column_taxonomy(["dog", "wolf"], [("kind", ["canine", "canine"]), ("place", ["home", "wood"])])
+    assert set(graph_of(taxonomy).predecessors("canine")) == {"home", "wood"}
+
+
+def test_what_is_called_alike_in_different_columns_stays_apart() -> None:
+    names = ["fish", "shark", "root", "superclass: fish"]
+    taxonomy = column_taxonomy(names, [("superclass", ["fish", "fish", "shark", "superclass: fish"]),
+                                       ("family", ["fish", "fish", "shark", "root"])])  # fmt: skip
+    assert set(graph_of(taxonomy).edges) == {
+        ("superclass: superclass: fish", "fish"),
+        ("superclass: superclass: fish", "shark"),
+        ("superclass: shark", "root"),
+        ("superclass: superclass: superclass: fish", "superclass: fish"),
+        ("family: fish", "superclass: superclass: fish"),
+        ("family: shark", "superclass: shark"),
+        ("family: root", "superclass: superclass: superclass: fish"),
+        ("taxonomy: root", "family: fish"),
+        ("taxonomy: root", "family: shark"),
+        ("taxonomy: root", "family: root"),
+    }
+
+
+VALUES = st.sampled_from(["a", "b", "root", "superclass: a", "family: a", "superclass: superclass: a"])
+
+
+@given(st.data(), st.lists(VALUES, min_size=2, max_size=6, unique=True), st.integers(0, 3))
+def test_nodes_are_the_values_of_each_column(data: st.DataObject, names: list[str], depth: int) -> None:
+    column = st.lists(VALUES, min_size=len(names), max_size=len(names))
+    levels = [(level, data.draw(column)) for level in LEVELS[:depth]]
+    # The same graph with nodes that can't be confused: a number for the column, and the value.
+    expected = nx.DiGraph()
+    for row, name in enumerate(names):
+        way = [(0, name), *((at, values[row]) for at, (_, values) in enumerate(levels, start=1)), (9, "")]
+        expected.add_edges_from((above, below) for below, above in pairwise(way))
+    ours = graph_of(column_taxonomy(names, levels))
+    assert roots(ours) == [column_taxonomy(names, levels).names[0]]
+    assert {node for node, children in ours.out_degree() if not children} == set(names)
+    nx.set_node_attributes(ours, {node: node if node in names else "" for node in ours}, "leaf")
+    nx.set_node_attributes(expected, {(at, name): "" if at else name for at, name in expected}, "leaf")
+    assert nx.is_isomorphic(ours, expected, node_match=lambda one, other: one["leaf"] == other["leaf"])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["flower", "", "x"], "list: no kind is given for b; fill it in"),
+        (["", " ", "x"], "list: no kind is given for a, b; fill it in"),
+    ],
+)
+def test_a_row_without_a_group_is_refused(values: list[str], message: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        column_taxonomy(["a", "b", "c"], [("kind", values)], "list")
+    assert str(caught.value) == message
+
+
+def test_of_many_rows_without_a_group_some_are_named() -> None:
+    with pytest.raises(SourceError, match="no kind is given for a, b, c, d, e and 2 more; fill it in"):
+        column_taxonomy(list("abcdefg"), [("kind", [""] * 7)])
