@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from simmatrix.cli.lists import class_list
 from simmatrix.cli.output import print_line
-
-if TYPE_CHECKING:
-    from simmatrix.classes import ClassList
-    from simmatrix.matrix import SimilarityMatrix
 
 __all__ = ["plot"]
 
@@ -44,19 +41,7 @@ def plot(
     target = output or Path(f"{file.stem}.png")
     check_picture(target)
     matrix = simmatrix.load(file)
-    superclasses = _class_list(matrix, classes).column("superclass") if order == "superclass" else ()
+    superclasses = class_list(matrix, classes).column("superclass") if order == "superclass" else ()
     ordered = ORDERS[order](matrix, superclasses)
     draw(ordered, target)
     print_line(f"{target}: {len(matrix)} classes, ordered by {order}")
-
-
-def _class_list(matrix: SimilarityMatrix, given: str | None) -> ClassList:
-    import simmatrix
-    from simmatrix import data
-
-    bundled = (one.name for one in matrix.provenance.source if one.name in data.class_list_names())
-    name = given or next(bundled, None)
-    if name is None:
-        raise simmatrix.SourceError("no superclasses are known; give a class list with a superclass column (--classes)")
-    listed = simmatrix.read_classes(name)
-    return listed.select(matrix.classes)

@@ -1,0 +1,74 @@
+"""`simmatrix blend`: one matrix file from several."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simmatrix.cli.output import progress_bar
+from simmatrix.cli.report import report
+
+if TYPE_CHECKING:
+    from simmatrix.provenance import Input
+
+__all__ = ["blend"]
+
+# Up to the last colon: a path may hold colons itself.
+_PART = re.compile(r"(?P<file>.+):(?P<weight>[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)", re.DOTALL)
+
+
+def blend(
+    parts: Annotated[
+        list[str], typer.Argument(metavar="FILE:WEIGHT", help="Matrix files, each with its weight; they sum to 1.")
+    ],
+    lower_bound: Annotated[
+        float, typer.Option(metavar="L", help="The blend's similarities become max(0, (s - L) / (1 - L)).")
+    ] = 0.0,
+    top_k: Annotated[
+        int | None,
+        typer.Option(metavar="K", min=1, help="Keep each class's K most similar others (sparse)."),
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Matrix file.")] = Path(
+        "blend.safetensors"
+    ),
+) -> None:
+    """Blend matrices of the same classes into one file: their weighted mean."""
+    import simmatrix
+    from simmatrix import blending
+    from simmatrix.normalise import check_lower_bound
+    from simmatrix.storage import check_output
+
+    check_output(output)
+    files, weights = zip(*(_parsed(part) for part in parts), strict=True)
+    blending.check_weights(weights)
+    check_lower_bound(lower_bound)
+    matrices = [simmatrix.load(file) for file in files]
+    inputs = [_input(file) for file in files]
+    matrix = blending.blend(zip(matrices, weights, strict=True), inputs).lower_bound(lower_bound)
+    if top_k is not None:
+        matrix = matrix.top_k(top_k)
+    matrix.save(output)
+    report(matrix, output, [("blend of", ", ".join(parts)), ("form", matrix.form)])
+
+
+def _parsed(part: str) -> tuple[Path, float]:
+    from simmatrix.errors import SourceError
+
+    found = _PART.fullmatch(part)
+    if found is None:
+        raise SourceError(f"{part!r} does not end in a colon and a weight; write each matrix as a.safetensors:0.5")
+    return Path(found["file"]), float(found["weight"])
+
+
+def _input(file: Path) -> Input:
+    from threading import Event
+
+    from simmatrix.files import sha256_of
+    from simmatrix.provenance import Input
+
+    name = file.name.encode("utf-8", "backslashreplace").decode()
+    with progress_bar(f"reading {name}") as progress:
+        return Input("matrix", name, sha256_of(file, Event(), progress))

@@ -1,0 +1,109 @@
+"""`simmatrix compare`: how far two matrix files agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simmatrix.cli.lists import class_list, recorded_list
+from simmatrix.cli.output import print_line, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from simmatrix.comparison import Comparison
+    from simmatrix.matrix import SimilarityMatrix
+
+__all__ = ["compare"]
+
+_SHOWN = 5
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")],
+    second: Annotated[Path, typer.Argument(metavar="OTHER", help="Another one.")],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|NAME",
+            help="Class list with the superclass column; the bundled one FILE was built for if not given.",
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option("-n", "--pairs", metavar="N", min=1, help="How many pairs to list.")] = 10,
+    json: Annotated[bool, typer.Option("--json", help="Everything as JSON, for machines.")] = False,
+) -> None:
+    """Compare two matrices: rank correlations, the pairs that differ most, how well each knows the superclasses."""
+    import simmatrix
+    from simmatrix import comparison
+
+    one, other = simmatrix.load(first), simmatrix.load(second)
+    superclasses = _superclasses(one, classes)
+    result = comparison.compare(one, other, superclasses, count)
+    if json:
+        _print_json(result, first, second)
+        return
+    print_pairs(_figures(result, first, second, known=superclasses is not None))
+    print_line("")
+    print_table(
+        ["class", "class", str(first), str(second), "ranks apart"],
+        (
+            [*one.classes, *(f"{value:.3f}" for value in one.values), f"{one.rank_difference:+,.1f}"]
+            for one in result.differences
+        ),
+        right=[str(first), str(second), "ranks apart"],
+    )
+
+
+def _superclasses(matrix: SimilarityMatrix, given: str | None) -> Sequence[str] | None:
+    if given is None and recorded_list(matrix) is None:
+        return None
+    column = class_list(matrix, given).column("superclass")
+    # Not every bundled list has superclasses; one that is given for them has to.
+    return column if given or any(column) else None
+
+
+def _figures(result: Comparison, first: Path, second: Path, *, known: bool) -> list[tuple[str, str]]:
+    return [
+        ("classes", f"{len(result.classes)} in both"),
+        *(
+            (f"only in {file}", f"{len(names)}: {', '.join(names[:_SHOWN])}" + (" …" if len(names) > _SHOWN else ""))
+            for file, names in ((first, result.only_first), (second, result.only_second))
+            if names
+        ),
+        ("pairs", _pairs(result)),
+        ("Spearman's rho", _correlation(result.spearman)),
+        ("Kendall's tau-b", _correlation(result.kendall)),
+        *_auc(result, first, second, known=known),
+    ]
+
+
+def _pairs(result: Comparison) -> str:
+    sampled = "" if result.sampled_from is None else f", a sample of {result.sampled_from:,}"
+    unjudged = "" if not result.unjudged else f"; {result.unjudged:,} that no one judged are left out"
+    return f"{result.pairs:,}{sampled}{unjudged}"
+
+
+def _correlation(value: float | None) -> str:
+    return "undefined (one of them has the same similarity for all pairs)" if value is None else f"{value:.3f}"
+
+
+def _auc(result: Comparison, first: Path, second: Path, *, known: bool) -> list[tuple[str, str]]:
+    if result.superclass_auc is not None:
+        return [
+            (f"superclass AUC of {file}", f"{value:.3f}")
+            for file, value in zip((first, second), result.superclass_auc, strict=True)
+        ]
+    why = (
+        "undefined (it takes pairs of one superclass and pairs of two)"
+        if known
+        else "superclasses are not known; give a class list with a superclass column (--classes)"
+    )
+    return [("superclass AUC", why)]
+
+
+def _print_json(result: Comparison, first: Path, second: Path) -> None:
+    import json
+    from dataclasses import asdict
+
+    typer.echo(json.dumps({"files": [str(first), str(second)], **asdict(result)}, indent=2))

@@ -1,0 +1,271 @@
+"""How far two matrices agree about their classes, and how well each of them knows the superclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from simmatrix.errors import ClassOrderError, MatrixError, SourceError
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.shapes import Bool, Float, Int
+
+__all__ = ["PAIRS_UP_TO", "Comparison", "Difference", "compare"]
+
+PAIRS_UP_TO = 2_000_000
+"""The pairs that are compared at most, those of 2,000 classes: of more than these a sample is compared."""
+
+_SEED = 0
+_FEWEST = 3
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A pair of classes that two matrices see differently.
+
+    Parameters
+    ----------
+    classes
+        The two, by name.
+    values
+        Their similarity in the first matrix and in the second.
+    rank_difference
+        The pair's rank in the second matrix less its rank in the first, among the pairs compared: above 0 where the
+        second finds the two more similar than the first does. A half where ranks are shared.
+    """
+
+    classes: tuple[str, str]
+    values: tuple[float, float]
+    rank_difference: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two matrices say of the same pairs of classes.
+
+    Parameters
+    ----------
+    classes
+        The classes that both have, in the first's order.
+    only_first, only_second
+        The classes that only one of them has, in its order: nothing is compared of them.
+    pairs
+        How many pairs of distinct classes were compared.
+    unjudged
+        How many pairs of the common classes were left out because no one judged them, in a matrix that keeps the
+        judgements behind each pair.
+    sampled_from
+        How many pairs there were, where only a sample of them was compared; None where all were.
+    spearman, kendall
+        Spearman's rho and Kendall's tau-b, in [-1, 1]; None (undefined) where a matrix has one value for all pairs.
+    superclass_auc
+        Of each matrix, the probability that two classes of one superclass are more similar than two of different
+        superclasses, in [0, 1]; 0.5 is chance. None where no superclasses were given, or all pairs are of one kind.
+    differences
+        The pairs that differ most, by their ranks; first the largest difference, equal ones by name.
+    """
+
+    classes: tuple[str, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    pairs: int
+    unjudged: int
+    sampled_from: int | None
+    spearman: float | None
+    kendall: float | None
+    superclass_auc: tuple[float, float] | None
+    differences: tuple[Difference, ...]
+
+
+def compare(
+    first: SimilarityMatrix,
+    second: SimilarityMatrix,
+    superclasses: Sequence[str] | None = None,
+    count: int = 10,
+) -> Comparison:
+    """Compare two matrices over the pairs of distinct classes that both have.
+
+    Only the order of the pairs counts (Kriegeskorte et al. 2008), since the scales of two sources differ: Spearman's
+    rho (1904) and Kendall's tau-b (1945), and the area under the curve for superclasses (Mann and Whitney 1947, ties
+    half). Where a matrix is not symmetric, a pair's value is the mean of both directions. Where a matrix keeps how
+    many judgements are behind each pair, its completed pairs are left out. Of more than `PAIRS_UP_TO` pairs a sample is
+    compared, the same each time; neither the order of the matrices nor that of their classes changes it.
+
+    Parameters
+    ----------
+    first, second
+        Of any form; their classes are matched by name.
+    superclasses
+        The superclass of each class of the first, in its order.
+    count
+        How many of the pairs that differ most to return.
+
+    Raises
+    ------
+    ClassOrderError
+        If they have fewer than three classes in common.
+    MatrixError
+        If fewer than three of the pairs were judged, or the count is below 0.
+    SourceError
+        If the superclasses do not fit the first's classes, or a class has none.
+
+    Examples
+    --------
+    >>> values = np.array([[1, 0.8, 0.1], [0.8, 1, 0.3], [0.1, 0.3, 1]])
+    >>> first = SimilarityMatrix(values, ("rose", "tulip", "truck"))
+    >>> result = compare(first, first.lower_bound(0.05), ("flower", "flower", "vehicle"))
+    >>> result.pairs, round(result.spearman, 6), result.superclass_auc
+    (3, 1.0, (1.0, 1.0))
+    """
+    from scipy.stats import rankdata
+
+    if count < 0:
+        raise MatrixError(f"can't show {count} pairs; give 0 or more")
+    classes, only_first, only_second = _common(first.classes, second.classes)
+    # By name: what is sampled, and which of equal differences comes first, depends on no order of classes.
+    names = sorted(classes)
+    groups = None if superclasses is None else _groups(first.classes, superclasses, names)
+    matrices = (first, second)
+    places = [_places(matrix.classes, names) for matrix in matrices]
+    judged = [_Judged(one.evidence, at) for one, at in zip(matrices, places, strict=True) if one.evidence is not None]
+    rows, columns, total = _pairs(len(names), judged)
+    one, other = (_similarities(matrix, at[rows], at[columns]) for matrix, at in zip(matrices, places, strict=True))
+    ranks = rankdata(one), rankdata(other)
+    spearman, kendall = _correlations(*ranks)
+    apart = ranks[1] - ranks[0]
+    return Comparison(
+        classes=classes,
+        only_first=only_first,
+        only_second=only_second,
+        pairs=len(rows),
+        unjudged=len(names) * (len(names) - 1) // 2 - total,
+        sampled_from=None if len(rows) == total else total,
+        spearman=spearman,
+        kendall=kendall,
+        superclass_auc=None if groups is None else _aucs(*ranks, groups[rows] == groups[columns]),
+        differences=tuple(
+            Difference((names[rows[at]], names[columns[at]]), (float(one[at]), float(other[at])), float(apart[at]))
+            for at in np.argsort(-np.abs(apart), kind="stable")[:count].tolist()
+        ),
+    )
+
+
+def _common(
+    first: tuple[str, ...], second: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the classes of both, those of the first alone and those of the second alone."""
+    ours, theirs = set(first), set(second)
+    common = tuple(name for name in first if name in theirs)
+    only_first = tuple(name for name in first if name not in theirs)
+    only_second = tuple(name for name in second if name not in ours)
+    if len(common) < _FEWEST:
+        shown = f"only in the first: {_some(only_first)}; only in the second: {_some(only_second)}"
+        raise ClassOrderError(
+            f"the matrices have {len(common)} classes in common, a comparison needs {_FEWEST} at least; {shown}. "
+            "Compare matrices of the same classes"
+        )
+    return common, only_first, only_second
+
+
+def _groups(classes: tuple[str, ...], superclasses: Sequence[str], names: Sequence[str]) -> Int[np.ndarray, " n"]:
+    """Return a number for the superclass of each of `names`."""
+    if len(superclasses) != len(classes):
+        raise SourceError(
+            f"{len(superclasses)} superclasses were given for the {len(classes)} classes of the first matrix; "
+            "give one for each"
+        )
+    known = dict(zip(classes, superclasses, strict=True))
+    wanted = set(names)
+    lacking = next((name for name in classes if name in wanted and not known[name]), None)
+    if lacking is not None:
+        raise SourceError(f"the class list has no superclass for {lacking!r}; fill in its superclass column")
+    return np.unique([known[name] for name in names], return_inverse=True)[1]
+
+
+def _places(classes: tuple[str, ...], names: Sequence[str]) -> Int[np.ndarray, " n"]:
+    place = {name: index for index, name in enumerate(classes)}
+    return np.array([place[name] for name in names], dtype=np.intp)
+
+
+class _Judged(NamedTuple):
+    """How many judgements are behind each pair of a matrix's classes, and where in it the classes compared are."""
+
+    counts: Int[np.ndarray, "C C"]
+    places: Int[np.ndarray, " n"]
+
+
+def _pairs(size: int, judged: Sequence[_Judged]) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"], int]:
+    """Return the rows and columns of the pairs to compare, row by row, and how many pairs they were chosen from."""
+    # Row by row, and the judged rows twice: a list of all pairs of 20,000 classes would take more than the matrices.
+    lengths = [len(_columns(row, size, judged)) for row in range(size)] if judged else np.arange(size - 1, -1, -1)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    total = int(starts[-1])
+    if total < _FEWEST:
+        raise MatrixError(
+            f"people judged {total} of the pairs, a comparison needs {_FEWEST} at least; "
+            "compare matrices in which more pairs were judged"
+        )
+    chosen = np.arange(total) if total <= PAIRS_UP_TO else _sample(total)
+    bounds = np.searchsorted(chosen, starts)
+    rows = np.repeat(np.arange(size), np.diff(bounds))
+    offsets = chosen - starts[rows]
+    if not judged:
+        return rows, rows + 1 + offsets, total
+    columns = [_columns(row, size, judged)[offsets[bounds[row] : bounds[row + 1]]] for row in range(size)]
+    return rows, np.concatenate(columns), total
+
+
+def _columns(row: int, size: int, judged: Sequence[_Judged]) -> Int[np.ndarray, " n"]:
+    """Return the columns right of the diagonal where a pair was judged in every matrix that keeps the judgements."""
+    columns = np.arange(row + 1, size)
+    for counts, places in judged:
+        columns = columns[counts[places[row], places[columns]] > 0]
+    return columns
+
+
+def _sample(total: int) -> Int[np.ndarray, " p"]:
+    """Return distinct numbers below `total`, ascending."""
+    # A few less than are drawn: what is drawn twice counts once. A shuffle would take memory for every pair there is.
+    drawn = np.sort(np.random.default_rng(_SEED).integers(total, size=PAIRS_UP_TO))
+    return drawn[np.diff(drawn, prepend=-1) > 0]
+
+
+def _similarities(
+    matrix: SimilarityMatrix, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"]
+) -> Float[np.ndarray, " p"]:
+    """Return the pairs' values, the mean of both directions where the matrix is not symmetric."""
+    there, back = matrix.values[rows, columns], matrix.values[columns, rows]
+    return np.asarray((there.astype(np.float64) + back) / 2)
+
+
+def _correlations(one: Float[np.ndarray, " p"], other: Float[np.ndarray, " p"]) -> tuple[float | None, float | None]:
+    """Return Spearman's rho and Kendall's tau-b of two rankings; None where one of them ranks nothing."""
+    from scipy.stats import kendalltau
+
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None, None
+    return float(np.corrcoef(one, other)[0, 1]), float(kendalltau(one, other).statistic)
+
+
+def _aucs(
+    one: Float[np.ndarray, " p"], other: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"]
+) -> tuple[float, float] | None:
+    if same.all() or not same.any():
+        return None
+    return _auc(one, same), _auc(other, same)
+
+
+def _auc(ranks: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"]) -> float:
+    """Return how often a pair of one superclass ranks above a pair of two, ties half."""
+    count = np.count_nonzero(same)
+    # By themselves the pairs of one superclass would have the ranks 1 to n; what is more are the others below them.
+    below = ranks[same].sum() - count * (count + 1) / 2
+    return float(below / (count * (len(same) - count)))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "none") + more
