@@ -31,18 +31,24 @@ _BLOCK = 1024
 
 
 def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
-    """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit."""
+    """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit.
+
+    The order of the rows changes nothing but the order of the result, not even the last bit.
+    """
     count = len(unit)
+    # A product of matrices rounds by where a row stands, so the rows are put in an order of their own.
+    order = np.array(sorted(range(count), key=lambda row: unit[row].tobytes()), dtype=np.intp)
     values = np.empty((count, count), dtype=raw_type(count))
     # By blocks of the upper triangle, mirrored: no second matrix, and both halves round alike.
     for top in range(0, count, _BLOCK):
-        rows = slice(top, top + _BLOCK)
+        rows = order[top : top + _BLOCK]
         for left in range(top, count, _BLOCK):
-            columns = slice(left, left + _BLOCK)
+            columns = order[left : left + _BLOCK]
             block = unit[rows] @ unit[columns].T
-            values[rows, columns] = np.triu(block) + np.triu(block, 1).T if left == top else block
-            if left != top:
-                values[columns, rows] = block.T
+            if left == top:
+                block = np.triu(block) + np.triu(block, 1).T
+            values[np.ix_(rows, columns)] = block
+            values[np.ix_(columns, rows)] = block.T
     return values
 
 

@@ -1,0 +1,270 @@
+"""Similarity of classes from a sentence encoder: the cosine of the embeddings of what the classes are called.
+
+Sentence encoders: Reimers and Gurevych 2019, "Sentence-BERT", through their library sentence-transformers. The lower
+bound of Kobs et al. 2020 applies to these cosines as it does to those of word vectors.
+
+A model is a folder of files, and only those that are data are read: weights as safetensors, settings and vocabularies.
+Pickled weights and a model's own code could do anything to the machine that reads them; both are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from threading import Event
+from typing import NamedTuple
+
+import numpy as np
+
+from simmatrix.builders.embeddings import cosine
+from simmatrix.builders.lookup import words
+from simmatrix.builders.raw import RawSimilarity
+from simmatrix.classes import ClassList
+from simmatrix.errors import SourceError
+from simmatrix.files import reading, sha256_of
+from simmatrix.provenance import Input
+from simmatrix.shapes import Float
+from simmatrix.vectors.vectors import silent
+
+__all__ = ["encoder_similarity"]
+
+_LIBRARY = "sentence-transformers"
+# Older ones run the code that lies in a local folder without being asked to.
+_OLDEST = 6
+_INSTALL = 'pip install "simloss[encoder]"'
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+# Settings and tokenizers, vocabularies, weights, and the tokenizers of sentencepiece.
+_DATA = (".json", ".txt", ".safetensors", ".model", ".spm")
+_PICKLED = "pytorch_model*.bin"
+
+
+class _Text(NamedTuple):
+    """What a class is called, and whether that is its phrase or its name."""
+
+    how: str
+    text: str
+
+
+def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSimilarity:
+    """Return the cosine of the sentence embeddings of what each class is called.
+
+    A class is called by its phrase where it has one, else by its name, with blanks for underscores and camelCase.
+
+    Parameters
+    ----------
+    model
+        A folder that sentence-transformers saved, or the name of a model on the Hugging Face hub, which is fetched
+        unless the hub's cache holds it. A folder of that name goes first, and nothing is fetched for a `Path`.
+    name
+        The name to record, the folder's or the hub's by default.
+
+    Returns
+    -------
+    RawSimilarity
+        Values in [-1, 1] up to rounding. Permuting the classes permutes them, to the last bit. The model's checksum is
+        that of the listing ``checksum, two blanks, name, line feed`` of its data files in the order of their names, as
+        ``sha256sum`` prints it, so it does not depend on where the model lies.
+
+    Raises
+    ------
+    SourceError
+        If sentence-transformers is missing, the model can't be found or loaded, its weights are pickled or not
+        complete, or the embedding of a class is zero or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> raw = encoder_similarity(  # doctest: +SKIP
+    ...     "sentence-transformers/all-MiniLM-L6-v2", ClassList(("rose", "pickupTruck"))
+    ... )
+    >>> raw.resolution["pickupTruck"]  # doctest: +SKIP
+    {'how': 'name', 'words': ['pickup Truck']}
+    """
+    _check_library()
+    folder = _folder(model)
+    recorded = name or _name_of(model, folder)
+    checksum = _sha256(_data_files(folder))
+    called = [_called(*pair) for pair in zip(classes.names, classes.column("phrase"), strict=True)]
+    # The embedding of a text depends in its last bits on the others of its batch. So whatever the order of the classes,
+    # it is their texts in alphabetical order that are encoded. (To encode text by text takes nine times as long.)
+    texts = sorted({one.text for one in called})
+    unit = _unit_vectors(_embeddings(folder, texts), texts, folder)
+    position = {text: index for index, text in enumerate(texts)}
+    positions = [position[one.text] for one in called]
+    return RawSimilarity(
+        values=cosine(unit[positions]),
+        classes=classes.names,
+        builder="encoder",
+        params={"model": recorded, "dimension": unit.shape[1]},
+        source=(Input("encoder", recorded, checksum), Input("classes", classes.source, classes.sha256)),
+        resolution={
+            class_: {"how": one.how, "words": [one.text]} for class_, one in zip(classes.names, called, strict=True)
+        },
+    )
+
+
+def _called(name: str, phrase: str) -> _Text:
+    if phrase.strip():
+        return _Text("phrase", phrase)
+    return _Text("name", " ".join(words(name)) or name)
+
+
+def _check_library() -> None:
+    """Raise `SourceError` unless the library is there; importing it takes seconds, asking does not."""
+    try:
+        version = metadata.version(_LIBRARY)
+    except metadata.PackageNotFoundError:
+        raise SourceError(f"a sentence encoder needs the library {_LIBRARY}; install it: {_INSTALL}") from None
+    if int(version.split(".")[0]) < _OLDEST:
+        raise SourceError(
+            f"a sentence encoder needs {_LIBRARY} {_OLDEST} or newer, not {version}; install it: {_INSTALL}"
+        )
+
+
+def _folder(model: str | Path) -> Path:
+    path = Path(model)
+    with reading(path):
+        if path.is_dir():
+            return path
+        if path.exists():
+            raise SourceError("is a file; name the folder of a model", path)
+    if isinstance(model, Path):
+        raise SourceError("there is no such folder; check the path", path)
+    if not _HUB_NAME.fullmatch(model):
+        raise SourceError(
+            "is neither a folder nor the name of a model on the Hugging Face hub (owner/name); check the path", model
+        )
+    return _fetched(model)
+
+
+def _name_of(model: str | Path, folder: Path) -> str:
+    if folder != Path(model):
+        return str(model)
+    return folder.resolve().name.encode("utf-8", "backslashreplace").decode()
+
+
+def _fetched(model: str) -> Path:
+    """Return the folder of a hub's model in the hub's cache, fetching what the cache lacks."""
+    try:
+        from huggingface_hub import snapshot_download
+
+        with _quiet():
+            return Path(snapshot_download(model, allow_patterns=[f"*{suffix}" for suffix in _DATA]))
+    except Exception as error:  # of the network, of the hub, of the disk: whatever it is, the remedies are these
+        raise SourceError(
+            f"is no folder, and can't be fetched from the Hugging Face hub ({_said(error)}); check the spelling and "
+            "the network, or get the model elsewhere and name its folder",
+            model,
+        ) from None
+
+
+def _data_files(folder: Path) -> Mapping[str, Path]:
+    """Return the files that make up a model, by their path inside its folder, in the order of these."""
+    with reading(folder):
+        # First, so that a folder that was named by mistake is not searched through.
+        if not (folder / "modules.json").is_file():
+            raise SourceError(
+                f"is no folder that {_LIBRARY} saved (there is no modules.json in it); name the folder of a model",
+                folder,
+            )
+        paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    hidden = {path for path in paths if any(part.startswith(".") for part in path.parts)}
+    shown = {path.as_posix(): full for path, full in paths.items() if path not in hidden}
+    _check_weights(shown.values(), folder)
+    return {name: shown[name] for name in sorted(shown) if shown[name].suffix in _DATA}
+
+
+def _check_weights(paths: Collection[Path], folder: Path) -> None:
+    safe = {path.parent for path in paths if path.suffix == ".safetensors"}
+    for path in paths:
+        # Beside safetensors they are a copy that no one reads.
+        if path.match(_PICKLED) and path.parent not in safe:
+            raise SourceError(
+                "is pickled, and so could run code when it is read; take a model whose weights are safetensors "
+                f"({_LIBRARY} saves them so)",
+                path,
+            )
+    if not safe:
+        raise SourceError("holds no weights (no .safetensors file); get the model again", folder)
+
+
+def _sha256(files: Mapping[str, Path]) -> str:
+    listing = "".join(f"{sha256_of(path, Event(), silent)}  {name}\n" for name, path in files.items())
+    return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _embeddings(folder: Path, texts: Sequence[str]) -> Float[np.ndarray, "C d"]:
+    """Return the texts' embeddings, float32.
+
+    Weights that the folder lacks are filled with random numbers by the library. On some of them no embedding depends,
+    so whether it matters is found out by loading the model twice.
+    """
+    try:
+        with _quiet():
+            embeddings, once = _encoded(folder, texts, texts[:1])
+            (again,) = _encoded(folder, texts[:1])
+    except Exception as error:  # the library does not say what it may raise, and whatever it is, the remedies are these
+        raise SourceError(
+            f"can't be used as a sentence encoder ({_said(error)}); get the model again, or take another", folder
+        ) from None
+    with np.errstate(invalid="ignore"):
+        moved = np.abs(again - once).max()
+    # Far more than rounding, far less than a random weight. NaN compares as false, and `_unit_vectors` tells of it.
+    if moved > 1e-3 * np.abs(once).max():
+        raise SourceError("lacks some of the model's weights; get the model again", folder)
+    return embeddings
+
+
+def _encoded(folder: Path, *batches: Sequence[str]) -> list[Float[np.ndarray, "_ d"]]:
+    """Load the model and return the embeddings of each batch of texts."""
+    from sentence_transformers import SentenceTransformer
+
+    encoder = SentenceTransformer(
+        str(folder),
+        # A thousand short texts take a second or two, and which accelerator there is must not change the result.
+        device="cpu",
+        trust_remote_code=False,
+        local_files_only=True,
+        # Many models are stored in bfloat16, whose rounding errors are as large as differences between classes.
+        model_kwargs={"use_safetensors": True, "dtype": "float32"},
+    )
+    return [np.asarray(encoder.encode(list(batch), show_progress_bar=False)) for batch in batches]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the progress bars and reports of transformers off the screen; the settings are put back afterwards.
+
+    Warnings of sentence-transformers stay: there are none for a sound model.
+    """
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.ERROR)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _unit_vectors(embeddings: Float[np.ndarray, "C d"], texts: Sequence[str], folder: Path) -> Float[np.ndarray, "C d"]:
+    values = embeddings.astype(np.float64)
+    lengths = np.linalg.norm(values, axis=1)
+    for text, length in zip(texts, lengths, strict=True):
+        if not np.isfinite(length):
+            raise SourceError(f"the embedding of {text!r} holds NaN or infinity; get the model again", folder)
+        if length == 0:
+            raise SourceError(f"the embedding of {text!r} is zero; give its class another phrase", folder)
+    return np.asarray(values / lengths[:, None])
+
+
+def _said(error: Exception) -> str:
+    """Return an error's kind and the first line of what it says."""
+    return ": ".join((type(error).__name__, *str(error).strip().splitlines()[:1]))
