@@ -60,13 +60,13 @@ def _figures(matrix: SimilarityMatrix, figures: Statistics) -> list[tuple[str, s
     eigenvalue = figures.smallest_eigenvalue
     return [
         ("classes", str(figures.classes)),
-        ("form", "sparse" if matrix.is_sparse else "dense"),
+        ("form", matrix.form),
         ("influence", f"{figures.influence:.4g} (mean row sum off the diagonal; 0 is cross entropy)"),
         ("signal", f"{percent(figures.signal)} of cross entropy's gradient at the start of training"),
         ("density", f"{percent(figures.density)} of the pairs are above 0"),
         ("identity rows", percent(figures.identity_rows)),
         ("quantiles", ", ".join(f"{level:g}: {value:.3f}" for level, value in figures.quantiles.items())),
-        ("similarity 1", f"{len(figures.indistinguishable)} pairs of distinct classes"),
+        ("similarity 1", f"{figures.indistinguishable_pairs:,} pairs of distinct classes"),
         ("smallest eigenvalue", "not computed at this size" if eigenvalue is None else f"{eigenvalue:.4g}"),
     ]
 
@@ -75,13 +75,24 @@ def _provenance(matrix: SimilarityMatrix) -> list[tuple[str, str]]:
     origin = matrix.provenance
     return [
         ("builder", f"{origin.builder} ({_settings(origin.params)})"),
+        *(("part", text) for text in _parts(origin.params.get("parts", []))),
         *((one.role, f"{one.name}, sha256 {one.sha256}") for one in origin.source),
         ("normalisation", " -> ".join(_step(step) for step in origin.normalisation)),
     ]
 
 
 def _settings(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in params.items())
+    return ", ".join(f"{name} {value}" for name, value in params.items() if name != "parts")
+
+
+def _parts(parts: Any) -> list[str]:
+    """Describe what a blend was made of; a foreign file may have anything there."""
+    sound = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return [
+        f"{part.get('builder')} ({_settings(params)})"
+        for part in sound
+        if isinstance(params := part.get("params"), dict)
+    ]
 
 
 def _step(step: Mapping[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,8 +17,9 @@ from simmatrix import normalise
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError
 from simmatrix.names import is_name
 from simmatrix.provenance import Provenance, Step
-from simmatrix.shapes import Float
+from simmatrix.shapes import Float, Int
 from simmatrix.suggest import nearest_to_each, or_list
+from simmatrix.toeplitz import diagonals_of, lengths, stored_of, toeplitz_view
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -27,6 +30,7 @@ __all__ = ["SimilarityMatrix", "Values", "is_sparse"]
 Values: TypeAlias = "Float[np.ndarray, 'C C'] | csr_array"
 
 _SHOWN = 5
+_LARGEST_COUNT = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +40,22 @@ class SimilarityMatrix:
     Parameters
     ----------
     values
-        (C, C), row and column i belong to class i. Dense (float32) or sparse (SciPy CSR, float32, sorted columns).
-        A writeable array is copied, a read-only one is taken as it is.
+        (C, C), row and column i belong to class i. Dense (float32), sparse (SciPy CSR, float32, sorted columns), or
+        Toeplitz: a read-only view of its 2 C - 1 diagonals, which is all that is stored, checked and copied of it
+        (`simmatrix.toeplitz.toeplitz_view`). A writeable array is copied, a read-only dense one is taken as it is.
     classes
         The C names, unique, in label order.
     provenance
         Where the values come from.
+    evidence
+        (C, C), int32, symmetric: how many human judgements are behind each pair, 0 where a method completed the value.
+        None where the values are not made from judgements.
 
     Raises
     ------
     MatrixError
         If the values are not square, not finite, outside [0, 1] or without a unit diagonal, or do not fit the names;
-        names the classes concerned.
+        if the evidence is not one count a pair. Names the classes concerned.
 
     Examples
     --------
@@ -59,23 +67,28 @@ class SimilarityMatrix:
     values: Values
     classes: tuple[str, ...]
     provenance: Provenance = field(default_factory=Provenance)
+    evidence: Int[np.ndarray, "C C"] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
-        values = _frozen_sparse(self.values) if is_sparse(self.values) else _frozen_dense(self.values)
+        values = _frozen_sparse(self.values) if is_sparse(self.values) else _frozen(self.values)
         _check(values, self.classes)
         object.__setattr__(self, "values", values)
+        if self.evidence is not None:
+            object.__setattr__(self, "evidence", _frozen_evidence(self.evidence, self.classes))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Through the constructor: a copied or unpickled array is writeable.
-        return SimilarityMatrix, (self.values, self.classes, self.provenance)
+        # Through the constructor: a copied or unpickled array is writeable. And of a Toeplitz view an array's own way
+        # would write all C x C entries.
+        if not is_sparse(self.values) and (diagonals := diagonals_of(self.values)) is not None:
+            return _from_diagonals, (diagonals, self.classes, self.provenance, self.evidence)
+        return SimilarityMatrix, (self.values, self.classes, self.provenance, self.evidence)
 
     def __len__(self) -> int:
         return len(self.classes)
 
     def __repr__(self) -> str:
-        form = "sparse" if self.is_sparse else "dense"
-        return f"SimilarityMatrix({len(self)} classes, {form}, influence {self.influence:.3g})"
+        return f"SimilarityMatrix({len(self)} classes, {self.form}, influence {self.influence:.3g})"
 
     def __getitem__(self, pair: tuple[str, str]) -> float:
         """Return the similarity of two classes, by name."""
@@ -87,22 +100,37 @@ class SimilarityMatrix:
         """Whether the values are kept as a sparse matrix."""
         return is_sparse(self.values)
 
+    @property
+    def is_toeplitz(self) -> bool:
+        """Whether the values are kept as the diagonals of a Toeplitz matrix."""
+        return not is_sparse(self.values) and diagonals_of(self.values) is not None
+
+    @property
+    def form(self) -> str:
+        """How the values are kept: ``"dense"``, ``"sparse"`` or ``"toeplitz"``."""
+        return "sparse" if self.is_sparse else "toeplitz" if self.is_toeplitz else "dense"
+
     @cached_property
     def influence(self) -> float:
         """The mean over the rows of their sum off the diagonal, from 0 (cross entropy) to C - 1."""
-        return float(self.values.sum(dtype=np.float64) - len(self)) / len(self)
+        if is_sparse(self.values):
+            sums = [float(self.values.sum(dtype=np.float64))]
+        elif (diagonals := diagonals_of(self.values)) is not None:
+            # Exact: a float32 times a length below 2^29 is a float64.
+            sums = (diagonals.astype(np.float64) * lengths(len(self))).tolist()
+        else:
+            sums = [float(self.values[rows].sum(dtype=np.float64)) for rows in normalise.blocks(self.values)]
+        return (math.fsum(sums) - len(self)) / len(self)
 
     @cached_property
     def _index(self) -> dict[str, int]:
         return {name: index for index, name in enumerate(self.classes)}
 
     def to_dense(self) -> Float[np.ndarray, "C C"]:
-        """Return the values as a dense, read-only float32 array (C, C)."""
-        if not is_sparse(self.values):
-            return self.values
-        dense = self.values.toarray()
-        dense.flags.writeable = False
-        return np.asarray(dense)
+        """Return the values as a dense, read-only, contiguous float32 array (C, C)."""
+        if is_sparse(self.values):
+            return _read_only(np.asarray(self.values.toarray()))
+        return _read_only(self.values.copy()) if self.is_toeplitz else self.values
 
     def neighbours(self, name: str, count: int = 5) -> tuple[tuple[str, float], ...]:
         """Return the `count` other classes most similar to a class, best first; equal ones in class order.
@@ -143,10 +171,13 @@ class SimilarityMatrix:
         """
         if not 1 <= count < len(self):
             raise MatrixError(f"can't keep {count} of the {len(self) - 1} other classes; give 1 to {len(self) - 1}")
-        return self._with(normalise.keep_top(self.to_dense(), count), {"step": "top_k", "count": count})
+        dense = self.to_dense() if is_sparse(self.values) else self.values
+        return self._with(normalise.keep_top(dense, count), {"step": "top_k", "count": count})
 
     def select(self, names: Sequence[str]) -> SimilarityMatrix:
         """Return the matrix of some of the classes, in the order given.
+
+        A Toeplitz matrix stays one for classes that follow each other in it, and becomes dense for others.
 
         Raises
         ------
@@ -163,9 +194,13 @@ class SimilarityMatrix:
         indices = np.array(self._indices(names), dtype=np.intp)
         if is_sparse(self.values):
             values: Values = self.values[indices, :][:, indices]
+        elif self.is_toeplitz and (np.diff(indices) == 1).all():
+            run = slice(indices[0], indices[-1] + 1) if len(indices) else slice(0)
+            values = self.values[run, run]
         else:
             values = _read_only(self.values[indices[:, None], indices])
-        return SimilarityMatrix(values, names, self.provenance.only(names))
+        evidence = None if self.evidence is None else _read_only(self.evidence[indices[:, None], indices])
+        return SimilarityMatrix(values, names, self.provenance.only(names), evidence)
 
     def reorder(self, names: Sequence[str]) -> SimilarityMatrix:
         """Return the matrix with its classes in another order, such as a training set's.
@@ -193,7 +228,7 @@ class SimilarityMatrix:
         save(self, path)
 
     def _with(self, values: Values, step: Step) -> SimilarityMatrix:
-        return SimilarityMatrix(values, self.classes, self.provenance.with_step(step))
+        return SimilarityMatrix(values, self.classes, self.provenance.with_step(step), self.evidence)
 
     def _indices(self, names: Iterable[str]) -> list[int]:
         unknown = [name for name in names if name not in self._index]
@@ -207,20 +242,40 @@ def is_sparse(values: Any) -> TypeIs[csr_array]:
     return hasattr(values, "tocsr")
 
 
-def _read_only(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def _from_diagonals(
+    diagonals: Float[np.ndarray, " D"], classes: tuple[str, ...], provenance: Provenance, evidence: np.ndarray | None
+) -> SimilarityMatrix:
+    return SimilarityMatrix(toeplitz_view(diagonals), classes, provenance, evidence)
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
     values.flags.writeable = False
     return values
 
 
-def _frozen_dense(values: Any) -> Float[np.ndarray, "*shape"]:
+def _frozen(values: Any) -> Float[np.ndarray, "*shape"]:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise MatrixError(f"values of type {array.dtype} are no similarities; give numbers")
+    if (diagonals := diagonals_of(array)) is not None:
+        return toeplitz_view(_float32(diagonals))
     if array.dtype == np.float32 and array.flags.c_contiguous and _nobody_writes(array):
         return array
+    return _float32(array)
+
+
+def _float32(array: np.ndarray) -> Float[np.ndarray, "*shape"]:
     # What is too large for float32 becomes infinite, which the check of the values refuses.
     with np.errstate(over="ignore"):
         return _read_only(np.array(array, dtype=np.float32, order="C"))
+
+
+def _frozen_evidence(evidence: Any, classes: tuple[str, ...]) -> np.ndarray:
+    array = np.asarray(evidence)
+    _check_evidence(array, classes)
+    if array.dtype == np.int32 and array.flags.c_contiguous and _nobody_writes(array):
+        return array
+    return _read_only(np.array(array, dtype=np.int32, order="C"))
 
 
 def _names(names: Sequence[object]) -> tuple[str, ...]:
@@ -274,23 +329,75 @@ def _check(values: Values, classes: tuple[str, ...]) -> None:
         )
     if repeated := _repeated(classes):
         raise MatrixError(f"the class {_some(repeated)} stands there twice; names must be unique")
-    stored = values.data if is_sparse(values) else values
-    # NaN fails both comparisons.
-    if stored.size and not (stored.min() >= 0 and stored.max() <= 1):
-        raise MatrixError(f"not in [0, 1]: {_some(_outside(values, classes))}; normalise the values first")
+    stored = values.data if is_sparse(values) else stored_of(values)
+    if not all(_are_similarities(stored[rows]) for rows in normalise.blocks(stored)):
+        raise MatrixError(f"not in [0, 1]: {_outside(values, classes)}; normalise the values first")
     diagonal = values.diagonal()
     if not (diagonal == 1).all():
         wrong = [classes[index] for index in np.flatnonzero(diagonal != 1)]
         raise MatrixError(f"the similarity to itself is not 1: {_some(wrong)}; set the diagonal to 1")
 
 
-def _outside(values: Values, classes: tuple[str, ...]) -> list[str]:
+def _are_similarities(block: np.ndarray) -> bool:
+    # NaN fails both comparisons.
+    return not block.size or bool(block.min() >= 0 and block.max() <= 1)
+
+
+def _outside(values: Values, classes: tuple[str, ...]) -> str:
     if is_sparse(values):
         entries = values.tocoo()
-        triples = zip(*entries.coords, entries.data, strict=True)
-        return [f"{classes[i]}, {classes[j]}: {value}" for i, j, value in triples if not 0 <= value <= 1]
-    wrong = np.argwhere(~((values >= 0) & (values <= 1)))
-    return [f"{classes[i]}, {classes[j]}: {values[i, j]}" for i, j in wrong]
+        wrong = _is_outside(entries.data)
+        pairs = zip(*(axis[wrong].tolist() for axis in entries.coords), strict=True)
+        return _some_pairs(values, pairs, int(np.count_nonzero(wrong)), classes)
+    diagonals = diagonals_of(values)
+    if diagonals is None:
+        return _where(values, _is_outside, classes)
+    # One pair of each diagonal: its first.
+    offsets = (np.flatnonzero(_is_outside(diagonals)) - (len(values) - 1)).tolist()
+    firsts = ((max(-offset, 0), max(offset, 0)) for offset in offsets)
+    return _some_pairs(values, firsts, len(offsets), classes)
+
+
+def _is_outside(values: np.ndarray) -> np.ndarray:
+    return np.asarray(~((values >= 0) & (values <= 1)))
+
+
+def _where(values: np.ndarray, is_wrong: Callable[[np.ndarray], np.ndarray], classes: tuple[str, ...]) -> str:
+    """Name the first pairs of classes at which values are wrong. Takes memory for some rows only."""
+
+    def pairs() -> Iterator[tuple[int, int]]:
+        for rows in normalise.blocks(values):
+            yield from ((rows.start + row, column) for row, column in np.argwhere(is_wrong(values[rows])).tolist())
+
+    count = sum(int(np.count_nonzero(is_wrong(values[rows]))) for rows in normalise.blocks(values))
+    return _some_pairs(values, pairs(), count, classes)
+
+
+def _some_pairs(values: Values, pairs: Iterable[tuple[int, int]], count: int, classes: tuple[str, ...]) -> str:
+    shown = (f"{classes[i]}, {classes[j]}: {values[i, j]}" for i, j in islice(pairs, _SHOWN))
+    return ", ".join(shown) + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
+
+
+def _check_evidence(evidence: np.ndarray, classes: tuple[str, ...]) -> None:
+    if evidence.dtype.kind not in "iu":
+        raise MatrixError(f"evidence of type {evidence.dtype} is no count of judgements; give whole numbers")
+    if evidence.shape != (len(classes), len(classes)):
+        raise MatrixError(
+            f"evidence of shape {evidence.shape} does not fit {len(classes)} classes; give a count a pair"
+        )
+    tests: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "below 0": lambda block: block < 0,
+        f"above {_LARGEST_COUNT}": lambda block: block > _LARGEST_COUNT,
+    }
+    for what, is_wrong in tests.items():
+        if any(is_wrong(evidence[rows]).any() for rows in normalise.blocks(evidence)):
+            raise MatrixError(f"counts of judgements {what}: {_where(evidence, is_wrong, classes)}; mend the source")
+    if not normalise.is_symmetric(evidence):
+        i, j = next((i, j) for i, row in enumerate(evidence) for j in np.flatnonzero(row != evidence[:, i]).tolist())
+        raise MatrixError(
+            f"{evidence[i, j]} judgements of {classes[i]}, {classes[j]} but {evidence[j, i]} of {classes[j]}, "
+            f"{classes[i]}; a pair has one count, in both places"
+        )
 
 
 def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
@@ -324,6 +431,8 @@ def _hinted(unknown: Sequence[str], known: Iterable[str]) -> list[str]:
 
 
 def _repeated(names: Sequence[str]) -> list[str]:
+    if len(set(names)) == len(names):
+        return []
     return [name for name, count in Counter(names).items() if count > 1]
 
 

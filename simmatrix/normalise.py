@@ -7,6 +7,7 @@ diagonal. Each is a pure function, and each step taken is recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from simmatrix.errors import MatrixError
 from simmatrix.provenance import Step
 from simmatrix.shapes import Float
 from simmatrix.suggest import or_list
+from simmatrix.toeplitz import diagonals_of, stored_of, toeplitz_view
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -22,44 +24,58 @@ if TYPE_CHECKING:
 __all__ = [
     "MAPPINGS",
     "affine",
+    "blocks",
     "bounded",
     "check_lower_bound",
     "clip",
     "exponent",
+    "is_symmetric",
     "keep_top",
     "lower_bound",
     "normalise",
     "rank",
 ]
 
-Elementwise = Callable[[np.ndarray], np.ndarray]
 
-# Values worked on at a time, 1 MiB in float64; and rows, where their columns are read too.
+# A function of each value by itself, that puts the results into an array `out` where one is given, as NumPy's own do.
+Elementwise = Callable[..., np.ndarray]
+
+# Values worked on at a time, 1 MiB in float64; and the side of the squares where columns are read too.
 _BLOCK = 1 << 17
-_STRIPE = 128
+_TILE = 256
 
 
-def clip(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def clip(
+    values: Float[np.ndarray, "*shape"], *, out: Float[np.ndarray, "*shape"] | None = None
+) -> Float[np.ndarray, "*shape"]:
     """Cut off below 0 and above 1: for similarities that are already on the scale, such as a cosine."""
-    return np.asarray(np.clip(values, 0.0, 1.0))
+    return np.asarray(np.clip(values, 0.0, 1.0, out=out))
 
 
-def affine(values: Float[np.ndarray, "*shape"], low: float, high: float) -> Float[np.ndarray, "*shape"]:
+def affine(
+    values: Float[np.ndarray, "*shape"], low: float, high: float, *, out: Float[np.ndarray, "*shape"] | None = None
+) -> Float[np.ndarray, "*shape"]:
     """Map `low` to 0 and `high` to 1, linearly, and cut off outside."""
-    return clip((values - low) / (high - low))
+    out = np.subtract(values, low, out=out)
+    return clip(np.divide(out, high - low, out=out), out=out)
 
 
-def exponent(values: Float[np.ndarray, "*shape"], power: float) -> Float[np.ndarray, "*shape"]:
+def exponent(
+    values: Float[np.ndarray, "*shape"], power: float, *, out: Float[np.ndarray, "*shape"] | None = None
+) -> Float[np.ndarray, "*shape"]:
     """Raise values in [0, 1] to a power above 0; above 1 it sharpens, below 1 it flattens."""
-    return np.asarray(values**power)
+    return np.asarray(np.power(values, power, out=out))
 
 
-def lower_bound(values: Float[np.ndarray, "*shape"], bound: float) -> Float[np.ndarray, "*shape"]:
+def lower_bound(
+    values: Float[np.ndarray, "*shape"], bound: float, *, out: Float[np.ndarray, "*shape"] | None = None
+) -> Float[np.ndarray, "*shape"]:
     """Return max(0, (s - l) / (1 - l)) for l in [0, 1) (Kobs et al. 2020): what is below the bound is dissimilar.
 
     Bounds compose: l1 and then l2 equals l1 + l2 (1 - l1) at once.
     """
-    return np.maximum((values - bound) / (1.0 - bound), 0.0)
+    out = np.subtract(values, bound, out=out)
+    return np.asarray(np.maximum(np.divide(out, 1.0 - bound, out=out), 0.0, out=out))
 
 
 def rank(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
@@ -83,7 +99,7 @@ def keep_top(values: Float[np.ndarray, "C C"], count: int) -> csr_array:
     from scipy.sparse import csr_array
 
     size = len(values)
-    kept = np.concatenate([_top(values[rows], rows.start, count) for rows in _blocks(values)])
+    kept = np.concatenate([_top(values[rows], rows.start, count) for rows in blocks(values)])
     rows, columns = np.divmod(kept, size)
     starts = np.searchsorted(rows, np.arange(size + 1))
     return csr_array((values[rows, columns], columns, starts), shape=(size, size))
@@ -124,7 +140,7 @@ def _map_min_max(values: Float[np.ndarray, "C C"]) -> tuple[Step, Elementwise]:
     low, high = _range_off_diagonal(values)
     if low == high:
         raise MatrixError(f"all pairs have the similarity {low}; there is no range to map to [0, 1], use clip")
-    return {"step": "min-max", "low": low, "high": high}, lambda block: affine(block, low, high)
+    return {"step": "min-max", "low": low, "high": high}, partial(affine, low=low, high=high)
 
 
 MAPPINGS: Mapping[str, Callable[[Float[np.ndarray, "C C"]], tuple[Step, Elementwise]]] = {
@@ -146,7 +162,9 @@ def normalise(
     Parameters
     ----------
     raw
-        (C, C), any scale. float32 values are overwritten with the result; memory for a second matrix is not taken.
+        (C, C), any scale. float32 values are overwritten with the result; memory for a second matrix is not taken. A
+        Toeplitz view (`simmatrix.toeplitz`) gives a new Toeplitz view, in the time and memory that its diagonals take;
+        only ranks make a dense matrix of it.
     mapping
         ``"clip"``, ``"min-max"``, ``"rank"``, or the range ``(low, high)`` that becomes [0, 1].
     power
@@ -162,10 +180,11 @@ def normalise(
     check_lower_bound(bound)
     if not (np.isfinite(power) and power > 0):
         raise MatrixError(f"an exponent of {power} is not above 0; 1 changes nothing")
-    if not (np.isfinite(raw.min()) and np.isfinite(raw.max())):
+    stored = stored_of(raw)
+    if not (np.isfinite(stored.min()) and np.isfinite(stored.max())):
         raise MatrixError("a raw similarity is NaN or infinite; mend the source")
     steps: list[Step] = []
-    if not _is_symmetric(raw):
+    if not is_symmetric(raw):
         raw = _symmetrised(raw)
         steps.append({"step": "symmetrise"})
     if mapping == "rank":
@@ -178,21 +197,40 @@ def normalise(
         functions = [function]
     if power != 1.0:
         steps.append({"step": "exponent", "power": power})
-        functions.append(lambda block: exponent(block, power))
+        functions.append(partial(exponent, power=power))
     if bound > 0.0:
         steps.append({"step": "lower_bound", "bound": bound})
-        functions.append(lambda block: lower_bound(block, bound))
+        functions.append(partial(lower_bound, bound=bound))
     steps.append({"step": "unit_diagonal"})
-    values = _apply(raw, functions)
-    np.fill_diagonal(values, 1.0)
+    values = _apply(stored_of(raw), functions)
+    if diagonals_of(raw) is None:
+        np.fill_diagonal(values, 1.0)
+    else:
+        values[len(raw) - 1] = 1.0
+        values = toeplitz_view(values)
     values.flags.writeable = False
     return values, tuple(steps)
 
 
 def bounded(values: Float[np.ndarray, "*shape"], bound: float) -> Float[np.ndarray, "*shape"]:
-    """Return `lower_bound` of float32 values, rounded once; a new array, computed in blocks."""
+    """Return `lower_bound` of float32 values, rounded once; a new array (or Toeplitz view), computed in blocks."""
     check_lower_bound(bound)
-    return _apply(values, [lambda block: lower_bound(block, bound)], out=np.empty(values.shape, np.float32))
+    stored = stored_of(values)
+    result = _apply(stored, [partial(lower_bound, bound=bound)], out=np.empty(stored.shape, np.float32))
+    return result if stored is values else toeplitz_view(result)
+
+
+def blocks(values: np.ndarray, count: int = _BLOCK) -> Iterator[slice]:
+    """Yield slices of an array's rows, one after the other, of about `count` values each."""
+    step = max(1, count * len(values) // max(values.size, 1))
+    return (slice(start, start + step) for start in range(0, len(values), step))
+
+
+def is_symmetric(values: np.ndarray) -> bool:
+    """Tell whether a square matrix equals its transpose."""
+    if (diagonals := diagonals_of(values)) is not None:
+        return np.array_equal(diagonals, diagonals[::-1])
+    return all(np.array_equal(values[rows, columns], values[columns, rows].T) for rows, columns in _tiles(len(values)))
 
 
 def _mapping(raw: Float[np.ndarray, "C C"], mapping: str | tuple[float, float]) -> tuple[Step, Elementwise]:
@@ -203,7 +241,7 @@ def _mapping(raw: Float[np.ndarray, "C C"], mapping: str | tuple[float, float]) 
     low, high = mapping
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise MatrixError(f"the range ({low}, {high}) is empty; give the lowest value first")
-    return {"step": "affine", "low": low, "high": high}, lambda block: affine(block, low, high)
+    return {"step": "affine", "low": low, "high": high}, partial(affine, low=low, high=high)
 
 
 def _apply(
@@ -214,44 +252,53 @@ def _apply(
     """Apply functions to blocks of rows in float64, so that rounding to float32 happens once, at the end."""
     if out is None:
         out = values if _can_overwrite(values) else np.empty(values.shape, np.float32)
-    for rows in _blocks(values):
-        block = values[rows].astype(np.float64)
+    buffer = np.empty((0, *values.shape[1:]))
+    for rows in blocks(values):
+        block = values[rows]
+        if len(buffer) < len(block):
+            # Taken once: memory taken anew for each block would be given back and cleared each time.
+            buffer = np.empty(block.shape)
+        work = buffer[: len(block)]
+        work[...] = block
         for function in functions:
-            block = function(block)
-        out[rows] = block
+            function(work, out=work)
+        out[rows] = work
     return out
 
 
-def _blocks(values: Float[np.ndarray, "*shape"]) -> Iterator[slice]:
-    return _stripes(len(values), max(1, _BLOCK * len(values) // max(values.size, 1)))
+def _tiles(count: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the squares of rows and columns that cover the upper triangle, row by row.
 
-
-def _stripes(count: int, step: int = _STRIPE) -> Iterator[slice]:
-    return (slice(start, start + step) for start in range(0, count, step))
+    The memory of a square and of its mirror image stays in the cache while one is read along the other's columns.
+    """
+    for top in range(0, count, _TILE):
+        for left in range(top, count, _TILE):
+            yield slice(top, top + _TILE), slice(left, left + _TILE)
 
 
 def _can_overwrite(values: Float[np.ndarray, "*shape"]) -> bool:
     return values.dtype == np.float32 and values.flags.writeable
 
 
-def _is_symmetric(values: Float[np.ndarray, "C C"]) -> bool:
-    return all(np.array_equal(values[rows], values[:, rows].T) for rows in _stripes(len(values)))
-
-
 def _symmetrised(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
     """Return (S + S^T) / 2, in place where values may be overwritten."""
+    if (diagonals := diagonals_of(values)) is not None:
+        return toeplitz_view(diagonals / 2 + diagonals[::-1] / 2)
     out = values if _can_overwrite(values) else np.array(values, np.float64)
-    for rows in _stripes(len(out)):
-        # What lies left of the block's own columns was written with the rows above.
-        mean = out[rows, rows.start :] / 2 + out[rows.start :, rows].T / 2
-        out[rows, rows.start :] = mean
-        out[rows.start :, rows] = mean.T
+    for rows, columns in _tiles(len(out)):
+        mean = out[rows, columns] / 2 + out[columns, rows].T / 2
+        out[rows, columns] = mean
+        out[columns, rows] = mean.T
     return out
 
 
 def _range_off_diagonal(values: Float[np.ndarray, "C C"]) -> tuple[float, float]:
+    if (diagonals := diagonals_of(values)) is not None:
+        others = np.delete(diagonals, len(values) - 1)
+        return float(others.min()), float(others.max())
     low, high = np.inf, -np.inf
     for index, row in enumerate(values):
-        others = np.delete(row, index)
-        low, high = min(low, float(others.min())), max(high, float(others.max()))
+        for others in (row[:index], row[index + 1 :]):
+            if others.size:
+                low, high = min(low, float(others.min())), max(high, float(others.max()))
     return low, high

@@ -15,6 +15,7 @@ from simmatrix.errors import MatrixError, OutputError, SourceError
 from simmatrix.files import check_input, check_output_folder, reading, write_atomically
 from simmatrix.matrix import SimilarityMatrix, is_sparse
 from simmatrix.provenance import Input, Provenance
+from simmatrix.toeplitz import diagonals_of, toeplitz_view
 from simmatrix.version import __version__
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT_VERSION", "check_output", "load", "save"]
 
 FORMAT = "simmatrix"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest version that is read. What version 1 can hold is written as version 1."""
 KIND = "similarity"
 
 _CODES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
@@ -33,6 +35,15 @@ _VERSION = re.compile("[1-9][0-9]{0,8}")
 _DENSE = {"similarity": "F32"}
 # int64 first, so that every tensor starts at a multiple of its item's size.
 _SPARSE = {"crow_indices": "I64", "col_indices": "I32", "values": "F32"}
+_TOEPLITZ = {"diagonals": "F32"}
+_EVIDENCE = {"evidence": "I32"}
+# By format version.
+_LAYOUTS = {
+    1: (_DENSE, _SPARSE),
+    2: (_DENSE, _SPARSE, _TOEPLITZ, *(form | _EVIDENCE for form in (_DENSE, _SPARSE, _TOEPLITZ))),
+}
+# The safetensors library reads no longer ones.
+_LONGEST_HEADER = 100_000_000
 
 
 def save(matrix: SimilarityMatrix, path: str | Path) -> None:
@@ -53,7 +64,13 @@ def save(matrix: SimilarityMatrix, path: str | Path) -> None:
     path = Path(path)
     check_output(path)
     tensors = _tensors(matrix)
-    write_atomically(path, (_header(tensors, _metadata(matrix)), *(_bytes(array) for array in tensors.values())))
+    header = _header(tensors, _metadata(matrix, _version_of(tensors)))
+    if len(header) > _LONGEST_HEADER:
+        raise OutputError(
+            f"{path}: the names of {len(matrix)} classes, and how each was found, take {len(header) // 10**6} MB; "
+            f"a safetensors file has room for {_LONGEST_HEADER // 10**6}, so give the classes shorter names"
+        )
+    write_atomically(path, (header, *(_bytes(array) for array in tensors.values())))
 
 
 def check_output(path: Path) -> None:
@@ -94,7 +111,8 @@ def load(path: str | Path) -> SimilarityMatrix:
     if metadata.get("classes_sha256") != _digest(classes):
         raise SourceError("its class names do not match their checksum; build it again", path)
     try:
-        return SimilarityMatrix(_values(arrays, len(classes), path), classes, _provenance(metadata, path))
+        values = _values(arrays, len(classes), path)
+        return SimilarityMatrix(values, classes, _provenance(metadata, path), arrays.get("evidence"))
     except MatrixError as error:
         raise MatrixError(f"{path}: {error}") from None
 
@@ -104,18 +122,31 @@ def _tensors(matrix: SimilarityMatrix) -> dict[str, np.ndarray]:
     if is_sparse(values):
         codes = _SPARSE
         arrays = {"crow_indices": values.indptr, "col_indices": values.indices, "values": values.data}
+    elif (diagonals := diagonals_of(values)) is not None:
+        codes = _TOEPLITZ
+        arrays = {"diagonals": diagonals}
     else:
         codes = _DENSE
         arrays = {"similarity": values}
+    if matrix.evidence is not None:
+        codes = codes | _EVIDENCE
+        arrays["evidence"] = matrix.evidence
     # A tensor's bytes are its elements in C order, which only a contiguous array's buffer has.
     return {name: np.ascontiguousarray(arrays[name], dtype=_CODES[code]) for name, code in codes.items()}
 
 
-def _metadata(matrix: SimilarityMatrix) -> dict[str, str]:
+def _version_of(tensors: Mapping[str, object]) -> int:
+    """Return the first version that has these tensors: older releases read what they can."""
+    return next(
+        version for version, layouts in _LAYOUTS.items() if any(tensors.keys() == layout.keys() for layout in layouts)
+    )
+
+
+def _metadata(matrix: SimilarityMatrix, version: int) -> dict[str, str]:
     provenance = matrix.provenance
     return {
         "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
+        "format_version": str(version),
         "kind": KIND,
         "classes": _json(matrix.classes),
         "classes_sha256": _digest(matrix.classes),
@@ -176,7 +207,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
         size = int.from_bytes(raw.read(8), "little")
         header: dict[str, Any] = json.loads(raw.read(size))
     header.pop("__metadata__", None)
-    _check_tensors(header, path)
+    _check_tensors(header, _LAYOUTS[int(metadata["format_version"])], path)
     return header, metadata, 8 + size
 
 
@@ -203,10 +234,15 @@ def _check_format(metadata: Mapping[str, str], path: Path) -> None:
         raise SourceError(f"holds a {metadata.get('kind')!r}, not a {KIND} matrix; this release can't read it", path)
 
 
-def _check_tensors(header: Mapping[str, Any], path: Path) -> None:
+def _check_tensors(header: Mapping[str, Any], layouts: Iterable[Mapping[str, str]], path: Path) -> None:
     found = {name: tensor["dtype"] for name, tensor in header.items()}
-    if found not in (_DENSE, _SPARSE):
+    if found not in layouts:
         raise SourceError(f"holds the tensors {found}, not those of a similarity matrix; build it again", path)
+    for name, tensor in header.items():
+        # Its size is within the file's, but an empty array or one of many dimensions can be more than NumPy takes.
+        if 0 in tensor["shape"] or len(tensor["shape"]) > 2:
+            shape = ", ".join(map(str, tensor["shape"]))[:40]
+            raise SourceError(f"its tensor {name} has the shape ({shape}), which is no matrix's; build it again", path)
 
 
 def _read_tensor(file: BufferedReader, start: int, tensor: Mapping[str, Any], path: Path) -> np.ndarray:
@@ -222,6 +258,11 @@ def _read_tensor(file: BufferedReader, start: int, tensor: Mapping[str, Any], pa
 def _values(arrays: Mapping[str, np.ndarray], count: int, path: Path) -> np.ndarray | csr_array:
     if "similarity" in arrays:
         return arrays["similarity"]
+    if "diagonals" in arrays:
+        shape = arrays["diagonals"].shape
+        if shape != (2 * count - 1,):
+            raise SourceError(f"its diagonals of shape {shape} do not fit {count} classes; build it again", path)
+        return toeplitz_view(arrays["diagonals"])
     from scipy.sparse import csr_array
 
     starts, columns, values = (arrays[name] for name in _SPARSE)

@@ -1,4 +1,4 @@
-"""The matrix type: its invariants, that it can't be changed, and that its dense and sparse forms agree."""
+"""The matrix type: its invariants, that it can't be changed, and that its three forms agree."""
 
 import copy
 import dataclasses
@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -14,9 +15,10 @@ from scipy.sparse import coo_array, csc_array, csr_array
 
 from simmatrix import ClassNotFoundError, ClassOrderError, MatrixError, Provenance, SimilarityMatrix
 from simmatrix.provenance import Input
-from tests.simmatrix.matrices import NAMES, in_form, random_matrix, random_values
+from simmatrix.toeplitz import toeplitz_view
+from tests.simmatrix.matrices import NAMES, in_form, random_matrix, random_values, values_for
 
-FORMS = ("dense", "sparse")
+FORMS = ("dense", "sparse", "toeplitz")
 form_by_form = pytest.mark.parametrize("form", FORMS)
 
 
@@ -26,7 +28,7 @@ def changed(row: int, column: int, value: float) -> np.ndarray:
     return values
 
 
-@form_by_form
+@pytest.mark.parametrize("form", ["dense", "sparse"])
 @pytest.mark.parametrize(
     ("values", "classes", "message"),
     [
@@ -80,7 +82,7 @@ def test_arrays_are_read_only(part: str) -> None:
         array[0] = 1
 
 
-@form_by_form
+@pytest.mark.parametrize("form", ["dense", "sparse"])
 def test_a_writeable_input_is_copied(form: str) -> None:
     values = random_values(6)
     given = csr_array(values) if form == "sparse" else values
@@ -121,10 +123,10 @@ def test_sparse_has_one_form() -> None:
 
 @form_by_form
 def test_looking_up_by_name(form: str) -> None:
-    values = random_values(6)
+    values = values_for(form)
     matrix = in_form(form, values)
     assert len(matrix) == 6
-    assert matrix.is_sparse == (form == "sparse")
+    assert (matrix.form, matrix.is_sparse, matrix.is_toeplitz) == (form, form == "sparse", form == "toeplitz")
     assert form in repr(matrix)
     for i, first in enumerate(NAMES):
         for j, second in enumerate(NAMES):
@@ -134,12 +136,12 @@ def test_looking_up_by_name(form: str) -> None:
 
 @form_by_form
 def test_influence_is_the_mean_row_sum_off_the_diagonal(form: str) -> None:
-    values = random_values(6)
+    values = values_for(form)
     expected = sum(values[i, j].item() for i in range(6) for j in range(6) if i != j) / 6
     assert in_form(form, values).influence == pytest.approx(expected, rel=1e-12)
 
 
-@form_by_form
+@pytest.mark.parametrize("form", ["dense", "sparse"])
 def test_neighbours_are_the_best_first_and_equal_ones_in_class_order(form: str) -> None:
     values = np.eye(6)
     values[0] = [1, 0.2, 0.7, 0, 0.2, 0.7]
@@ -151,14 +153,15 @@ def test_neighbours_are_the_best_first_and_equal_ones_in_class_order(form: str) 
 
 
 @form_by_form
-@pytest.mark.parametrize("names", [("ox", "rose", "oak"), NAMES, NAMES[::-1]])
+@pytest.mark.parametrize("names", [("ox", "rose", "oak"), NAMES, NAMES[::-1], NAMES[2:5], NAMES[::2]])
 def test_select_takes_rows_and_columns(form: str, names: tuple[str, ...]) -> None:
-    values = random_values(6)
+    values = values_for(form)
     selected = in_form(form, values).select(names)
     at = [NAMES.index(name) for name in names]
     expected = [[values[i, j] for j in at] for i in at]
     assert selected.classes == names
-    assert selected.is_sparse == (form == "sparse")
+    in_order = names == NAMES or names == NAMES[2:5]
+    assert selected.form == (form if form != "toeplitz" or in_order else "dense")
     np.testing.assert_array_equal(selected.to_dense(), expected)
 
 
@@ -174,20 +177,21 @@ def test_reorder(form: str) -> None:
 @form_by_form
 @pytest.mark.parametrize("bound", [0.1, 0.5, 0.99])
 def test_lower_bound(form: str, bound: float) -> None:
-    values = random_values(6)
+    values = values_for(form)
     matrix = in_form(form, values)
     result = matrix.lower_bound(bound)
     expected = [[max(0.0, (s - bound) / (1 - bound)) for s in row] for row in values.astype(np.float64).tolist()]
     np.testing.assert_allclose(result.to_dense(), expected, rtol=1e-7)
     assert result.provenance.normalisation == ({"step": "lower_bound", "bound": bound},)
     assert matrix.lower_bound(0.0) is matrix
+    assert result.form == form
     if form == "sparse":
         assert (result.values.data > 0).all()
 
 
 @form_by_form
 def test_top_k(form: str) -> None:
-    values = random_values(6, share=1.0)
+    values = values_for(form, share=1.0)
     result = in_form(form, values).top_k(2)
     assert result.is_sparse
     assert result.provenance.normalisation == ({"step": "top_k", "count": 2},)
@@ -271,6 +275,7 @@ def test_provenance_goes_along() -> None:
 def test_a_copy_is_a_sound_matrix(form: str, copied: Callable[[SimilarityMatrix], SimilarityMatrix]) -> None:
     matrix = random_matrix(form).lower_bound(0.2)
     twin = copied(matrix)
+    assert twin.form == form
     assert pickle.dumps(twin) == pickle.dumps(copied(twin))
     np.testing.assert_array_equal(twin.to_dense(), matrix.to_dense())
     assert (twin.classes, twin.provenance) == (matrix.classes, matrix.provenance)
@@ -316,3 +321,126 @@ def test_a_read_only_view_of_what_others_can_write_is_copied() -> None:
     matrix = SimilarityMatrix(view, ("a", "b"))
     base[0, 1] = 5
     assert matrix["a", "b"] == 0
+
+
+def test_the_diagonals_of_a_toeplitz_matrix_are_checked() -> None:
+    sound = np.array([0.25, 0.5, 1, 0.5, 0.25])
+    for place, value, message in (
+        (0, -0.5, r"not in \[0, 1\]: oak, rose: -0.5; normalise"),
+        (4, 1.5, r"not in \[0, 1\]: rose, oak: 1.5; normalise"),
+        (3, np.nan, r"not in \[0, 1\]: rose, tulip: nan; normalise"),
+        (2, 0.5, "similarity to itself is not 1: rose, tulip, oak; set"),
+    ):
+        diagonals = sound.copy()
+        diagonals[place] = value
+        with pytest.raises(MatrixError, match=message):
+            SimilarityMatrix(toeplitz_view(diagonals), NAMES[:3])
+    with pytest.raises(MatrixError, match=r": oak, rose: 9.0, tulip, rose: 9.0, .*, rose, oak: 9.0; nor"):
+        SimilarityMatrix(toeplitz_view(np.full(5, 9.0)), NAMES[:3])
+    with pytest.raises(MatrixError, match="2 classes were named for 3 rows"):
+        SimilarityMatrix(toeplitz_view(sound), NAMES[:2])
+    with pytest.raises(MatrixError, match="rose, tulip: inf"):
+        SimilarityMatrix(toeplitz_view(np.array([0, 1, 1e300])), NAMES[:2])
+
+
+def test_many_wrong_values_are_counted_and_the_first_named() -> None:
+    values = random_values(6)
+    values[2:4, :4] = 2
+    with pytest.raises(MatrixError, match=r": oak, rose: 2.0, .*, lorry, rose: 2.0 and 3 more; normalise"):
+        SimilarityMatrix(values, NAMES)
+
+
+def test_a_toeplitz_matrix_is_apart_from_the_array_it_was_made_of() -> None:
+    diagonals = np.array([0.25, 1, 0.25], np.float32)
+    matrix = SimilarityMatrix(toeplitz_view(diagonals), NAMES[:2])
+    diagonals[0] = 0.75
+    assert matrix["tulip", "rose"] == 0.25
+    with pytest.raises(ValueError, match="read-only"):
+        matrix.values[0, 1] = 0
+    dense = matrix.to_dense()
+    assert dense.flags.c_contiguous
+    assert not dense.flags.writeable
+    assert dense.base is None
+
+
+def test_neighbours_in_a_toeplitz_matrix() -> None:
+    matrix = SimilarityMatrix(toeplitz_view(np.array([0, 0.5, 0.25, 1, 0.25, 0.125, 0.75])), NAMES[:4])
+    assert matrix.neighbours("oak") == (("rose", 0.5), ("tulip", 0.25), ("lorry", 0.25))
+    assert matrix.neighbours("rose", 2) == (("lorry", 0.75), ("tulip", 0.25))
+
+
+def test_a_large_toeplitz_matrix_is_little_work() -> None:
+    size = 100_000  # 40 GB if it were dense
+    diagonals = 0.5 ** np.abs(np.arange(1.0 - size, size))
+    names = tuple(f"c{index}" for index in range(size))
+    started = time.process_time()
+    matrix = SimilarityMatrix(toeplitz_view(diagonals), names)
+    bounded = matrix.lower_bound(0.25)
+    part = bounded.select(names[10:50_010])
+    influences = matrix.influence, bounded.influence, part.influence
+    pickled = pickle.dumps(matrix)
+    assert time.process_time() - started < 5
+    # The sum of 0.5^k over both sides, less what the ends lack; bounded, 1/3 and 0 are left.
+    assert influences == pytest.approx((2 - 4 / size, 2 * (1 / 3) * (1 - 1 / size), 2 / 3 * (1 - 2 / size)), rel=1e-7)
+    assert len(pickled) < 8 * size + sum(map(len, names)) + 5 * size
+    assert (matrix.form, bounded.form, part.form) == ("toeplitz",) * 3
+
+
+EVIDENCE = np.array([[0, 3, 0], [3, 1, 2], [0, 2, 0]])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8])
+@form_by_form
+def test_evidence_is_kept_through_all_that_keeps_pairs(form: str, dtype: type) -> None:
+    plain = random_matrix(form, 3)
+    evidence = EVIDENCE.astype(dtype)
+    matrix = SimilarityMatrix(plain.values, plain.classes, evidence=evidence)
+    evidence[:] = 9
+    for kept in (matrix, matrix.lower_bound(0.1), matrix.top_k(1), copy.deepcopy(matrix), matrix.reorder(NAMES[:3])):
+        assert kept.evidence is not None
+        assert kept.evidence.dtype == np.int32
+        np.testing.assert_array_equal(kept.evidence, EVIDENCE)
+        with pytest.raises(ValueError, match="read-only"):
+            kept.evidence[0] = 1
+    np.testing.assert_array_equal(matrix.reorder(("oak", "rose", "tulip")).evidence, EVIDENCE[[2, 0, 1]][:, [2, 0, 1]])
+    np.testing.assert_array_equal(matrix.select(("oak", "tulip")).evidence, [[0, 2], [2, 1]])
+    assert plain.evidence is None
+    assert plain.select(("oak", "tulip")).evidence is None
+
+
+def test_read_only_evidence_is_taken_as_it_is() -> None:
+    evidence = EVIDENCE.astype(np.int32)
+    evidence.flags.writeable = False
+    assert SimilarityMatrix(np.eye(3), NAMES[:3], evidence=evidence).evidence is evidence
+
+
+# In a process without the tests' check of argument types, which would refuse some of these first.
+ODD_EVIDENCE = """
+import numpy as np
+import simmatrix
+
+sound = np.array([[0, 3, 0], [3, 1, 2], [0, 2, 0]])
+lopsided, negative, huge = sound.copy(), sound.copy(), sound.astype(np.uint64)
+lopsided[0, 2] = 5
+negative[1, 2] = negative[2, 1] = -1
+huge[0, 1] = huge[1, 0] = 2**31
+for evidence in (sound[:2], sound[:2, :2], sound[0], sound + 0.5, sound > 0, lopsided, negative, huge):
+    try:
+        simmatrix.SimilarityMatrix(np.eye(3), ("rose", "tulip", "oak"), evidence=evidence)
+    except simmatrix.MatrixError as error:
+        print(error)
+"""
+
+
+def test_what_is_no_evidence_is_refused() -> None:
+    result = subprocess.run([sys.executable, "-c", ODD_EVIDENCE], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == [
+        "evidence of shape (2, 3) does not fit 3 classes; give a count a pair",
+        "evidence of shape (2, 2) does not fit 3 classes; give a count a pair",
+        "evidence of shape (3,) does not fit 3 classes; give a count a pair",
+        "evidence of type float64 is no count of judgements; give whole numbers",
+        "evidence of type bool is no count of judgements; give whole numbers",
+        "5 judgements of rose, oak but 0 of oak, rose; a pair has one count, in both places",
+        "counts of judgements below 0: tulip, oak: -1, oak, tulip: -1; mend the source",
+        "counts of judgements above 2147483647: rose, tulip: 2147483648, tulip, rose: 2147483648; mend the source",
+    ]

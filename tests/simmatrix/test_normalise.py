@@ -1,16 +1,19 @@
 """Normalisation: each step against its formula, written out in loops or taken from SciPy."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.linalg import toeplitz
 from scipy.stats import rankdata
 
 from simmatrix.errors import MatrixError
 from simmatrix.normalise import affine, bounded, clip, exponent, keep_top, lower_bound, normalise, rank
+from simmatrix.toeplitz import diagonals_of, toeplitz_view
 from tests.simmatrix.matrices import peak_memory, random_values
 
 BOUNDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
@@ -55,6 +58,19 @@ def test_clip_affine_and_exponent() -> None:
     assert clip(values).tolist() == [0, 0, 0.3, 1, 1]
     assert affine(values, -2.0, 3.0).tolist() == pytest.approx([0, 0.4, 0.46, 0.6, 1])
     assert exponent(clip(values), 2.0).tolist() == pytest.approx([0, 0, 0.09, 1, 1])
+    assert values.tolist() == [-2, 0, 0.3, 1, 5]
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"), [(clip, ()), (affine, (-2.0, 3.0)), (exponent, (2.0,)), (lower_bound, (0.3,))]
+)
+def test_results_can_be_put_where_the_values_were(
+    function: Callable[..., np.ndarray], parameters: tuple[float, ...]
+) -> None:
+    values = np.array([0.0, 0.3, 0.7, 1.0])
+    expected = function(values.copy(), *parameters)
+    assert function(values, *parameters, out=values) is values
+    np.testing.assert_array_equal(values, expected)
 
 
 def test_rank_by_hand_with_ties() -> None:
@@ -175,6 +191,51 @@ def test_float32_is_overwritten(*, is_symmetric: bool) -> None:
     peak = peak_memory(lambda: result.append(normalise(raw, bound=0.5)[0]))
     assert np.shares_memory(result[0], raw)
     assert peak < 0.3 * raw.nbytes
+
+
+@settings(deadline=None)
+@given(
+    st.integers(2, 6).flatmap(lambda size: arrays(np.float64, 2 * size - 1, elements=st.floats(-10, 10))),
+    st.booleans(),
+    st.sampled_from(["clip", "min-max", "rank", (-3.0, 8.0)]),
+    st.sampled_from([1.0, 2.5]),
+    st.sampled_from([0.0, 0.4]),
+)
+def test_a_toeplitz_matrix_is_normalised_like_the_dense_one(
+    diagonals: np.ndarray, is_symmetric: bool, mapping: str | tuple[float, float], power: float, bound: float
+) -> None:
+    if is_symmetric:
+        diagonals = diagonals + diagonals[::-1]
+    middle = len(diagonals) // 2
+    dense = toeplitz(diagonals[middle::-1], diagonals[middle:])
+    others = dense[~np.eye(len(dense), dtype=bool)]
+    if mapping == "min-max" and np.ptp(others / 2 + dense.T[~np.eye(len(dense), dtype=bool)] / 2) == 0:
+        return
+    given_away = diagonals.copy()
+    expected, steps = normalise(dense, mapping=mapping, power=power, bound=bound)
+    values, toeplitz_steps = normalise(toeplitz_view(given_away), mapping=mapping, power=power, bound=bound)
+    np.testing.assert_array_equal(values, expected)
+    assert toeplitz_steps == steps
+    assert (diagonals_of(values) is not None) == (mapping != "rank")
+    assert values.dtype == np.float32
+    assert not values.flags.writeable
+    np.testing.assert_array_equal(given_away, diagonals)
+
+
+def test_a_toeplitz_matrix_of_a_million_classes_is_normalised_by_its_diagonals() -> None:
+    raw = toeplitz_view(-np.abs(np.arange(-999_999.0, 1_000_000)))
+    assert peak_memory(lambda: normalise(raw, mapping="min-max", power=2.0, bound=0.5)) < 50_000_000
+    values, _ = normalise(raw, mapping=(-1_000_000.0, 0.0))
+    assert values[0, 250_000] == values[250_000, 0] == np.float32(0.75)
+    assert bounded(values, 0.5)[0, 250_000] == np.float32(0.5)
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_diagonals_that_are_no_numbers_are_refused(place: int) -> None:
+    diagonals = np.array([0.1, 0.2, 1, 0.2, 0.1])
+    diagonals[place] = np.nan
+    with pytest.raises(MatrixError, match="NaN or infinite"):
+        normalise(toeplitz_view(diagonals))
 
 
 def kept_slowly(values: np.ndarray, count: int) -> np.ndarray:

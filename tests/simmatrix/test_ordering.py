@@ -11,7 +11,7 @@ SUPERCLASSES = ("flowers", "flowers", "trees", "vehicles", "vehicles", "animals"
 
 
 @pytest.mark.parametrize("name", ORDERS)
-@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
 def test_an_order_moves_names_and_values_together(name: str, form: str) -> None:
     matrix = random_matrix(form)
     ordered = ORDERS[name](matrix, SUPERCLASSES).matrix

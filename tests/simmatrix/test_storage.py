@@ -30,18 +30,24 @@ from simmatrix import (
     storage,
 )
 from simmatrix.provenance import Input
-from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values
+from simmatrix.toeplitz import toeplitz_view
+from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values, values_for
 
 GOLDEN = Path(__file__).parent / "golden"
-FORMS = ("dense", "sparse")
+FORMS = ("dense", "sparse", "toeplitz")
+KINDS = ("v1-dense", "v1-sparse", "v2-toeplitz", "v2-dense-evidence", "v2-sparse-evidence")
 form_by_form = pytest.mark.parametrize("form", FORMS)
+kind_by_kind = pytest.mark.parametrize("kind", KINDS)
 
 NAME = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12).filter(str.strip)
 
 
-def golden_matrix(form: str) -> SimilarityMatrix:
+def golden_matrix(kind: str) -> SimilarityMatrix:
     """Return what the golden files hold: every field filled, names outside ASCII, a sparse one with an empty row."""
+    _version, form, *rest = kind.split("-")
     values = np.array([[1, 0.5, 0, 0.25], [0.5, 1, 0, 0], [0, 0, 1, 0], [0.25, 0, 0, 1]])
+    if form == "toeplitz":
+        values = np.array([[1, 0.5, 0.25, 0], [0.75, 1, 0.5, 0.25], [0.125, 0.75, 1, 0.5], [0, 0.125, 0.75, 1]])
     plain = in_form(form, values, ("rose", "großer Baum", '"quoted"', "🚚"))
     provenance = Provenance(
         builder="embeddings",
@@ -50,24 +56,31 @@ def golden_matrix(form: str) -> SimilarityMatrix:
         resolution={"rose": {"how": "name", "words": ["rose"]}, "🚚": {"how": "phrase", "words": ["truck"]}},
         normalisation=({"step": "clip"}, {"step": "lower_bound", "bound": 0.5}, {"step": "unit_diagonal"}),
     )
-    return SimilarityMatrix(plain.values, plain.classes, provenance)
+    evidence = np.array([[0, 3, 1, 0], [3, 0, 2, 5], [1, 2, 9, 2**31 - 1], [0, 5, 2**31 - 1, 0]]) if rest else None
+    return SimilarityMatrix(plain.values, plain.classes, provenance, evidence)
 
 
 def assert_same(one: SimilarityMatrix, other: SimilarityMatrix) -> None:
-    assert (one.classes, one.provenance, one.is_sparse) == (other.classes, other.provenance, other.is_sparse)
+    assert (one.classes, one.provenance, one.form) == (other.classes, other.provenance, other.form)
     np.testing.assert_array_equal(one.to_dense(), other.to_dense())
+    assert (one.evidence is None) == (other.evidence is None)
+    if one.evidence is not None:
+        np.testing.assert_array_equal(one.evidence, other.evidence)
 
 
-@form_by_form
-def test_golden_bytes(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@kind_by_kind
+def test_golden_bytes(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "__version__", "0.0.0")
-    golden_matrix(form).save(tmp_path / "matrix")
-    assert (tmp_path / "matrix").read_bytes() == (GOLDEN / f"v1-{form}.safetensors").read_bytes()
+    golden_matrix(kind).save(tmp_path / "matrix")
+    assert (tmp_path / "matrix").read_bytes() == (GOLDEN / f"{kind}.safetensors").read_bytes()
 
 
-@form_by_form
-def test_golden_files_stay_readable(form: str) -> None:
-    assert_same(load(GOLDEN / f"v1-{form}.safetensors"), golden_matrix(form))
+@kind_by_kind
+def test_golden_files_stay_readable(kind: str) -> None:
+    matrix = load(GOLDEN / f"{kind}.safetensors")
+    assert_same(matrix, golden_matrix(kind))
+    if matrix.evidence is not None:
+        assert not matrix.evidence.flags.writeable
 
 
 @form_by_form
@@ -75,7 +88,9 @@ def test_golden_files_stay_readable(form: str) -> None:
 @given(names=st.lists(NAME, min_size=2, max_size=6, unique=True), seed=st.integers(0, 99))
 def test_round_trip(form: str, names: list[str], seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("round") / "matrix"
-    matrix = in_form(form, random_values(len(names), seed), tuple(names))
+    plain = in_form(form, values_for(form, len(names), seed), tuple(names))
+    counts = np.random.default_rng(seed).integers(0, 9, (len(names), len(names)))
+    matrix = SimilarityMatrix(plain.values, plain.classes, evidence=counts + counts.T if seed % 2 else None)
     save(matrix, path)
     loaded = load(path)
     assert_same(loaded, matrix)
@@ -84,22 +99,25 @@ def test_round_trip(form: str, names: list[str], seed: int, tmp_path_factory: py
     assert path.read_bytes() == before
 
 
-@form_by_form
-def test_the_safetensors_library_reads_it(form: str, tmp_path: Path) -> None:
+@kind_by_kind
+def test_the_safetensors_library_reads_it(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "matrix.safetensors"
-    matrix = golden_matrix(form)
+    matrix = golden_matrix(kind)
     matrix.save(path)
     tensors = load_file(path)
-    if form == "dense":
-        assert {name: (array.dtype, array.shape) for name, array in tensors.items()} == {
-            "similarity": (np.float32, (4, 4))
-        }
-        np.testing.assert_array_equal(tensors["similarity"], matrix.values)
-    else:
-        assert tensors["crow_indices"].tolist() == [0, 3, 5, 6, 8]
-        assert tensors["col_indices"].tolist() == [0, 1, 3, 0, 1, 2, 0, 3]
-        assert tensors["values"].tolist() == [1, 0.5, 0.25, 0.5, 1, 1, 0.25, 1]
-        assert [tensors[name].dtype for name in ("crow_indices", "col_indices", "values")] == ["i8", "i4", "f4"]
+    expected: dict[str, tuple[str, list[Any]]] = {
+        "dense": {"similarity": ("f4", [[1, 0.5, 0, 0.25], [0.5, 1, 0, 0], [0, 0, 1, 0], [0.25, 0, 0, 1]])},
+        "sparse": {
+            "crow_indices": ("i8", [0, 3, 5, 6, 8]),
+            "col_indices": ("i4", [0, 1, 3, 0, 1, 2, 0, 3]),
+            "values": ("f4", [1, 0.5, 0.25, 0.5, 1, 1, 0.25, 1]),
+        },
+        "toeplitz": {"diagonals": ("f4", [0, 0.125, 0.75, 1, 0.5, 0.25, 0])},
+    }[matrix.form]
+    if kind.endswith("evidence"):
+        big = 2**31 - 1
+        expected["evidence"] = ("i4", [[0, 3, 1, 0], [3, 0, 2, 5], [1, 2, 9, big], [0, 5, big, 0]])
+    assert {name: (array.dtype.str[1:], array.tolist()) for name, array in tensors.items()} == expected
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
     classes = ["rose", "großer Baum", '"quoted"', "🚚"]
@@ -109,7 +127,7 @@ def test_the_safetensors_library_reads_it(form: str, tmp_path: Path) -> None:
     assert metadata.pop("tool_version") == storage.__version__
     assert {key: metadata.pop(key) for key in ("format", "format_version", "kind", "builder")} == {
         "format": "simmatrix",
-        "format_version": "1",
+        "format_version": kind[1],
         "kind": "similarity",
         "builder": "embeddings",
     }
@@ -132,6 +150,19 @@ def test_any_memory_layout_is_saved_rightly(
     object.__setattr__(matrix, "values", arrange(values))
     matrix.save(tmp_path / "matrix")
     np.testing.assert_array_equal(load_file(tmp_path / "matrix")["similarity"], arrange(values))
+
+
+def test_a_large_toeplitz_matrix_is_a_small_file(tmp_path: Path) -> None:
+    size = 100_000
+    names = tuple(map(str, range(size)))
+    matrix = SimilarityMatrix(toeplitz_view(1.0 / (1 + np.abs(np.arange(1 - size, size)))), names)
+    started = time.process_time()
+    matrix.save(tmp_path / "matrix")
+    loaded = load(tmp_path / "matrix")
+    assert time.process_time() - started < 5
+    assert (loaded.form, loaded.classes) == ("toeplitz", names)
+    assert loaded["0", "99999"] == loaded["99999", "0"] == np.float32(1e-5)
+    assert (tmp_path / "matrix").stat().st_size < 3_000_000
 
 
 def test_loading_makes_no_second_copy(tmp_path: Path) -> None:
@@ -166,9 +197,22 @@ def sparse(crow: list[int], columns: list[int], values: list[float]) -> dict[str
     return {name: np.array(part, dtype=dtype) for name, part, dtype in parts}
 
 
+def diagonals(*values: float) -> dict[str, np.ndarray]:
+    return {"diagonals": np.array(values, np.float32)}
+
+
+def judged(evidence: object, dtype: type = np.int32) -> dict[str, np.ndarray]:
+    return {"similarity": np.eye(2, dtype=np.float32), "evidence": np.array(evidence, dtype)}
+
+
 def test_the_forgery_is_sound_otherwise(tmp_path: Path) -> None:
-    for tensors in (None, sparse([0, 1, 2], [0, 1], [1, 1])):
-        write_with(tmp_path / "matrix", tensors)
+    for tensors in (
+        None,
+        sparse([0, 1, 2], [0, 1], [1, 1]),
+        diagonals(0, 1, 0),
+        judged([[0, 1], [1, 0]]),
+    ):
+        write_with(tmp_path / "matrix", tensors, format_version="2")
         np.testing.assert_array_equal(load(tmp_path / "matrix").to_dense(), np.eye(2))
 
 
@@ -177,7 +221,7 @@ def test_the_forgery_is_sound_otherwise(tmp_path: Path) -> None:
     [
         ({"format": None}, "without a similarity matrix; give one made by simmatrix build"),
         ({"format": "other"}, "without a similarity matrix"),
-        ({"format_version": "2"}, "has format version 2, this release reads up to 1; install a newer release"),
+        ({"format_version": "3"}, "has format version 3, this release reads up to 2; install a newer release"),
         ({"format_version": "one"}, "format version 'one', which is none"),
         ({"format_version": "0"}, "format version '0', which is none"),
         ({"format_version": "9" * 5000}, "format version '99999999999999999999', which is none"),
@@ -209,6 +253,12 @@ def test_the_forgery_is_sound_otherwise(tmp_path: Path) -> None:
         ({"tensors": {"values": np.eye(2, dtype=np.float32)}}, "holds the tensors .*; build it again"),
         ({"tensors": {"similarity": np.eye(2)}}, "holds the tensors {'similarity': 'F64'}"),
         ({"tensors": {"similarity": np.ones(4, dtype=np.float32)}}, "not square"),
+        ({"tensors": {"similarity": np.array(1, dtype=np.float32)}}, "not square"),
+        (
+            {"tensors": {"similarity": np.ones((0, 2), dtype=np.float32)}},
+            r"similarity has the shape \(0, 2\), which is",
+        ),
+        ({"tensors": {"similarity": np.ones((1,) * 64, dtype=np.float32)}}, r"similarity has the shape \(1, 1, 1, "),
         ({"tensors": {"similarity": np.eye(3, dtype=np.float32)}}, "2 classes were named for 3 rows"),
         ({"tensors": {"similarity": np.full((2, 2), 2, dtype=np.float32)}}, "not in .0, 1.: rose, rose: 2.0"),
         ({"tensors": {"similarity": np.full((2, 2), np.nan, dtype=np.float32)}}, "rose, rose: nan"),
@@ -223,19 +273,80 @@ def test_the_forgery_is_sound_otherwise(tmp_path: Path) -> None:
         ({"tensors": sparse([0, 1], [0], [1])}, "its sparse matrix is damaged"),
         ({"tensors": sparse([0, 1, 2], [0, 1], [1])}, "its sparse matrix is damaged"),
         ({"tensors": sparse([0, 1, 2], [0, 1], [1, 0.5])}, "similarity to itself is not 1: tulip"),
+        ({"tensors": diagonals(0.5, 1, 0.5), "format_version": "1"}, "holds the tensors .*; build it again"),
+        ({"tensors": diagonals(0.5, 1)}, r"its diagonals of shape \(2,\) do not fit 2 classes; build it again"),
+        ({"tensors": diagonals(1)}, r"its diagonals of shape \(1,\) do not fit 2 classes"),
+        ({"tensors": diagonals()}, r"its tensor diagonals has the shape \(0\), which is no matrix's; build it again"),
+        ({"tensors": diagonals(0, 0.5, 1, 0.5, 0)}, r"its diagonals of shape \(5,\) do not fit 2 classes"),
+        ({"tensors": {"diagonals": np.ones((3, 1), np.float32)}}, r"its diagonals of shape \(3, 1\) do not fit"),
+        ({"tensors": {"diagonals": np.ones((2, 2), np.float32)}}, r"its diagonals of shape \(2, 2\) do not fit"),
+        ({"tensors": {"diagonals": np.ones(3)}}, "holds the tensors {'diagonals': 'F64'}"),
+        ({"tensors": diagonals(0.5, 1, 1.5)}, r"not in \[0, 1\]: rose, tulip: 1.5"),
+        ({"tensors": diagonals(np.nan, 1, 0.5)}, r"not in \[0, 1\]: tulip, rose: nan"),
+        ({"tensors": diagonals(0.5, 0.5, 0.5)}, "similarity to itself is not 1: rose, tulip"),
+        ({"tensors": diagonals(0.5, 1, 0.5) | {"similarity": np.eye(2, dtype=np.float32)}}, "holds the tensors"),
+        ({"tensors": judged([[0, 1], [1, 0]]), "format_version": "1"}, "holds the tensors .*; build it again"),
+        ({"tensors": {"evidence": np.zeros((2, 2), np.int32)}}, "holds the tensors {'evidence': 'I32'}"),
+        ({"tensors": judged([[0, 1], [1, 0]], np.int64)}, "holds the tensors .*'evidence': 'I64'"),
+        ({"tensors": judged([[0, -1], [-1, 0]])}, "counts of judgements below 0: rose, tulip: -1"),
+        ({"tensors": judged([[0, 1], [2, 0]])}, "1 judgements of rose, tulip but 2 of tulip, rose"),
     ],
 )
 def test_what_is_no_sound_matrix_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = tmp_path / "matrix.safetensors"
-    write_with(path, **changes)
+    write_with(path, **{"format_version": "2"} | changes)
     with pytest.raises(SimilarityError, match=message) as caught:
         load(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
-@form_by_form
-def test_a_truncated_file_is_refused_wherever_it_ends(form: str, tmp_path: Path) -> None:
-    whole = (GOLDEN / f"v1-{form}.safetensors").read_bytes()
+# In a process without the tests' check of shapes, which would refuse it first.
+LOAD = """
+import sys
+import simmatrix
+try:
+    simmatrix.load(sys.argv[1])
+except simmatrix.SimilarityError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2,), (2, 1), (4,), ()])
+def test_evidence_of_another_shape_is_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    path = tmp_path / "matrix.safetensors"
+    write_with(path, judged(np.zeros(shape)), format_version="2")
+    result = subprocess.run([sys.executable, "-c", LOAD, path], capture_output=True, text=True, check=True)
+    assert result.stdout == f"{path}: evidence of shape {shape} does not fit 2 classes; give a count a pair\n"
+
+
+def test_an_empty_tensor_of_a_huge_shape_is_refused(tmp_path: Path) -> None:
+    write_with(tmp_path / "matrix")
+    whole = (tmp_path / "matrix").read_bytes()
+    size = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + size])
+    header["similarity"] = {"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]}
+    text = json.dumps(header).encode()
+    (tmp_path / "matrix").write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(SourceError, match=r"similarity has the shape \(0, 4611686018427387904\)"):
+        load(tmp_path / "matrix")
+
+
+def test_names_for_which_a_file_has_no_room_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert storage._LONGEST_HEADER == 100_000_000
+    for longest, is_refused in ((2_000_000, False), (1_000_000, True)):
+        monkeypatch.setattr(storage, "_LONGEST_HEADER", longest)
+        matrix = SimilarityMatrix(np.eye(2), ("rose", "x" * 1_500_000))
+        if is_refused:
+            with pytest.raises(OutputError, match=r"names of 2 classes, .*, take 1 MB; a .* has room for 1, so give"):
+                matrix.save(tmp_path / "other")
+        else:
+            matrix.save(tmp_path / "matrix")
+    assert [one.name for one in tmp_path.iterdir()] == ["matrix"]
+
+
+@kind_by_kind
+def test_a_truncated_file_is_refused_wherever_it_ends(kind: str, tmp_path: Path) -> None:
+    whole = (GOLDEN / f"{kind}.safetensors").read_bytes()
     path = tmp_path / "matrix"
     for size in [*range(1, 40), *range(40, len(whole), 37), len(whole) - 1]:
         path.write_bytes(whole[:size])
@@ -290,7 +401,7 @@ def test_an_existing_matrix_is_replaced_and_anything_else_left_alone(tmp_path: P
 
 
 def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
-    write_with(tmp_path / "matrix", format_version="2")
+    write_with(tmp_path / "matrix", format_version="3")
     with pytest.raises(OutputError, match="left alone"):
         random_matrix().save(tmp_path / "matrix")
 

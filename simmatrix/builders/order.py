@@ -1,0 +1,245 @@
+"""Similarity of classes by their order (Kobs et al. 2020: a decay for each step between two classes)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.classes import ClassList
+from simmatrix.errors import SourceError
+from simmatrix.provenance import Input
+from simmatrix.shapes import Float
+from simmatrix.suggest import nearest, or_list
+from simmatrix.toeplitz import toeplitz_view
+
+__all__ = ["KERNELS", "decay", "gaussian", "laplace", "order_similarity"]
+
+_SHOWN = 5
+# Rows whose similarities are worked out at a time.
+_BLOCK = 64
+
+
+def decay(distance: Float[np.ndarray, "*shape"], rate: float) -> Float[np.ndarray, "*shape"]:
+    """Return r^d, in [0, 1], for r in [0, 1) (Kobs et al. 2020); 0^0 is 1, so that r = 0 gives the identity."""
+    return np.asarray(np.power(rate, distance))
+
+
+def laplace(distance: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return exp(-d), in [0, 1]: the decay 1/e."""
+    return np.asarray(np.exp(-distance))
+
+
+def gaussian(distance: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return exp(-d^2 / 2), in [0, 1]: near classes count for more than under a decay, far ones for less."""
+    return np.asarray(np.exp(-(distance**2) / 2))
+
+
+KERNELS: Mapping[str, Callable[..., Float[np.ndarray, "*shape"]]] = {
+    "decay": decay,
+    "laplace": laplace,
+    "gaussian": gaussian,
+}
+"""Similarities of distances from 0 up, in units of the length scale, by name; ``decay`` takes its rate as well."""
+
+
+class _Positions(NamedTuple):
+    """Where the classes stand: at `places` times `unit`, as far apart as `span`."""
+
+    texts: Sequence[str]
+    places: Float[np.ndarray, " C"]
+    unit: float
+    span: float
+
+
+def order_similarity(
+    classes: ClassList,
+    *,
+    decay: float | None = None,
+    kernel: str = "decay",
+    length_scale: float = 1.0,
+    positions: str | None = None,
+    circular: bool = False,
+    period: float | None = None,
+) -> RawSimilarity:
+    """Return similarities that fall with the distance of the classes' positions: K(|v_i - v_j| / s), in [0, 1].
+
+    Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), which takes the
+    time and the memory of 2 C - 1 numbers; others a dense matrix.
+
+    Parameters
+    ----------
+    classes
+        The class list. Class i stands at i, unless `positions` says otherwise.
+    decay
+        r in [0, 1), the similarity of classes that are one `length_scale` apart. Has to be given for the kernel
+        ``"decay"``, which alone has one.
+    kernel
+        K by name: ``"decay"`` r^d, ``"laplace"`` exp(-d), ``"gaussian"`` exp(-d^2 / 2).
+    length_scale
+        s, above 0: the distance that counts as 1.
+    positions
+        The column of the class list that holds the positions, finite numbers; ``"class"`` for the names themselves. Two
+        classes may stand at the same position.
+    circular
+        Whether the order closes to a circle, as months and angles do: the shorter way round counts.
+    period
+        The length of that circle, for positions that are given: at least their span. Without them it is C.
+
+    Raises
+    ------
+    SourceError
+        If an option has no meaning, there is no such column, or a class's position is no finite number; names them.
+
+    References
+    ----------
+    Kobs, Steininger, Zehe, Lautenschlager and Hotho, "SimLoss: Class Similarities in Cross Entropy", ISMIS 2020.
+
+    Examples
+    --------
+    >>> order_similarity(ClassList(("low", "middle", "high")), decay=0.5).values.tolist()
+    [[1.0, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 1.0]]
+    >>> ages = ClassList(("child", "adult", "senior"), {"age": ("8", "40", "70")})
+    >>> order_similarity(ages, decay=0.5, length_scale=8.0, positions="age").values[0].tolist()
+    [1.0, 0.0625, 0.004645340292979379]
+    """
+    similarity, chosen = _kernel(kernel, decay)
+    if not (math.isfinite(length_scale) and length_scale > 0):
+        raise SourceError(f"a length scale of {length_scale} is not above 0; give the distance that counts as 1")
+    stand = _positions(classes, positions)
+    length = _period(stand, circular=circular, period=period, positions=positions)
+
+    def of_distance(places: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        distance = places * stand.unit
+        # Not below 0 where the unit is rounded and the circle no longer than the span.
+        shorter = distance if length is None else np.minimum(distance, np.abs(length - distance))
+        return similarity(shorter / length_scale)
+
+    where = {} if positions is None else {"positions": positions}
+    circle = {} if length is None else {"period": length}
+    # A distance beyond float64 is infinite, and its similarity 0.
+    with np.errstate(over="ignore"):
+        values = _values(stand.places, of_distance)
+    return RawSimilarity(
+        values=values,
+        classes=classes.names,
+        builder="order",
+        params={"kernel": kernel, **chosen, "length_scale": length_scale, **where, "circular": circular, **circle},
+        source=(Input("classes", classes.source, classes.sha256),),
+        resolution={
+            name: {"how": "position", "words": [text]} for name, text in zip(classes.names, stand.texts, strict=True)
+        },
+    )
+
+
+def _kernel(kernel: str, rate: float | None) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, float]]:
+    """Return the function of the distance that is asked for, and the parameter to record."""
+    if kernel not in KERNELS:
+        raise SourceError(f"{kernel!r} is no kernel; choose {or_list(KERNELS)}")
+    if kernel != "decay":
+        if rate is not None:
+            raise SourceError(f"the kernel {kernel} has no decay; give it a length scale, or take the kernel decay")
+        return KERNELS[kernel], {}
+    if rate is None:
+        raise SourceError(
+            "the kernel decay needs a decay, the similarity of neighbours; give one in [0, 1), such as 0.5"
+        )
+    if not 0.0 <= rate < 1.0:
+        raise SourceError(f"a decay of {rate} is outside [0, 1); 0 makes all classes dissimilar, 0.5 is moderate")
+    return partial(KERNELS[kernel], rate=rate), {"decay": rate}
+
+
+def _positions(classes: ClassList, column: str | None) -> _Positions:
+    if column is None:
+        places = np.arange(len(classes), dtype=np.float64)
+        return _Positions([str(index) for index in range(len(classes))], places, 1.0, len(classes) - 1.0)
+    if column != "class" and column not in classes.columns:
+        known = ("class", *classes.columns)
+        close = nearest(column, known)
+        hint = f"did you mean {or_list(close)}?" if close else f"it has {or_list(known)}"
+        raise SourceError(f"has no column {column!r}; {hint}", classes.source)
+    texts = classes.names if column == "class" else classes.columns[column]
+    numbers = [_number(text) for text in texts]
+    wrong = [
+        f"{name} ({text!r})" for name, text, number in zip(classes.names, texts, numbers, strict=True) if number is None
+    ]
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise SourceError(
+            f"the position of a class is no number in column {column}: {', '.join(wrong[:_SHOWN])}{more}; "
+            "give each class a finite number, such as the middle of its range",
+            classes.source,
+        )
+    values = np.array(numbers, np.float64)
+    with np.errstate(over="ignore"):
+        return _Positions(texts, *_spaced(values), float(values.max() - values.min()))
+
+
+def _number(text: str) -> float | None:
+    """Return a finite number that stands in a table, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    # Python takes 1_000 for a number, no table does.
+    return number if math.isfinite(number) and "_" not in text else None
+
+
+def _spaced(values: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, " C"], float]:
+    """Return places and the unit between them: whole places where the values are evenly spaced, else the values.
+
+    Decimals such as 0.1, 0.2 and 0.3 are evenly spaced but for their rounding. What they are taken for does not depend
+    on their order, so that the same classes in another order have the same similarities.
+    """
+    levels, places = np.unique(values, return_inverse=True)
+    unit = (levels[-1] - levels[0]) / max(len(levels) - 1, 1)
+    if not math.isfinite(unit):
+        return values, 1.0
+    even = levels[0] + np.arange(len(levels)) * unit
+    rounding = 4 * np.finfo(np.float64).eps * np.abs(levels[[0, -1]]).max()
+    # Where steps are hardly larger than the rounding, uneven ones would pass for even.
+    if (np.abs(levels - even) <= min(rounding, 1e-6 * unit)).all():
+        return places.astype(np.float64), float(unit)
+    return values, 1.0
+
+
+def _period(stand: _Positions, *, circular: bool, period: float | None, positions: str | None) -> float | None:
+    """Return the length of the circle, or None where there is none."""
+    if not circular:
+        if period is not None:
+            raise SourceError(f"a period of {period} without a circle; ask for a circular order too, or leave it out")
+        return None
+    if positions is None:
+        if period is not None:
+            raise SourceError(
+                f"a period of {period} without positions; an order of {len(stand.texts)} classes closes after "
+                f"{len(stand.texts)} steps, give the classes positions or leave the period out"
+            )
+        return float(len(stand.texts))
+    if period is None:
+        raise SourceError(
+            f"a circular order of positions needs a period, such as 360 for degrees; they span {stand.span:g}"
+        )
+    if not (math.isfinite(period) and period > 0 and period >= stand.span):
+        raise SourceError(
+            f"a period of {period} does not hold positions that span {stand.span:g}; give the length of the circle"
+        )
+    return period
+
+
+def _values(
+    places: Float[np.ndarray, " C"], of_distance: Callable[[np.ndarray], np.ndarray]
+) -> Float[np.ndarray, "C C"]:
+    count = len(places)
+    if (steps := np.diff(places)).all() and abs(steps[0]) == 1 and (steps == steps[0]).all():
+        row = of_distance(np.arange(count, dtype=np.float64))
+        return toeplitz_view(np.concatenate([row[:0:-1], row]))
+    values = np.empty((count, count), raw_type(count))
+    for top in range(0, count, _BLOCK):
+        rows = slice(top, top + _BLOCK)
+        values[rows] = of_distance(np.abs(places[rows, None] - places))
+    return values
