@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,3 +52,18 @@ class RawSimilarity:
     resolution: Mapping[str, Mapping[str, Any]]
     scale: tuple[float, float] | None = None
     evidence: Int[np.ndarray, "C C"] | None = None
+
+    def in_order(self, names: tuple[str, ...]) -> RawSimilarity:
+        """Return the same with its classes in another order."""
+        if names == self.classes:
+            return self
+        at = {name: index for index, name in enumerate(self.classes)}
+        indices = np.array([at[name] for name in names], dtype=np.intp)
+        square = np.ix_(indices, indices)
+        return replace(
+            self,
+            values=self.values[square],
+            classes=names,
+            resolution={name: self.resolution[name] for name in names},
+            evidence=None if self.evidence is None else self.evidence[square],
+        )

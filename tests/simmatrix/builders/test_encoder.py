@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from fnmatch import fnmatch
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 
 import huggingface_hub
@@ -325,9 +325,7 @@ def test_weights_that_matter_must_not_be_missing(tmp_path: Path) -> None:
 
 def test_weights_that_do_not_matter_may_be_missing(tmp_path: Path) -> None:
     folder = copy_of_minilm(tmp_path / "lacking", without("pooler"))
-    np.testing.assert_array_equal(
-        encoder_similarity(folder, CLASSES).values, encoder_similarity(MODEL, CLASSES).values
-    )
+    np.testing.assert_array_equal(encoder_similarity(folder, CLASSES).values, encoder_similarity(MODEL, CLASSES).values)
 
 
 def test_half_precision_is_for_storage_only(tmp_path: Path) -> None:

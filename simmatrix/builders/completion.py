@@ -1,0 +1,195 @@
+"""Values for pairs that nobody judged, by methods that have to be asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from simmatrix.errors import SourceError
+from simmatrix.shapes import Bool, Float
+from simmatrix.suggest import or_list
+
+__all__ = ["COMPLETIONS", "check_completion", "complete", "completed", "low_rank", "mean"]
+
+_SHOWN = 3
+
+# Held out to choose the penalty: one in ten of the known pairs, always the same ones.
+_ONE_IN = 10
+_SEED = 0
+# At most so many factors are kept; the penalty leaves fewer of those that judgements hold.
+_FACTORS = 32
+# The penalty is halved at most so often, and until it got worse twice. Each has at most so many rounds to settle.
+_HALVINGS = 12
+_ROUNDS = 60
+_SETTLED = 1e-3
+# Of the greatest eigenvalue of products of columns.
+_NEGLIGIBLE = 1e-12
+
+
+def mean(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
+    """Give unknown pairs the mean of all known pairs of distinct classes."""
+    known = _known(values)
+    return np.where(np.isnan(values), values[known].mean(), values)
+
+
+def low_rank(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
+    """Give unknown pairs the values of a low-rank matrix that fits the known ones (soft-impute).
+
+    Mazumder, Hastie and Tibshirani (2010): fill the unknown with the current fit, shrink the eigenvalues of the result
+    towards 0 by a penalty, and repeat. The mean of the known pairs is taken off first, so that the greatest penalty
+    gives the mean. The penalty is the one that predicts a tenth of the known pairs best which was held out. Of the
+    diagonal nothing is learnt: that everything is the same as itself says nothing about factors.
+    """
+    known = _known(values)
+    rows, columns = np.nonzero(np.triu(known))
+    held = np.random.default_rng(_SEED).permutation(len(rows))[: len(rows) // _ONE_IN]
+    pairs = values[rows, columns]
+    # The pairs on the scale on which the fits are made: the mean is 0.
+    target = np.where(known, values - pairs.mean(), 0.0)
+    rest = known.copy()
+    rest[rows[held], columns[held]] = rest[columns[held], rows[held]] = False
+    penalty, start = _best_penalty(target, rest, (rows[held], columns[held]))
+    fit = _soft_impute(target, known, penalty, start).matrix + pairs.mean()
+    return np.where(np.isnan(values), np.clip(fit, pairs.min(), pairs.max()), values)
+
+
+class _Fit(NamedTuple):
+    """A low-rank matrix, and the basis its factors lie in, from which the next fit starts."""
+
+    matrix: Float[np.ndarray, "C C"]
+    basis: Float[np.ndarray, "C k"]
+
+
+def _best_penalty(
+    target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"], held: tuple[np.ndarray, np.ndarray]
+) -> tuple[float, _Fit]:
+    """Return the penalty whose fit to the known pairs is nearest to those held out, and this fit."""
+    count = len(target)
+    basis = np.random.default_rng(_SEED).normal(size=(count, min(count, _FACTORS)))
+    fit = _Fit(np.zeros((count, count)), basis)
+    # So much leaves nothing: the mean alone.
+    penalty = float(np.linalg.norm(np.where(known, target, 0.0)))
+    best, least, worse = (penalty, fit), _error(fit, target, held), 0
+    for _ in range(_HALVINGS):
+        penalty /= 2
+        fit = _soft_impute(target, known, penalty, fit)
+        error = _error(fit, target, held)
+        if error < least:
+            best, least, worse = (penalty, fit), error, 0
+        elif fit.matrix.any():
+            worse += 1
+        if worse == 2:
+            break
+    return best
+
+
+def _error(fit: _Fit, target: Float[np.ndarray, "C C"], held: tuple[np.ndarray, np.ndarray]) -> float:
+    return float(np.sum((fit.matrix[held] - target[held]) ** 2))
+
+
+def _soft_impute(target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"], penalty: float, start: _Fit) -> _Fit:
+    matrix, basis = start
+    still = _SETTLED * float(np.linalg.norm(target))
+    for _ in range(_ROUNDS):
+        filled = np.where(known, target, matrix)
+        # The leading eigenvectors alone: a round of subspace iteration, from those of the round before.
+        basis = _orthonormal(filled @ basis)
+        eigenvalues, turns = np.linalg.eigh(basis.T @ filled @ basis)
+        shrunk = np.sign(eigenvalues) * np.maximum(np.abs(eigenvalues) - penalty, 0.0)
+        factors = basis @ turns
+        before, matrix = matrix, (factors * shrunk) @ factors.T
+        if np.linalg.norm(matrix - before) <= still:
+            break
+    return _Fit((matrix + matrix.T) / 2, basis)
+
+
+def _orthonormal(columns: Float[np.ndarray, "C k"]) -> Float[np.ndarray, "C k"]:
+    """Return an orthonormal basis of what the columns span.
+
+    By the eigenvectors of their products: exact enough for a round of many, and a fraction of the time of a QR.
+    """
+    eigenvalues, vectors = np.linalg.eigh(columns.T @ columns)
+    # What hardly stands out stays small, instead of becoming noise of length 1.
+    least = max(_NEGLIGIBLE * eigenvalues[-1], float(np.finfo(np.float64).tiny))
+    return np.asarray(columns @ (vectors / np.sqrt(np.maximum(eigenvalues, least))))
+
+
+def _known(values: Float[np.ndarray, "C C"]) -> Bool[np.ndarray, "C C"]:
+    """Return which pairs of distinct classes are known."""
+    known: np.ndarray = ~np.isnan(values)
+    np.fill_diagonal(known, val=False)
+    return known
+
+
+COMPLETIONS: Mapping[str, Callable[[Float[np.ndarray, "C C"]], Float[np.ndarray, "C C"]]] = {
+    "mean": mean,
+    "low-rank": low_rank,
+}
+"""Ways to complete a matrix by name; see `complete`."""
+
+
+def check_completion(method: str | None) -> None:
+    """Raise `SourceError` unless a method is None or one of `COMPLETIONS`."""
+    if method is not None and method not in COMPLETIONS:
+        raise SourceError(f"{method!r} is no way to complete a matrix; choose {or_list(COMPLETIONS)}")
+
+
+def complete(values: Float[np.ndarray, "C C"], method: str) -> Float[np.ndarray, "C C"]:
+    """Return a matrix without its gaps.
+
+    Parameters
+    ----------
+    values
+        (C, C), symmetric, NaN where nothing is known; at least one pair of distinct classes is known, and the
+        diagonal.
+    method
+        A name in `COMPLETIONS`.
+
+    Returns
+    -------
+        (C, C), symmetric; known values are as they were, the others lie between the least and the greatest known value
+        of distinct classes.
+
+    Raises
+    ------
+    SourceError
+        If there is no such method.
+
+    Examples
+    --------
+    >>> gaps = np.array([[1.0, 0.2, np.nan], [0.2, 1.0, 0.6], [np.nan, 0.6, 1.0]])
+    >>> round(float(complete(gaps, "mean")[0, 2]), 3)
+    0.4
+    """
+    check_completion(method)
+    return COMPLETIONS[method](values)
+
+
+def completed(
+    values: Float[np.ndarray, "C C"], method: str | None, classes: Sequence[str], path: Path, what: str
+) -> tuple[Float[np.ndarray, "C C"], dict[str, int]]:
+    """Return `complete` of a matrix with gaps, and how many pairs it was, for the record.
+
+    Raises
+    ------
+    SourceError
+        If there are gaps and no method; says how many of how many, and names the first few.
+    """
+    rows, columns = np.nonzero(np.triu(np.isnan(values)))
+    if len(rows) == 0:
+        return values, {"completed": 0}
+    if method is not None:
+        return complete(values, method), {"completed": len(rows)}
+    count = len(classes)
+    some = ", ".join(
+        f"{classes[row]!r} and {classes[column]!r}" for row, column in zip(rows[:_SHOWN], columns[:_SHOWN], strict=True)
+    )
+    more = ", ..." if len(rows) > _SHOWN else ""
+    raise SourceError(
+        f"has no {what} for {len(rows)} of the {count * (count - 1) // 2} pairs of classes: {some}{more}; add them, "
+        f"or have them completed (--complete {or_list(COMPLETIONS)})",
+        path,
+    )

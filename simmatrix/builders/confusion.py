@@ -1,0 +1,98 @@
+"""Similarity of classes from what people or a model confuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from simmatrix.builders.matching import inputs
+from simmatrix.builders.raw import RawSimilarity
+from simmatrix.builders.square import Square, read_square
+from simmatrix.classes import ClassList
+from simmatrix.errors import SourceError
+from simmatrix.shapes import Float
+
+__all__ = ["confusion_similarity", "from_counts"]
+
+
+def from_counts(counts: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
+    """Return S_ij / sqrt(S_ii S_jj) where S = (P + P^T) / 2 and P are the counts, each row divided by its sum.
+
+    At least 0 and symmetric to the last bit, with a unit diagonal; above 1 where two classes are confused more often
+    than they are recognised. Every row and the diagonal must be above 0. The counts are overwritten.
+
+    Examples
+    --------
+    >>> from_counts(np.array([[4.0, 1.0], [0.0, 4.0]]))
+    array([[1.       , 0.1118034],
+           [0.1118034, 1.       ]])
+    """
+    values = counts
+    # By the greatest count first, so that the sum of no row overflows.
+    values /= values.max(axis=1, keepdims=True)
+    for row in values:
+        # A sum rounds by its order, and should not by that of the classes.
+        row /= np.sort(row).sum()
+    values += values.T.copy()
+    values /= 2
+    roots = np.sqrt(np.diagonal(values))
+    for index, row in enumerate(values):
+        # The product of two roots does not depend on their order, dividing by one after the other would.
+        row /= roots[index] * roots
+    np.fill_diagonal(values, 1.0)
+    return values
+
+
+def confusion_similarity(path: Path, classes: ClassList) -> RawSimilarity:
+    """Return how often classes are taken for each other, as a share of how often they are recognised.
+
+    Parameters
+    ----------
+    path
+        How often each class (a row) was called what (the columns): text separated by tabs or commas, with the
+        classes' names in its first row and first column, in any order; or an array (C, C) saved by ``numpy.save``, in
+        the order of the class list. Counts, or shares; each row counts the same, however many there are of its class.
+    classes
+        The class list.
+
+    Raises
+    ------
+    SourceError
+        If the file can't be read, a count is negative, or a class was never seen or never recognised.
+    ClassNotFoundError
+        If a class has no row or no column.
+    """
+    square = read_square(path, classes)
+    _check_counts(square, classes, path)
+    return RawSimilarity(
+        values=from_counts(square.values),
+        classes=classes.names,
+        builder="confusion",
+        params={},
+        source=inputs("confusion", path, square.sha256, classes),
+        resolution=square.resolution,
+    )
+
+
+def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
+    counts = square.values
+    if counts.min() < 0:
+        row, column = map(int, np.argwhere(counts < 0)[0])
+        raise SourceError(
+            f"{classes.names[row]!r} was called {classes.names[column]!r} {counts[row, column]:g} times; a count is "
+            "at least 0, mend it",
+            path,
+            square.line(row),
+        )
+    for wrong, what in (
+        (~counts.any(axis=1), "was never seen (its row holds zeros alone); count more, or take it out of both lists"),
+        (
+            np.diagonal(counts) == 0,
+            "was never recognised (0 where its row and column meet), so that there is nothing to compare its "
+            "confusions to; count more, or add a small number to all counts",
+        ),
+    ):
+        if wrong.any():
+            index = int(np.flatnonzero(wrong)[0])
+            raise SourceError(f"the class {classes.names[index]!r} {what}", path, square.line(index))

@@ -1,0 +1,98 @@
+"""A ready matrix: similarities that were made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from simmatrix.builders.matching import inputs
+from simmatrix.builders.raw import RawSimilarity
+from simmatrix.builders.scale import check_scale
+from simmatrix.builders.square import Square, read_square
+from simmatrix.classes import ClassList
+from simmatrix.errors import SourceError
+
+__all__ = ["given_similarity"]
+
+# Of the scale's width: what a cosine computed in float32 is off by. It is cut off when the values are mapped to [0, 1].
+_ROUNDING = 1e-5
+_REMEDY = "make the names and the class list agree, or leave out what is not in it (--unknown ignore)"
+
+
+def given_similarity(
+    path: Path, classes: ClassList, *, scale: tuple[float, float] | None = None, unknown: str = "error"
+) -> RawSimilarity:
+    """Return the similarities that a file holds, as they are.
+
+    Parameters
+    ----------
+    path
+        Text separated by tabs or commas, with the classes' names in its first row and first column, in any order; or
+        an array (C, C) saved by ``numpy.save``, in the order of the class list. It need not be symmetric.
+    classes
+        The class list.
+    scale
+        The values that stand for "not similar" and "the same", such as (-1, 1) or (1, 7); 0 and 1 if not given.
+    unknown
+        What to do with rows and columns that are no class: ``"error"``, or ``"ignore"`` to leave them out.
+
+    Raises
+    ------
+    SourceError
+        If the file can't be read, a value is off the scale by more than rounding, or a class is not "the same" as
+        itself, as in a matrix of distances.
+    ClassNotFoundError
+        If a class has no row or no column.
+    """
+    low, high = check_scale(scale) or (0.0, 1.0)
+    square = read_square(path, classes, unknown=unknown, remedy=_REMEDY)
+    _check_diagonal(square, classes, path, low, high)
+    _check_range(square, classes, path, low, high, is_given=scale is not None)
+    ignored = {"ignored": square.ignored} if unknown == "ignore" else {}
+    return RawSimilarity(
+        values=square.values,
+        classes=classes.names,
+        builder="matrix",
+        params={"scale": [low, high], "unknown": unknown, **ignored},
+        source=inputs("matrix", path, square.sha256, classes),
+        resolution=square.resolution,
+        scale=None if scale is None else (low, high),
+    )
+
+
+def _check_diagonal(square: Square, classes: ClassList, path: Path, low: float, high: float) -> None:
+    diagonal = np.diagonal(square.values)
+    if not diagonal.any() and square.values.min() >= 0:
+        raise SourceError(
+            "each class has 0 with itself, so these look like distances; turn them into similarities first, such as "
+            "1 - distance / greatest distance",
+            path,
+        )
+    wrong = np.flatnonzero(np.abs(diagonal - high) > _ROUNDING * (high - low))
+    if len(wrong):
+        index = int(wrong[0])
+        raise SourceError(
+            f"{classes.names[index]!r} has the similarity {diagonal[index]:g} with itself, which should be {high:g}, "
+            f"the end of the scale; mend it, or give the scale that the values are on ({_option(square)})",
+            path,
+            square.line(index),
+        )
+
+
+def _check_range(square: Square, classes: ClassList, path: Path, low: float, high: float, *, is_given: bool) -> None:
+    values, slack = square.values, _ROUNDING * (high - low)
+    if values.min() >= low - slack and values.max() <= high + slack:
+        return
+    row, column = map(int, np.argwhere((values < low - slack) | (values > high + slack))[0])
+    remedy = "mend it, or give a wider scale" if is_given else "give the scale that the values are on"
+    raise SourceError(
+        f"{classes.names[row]!r} and {classes.names[column]!r} have the similarity {values[row, column]:g}, off the "
+        f"scale from {low:g} to {high:g}; {remedy} ({_option(square)})",
+        path,
+        square.line(row),
+    )
+
+
+def _option(square: Square) -> str:
+    return f"--scale LOW:HIGH; they run from {square.values.min():g} to {square.values.max():g}"

@@ -1,0 +1,259 @@
+"""Similarity of classes from pairs that people rated."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simmatrix.builders.agreement import aligned, alpha
+from simmatrix.builders.completion import check_completion, completed
+from simmatrix.builders.matching import Matches, inputs, match, not_seen
+from simmatrix.builders.rating_table import RatingTable, read_ratings
+from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.scale import check_scale
+from simmatrix.classes import ClassList
+from simmatrix.errors import SourceError
+from simmatrix.files import decoded, read_bytes
+from simmatrix.shapes import Float, Int
+from simmatrix.suggest import or_list
+
+__all__ = ["DUPLICATES", "rating_similarity"]
+
+DUPLICATES = ("error", "mean")
+"""What to do where one rater, or a file without raters, rates a pair differently: refuse, or take the mean."""
+
+
+def rating_similarity(
+    path: Path,
+    classes: ClassList,
+    *,
+    scale: tuple[float, float] | None = None,
+    complete: str | None = None,
+    unknown: str = "error",
+    duplicates: str = "error",
+) -> RawSimilarity:
+    """Return the mean rating of each two classes.
+
+    The ratings of several raters are put on one scale first (`simmatrix.builders.agreement.aligned`); their mean can
+    then lie off the stated scale by a little. The same rating of the same pair by the same rater counts once. Each
+    class is as similar to itself as the scale allows.
+
+    Parameters
+    ----------
+    path
+        A file of ratings, as `simmatrix.builders.rating_table` tells.
+    classes
+        The class list.
+    scale
+        The ratings that stand for "not similar" and "the same". If it is not given, it is the least and the greatest
+        rating of the file, those of words that are no class included.
+    complete
+        How to complete pairs that nobody rated, a name in `simmatrix.builders.completion.COMPLETIONS`; None refuses.
+    unknown
+        What to do with rows about words that are no class: ``"error"``, or ``"ignore"`` to leave them out.
+    duplicates
+        What to do with ratings that contradict each other: ``"error"``, or ``"mean"``. SimLex-999 rates one pair
+        twice and differently, WordSim-353 two.
+
+    Returns
+    -------
+        With `params` that tell the scale and where it is from, how many pairs were completed, how many rows were
+        ignored, for how many pairs contradictory ratings were averaged, and, if raters are named, how many there are
+        and Krippendorff's alpha of their ratings as given (None where no pair was rated twice). `evidence` counts the
+        ratings behind each pair.
+
+    Raises
+    ------
+    SourceError
+        If the file can't be read, a rating is no number or off the scale, ratings contradict each other, a class is
+        not rated the same as itself, a rater can't be aligned, or pairs are missing that are not to be completed.
+    ClassNotFoundError
+        If a class is in no rating with another class.
+    """
+    check_completion(complete)
+    # In an order of their own: sums and completions depend on it, in the last bits or in more.
+    wanted, classes = classes.names, classes.select(sorted(classes.names))
+    if duplicates not in DUPLICATES:
+        raise SourceError(f"{duplicates!r} is no way to treat contradictory ratings; choose {or_list(DUPLICATES)}")
+    stated = check_scale(scale)
+    raw = read_bytes(path)
+    table = read_ratings(decoded(raw, path), path)
+    low, high = _limits(table, stated, path)
+    found = match(table.words, classes, path, unknown=unknown)
+    pairs = _pairs(table, found, len(classes))
+    _check_selves(table, pairs, high, path)
+    said, averaged = _said(table, pairs, classes, path, duplicates)
+    values, evidence = _means(said, _common_scale(said, table, path), len(classes))
+    lonely = [name for name, row in zip(classes.names, evidence, strict=True) if not row.any()]
+    if lonely:
+        remedy = "rate them, or take them out of the class list"
+        raise not_seen(lonely, table.words, path, "has no rating of another class with", remedy)
+    np.fill_diagonal(values, high)
+    np.fill_diagonal(evidence, _self_ratings(said, len(classes)))
+    values, gaps = completed(values, complete, classes.names, path, "rating")
+    return RawSimilarity(
+        values=values,
+        classes=classes.names,
+        builder="ratings",
+        params={
+            "scale": [low, high],
+            "scale_from": "ratings" if stated is None else "given",
+            "complete": complete,
+            **gaps,
+            "unknown": unknown,
+            "ignored": int(np.count_nonzero((pairs >= len(classes)).any(axis=1))),
+            "duplicates": duplicates,
+            "averaged": averaged,
+            **_agreement(said, table, len(classes)),
+        },
+        source=inputs("ratings", path, hashlib.sha256(raw).hexdigest(), classes),
+        resolution=found.resolution,
+        scale=(low, high),
+        evidence=evidence,
+    ).in_order(wanted)
+
+
+def _limits(table: RatingTable, stated: tuple[float, float] | None, path: Path) -> tuple[float, float]:
+    """Return the scale, stated or read from the ratings, that they are all on."""
+    low, high = stated or (float(table.ratings.min()), float(table.ratings.max()))
+    if low == high:
+        raise SourceError(f"every rating is {low:g}; give the scale they are on (--scale LOW:HIGH)", path)
+    outside = np.flatnonzero((table.ratings < low) | (table.ratings > high))
+    if len(outside):
+        at = int(outside[0])
+        words = tuple(table.words)
+        raise SourceError(
+            f"the rating {table.ratings[at]:g} of {words[table.first[at]]!r} and {words[table.second[at]]!r} is off "
+            f"the scale from {low:g} to {high:g}; mend it, or give another scale (--scale LOW:HIGH)",
+            path,
+            int(table.lines[at]),
+        )
+    return low, high
+
+
+def _pairs(table: RatingTable, found: Matches, count: int) -> Int[np.ndarray, "n 2"]:
+    """Return what each rating is of, the lower index first: classes by index, other words by indices from C on."""
+    others = iter(range(count, count + len(table.words)))
+    ids = np.array([found.indices[word] if word in found.indices else next(others) for word in table.words])
+    return np.sort(ids[np.stack([table.first, table.second], axis=1)], axis=1)
+
+
+def _check_selves(table: RatingTable, pairs: Int[np.ndarray, "n 2"], high: float, path: Path) -> None:
+    wrong = np.flatnonzero((pairs[:, 0] == pairs[:, 1]) & (table.ratings != high))
+    if len(wrong):
+        at = int(wrong[0])
+        word = tuple(table.words)[table.first[at]]
+        raise SourceError(
+            f"{word!r} is rated {table.ratings[at]:g} with itself, which should be {high:g}, the end of the scale; "
+            "take the row out, or give another scale (--scale LOW:HIGH)",
+            path,
+            int(table.lines[at]),
+        )
+
+
+class _Said(NamedTuple):
+    """What each rater says of each pair, m of them: the rating, and how many different ones it is the mean of."""
+
+    pairs: Int[np.ndarray, "m 2"]
+    rater: Int[np.ndarray, " m"]
+    ratings: Float[np.ndarray, " m"]
+    counts: Int[np.ndarray, " m"]
+
+    def only(self, keep: np.ndarray) -> _Said:
+        return _Said(*(part[keep] for part in self))
+
+
+def _said(
+    table: RatingTable, pairs: Int[np.ndarray, "n 2"], classes: ClassList, path: Path, duplicates: str
+) -> tuple[_Said, int]:
+    """Return what was said, and how many pairs of classes were averaged over contradictory ratings."""
+    # In an order that the file's has no part in: sums come out the same to the last bit.
+    order = np.lexsort((table.lines, table.ratings, table.rater, pairs[:, 1], pairs[:, 0]))
+    pairs, rater, ratings, lines = (part[order] for part in (pairs, table.rater, table.ratings, table.lines))
+    other_pair = np.r_[True, (np.diff(pairs, axis=0) != 0).any(axis=1) | (np.diff(rater) != 0)]
+    distinct = other_pair | np.r_[True, np.diff(ratings) != 0]
+    pairs, rater, ratings, lines, starts = (part[distinct] for part in (pairs, rater, ratings, lines, other_pair))
+    group = np.cumsum(starts) - 1
+    counts = np.bincount(group)
+    doubtful = (counts[group] > 1) & (pairs[:, 1] < len(classes))
+    if doubtful.any() and duplicates == "error":
+        raise _contradiction(lines[doubtful], group[doubtful], table, path)
+    averaged = len(np.unique(pairs[doubtful], axis=0))
+    return _Said(pairs[starts], rater[starts], np.bincount(group, ratings) / counts, counts), averaged
+
+
+def _contradiction(
+    lines: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"], table: RatingTable, path: Path
+) -> SourceError:
+    """Return the error about the first line of the file that contradicts an earlier one."""
+    first: dict[int, int] = {}
+    for at in np.argsort(lines, kind="stable").tolist():
+        group, line = int(groups[at]), int(lines[at])
+        if group in first:
+            break
+        first[group] = line
+    now, then = (int(np.flatnonzero(table.lines == one)[0]) for one in (line, first[group]))
+    words, rater = tuple(table.words), table.raters[table.rater[now]]
+    by = f" by {rater!r}" if rater else ""
+    return SourceError(
+        f"{words[table.first[now]]!r} and {words[table.second[now]]!r} are rated {table.ratings[now]:g}{by}, but "
+        f"{table.ratings[then]:g} on line {first[group]}; take one of them out, or average them (--duplicates mean)",
+        path,
+        line,
+    )
+
+
+def _common_scale(said: _Said, table: RatingTable, path: Path) -> Float[np.ndarray, " m"]:
+    """Return the ratings, those of several raters aligned."""
+    apart = said.pairs[:, 0] != said.pairs[:, 1]
+    others = said.only(apart)
+    raters, codes = np.unique(others.rater, return_inverse=True)
+    if len(raters) < 2:
+        return said.ratings
+    for code, rater in enumerate(raters):
+        own = others.ratings[codes == code]
+        if own.min() == own.max():
+            line = int(table.lines[table.rater == rater].min())
+            raise SourceError(
+                f"the rater {table.raters[rater]!r} rates every pair {own[0]:g}, so that nothing tells how this rater "
+                "uses the scale; take this rater's rows out",
+                path,
+                line,
+            )
+    ratings = said.ratings.copy()
+    ratings[apart] = aligned(others.ratings, codes)
+    return ratings
+
+
+def _means(
+    said: _Said, ratings: Float[np.ndarray, " m"], count: int
+) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
+    """Return the mean rating of each two classes, NaN where there is none, and how many ratings it is of."""
+    values = np.full((count, count), np.nan, dtype=raw_type(count))
+    evidence = np.zeros((count, count), dtype=np.int32)
+    kept = (said.pairs[:, 1] < count) & (said.pairs[:, 0] != said.pairs[:, 1])
+    pairs, group = np.unique(said.pairs[kept], axis=0, return_inverse=True)
+    means = np.bincount(group, ratings[kept]) / np.bincount(group)
+    numbers = np.bincount(group, said.counts[kept])
+    for rows, columns in (pairs.T, pairs.T[::-1]):
+        values[rows, columns] = means
+        evidence[rows, columns] = numbers
+    return values, evidence
+
+
+def _self_ratings(said: _Said, count: int) -> Int[np.ndarray, " C"]:
+    own = (said.pairs[:, 0] == said.pairs[:, 1]) & (said.pairs[:, 1] < count)
+    return np.bincount(said.pairs[own, 0], minlength=count)
+
+
+def _agreement(said: _Said, table: RatingTable, count: int) -> dict[str, Any]:
+    """Return how many raters there are and how far they agree, if raters are named, about pairs of classes."""
+    if table.raters == ("",):
+        return {}
+    kept = said.only((said.pairs[:, 1] < count) & (said.pairs[:, 0] != said.pairs[:, 1]))
+    agreed = alpha(kept.ratings, kept.pairs[:, 0] * count + kept.pairs[:, 1])
+    # Rounded, so that the order of a sum on another machine does not show in the file.
+    return {"raters": len(np.unique(kept.rater)), "alpha": None if agreed is None else round(agreed, 6)}

@@ -1,0 +1,192 @@
+"""Square tables with a row and a column for each class: text with names, or ``.npy`` in the order of the class list."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Event
+from tokenize import TokenError
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simmatrix.builders.matching import Matches, match, not_seen
+from simmatrix.builders.raw import raw_type
+from simmatrix.classes import ClassList
+from simmatrix.errors import SourceError
+from simmatrix.files import check_input, decoded, read_bytes, reading, sha256_of
+from simmatrix.shapes import Float
+from simmatrix.tables import numbers, rows
+from simmatrix.vectors.vectors import silent
+
+__all__ = ["Square", "read_square"]
+
+_MAGIC = b"\x93NUMPY"
+_AGREE = "make the names and the class list agree"
+# What NumPy raises for headers that are damaged: it parses them as Python.
+_NO_ARRAY = (ValueError, EOFError, SyntaxError, TokenError, RecursionError, MemoryError)
+_Row = tuple[int, str, list[float]]
+
+
+class Square(NamedTuple):
+    """A table in class order.
+
+    Parameters
+    ----------
+    values
+        (C, C), in the type of raw similarities, finite; the caller's own.
+    lines
+        The line of each class's row, C of them; None where the file has no lines.
+    resolution
+        How each class was found: by its name, or by its position in an array.
+    sha256
+        The file's checksum.
+    ignored
+        How many rows and columns were left out.
+    """
+
+    values: Float[np.ndarray, "C C"]
+    lines: tuple[int, ...] | None
+    resolution: dict[str, dict[str, Any]]
+    sha256: str
+    ignored: int = 0
+
+    def line(self, index: int) -> int | None:
+        """Return the line of a class's row, if it has one."""
+        return None if self.lines is None else self.lines[index]
+
+
+def read_square(path: Path, classes: ClassList, *, unknown: str = "error", remedy: str = _AGREE) -> Square:
+    """Read a table of C rows and C columns.
+
+    Text holds the names of the columns in its first row, whose first cell may say anything or nothing, and the name of
+    each row in its first column; rows and columns may stand in any order. An array saved by ``numpy.save`` is told by
+    its first bytes, and holds rows and columns in the order of the class list.
+
+    Parameters
+    ----------
+    path, classes
+        The file and the class list.
+    unknown, remedy
+        What to do with names that are no class, as in `simmatrix.builders.matching.match`.
+
+    Raises
+    ------
+    SourceError
+        If the file can't be read, has another shape, repeats a name or holds what is no finite number.
+    ClassNotFoundError
+        If a class has no row or no column.
+    """
+    check_input(path)
+    with reading(path), path.open("rb") as file:
+        is_array = file.read(len(_MAGIC)) == _MAGIC
+    return _read_array(path, classes) if is_array else _read_text(path, classes, unknown, remedy)
+
+
+def _read_array(path: Path, classes: ClassList) -> Square:
+    count = len(classes)
+    mapped = _mapped(path, count)
+    values = np.array(mapped, dtype=raw_type(count))
+    # NaN and infinity show in the extremes, so that no second matrix is needed to look for them.
+    if not np.isfinite(values.min()) or not np.isfinite(values.max()):
+        row, column = map(int, np.argwhere(~np.isfinite(values))[0])
+        raise SourceError(
+            f"holds {values[row, column]} for {classes.names[row]!r} and {classes.names[column]!r}; "
+            "mend it where the array is made",
+            path,
+        )
+    resolution = {name: {"how": "position", "words": [str(index)]} for index, name in enumerate(classes.names)}
+    return Square(values, None, resolution, sha256_of(path, Event(), silent))
+
+
+def _mapped(path: Path, count: int) -> np.ndarray:
+    """Map an array into memory, if its header says that it has the shape and the numbers that it should have."""
+    try:
+        with reading(path), path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _fortran, dtype = read(file)
+            if shape != (count, count) or dtype.kind not in "fiu":
+                raise SourceError(
+                    f"holds {dtype} values of shape {shape}; the {count} classes need numbers of shape "
+                    f"({count}, {count}), rows and columns in the order of the class list",
+                    path,
+                )
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except _NO_ARRAY as error:
+        # The parser's messages may quote the whole header.
+        reason = str(error).partition("\n")[0][:80]
+        raise SourceError(f"is no plain array of numbers ({reason}); save one with numpy.save", path) from None
+
+
+def _read_text(path: Path, classes: ClassList, unknown: str, remedy: str) -> Square:
+    raw = read_bytes(path)
+    table = rows(decoded(raw, path), path)
+    top, header = next(table, (1, [""]))
+    if len(header) < 2:
+        raise SourceError(
+            "the first row names no columns; name them there, separated by tabs or commas, from the second cell on",
+            path,
+            top,
+        )
+    names = header[1:]
+    _check_unique([(name, top) for name in names], "column", path)
+    body = list(_body(table, len(header), path))
+    _check_unique([(name, line) for line, name, _values in body], "row", path)
+    down = match({name: line for line, name, _values in body}, classes, path, unknown=unknown, remedy=remedy)
+    across = match(dict.fromkeys(names, top), classes, path, unknown=unknown, remedy=remedy)
+    for what, found in (("row", down), ("column", across)):
+        missing = [name for name in classes.names if name not in found.resolution]
+        if missing:
+            raise not_seen(missing, [*down.indices, *across.indices], path, f"has no {what} for the class", remedy)
+    values, lines = _placed(body, names, down, across)
+    ignored = len(body) + len(names) - 2 * len(classes)
+    resolution = {name: _resolution(name, down, across) for name in classes.names}
+    return Square(values, lines, resolution, hashlib.sha256(raw).hexdigest(), ignored)
+
+
+def _body(table: Iterator[tuple[int, list[str]]], width: int, path: Path) -> Iterator[_Row]:
+    for line, cells in table:
+        if len(cells) != width:
+            raise SourceError(
+                f"has {len(cells)} cells, the first row has {width}; give each row its name and a value for each "
+                "column, and the first row a cell above the names",
+                path,
+                line,
+            )
+        yield line, cells[0], numbers(cells[1:], path, line)
+
+
+def _check_unique(names: Sequence[tuple[str, int]], what: str, path: Path) -> None:
+    seen: dict[str, int] = {}
+    for name, line in names:
+        if name in seen:
+            first = "" if seen[name] == line else f" (first on line {seen[name]})"
+            raise SourceError(f"the {what} {name!r} stands there twice{first}; take one of them out", path, line)
+        seen[name] = line
+
+
+def _placed(
+    body: Sequence[_Row], names: Sequence[str], down: Matches, across: Matches
+) -> tuple[Float[np.ndarray, "C C"], tuple[int, ...]]:
+    """Return the values of the rows and columns that are classes, in class order, and the line of each row."""
+    count = len(down.indices)
+    # Where each class's value stands in a row.
+    order = np.array(sorted(range(len(names)), key=lambda at: across.indices.get(names[at], count)))[:count]
+    values = np.empty((count, count), dtype=raw_type(count))
+    lines = [0] * count
+    for line, name, cells in body:
+        index = down.indices.get(name)
+        if index is not None:
+            values[index] = np.array(cells)[order]
+            lines[index] = line
+    return values, tuple(lines)
+
+
+def _resolution(name: str, down: Matches, across: Matches) -> dict[str, Any]:
+    both = (down.resolution[name], across.resolution[name])
+    return {
+        "how": "name" if all(one["how"] == "name" for one in both) else "name form",
+        "words": list(dict.fromkeys(word for one in both for word in one["words"])),
+    }

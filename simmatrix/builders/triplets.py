@@ -1,0 +1,198 @@
+"""Similarity of classes from triplets of which people picked the odd one out (Hebart et al. 2020)."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from simmatrix.builders.completion import check_completion, completed
+from simmatrix.builders.matching import inputs, match, not_seen
+from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.classes import ClassList
+from simmatrix.errors import SourceError
+from simmatrix.files import decoded, read_bytes
+from simmatrix.shapes import Float, Int
+from simmatrix.tables import key, rows
+
+__all__ = ["shares", "triplet_similarity"]
+
+_REMEDY = "write a, b, odd or a, b, c, odd, separated by tabs or commas"
+# The two columns that are left, and the odd one's, for the odd one in the first, the second and the third column.
+_ODD_LAST = np.array([[1, 2, 0], [0, 2, 1], [0, 1, 2]])
+
+
+def shares(triplets: Int[np.ndarray, "T 3"], count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
+    """Return S_ij, the share of the triplets holding i and j in which neither was the odd one, and their number.
+
+    Parameters
+    ----------
+    triplets
+        (T, 3), indices below `count`; the third of each row is the odd one.
+    count
+        C, the number of classes.
+
+    Returns
+    -------
+        (C, C) in [0, 1], symmetric, NaN where no triplet holds both, with a unit diagonal; and how many triplets hold
+        both, 0 on the diagonal.
+
+    Examples
+    --------
+    >>> values, evidence = shares(np.array([[0, 1, 2], [0, 2, 1]]), 3)
+    >>> float(values[0, 1]), int(evidence[0, 1])
+    (0.5, 2)
+    """
+    left, right, odd = triplets.astype(np.int64).T
+    similar = np.minimum(left, right) * count + np.maximum(left, right)
+    with_odd = [np.minimum(one, odd) * count + np.maximum(one, odd) for one in (left, right)]
+    codes, numbers = np.unique(np.concatenate([similar, *with_odd]), return_counts=True)
+    chosen, times = np.unique(similar, return_counts=True)
+    share = np.zeros(len(codes))
+    share[np.searchsorted(codes, chosen)] = times
+    share /= numbers
+    values = np.full((count, count), np.nan, dtype=raw_type(count))
+    evidence = np.zeros((count, count), dtype=np.int32)
+    first, second = np.divmod(codes, count)
+    for row, column in ((first, second), (second, first)):
+        values[row, column] = share
+        evidence[row, column] = numbers
+    np.fill_diagonal(values, 1.0)
+    return values, evidence
+
+
+def triplet_similarity(
+    path: Path, classes: ClassList, *, complete: str | None = None, unknown: str = "error"
+) -> RawSimilarity:
+    """Return how often two classes were left when the odd one of three was picked.
+
+    Parameters
+    ----------
+    path
+        One answer a row, separated by tabs or commas: ``a, b, odd``, the third being the odd one, or ``a, b, c, odd``,
+        the fourth naming the odd one of the three. A first row that ends in the word ``odd`` is a header. The same
+        triplet may stand there often: each row is an answer.
+    classes
+        The class list.
+    complete
+        How to complete pairs that no triplet holds, a name in `simmatrix.builders.completion.COMPLETIONS`; None
+        refuses.
+    unknown
+        What to do with triplets that hold words that are no class: ``"error"``, or ``"ignore"`` to leave them out.
+
+    Returns
+    -------
+        Values in [0, 1], as of `shares`. `evidence` counts the triplets that hold both; `params` tells how many
+        triplets there were, how many were ignored, and how many pairs were completed.
+
+    Raises
+    ------
+    SourceError
+        If the file can't be read, a row has not its cells, names a class twice or an odd one that is none of the
+        three, or pairs are missing that are not to be completed.
+    ClassNotFoundError
+        If a class is in no triplet.
+    """
+    check_completion(complete)
+    # In an order of their own: sums and completions depend on it, in the last bits or in more.
+    wanted, classes = classes.names, classes.select(sorted(classes.names))
+    raw = read_bytes(path)
+    table = _read(decoded(raw, path), classes, path)
+    found = match(table.words, classes, path, unknown=unknown)
+    ids = np.array([found.indices.get(word, -1) for word in table.words])
+    triplets = ids[table.triplets]
+    triplets = triplets[(triplets >= 0).all(axis=1)]
+    values, evidence = shares(triplets, len(classes))
+    missing = [name for name, row in zip(classes.names, evidence, strict=True) if not row.any()]
+    if missing:
+        remedy = "ask about them, or take them out of the class list"
+        raise not_seen(missing, table.words, path, "has no triplet of classes with", remedy)
+    values, gaps = completed(values, complete, classes.names, path, "triplet")
+    return RawSimilarity(
+        values=values,
+        classes=classes.names,
+        builder="triplets",
+        params={
+            "triplets": len(triplets),
+            "complete": complete,
+            **gaps,
+            "unknown": unknown,
+            "ignored": len(table.triplets) - len(triplets),
+        },
+        source=inputs("triplets", path, hashlib.sha256(raw).hexdigest(), classes),
+        resolution=found.resolution,
+        evidence=evidence,
+    ).in_order(wanted)
+
+
+class _Table(NamedTuple):
+    """The words of a file, each with the line it stands on first, and triplets of their positions, the odd one last."""
+
+    words: Mapping[str, int]
+    triplets: Int[np.ndarray, "T 3"]
+
+
+def _read(text: str, classes: ClassList, path: Path) -> _Table:
+    body, width = _body(rows(text, path), classes, path)
+    ids: dict[str, int] = {}
+    first_lines: list[int] = []
+    codes, lines = array("q"), array("q")
+    for line, cells in body:
+        if len(cells) != width:
+            raise SourceError(f"has {len(cells)} cells, the first row has {width}; {_REMEDY}", path, line)
+        codes.extend([ids.setdefault(cell, len(ids)) for cell in cells])
+        lines.append(line)
+        if len(first_lines) < len(ids):
+            first_lines += [line] * (len(ids) - len(first_lines))
+    if not lines:
+        raise SourceError(f"holds no triplets; {_REMEDY}", path)
+    answers = np.frombuffer(codes, dtype=np.int64).reshape(-1, width)
+    words = dict(zip(ids, first_lines, strict=True))
+    return _Table(words, _odd_last(answers, tuple(words), lines, path))
+
+
+def _body(
+    table: Iterator[tuple[int, list[str]]], classes: ClassList, path: Path
+) -> tuple[Iterator[tuple[int, list[str]]], int]:
+    """Return the rows below the header, if there is one, and how many cells each should have."""
+    line, cells = next(table, (None, []))
+    if line is None:
+        raise SourceError(f"holds no triplets; {_REMEDY}", path)
+    if len(cells) not in (3, 4):
+        raise SourceError(f"has {len(cells)} cells; {_REMEDY}", path, line)
+    is_header = key(cells[-1]) in ("odd", "oddoneout") and cells[-1] not in classes.names
+    return (table if is_header else chain([(line, cells)], table)), len(cells)
+
+
+def _odd_last(
+    answers: Int[np.ndarray, "T k"], words: tuple[str, ...], lines: array[int], path: Path
+) -> Int[np.ndarray, "T 3"]:
+    """Return the three of each answer, the odd one last; refuse answers that are none."""
+    three = answers[:, :3]
+    twice = (three[:, 0] == three[:, 1]) | (three[:, 0] == three[:, 2]) | (three[:, 1] == three[:, 2])
+    if twice.any():
+        at = int(np.argmax(twice))
+        raise SourceError(
+            f"the triplet {', '.join(words[one] for one in three[at])} holds one twice; it takes three different ones, "
+            "take the row out",
+            path,
+            lines[at],
+        )
+    if answers.shape[1] == 3:
+        return three
+    is_odd = three == answers[:, 3:]
+    lost = ~is_odd.any(axis=1)
+    if lost.any():
+        at = int(np.argmax(lost))
+        raise SourceError(
+            f"the odd one, {words[answers[at, 3]]!r}, is none of {', '.join(words[one] for one in three[at])}; name "
+            "one of the three, or take the row out",
+            path,
+            lines[at],
+        )
+    return np.take_along_axis(three, _ODD_LAST[np.argmax(is_odd, axis=1)], axis=1)

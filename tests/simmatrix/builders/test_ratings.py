@@ -1,0 +1,333 @@
+"""Pair ratings, against plain Python and the files that people use."""
+
+import csv
+import hashlib
+import itertools
+import json
+import math
+import random
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+import gensim
+import krippendorff
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simmatrix.builders.ratings import rating_similarity
+from simmatrix.builders.raw import RawSimilarity
+from simmatrix.classes import ClassList
+from simmatrix.errors import ClassNotFoundError, SourceError
+
+SHIPPED = Path(gensim.__file__).parent / "test" / "test_data"
+NAMES = ("rose", "tulip", "truck", "bus")
+PAIRS = list(itertools.combinations(NAMES, 2))
+Row = tuple[str, str, float, str]
+
+
+def similarity(folder: Path, text: str, *names: str, **options: object) -> RawSimilarity:
+    path = folder / "ratings.csv"
+    path.write_text(text, encoding="utf-8")
+    return rating_similarity(path, ClassList(names or NAMES[:3]), **options)
+
+
+def written(rows: list[Row]) -> str:
+    return "".join(f"{a},{b},{rating!r},{rater}\n" for a, b, rating, rater in rows)
+
+
+def oracle(rows: list[Row]) -> dict[tuple[str, str], float]:
+    """Return each pair's mean over its raters, of ratings put on everyone's mean and spread."""
+    distinct = {(*sorted((a, b)), rating, rater) for a, b, rating, rater in rows if a != b}
+    own: dict[str, list[float]] = defaultdict(list)
+    for _a, _b, rating, rater in distinct:
+        own[rater].append(rating)
+    everything = [rating for ratings in own.values() for rating in ratings]
+    mean, spread = statistics.fmean(everything), statistics.pstdev(everything)
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for a, b, rating, rater in distinct:
+        score = (rating - statistics.fmean(own[rater])) / statistics.pstdev(own[rater])
+        found[a, b].append(mean + spread * score)
+    return {pair: statistics.fmean(ratings) for pair, ratings in found.items()}
+
+
+def shipped(name: str) -> list[tuple[str, str, float]]:
+    with (SHIPPED / name).open(encoding="utf-8") as file:
+        rows = csv.reader((line for line in file if not line.startswith("#")), delimiter="\t")
+        return [(first, second, float(rating)) for first, second, rating in rows]
+
+
+def test_one_rating_a_pair(tmp_path: Path) -> None:
+    raw = similarity(tmp_path, "tulip,rose,5\nrose,truck,1\n# odd\ntulip,truck,2\nrose,rose,5\n")
+    assert raw.values.tolist() == [[5, 5, 1], [5, 5, 2], [1, 2, 5]]
+    assert raw.evidence is not None
+    assert raw.evidence.tolist() == [[1, 1, 1], [1, 0, 1], [1, 1, 0]]
+    assert raw.scale == (1.0, 5.0)
+    assert raw.params == {
+        "scale": [1.0, 5.0],
+        "scale_from": "ratings",
+        "complete": None,
+        "completed": 0,
+        "unknown": "error",
+        "ignored": 0,
+        "duplicates": "error",
+        "averaged": 0,
+    }
+    assert (raw.builder, raw.classes) == ("ratings", NAMES[:3])
+    digest = hashlib.sha256((tmp_path / "ratings.csv").read_bytes()).hexdigest()
+    assert [tuple(one) for one in raw.source] == [
+        ("ratings", "ratings.csv", digest),
+        ("classes", "classes", ClassList(NAMES[:3]).sha256),
+    ]
+    assert raw.resolution["tulip"] == {"how": "name", "words": ["tulip"]}
+
+
+def test_a_stated_scale_is_recorded(tmp_path: Path) -> None:
+    raw = similarity(tmp_path, "tulip,rose,5\nrose,truck,1\ntulip,truck,2\n", scale=(0.0, 10.0))
+    assert raw.values.diagonal().tolist() == [10, 10, 10]
+    assert raw.scale == (0.0, 10.0)
+    assert (raw.params["scale"], raw.params["scale_from"]) == ([0.0, 10.0], "given")
+
+
+def test_names_match_by_their_forms(tmp_path: Path) -> None:
+    raw = similarity(tmp_path, "Tulips,rose,5\nrose,truck,1\nTulips,truck,2\n")
+    assert raw.values[0, 1] == 5
+    assert raw.resolution["tulip"] == {"how": "name form", "words": ["Tulips"]}
+
+
+@st.composite
+def rated(draw: st.DrawFn) -> list[Row]:
+    """Draw ratings of all pairs by two or three raters, each of whom tells pairs apart."""
+    rows: list[Row] = []
+    for rater in ("ann", "bob", "cy")[: draw(st.integers(2, 3))]:
+        for pair in PAIRS:
+            rating = draw(st.integers(1, 7))
+            rows.append((*draw(st.permutations(pair)), float(rating), rater))
+        rows.append((*PAIRS[0], rows[-len(PAIRS)][2], rater))
+        if len({rating for *_pair, rating, who in rows if who == rater}) == 1:
+            rows = [(a, b, 8 - rating if (a, b) in PAIRS[-1:] else rating, who) for a, b, rating, who in rows]
+    left = draw(st.sampled_from([None, *range(len(PAIRS))]))
+    if left is not None:  # the last rater skips a pair
+        rows = [row for row in rows if row[3] != rows[-1][3] or set(row[:2]) != set(PAIRS[left])]
+    own = defaultdict(set)
+    for *_pair, rating, who in rows:
+        own[who].add(rating)
+    return rows if all(len(ratings) > 1 for ratings in own.values()) else [*BASE]
+
+
+BASE: list[Row] = [(a, b, float(index), rater) for rater in ("ann", "bob") for index, (a, b) in enumerate(PAIRS, 1)]
+
+
+@settings(deadline=None)
+@given(rated())
+def test_several_raters_are_aligned_and_averaged(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
+    raw = similarity(tmp_path_factory.mktemp("ratings"), written(rows), *NAMES)
+    expected = oracle(rows)
+    for i, first in enumerate(NAMES):
+        for j, second in enumerate(NAMES):
+            if i != j:
+                assert raw.values[i, j] == pytest.approx(expected[min(first, second), max(first, second)], abs=1e-9)
+                assert raw.evidence is not None
+                assert raw.evidence[i, j] == len({rater for *pair, _, rater in rows if set(pair) == {first, second}})
+    data = [
+        [next((r for a, b, r, who in rows if who == rater and {a, b} == set(pair)), math.nan) for pair in PAIRS]
+        for rater in sorted({row[3] for row in rows})
+    ]
+    assert raw.params["raters"] == len(data)
+    alpha = krippendorff.alpha(reliability_data=data, level_of_measurement="interval")
+    assert raw.params["alpha"] == pytest.approx(alpha, abs=1e-6)
+    json.dumps(dict(raw.params))
+
+
+@settings(deadline=None)
+@given(rated(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_and_of_words_says_nothing(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Row], shuffle: random.Random
+) -> None:
+    folder = tmp_path_factory.mktemp("ratings")
+    rows = [*rows, ("car", "rose", 2.0, "ann"), ("bike", "car", 3.0, "bob")]
+    others = [(*shuffle.sample(row[:2], 2), *row[2:]) for row in rows]
+    shuffle.shuffle(others)
+    one, other = (similarity(folder, written(each), *NAMES, unknown="ignore") for each in (rows, others))
+    assert one.values.tobytes() == other.values.tobytes()
+    assert one.params == other.params
+    assert one.params["ignored"] == 2
+
+
+@settings(deadline=None)
+@given(rated(), st.permutations(range(4)))
+def test_permuting_the_classes_permutes_the_matrix(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Row], order: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("ratings")
+    raw = similarity(folder, written(rows), *NAMES)
+    permuted = similarity(folder, written(rows), *(NAMES[index] for index in order))
+    np.testing.assert_allclose(permuted.values, raw.values[np.ix_(order, order)], rtol=1e-12)
+
+
+def test_raters_who_never_meet_have_no_agreement(tmp_path: Path) -> None:
+    text = "rose,tulip,5,ann\nrose,bus,1,ann\ntruck,bus,5,bob\ntulip,truck,1,bob\ntulip,bus,2,bob\nrose,truck,2,ann\n"
+    assert similarity(tmp_path, text, *NAMES).params["alpha"] is None
+
+
+def test_one_rater_is_not_aligned(tmp_path: Path) -> None:
+    raw = similarity(tmp_path, "rose,tulip,5,ann\nrose,truck,1,ann\ntulip,truck,1,ann\n")
+    assert (raw.values[0, 1], raw.params["raters"], raw.params["alpha"]) == (5, 1, None)
+
+
+def test_self_ratings_count_and_do_not_align(tmp_path: Path) -> None:
+    text = "rose,tulip,5,ann\nrose,truck,1,ann\ntulip,truck,2,ann\n"
+    alone = similarity(tmp_path, text + text.replace("ann", "bob"))
+    raw = similarity(
+        tmp_path, text + text.replace("ann", "bob") + "rose,rose,5,bob\nrose,rose,5,ann\ntruck,truck,5,me\n"
+    )
+    assert raw.values.tolist() == alone.values.tolist()
+    assert raw.evidence is not None
+    assert raw.evidence.diagonal().tolist() == [2, 0, 1]
+    assert raw.params["raters"] == 2
+
+
+def test_the_same_rating_twice_counts_once(tmp_path: Path) -> None:
+    raw = similarity(tmp_path, "rose,tulip,5\ntulip,rose,5.0\nrose,truck,1\ntulip,truck,2\n")
+    assert raw.evidence is not None
+    assert raw.evidence[0, 1] == 1
+
+
+def test_contradictions_can_be_averaged(tmp_path: Path) -> None:
+    text = "rose,tulip,5\ntulip,rose,4\nrose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
+    raw = similarity(tmp_path, text, duplicates="mean")
+    assert raw.values[0, 1] == raw.values[1, 0] == 4.5
+    assert raw.evidence is not None
+    assert (raw.evidence[0, 1], raw.params["averaged"]) == (2, 1)
+
+
+def test_contradictions_about_other_words_are_left_out_with_them(tmp_path: Path) -> None:
+    text = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\nrose,car,1\ncar,rose,2\ncar,car,5\n"
+    raw = similarity(tmp_path, text, unknown="ignore")
+    assert (raw.params["ignored"], raw.params["averaged"]) == (3, 0)
+
+
+def test_the_scale_is_read_from_all_rows(tmp_path: Path) -> None:
+    raw = similarity(tmp_path, "rose,tulip,5\nrose,truck,1\ntulip,truck,2\ncar,boat,9\n", unknown="ignore")
+    assert raw.scale == (1.0, 9.0)
+    assert raw.values[0, 0] == 9
+
+
+def test_gaps_are_completed_where_asked(tmp_path: Path) -> None:
+    text = "rose,tulip,5\nrose,truck,1\n"
+    raw = similarity(tmp_path, text, complete="mean")
+    assert raw.values.tolist() == [[5, 5, 1], [5, 5, 3], [1, 3, 5]]
+    assert raw.evidence is not None
+    assert raw.evidence.tolist() == [[0, 1, 1], [1, 0, 0], [1, 0, 0]]
+    assert (raw.params["complete"], raw.params["completed"]) == ("mean", 1)
+
+
+GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "line", "message"),
+    [
+        (
+            GOOD + "bus,rose,8\n",
+            {"scale": (1.0, 7.0)},
+            4,
+            "the rating 8 of 'bus' and 'rose' is off the scale from 1",
+        ),
+        (GOOD + "rose,rose,4\n", {}, 4, "'rose' is rated 4 with itself, which should be 5, the end of the scale; take"),
+        (GOOD + "rose,rose,5\n", {"scale": (0.0, 7.0)}, 4, "'rose' is rated 5 with itself, which should be 7"),
+        (
+            GOOD + "truck,rose,3\n",
+            {},
+            4,
+            r"'truck' and 'rose' are rated 3, but 1 on line 2; take one of them out, or average them \(--duplicates me",
+        ),
+        ("tulip,truck,4\n" + GOOD + "truck,rose,3\n", {}, 4, "'tulip' and 'truck' are rated 2, but 4 on line 1; take"),
+        (
+            "rose,tulip,1,bob\nrose,tulip,5,ann\n" + GOOD.replace("\n", ",bob\n"),
+            {},
+            3,
+            "'rose' and 'tulip' are rated 5 by 'bob', but 1 on line 1; ",
+        ),
+        (GOOD + "rose,Roses,5\n", {}, 4, "'Roses' is no class of classes .did you mean rose"),
+        (GOOD + "rose,car,5\n", {}, 4, "'car' is no class of classes.*--unknown ignore"),
+        (GOOD + "rose,,5\n", {"unknown": "ignore"}, 4, "should hold a name is empty"),
+        (
+            "rose,tulip,5,ann\nrose,truck,1,ann\nrose,tulip,3,bob\ntulip,truck,3,bob\n",
+            {},
+            3,
+            "the rater 'bob' rates every pair 3, so that nothing tells how this rater uses the scale; take this rater",
+        ),
+        ("rose,tulip,5\nrose,truck,5\n", {}, None, r"every rating is 5; give the scale they are on \(--scale LOW:HIGH"),
+        (
+            "rose,tulip,5\nrose,truck,1\n",
+            {},
+            None,
+            r"has no rating for 1 of the 3 pairs of classes: 'truck' and 'tulip'; add them, or have them completed",
+        ),
+    ],
+)
+def test_bad_ratings_are_refused_with_their_line(
+    tmp_path: Path, text: str, options: dict[str, object], line: int | None, message: str
+) -> None:
+    with pytest.raises(SourceError, match=message) as caught:
+        similarity(tmp_path, text, **options)
+    assert (caught.value.path, caught.value.line) == (tmp_path / "ratings.csv", line)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"complete": "median"}, "'median' is no way to complete a matrix; choose mean or low-rank"),
+        ({"unknown": "drop"}, "'drop' is no way to treat unknown names; choose error or ignore"),
+        ({"duplicates": "first"}, "'first' is no way to treat contradictory ratings; choose error or mean"),
+        ({"scale": (7.0, 1.0)}, "the scale from 7 to 1 is no range"),
+    ],
+)
+def test_options_are_checked(tmp_path: Path, option: dict[str, object], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        similarity(tmp_path, GOOD, **option)
+
+
+@pytest.mark.parametrize("extra", ["", "bus,bus,5\n", "bus,car,3\n"])
+def test_a_class_that_was_never_seen_is_an_error_even_with_completion(tmp_path: Path, extra: str) -> None:
+    with pytest.raises(ClassNotFoundError, match=r"has no rating of another class with 'bus'.*; rate them") as caught:
+        similarity(tmp_path, GOOD + extra, *NAMES, complete="mean", unknown="ignore")
+    assert caught.value.missing == ("bus",)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "contradictions"),
+    [
+        ("simlex999.txt", (0.23, 9.8), {("sly", "strange"): (1.97, 2.07)}),
+        ("wordsim353.tsv", (0.23, 10.0), {("bank", "money"): (8.12, 8.5), ("cash", "money"): (9.15, 9.08)}),
+    ],
+)
+def test_shipped_data_sets_are_read_as_they_are(
+    name: str, scale: tuple[float, float], contradictions: dict[tuple[str, str], tuple[float, float]]
+) -> None:
+    rows = shipped(name)
+    words = sorted({word for *pair, _rating in rows for word in pair})
+    classes = ClassList(tuple(words))
+    with pytest.raises(SourceError, match="--duplicates mean"):
+        rating_similarity(SHIPPED / name, classes, complete="mean")
+    raw = rating_similarity(SHIPPED / name, classes, complete="mean", duplicates="mean")
+    assert raw.scale == scale
+    assert raw.params["averaged"] == len(contradictions)
+    at = {word: index for index, word in enumerate(words)}
+    expected = {tuple(sorted(pair)): rating for *pair, rating in rows if pair[0] != pair[1]}
+    expected |= {pair: statistics.fmean(both) for pair, both in contradictions.items()}
+    for (first, second), rating in expected.items():
+        assert raw.values[at[first], at[second]] == raw.values[at[second], at[first]] == pytest.approx(rating)
+    assert raw.evidence is not None
+    assert np.count_nonzero(np.triu(raw.evidence, 1)) == len(expected)
+    assert raw.evidence.diagonal().sum() == (name == "wordsim353.tsv")  # tiger and tiger
+    unknown = np.triu(raw.evidence == 0, 1)
+    np.testing.assert_allclose(raw.values[unknown], statistics.fmean(expected.values()), rtol=1e-12)
+
+
+def test_some_words_of_a_shipped_data_set_need_no_leniency_about_the_others() -> None:
+    raw = rating_similarity(SHIPPED / "wordsim353.tsv", ClassList(("television", "radio")), unknown="ignore")
+    assert (raw.values[0, 1], raw.scale, raw.params["ignored"]) == (6.77, (0.23, 10.0), 352)
