@@ -6,6 +6,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,8 +20,17 @@ from simmatrix.vectors.vocabulary import pick, vocabulary_beside
 
 __all__ = ["NPY", "NPZ", "check_matrix", "read_npy"]
 
-# What NumPy and zipfile raise for files that hold something else, or are damaged.
-_NO_ARRAYS: tuple[type[Exception], ...] = (ValueError, KeyError, MemoryError, *PACKING_ERRORS)
+# What NumPy raises for a header that is none, which it parses as Python, and what zipfile does for damaged files.
+_NO_ARRAY: tuple[type[Exception], ...] = (
+    ValueError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TokenError,
+)
+_NO_ARRAYS = (*_NO_ARRAY, KeyError, *PACKING_ERRORS)
 
 
 def read_npy(path: Path) -> Float[np.ndarray, "V d"]:
@@ -31,8 +41,10 @@ def read_npy(path: Path) -> Float[np.ndarray, "V d"]:
             with path.open("rb") as file:
                 _checked_header(file, path.stat().st_size)
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OverflowError) as error:
-        raise SourceError(f"is no plain array of numbers ({error}); save one with numpy.save", path) from None
+    except _NO_ARRAY as error:
+        raise SourceError(
+            f"is no plain array of numbers ({_first_line(error)}); save one with numpy.save", path
+        ) from None
     return check_matrix(array, path)
 
 
@@ -82,7 +94,11 @@ def _load_npz(request: Request) -> tuple[Float[np.ndarray, "V d"], Sequence[str]
                     words = _decoded(archive[_only(path, "one-dimensional string", headers, dimensions=1, kinds="US")])
                 return check_matrix(archive[rows_name], path), words
     except _NO_ARRAYS as error:
-        raise SourceError(f"holds no plain arrays ({error}); save them with numpy.savez", path) from None
+        raise SourceError(f"holds no plain arrays ({_first_line(error)}); save them with numpy.savez", path) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _decoded(words: np.ndarray) -> list[str]:

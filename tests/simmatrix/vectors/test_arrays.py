@@ -95,6 +95,22 @@ def test_headers_that_lie_take_no_memory(suffix: str, shape: tuple[int, ...], tm
         read_vectors(path, {"rose"})
 
 
+@pytest.mark.parametrize("text", [b"(" * 9000, b"'a", b"{'descr': [", b"\xff\xfe", b"(" * 90 + b")" * 90])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_headers_that_python_can_not_parse(suffix: str, text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / f"vectors{suffix}"
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    if suffix == ".npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("vectors.npy", content)
+    else:
+        path.write_bytes(content)
+    path.with_suffix(".txt").write_text(BESIDE, encoding="utf-8")
+    with pytest.raises(SourceError, match=r"(holds no plain arrays|is no plain array)") as caught:
+        read_vectors(path, {"rose"}, format=suffix[1:])
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 def test_cut_off_anywhere(suffix: str, tmp_path: Path) -> None:
     whole = io.BytesIO()
