@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
+from simmatrix.cli.blend import blend
 from simmatrix.cli.build import build
 from simmatrix.cli.classes import classes
+from simmatrix.cli.compare import compare
 from simmatrix.cli.plot import plot
+from simmatrix.cli.senses import senses
 from simmatrix.cli.show import show
+from simmatrix.cli.sources import Grouped
 from simmatrix.cli.validate import validate
 
 __all__ = ["app"]
@@ -23,7 +27,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, show, validate, plot, classes):
+app.command(cls=Grouped)(build)
+for command in (show, validate, plot, compare, blend, classes, senses):
     app.command()(command)
 
 

@@ -8,17 +8,35 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from simmatrix.cli.output import percent, print_line, print_pairs, progress_bar, warn
+from simmatrix.cli.output import progress_bar
+from simmatrix.cli.report import report
+from simmatrix.cli.sources import chosen, options_of
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["Format", "build"]
+__all__ = ["Completion", "Duplicates", "Format", "Kernel", "Measure", "Oov", "Unknown", "build"]
 
-# The names in `simmatrix.vectors.formats`, which can't be imported here: the command must start quickly.
+# The names in the library's tables, which can't be imported here: the command must start quickly.
 Format: TypeAlias = Literal[
-    "glove", "word2vec", "word2vec-binary", "fasttext", "keyedvectors", "npy", "npz", "safetensors"
+    "glove",
+    "word2vec",
+    "word2vec-binary",
+    "fasttext",
+    "keyedvectors",
+    "npy",
+    "npz",
+    "safetensors",
+    "edges",
+    "outline",
+    "json",
 ]
+Kernel: TypeAlias = Literal["decay", "laplace", "gaussian"]
+Measure: TypeAlias = Literal["path", "wup", "lch", "res", "lin", "jcn", "lcs-height"]
+Completion: TypeAlias = Literal["mean", "low-rank"]
+Duplicates: TypeAlias = Literal["error", "mean"]
+Oov: TypeAlias = Literal["error", "drop"]
+Unknown: TypeAlias = Literal["error", "ignore"]
 
 
 def build(
@@ -28,48 +46,132 @@ def build(
             metavar="PATH|NAME", help="Class list: .txt, .tsv, .csv or .json, or a bundled one (simmatrix classes)."
         ),
     ],
-    from_embeddings: Annotated[
-        str, typer.Option(metavar="PATH|NAME", help="Word vectors: a file, or the bundled ones.")
-    ] = "glove-6b-50d",
-    format: Annotated[
-        Format | None,
-        typer.Option(help="Format of the word vectors, if it is not to be detected."),
-    ] = None,
-    vocabulary: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Words of vectors that are an array alone, one a line.")
-    ] = None,
     lower_bound: Annotated[
-        float, typer.Option(metavar="L", help="Similarities become max(0, (s - L) / (1 - L)), for L in [0, 1).")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            metavar="L",
+            help="Similarities become max(0, (s - L) / (1 - L)), for L in [0, 1); if not given, 0.5 with "
+            "--from-embeddings and --from-encoder, 0 with all others.",
+        ),
+    ] = None,
     top_k: Annotated[
         int | None,
         typer.Option(metavar="K", min=1, help="Keep each class's K most similar others (sparse)."),
     ] = None,
-    oov: Annotated[
-        Literal["error", "drop"], typer.Option(help="Classes without a vector: refuse, or leave them out.")
-    ] = "error",
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Matrix file; named after the class list if not given."),
     ] = None,
+    from_embeddings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|NAME",
+            help="Word vectors: a file, or the bundled glove-6b-50d, which is used if no source is named.",
+        ),
+    ] = None,
+    from_order: Annotated[
+        bool, typer.Option("--from-order", help="The order of the class list, or positions on a scale.")
+    ] = False,
+    from_wordnet: Annotated[
+        bool, typer.Option("--from-wordnet", help="WordNet's hierarchy of nouns or of verbs, bundled.")
+    ] = False,
+    from_taxonomy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|COLUMN,…",
+            help="Any hierarchy: a file of edges (parent child), an indented outline or nested JSON; or columns of the "
+            "class list, the finest first.",
+        ),
+    ] = None,
+    from_ratings: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="People's ratings of pairs: a, b, rating[, rater].")
+    ] = None,
+    from_triplets: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Odd-one-out choices: a, b, odd; or a, b, c, odd.")
+    ] = None,
+    from_confusion: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Confusion counts, rows are the true classes: .csv or .tsv, or .npy."),
+    ] = None,
+    from_matrix: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="A ready matrix: .csv or .tsv with names, or .npy.")
+    ] = None,
+    from_encoder: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A sentence encoder: a folder or a hub name (needs the extra encoder)."),
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(help="Format of the file, if it is not to be detected."),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Words of vectors that are an array alone, one a line.")
+    ] = None,
+    oov: Annotated[
+        Oov | None,
+        typer.Option(help="Classes without a vector: refuse, which is the default, or leave them out."),
+    ] = None,
+    decay: Annotated[
+        float | None,
+        typer.Option(metavar="R", help="Similarity of two neighbours, in [0, 1); needed for the kernel decay."),
+    ] = None,
+    kernel: Annotated[
+        Kernel | None,
+        typer.Option(help="decay (the default): R^(d / S); laplace: exp(-d / S); gaussian: exp(-d^2 / (2 S^2))."),
+    ] = None,
+    length_scale: Annotated[
+        float | None, typer.Option(metavar="S", help="The unit of distance d, above 0; 1 if not given.")
+    ] = None,
+    positions: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column with each class's position; class for the names themselves."),
+    ] = None,
+    circular: Annotated[
+        bool, typer.Option("--circular", help="The last class is next to the first, as with months.")
+    ] = False,
+    period: Annotated[
+        float | None, typer.Option(metavar="P", help="How long the circle is, where positions are given.")
+    ] = None,
+    measure: Annotated[Measure | None, typer.Option(help="How similar two nodes are; path if not given.")] = None,
+    wordnet: Annotated[
+        str | None,
+        typer.Option(metavar="bundled|nltk[:CORPUS]", help="Whose WordNet; NLTK's may be of another version."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="LANG", help="Language of the names, such as fra; needs --wordnet nltk.")
+    ] = None,
+    information_content: Annotated[
+        str | None,
+        typer.Option(metavar="intrinsic|tagged|PATH", help="For res, lin and jcn; PATH is a file like ic-brown.dat."),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="What stands for not similar and the same; from the data, or 0:1."),
+    ] = None,
+    complete: Annotated[
+        Completion | None, typer.Option(help="How to fill in pairs that nobody judged, which is an error else.")
+    ] = None,
+    duplicates: Annotated[
+        Duplicates | None,
+        typer.Option(help="A pair rated differently by the same rater: refuse, the default, or take the mean."),
+    ] = None,
+    unknown: Annotated[
+        Unknown | None,
+        typer.Option(help="Names that the class list lacks: refuse, which is the default, or pass them over."),
+    ] = None,
 ) -> None:
-    """Build a similarity matrix from word vectors and write it to a file."""
+    """Build a similarity matrix from one source and write it to a file."""
+    # Before anything else is bound: every option, by the name under which `simmatrix.cli.sources` has it.
+    given = options_of(locals())
     import simmatrix
     from simmatrix.storage import check_output
 
+    source = chosen(given)
     listed = simmatrix.read_classes(classes)
     file = output or Path(f"{Path(listed.source).stem}.safetensors")
     check_output(file)
-    with progress_bar(f"reading {Path(from_embeddings).name}") as progress:
-        matrix = simmatrix.from_embeddings(
-            from_embeddings,
-            listed,
-            lower_bound=lower_bound,
-            oov=oov,
-            format=format,
-            vocabulary=vocabulary,
-            progress=progress,
-        )
+    with progress_bar(f"reading {Path(str(given.get(source.name, 'vectors'))).name}") as progress:
+        matrix = source.build(given, listed, lower_bound, progress)
     if top_k is not None:
         matrix = matrix.top_k(top_k)
     matrix.save(file)
@@ -77,24 +179,9 @@ def build(
 
 
 def _report(matrix: SimilarityMatrix, file: Path) -> None:
-    from simmatrix.summary import concerns, statistics
-
-    figures = statistics(matrix)
-    found = Counter(one["how"] for one in matrix.provenance.resolution.values())
-    print_pairs(
-        [
-            ("classes", str(figures.classes)),
-            ("vectors", next(one.name for one in matrix.provenance.source if one.role == "vectors")),
-            ("found by", ", ".join(f"{how} {count}" for how, count in found.most_common())),
-            ("density", percent(figures.density)),
-            ("influence", f"{figures.influence:.3g} (0 is cross entropy)"),
-            ("signal", f"{percent(figures.signal)} of cross entropy's gradient at the start of training"),
-            ("file", f"{file} ({file.stat().st_size:,} bytes)"),
-        ]
-    )
-    dropped = matrix.provenance.params.get("dropped", [])
-    if dropped:
-        warn([f"{len(dropped)} classes have no vector and were left out: {', '.join(dropped)}"])
-    warn(concerns(matrix, figures))
-    if not dropped:
-        print_line(f'next: criterion = simloss.SimLoss.from_file("{file}", classes=train_set.classes)', "cyan")
+    origin = matrix.provenance
+    found = Counter(one["how"] for one in origin.resolution.values())
+    inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]
+    settings = ", ".join(f"{name} {value}" for name, value in origin.params.items() if isinstance(value, str | float))
+    how = ", ".join(f"{how} {count}" for how, count in found.most_common())
+    report(matrix, file, [("built by", f"{origin.builder} ({settings})"), *inputs, ("found by", how)])

@@ -16,7 +16,8 @@ __all__ = ["report"]
 
 def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]]) -> None:
     """Print the figures of a matrix just written, with `origin` among them, what is worrying, and what to do next."""
-    from simmatrix.summary import concerns, statistics
+    from simmatrix.advice import concerns
+    from simmatrix.summary import statistics
 
     figures = statistics(matrix)
     print_pairs(

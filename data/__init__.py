@@ -1,4 +1,4 @@
-"""Bundled data: class lists and word vectors, with their sources and licences in ``LICENSES.md`` beside this file.
+"""Bundled data: class lists, word vectors and WordNet; ``LICENSES.md`` beside this file has sources and licences.
 
 Only finds files; reading them is the business of whoever knows the format.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from simmatrix.errors import SourceError
 
-__all__ = ["class_list_names", "class_list_path", "vector_file_names", "vector_file_path"]
+__all__ = ["class_list_names", "class_list_path", "vector_file_names", "vector_file_path", "wordnet_path"]
 
 
 def class_list_names() -> tuple[str, ...]:
@@ -67,6 +67,31 @@ def vector_file_path(name: str) -> Path:
     'glove-6b-50d.safetensors'
     """
     return _path("vectors", ".safetensors", name)
+
+
+def wordnet_path() -> Path:
+    r"""Return the path of the bundled nouns and verbs of WordNet 3.0, a file of safetensors.
+
+    N synsets, ascending by offset, have W words; L lemmas have S senses. For ``noun`` and ``verb`` there are:
+
+    - ``offsets``, int32 (N): where WordNet's ``data.noun`` or ``data.verb`` has each synset
+    - ``hypernym_counts``, uint8 (N), and ``hypernyms``, int32: the synsets, counted from 0, that each is a kind or an
+      instance of, ascending
+    - ``lemmas``, uint8: the L lemmas in lower case, sorted, in UTF-8, joined by ``\n``
+    - ``sense_counts``, uint8 (L), ``senses``, int32 (S), and ``tags``, uint16 (S): the synsets of each lemma, first
+      sense first, and how often each was tagged in WordNet's corpora
+    - ``word_counts``, uint8 (N), and ``words``, int32 (W): the words of each synset in its own order, each by its sense
+    - ``cased``, int32, and ``spellings``, uint8: which of the W words are not spelt as their lemma, and their spelling,
+      joined by ``\n``
+
+    ``noun.exceptions``, uint8, has the plurals that follow no rule, each on a line with its singulars.
+
+    Examples
+    --------
+    >>> wordnet_path().name
+    'wordnet-3.0.safetensors'
+    """
+    return _path("wordnet", ".safetensors", "wordnet-3.0")
 
 
 def _folder(name: str) -> Path:

@@ -12,8 +12,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simmatrix.build import from_embeddings
+    from simmatrix.advice import concerns
+    from simmatrix.blending import blend
+    from simmatrix.build import (
+        from_confusion,
+        from_embeddings,
+        from_encoder,
+        from_matrix,
+        from_order,
+        from_ratings,
+        from_taxonomy,
+        from_triplets,
+        from_wordnet,
+    )
     from simmatrix.classes import ClassList, read_classes
+    from simmatrix.comparison import Comparison, compare
     from simmatrix.errors import (
         ClassNotFoundError,
         ClassOrderError,
@@ -25,13 +38,14 @@ if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
     from simmatrix.provenance import Provenance
     from simmatrix.storage import load, save
-    from simmatrix.summary import Statistics, concerns, statistics
+    from simmatrix.summary import Statistics, statistics
     from simmatrix.version import __version__
 
 __all__ = [
     "ClassList",
     "ClassNotFoundError",
     "ClassOrderError",
+    "Comparison",
     "MatrixError",
     "OutputError",
     "Provenance",
@@ -40,8 +54,18 @@ __all__ = [
     "SourceError",
     "Statistics",
     "__version__",
+    "blend",
+    "compare",
     "concerns",
+    "from_confusion",
     "from_embeddings",
+    "from_encoder",
+    "from_matrix",
+    "from_order",
+    "from_ratings",
+    "from_taxonomy",
+    "from_triplets",
+    "from_wordnet",
     "load",
     "read_classes",
     "save",
@@ -53,6 +77,7 @@ _HOME = {
     "ClassList": "classes",
     "ClassNotFoundError": "errors",
     "ClassOrderError": "errors",
+    "Comparison": "comparison",
     "MatrixError": "errors",
     "OutputError": "errors",
     "Provenance": "provenance",
@@ -61,8 +86,18 @@ _HOME = {
     "SourceError": "errors",
     "Statistics": "summary",
     "__version__": "version",
-    "concerns": "summary",
+    "blend": "blending",
+    "compare": "comparison",
+    "concerns": "advice",
+    "from_confusion": "build",
     "from_embeddings": "build",
+    "from_encoder": "build",
+    "from_matrix": "build",
+    "from_order": "build",
+    "from_ratings": "build",
+    "from_taxonomy": "build",
+    "from_triplets": "build",
+    "from_wordnet": "build",
     "load": "storage",
     "read_classes": "classes",
     "save": "storage",

@@ -1,4 +1,4 @@
-"""What a similarity matrix looks like in a few numbers, and what about it should worry its user."""
+"""What a similarity matrix looks like in a few numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from simmatrix.toeplitz import diagonals_of, lengths
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["QUANTILES", "SHOWN_PAIRS", "Statistics", "concerns", "signal", "statistics"]
+__all__ = ["QUANTILES", "SHOWN_PAIRS", "Statistics", "signal", "statistics"]
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """The quantiles that are reported of the similarities of distinct classes."""
@@ -27,8 +27,6 @@ SHOWN_PAIRS = 1000
 
 # Eigenvalues take time that grows with C^3: some tenths of a second here.
 _EIGENVALUES_UP_TO = 1024
-# Where less than a third of cross entropy's gradient is left; the quick start of the README shows what that can cost.
-_FAINT = 1 / 3
 # Values that are counted at a time, and the side of the squares where columns are read too.
 _COUNTED = 1 << 22
 _TILE = 256
@@ -112,44 +110,6 @@ def signal(matrix: SimilarityMatrix) -> float:
     """
     size = len(matrix)
     return (size / (1 + matrix.influence) - 1) / (size - 1)
-
-
-def concerns(matrix: SimilarityMatrix, figures: Statistics | None = None) -> tuple[str, ...]:
-    """Return one sentence for each thing about a matrix that would spoil a training, most serious first."""
-    if figures is None:
-        figures = statistics(matrix)
-    found = []
-    if figures.identity_rows == 1:
-        found.append(
-            "the matrix is the identity, so training with it is plain cross entropy; give a smaller lower bound"
-        )
-    elif figures.signal < _FAINT:
-        found.append(
-            f"at an influence of {figures.influence:.3g} training starts with {figures.signal:.1%} of cross entropy's "
-            "gradient and may drown; watch the accuracy, and give a larger lower bound if it suffers"
-        )
-    if figures.indistinguishable:
-        count = figures.indistinguishable_pairs
-        first = ", ".join("/".join(pair) for pair in figures.indistinguishable[:3])
-        found.append(
-            f"{count:,} {'pair has' if count == 1 else 'pairs have'} similarity 1, the loss can't tell them apart: "
-            + first
-            + (" …" if count > 3 else "")
-        )
-    if figures.completed_pairs:
-        pairs = figures.classes * (figures.classes - 1) // 2
-        share = figures.completed_pairs / pairs
-        found.append(
-            f"nobody judged {figures.completed_pairs:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
-        )
-    missed = {name: one["missed"] for name, one in matrix.provenance.resolution.items() if "missed" in one}
-    if missed:
-        first = ", ".join(f"{name} ({phrase})" for name, phrase in list(missed.items())[:3])
-        found.append(
-            f"{len(missed)} classes were looked up by their names, since their phrases were not found: {first}"
-            + (" …" if len(missed) > 3 else "")
-        )
-    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import runpy
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -18,9 +19,12 @@ from typer.main import get_command
 import simmatrix
 from simmatrix import data
 from simmatrix.cli.app import app
+from simmatrix.cli.sources import SOURCES
+from tests.cli.command import Command
+from tests.simmatrix.builders.minilm import MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/guide.md", "docs/file-format.md")
+PAGES = ("README.md", "docs/guide.md", "docs/builders.md", "docs/file-format.md")
 _BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -60,8 +64,10 @@ def test_the_page_of_commands_is_current() -> None:
     assert _generate().commands_page() == _read("docs/commands.md")
 
 
-def test_the_figures_are_those_of_the_results() -> None:
-    assert _generate().filled(_read("README.md")) == _read("README.md")
+@pytest.mark.parametrize("name", ["README.md", "docs/builders.md"])
+def test_the_figures_are_those_of_the_results(name: str) -> None:
+    assert name in _generate().PAGES
+    assert _generate().filled(_read(name)) == _read(name)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -106,7 +112,40 @@ def _write_glove(path: Path) -> None:
             file.write(f"{word} {' '.join(f'{value:.4g}' for value in vector)}\n")
 
 
-@pytest.mark.parametrize("name", PAGES)
+def _named_files(name: str) -> dict[str, str]:
+    """Return the files that a page shows: blocks whose first line names one after its kind."""
+    found = (match for match in _BLOCK.finditer(_read(name)) if "." in match["kind"])
+    return {match["kind"].split()[1]: match["text"] for match in found}
+
+
+def _commands(name: str) -> list[str]:
+    return [line for block in _blocks(name, "sh") for line in block.splitlines() if line.startswith("simmatrix")]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/builders.md"])
+def test_the_examples_on_the_command_line_run(page: str, command: Command) -> None:
+    for file, text in _named_files("docs/builders.md").items():
+        (command.folder / file).write_text(text)
+    # A model's folder goes before the hub's model of the same name.
+    (command.folder / "sentence-transformers").mkdir()
+    (command.folder / "sentence-transformers" / "all-MiniLM-L6-v2").symlink_to(MODEL)
+    _write_glove(command.folder / "glove.6B.300d.txt")
+    (command.folder / "my_classes.txt").write_text("rose\ntulip\noak\n")
+    for line in _commands(page):
+        result = command(*shlex.split(line)[1:])
+        assert (result.code, "error" in result.err) == (0, False), (line, result.err)
+
+
+def test_every_source_has_a_worked_example() -> None:
+    commands = " ".join(_commands("docs/builders.md"))
+    for source in SOURCES:
+        assert source.option in commands
+        assert f"[`{source.option}`](#" in _read("docs/builders.md")
+        assert f"`{source.option}`" in _read("README.md")
+    assert all(f"simmatrix {name}" in commands for name in ("senses", "blend", "compare"))
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if _blocks(page, "python")])
 def test_the_examples_in_python_run(name: str, workplace: dict[str, Any]) -> None:
     blocks = _blocks(name, "python")
     assert blocks

@@ -47,7 +47,7 @@ FORBIDDEN: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
 # What only the modules named may import.
 RESERVED = {
     "pickle": ("simmatrix.vectors.keyedvectors",),
-    "safetensors": ("simmatrix.storage", "simmatrix.vectors.*"),
+    "safetensors": ("simmatrix.storage", "simmatrix.taxonomy.wordnet", "simmatrix.vectors.*"),
     "matplotlib": ("simmatrix.cli.picture",),
     "typer": ("simmatrix.cli*",),
     "torch": ("simloss*",),

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
@@ -9,7 +10,14 @@ import numpy as np
 import pytest
 
 import simmatrix
-from simmatrix.cli.build import Format
+from simmatrix.builders.completion import COMPLETIONS
+from simmatrix.builders.embeddings import OOV
+from simmatrix.builders.matching import UNKNOWN
+from simmatrix.builders.order import KERNELS
+from simmatrix.builders.ratings import DUPLICATES
+from simmatrix.cli.build import Completion, Duplicates, Format, Kernel, Measure, Oov, Unknown
+from simmatrix.taxonomy.formats import FORMATS as TAXONOMY_FORMATS
+from simmatrix.taxonomy.measures import MEASURES
 from simmatrix.vectors.formats import FORMATS
 from tests.cli.command import COMMAND, Command, assert_mendable, write_glove
 
@@ -99,5 +107,17 @@ def test_an_unusable_output_is_told_before_anything_is_read(command: Command) ->
     assert_mendable(result, "taken: is there already")
 
 
-def test_the_formats_are_those_of_the_library() -> None:
-    assert get_args(Format) == tuple(FORMATS)
+@pytest.mark.parametrize(
+    ("choices", "names"),
+    [
+        (Format, [*FORMATS, *TAXONOMY_FORMATS]),
+        (Kernel, KERNELS),
+        (Measure, MEASURES),
+        (Completion, COMPLETIONS),
+        (Unknown, UNKNOWN),
+        (Duplicates, DUPLICATES),
+        (Oov, OOV),
+    ],
+)
+def test_the_choices_are_those_of_the_library(choices: object, names: Iterable[str]) -> None:
+    assert get_args(choices) == tuple(names)

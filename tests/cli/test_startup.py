@@ -45,7 +45,7 @@ def test_the_probe_sees_what_is_imported(tmp_path: Path) -> None:
     assert "matplotlib" in imported(["plot", "cifar10.safetensors"], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["build", "show", "validate", "plot", "classes"])
+@pytest.mark.parametrize("name", ["build", "show", "validate", "plot", "compare", "blend", "classes", "senses"])
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_every_command_explains_itself(name: str, option: str, command: Command) -> None:
     assert f"Usage: simmatrix {name}" in command.good(name, option)

@@ -1,7 +1,6 @@
 """The figures of a matrix, against loops over the dense matrix and a numeric gradient."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from simmatrix import SimilarityMatrix, Statistics, concerns, statistics, summary
+from simmatrix import SimilarityMatrix, concerns, statistics, summary
 from simmatrix.summary import QUANTILES, SHOWN_PAIRS, signal
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import in_form, peak_memory, random_toeplitz, random_values
@@ -177,62 +176,3 @@ def test_signal_is_the_share_of_cross_entropys_gradient(size: int, similarity: f
     slopes = [(loss(row, step) - loss(row, -step)) / (2 * step) for row in (values[0], np.eye(size)[0])]
     matrix = SimilarityMatrix(values, tuple(map(str, range(size))))
     assert signal(matrix) == pytest.approx(slopes[0] / slopes[1], abs=1e-6)
-
-
-def matrix_of(similarity: float, size: int = 30) -> SimilarityMatrix:
-    values = np.full((size, size), similarity)
-    np.fill_diagonal(values, 1)
-    return SimilarityMatrix(values, tuple(f"c{index}" for index in range(size)))
-
-
-@pytest.mark.parametrize(
-    ("matrix", "expected"),
-    [
-        (matrix_of(0.05), []),
-        (matrix_of(0.0), ["is the identity, so training with it is plain cross entropy; give a smaller lower bound"]),
-        (matrix_of(0.5), ["influence of 14.5 training starts with 3.2% of cross entropy's gradient"]),
-        (matrix_of(1.0, 3), ["may drown", "3 pairs have similarity 1, .*: c0/c1, c0/c2, c1/c2$"]),
-        (matrix_of(1.0, 4), ["may drown", "6 pairs have similarity 1, .*: c0/c1, c0/c2, c0/c3 …$"]),
-        (
-            in_form("dense", with_corners(), tuple("abcdefghi")),
-            ["may drown", "2 pairs have similarity 1, .*: a/f, c/h$"],
-        ),
-    ],
-)
-def test_concerns(matrix: SimilarityMatrix, expected: list[str]) -> None:
-    found = concerns(matrix)
-    assert len(found) == len(expected)
-    for sentence, pattern in zip(found, expected, strict=True):
-        assert re.search(pattern, sentence)
-
-
-def test_one_pair_is_singular() -> None:
-    values = np.eye(3)
-    values[0, 1] = 1
-    (sentence,) = concerns(SimilarityMatrix(values, ("a", "b", "c")))
-    assert sentence == "1 pair has similarity 1, the loss can't tell them apart: a/b"
-
-
-def test_concerns_take_figures_as_given() -> None:
-    matrix = matrix_of(0.05)
-    figures: Statistics = dataclasses.replace(statistics(matrix), identity_rows=1.0)
-    assert "identity" in concerns(matrix, figures)[0]
-
-
-@pytest.mark.parametrize(
-    ("counts", "completed", "sentence"),
-    [
-        ([1, 2, 3], 0, None),
-        ([0, 2, 3], 1, "nobody judged 1 of the 3 pairs (33.3%), a method completed them"),
-        ([0, 0, 0], 3, "nobody judged 3 of the 3 pairs (100.0%), a method completed them"),
-    ],
-)
-@pytest.mark.parametrize("own", [0, 7])
-def test_pairs_that_nobody_judged_are_told(counts: list[int], completed: int, sentence: str | None, own: int) -> None:
-    evidence = np.full((3, 3), own)
-    for (i, j), count in zip(((0, 1), (0, 2), (1, 2)), counts, strict=True):
-        evidence[i, j] = evidence[j, i] = count
-    values = np.where(np.eye(3) > 0, 1, 0.125)
-    matrix = SimilarityMatrix(values, ("a", "b", "c"), evidence=evidence)
-    assert statistics(matrix).completed_pairs == completed
-    assert concerns(matrix) == (() if sentence is None else (sentence,))

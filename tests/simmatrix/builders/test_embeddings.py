@@ -9,6 +9,7 @@ import pytest
 from gensim.models import KeyedVectors
 
 from simmatrix import data
+from simmatrix.advice import concerns
 from simmatrix.build import from_embeddings
 from simmatrix.builders import embeddings
 from simmatrix.builders import raw as raw_module
@@ -16,7 +17,6 @@ from simmatrix.builders.embeddings import VectorSource, cosine, embedding_simila
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, SourceError
-from simmatrix.summary import concerns
 from simmatrix.vectors.formats import read_vectors, words_of
 
 BUNDLED = data.vector_file_path("glove-6b-50d")
@@ -209,5 +209,5 @@ def test_a_phrase_that_is_not_found_is_recorded_and_warned_of(tmp_path: Path) ->
     matrix = from_embeddings(source.path, tmp_path / "c.tsv")
     assert matrix.provenance.resolution["rose"] == {"how": "name", "words": ["rose"], "missed": "roses of old"}
     assert "missed" not in matrix.provenance.resolution["tulip"]
-    warning = "1 classes were looked up by their names, since their phrases were not found: rose (roses of old)"
+    warning = "1 class was looked up by name, since the phrase was not found: rose (roses of old)"
     assert warning in concerns(matrix)

@@ -1,0 +1,114 @@
+"""What `simmatrix build` can build from: the option that names each source, and the options that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from simmatrix.classes import ClassList
+    from simmatrix.matrix import SimilarityMatrix
+    from simmatrix.vectors.vectors import Progress
+
+__all__ = ["SOURCES", "Grouped", "Source", "chosen", "options_of", "titled"]
+
+
+class Source(NamedTuple):
+    """A source: the parameter of `build` that names it, what else it takes, and its lower bound if none is given.
+
+    The function of the library that builds from it has the name of the parameter.
+    """
+
+    name: str
+    options: tuple[str, ...] = ()
+    lower_bound: float = 0.0
+    reports_progress: bool = False
+
+    @property
+    def option(self) -> str:
+        """The option on the command line."""
+        return _option(self.name)
+
+    def build(
+        self, given: Mapping[str, Any], classes: ClassList, lower_bound: float | None, progress: Progress
+    ) -> SimilarityMatrix:
+        """Build from what was given on the command line."""
+        import simmatrix
+
+        function = getattr(simmatrix, self.name)
+        # Flags say all by being there; other sources are named by their value.
+        where = () if given.get(self.name, True) is True else (given[self.name],)
+        return function(
+            *where,
+            classes=classes,
+            lower_bound=self.lower_bound if lower_bound is None else lower_bound,
+            **{name: given[name] for name in self.options if name in given},
+            **({"progress": progress} if self.reports_progress else {}),
+        )
+
+
+# In the order of the help. The first is the one that is meant where none is named.
+SOURCES = (
+    Source("from_embeddings", ("format", "vocabulary", "oov"), lower_bound=0.5, reports_progress=True),
+    Source("from_order", ("decay", "kernel", "length_scale", "positions", "circular", "period")),
+    Source("from_wordnet", ("measure", "wordnet", "language", "information_content")),
+    Source("from_taxonomy", ("measure", "format")),
+    Source("from_ratings", ("scale", "complete", "unknown", "duplicates")),
+    Source("from_triplets", ("complete", "unknown")),
+    Source("from_confusion"),
+    Source("from_matrix", ("scale", "unknown")),
+    Source("from_encoder", lower_bound=0.5),
+)
+
+
+def options_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given: all others are None, or False."""
+    return {name: value for name, value in parameters.items() if value is not None and value is not False}
+
+
+def chosen(given: Mapping[str, Any]) -> Source:
+    """Return the one source that was named, or the first where none was.
+
+    Raises
+    ------
+    typer.BadParameter
+        If several are named, or an option is given that belongs to another source.
+    """
+    named = [source for source in SOURCES if source.name in given]
+    if len(named) > 1:
+        raise typer.BadParameter(
+            f"{' and '.join(source.option for source in named)} are {len(named)} sources; build from one a call, "
+            "and put the matrices together with simmatrix blend"
+        )
+    source = named[0] if named else SOURCES[0]
+    for name in given:
+        homes = [one.option for one in SOURCES if name in one.options]
+        if homes and source.option not in homes:
+            raise typer.BadParameter(f"{_option(name)} belongs to {' and '.join(homes)}, not to {source.option}")
+    return source
+
+
+def titled(name: str) -> str:
+    """Return the heading in the help under which an option of `build` stands."""
+    homes = [source.option for source in SOURCES if name in (source.name, *source.options)]
+    return "Sources (one a call)" if name.startswith("from_") else f"With {', '.join(homes)}" if homes else "Options"
+
+
+class Grouped(TyperCommand):
+    """A command whose help has its options under the headings of `titled`."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, group by group in the order of their first option."""
+        groups: dict[str, list[Any]] = {}
+        for parameter in self.get_params(ctx):
+            groups.setdefault(titled(parameter.name or ""), []).append(parameter.get_help_record(ctx))
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
