@@ -15,7 +15,10 @@ INSTALLED = {
     "simmatrix": ("simmatrix", ("**/*.py", "py.typed")),
     "simloss": ("simloss", ("**/*.py", "py.typed")),
     "cli": ("simmatrix/cli", ("**/*.py",)),
-    "data": ("simmatrix/data", ("*.py", "LICENSES.md", "classes/*.tsv", "vectors/*.safetensors", "wordnet/*.safetensors")),
+    "data": (
+        "simmatrix/data",
+        ("*.py", "LICENSES.md", "classes/*.tsv", "vectors/*.safetensors", "wordnet/*.safetensors"),
+    ),
 }
 
 

@@ -1,13 +1,14 @@
 """WordNet's measures on ImageNet's classes, against NLTK's own, which compares pair by pair.
 
 Claims: ImageNet-1k takes a whole process under 1.5 s with any measure, and its matrix is made 1,000 times faster than
-by NLTK, which holds where NLTK walks up the hierarchy for every pair (path, wup, lch); ImageNet-21k takes under 15 s with path, and memory under 1.3 times that of the float32 matrix.
+by NLTK where NLTK walks up the hierarchy for every pair (path, wup, lch); ImageNet-21k by path takes under 15 s, and
+memory under 1.3 times that of the float32 matrix.
 
     python benchmarks/taxonomy.py
 
 NLTK reads the same WordNet. Its loop is timed on a sample of the pairs of the upper triangle, once it has seen all
-synsets (it remembers some of what it finds), and its time for all of them is the sample's in proportion. Its information
-content is ours, handed over.
+synsets (it remembers some of what it finds), and its time for all of them is the sample's in proportion. Its
+information content is ours, handed over.
 """
 
 from __future__ import annotations

@@ -118,8 +118,8 @@ BAD_MATRICES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "damaged": (truncated_matrix, ("a damaged one", "give a file made by simmatrix build")),
     "foreign": (lambda path: save_file({"x": np.eye(2)}, path), ("without a similarity matrix", "simmatrix build")),
     "newer": (
-        lambda path: save_file({"x": np.eye(2)}, path, {"format": "simmatrix", "format_version": "2"}),
-        ("has format version 2", "install a newer release"),
+        lambda path: save_file({"x": np.eye(2)}, path, {"format": "simmatrix", "format_version": "3"}),
+        ("has format version 3", "install a newer release"),
     ),
 }
 
