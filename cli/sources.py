@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -38,7 +38,7 @@ class Source(NamedTuple):
         """Build from what was given on the command line."""
         import simmatrix
 
-        function = getattr(simmatrix, self.name)
+        function: Callable[..., SimilarityMatrix] = getattr(simmatrix, self.name)
         # Flags say all by being there; other sources are named by their value.
         where = () if given.get(self.name, True) is True else (given[self.name],)
         return function(

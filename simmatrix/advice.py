@@ -49,11 +49,8 @@ def concerns(matrix: SimilarityMatrix, figures: Statistics | None = None) -> tup
             f"nobody judged {figures.completed_pairs:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
         )
     found.extend(sentence for sentence in (_missed(matrix), _ambiguous(matrix)) if sentence)
-    found.extend(
-        sentence.format(count=count)
-        for name, sentence in _NOTES.items()
-        if isinstance(count := matrix.provenance.params.get(name), int) and count > 0
-    )
+    counts = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
+    found.extend(sentence.format(count=count) for sentence, count in counts if isinstance(count, int) and count > 0)
     return tuple(found)
 
 

@@ -51,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
 
     def read(name: str) -> str:
-        raw = (options.wordnet / name).read_bytes()
+        raw: bytes = (options.wordnet / name).read_bytes()
         if hashlib.sha256(raw).hexdigest() != CHECKSUMS[name]:
             raise SystemExit(f"{options.wordnet / name}: is not Princeton's file of WordNet {VERSION}")
         return raw.decode("utf-8")

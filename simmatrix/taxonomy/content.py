@@ -22,7 +22,7 @@ def intrinsic(taxonomy: Taxonomy) -> Float[np.ndarray, " N"]:
     [0.0, 1.0, 1.0]
     """
     hyponyms_and_itself = propagated(taxonomy, np.ones(len(taxonomy)))
-    return 1 - np.log(hyponyms_and_itself) / np.log(len(taxonomy))
+    return np.asarray(1 - np.log(hyponyms_and_itself) / np.log(len(taxonomy)))
 
 
 def propagated(taxonomy: Taxonomy, own: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:

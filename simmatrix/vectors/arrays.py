@@ -30,7 +30,7 @@ _NO_ARRAY: tuple[type[Exception], ...] = (
     SyntaxError,
     TokenError,
 )
-_NO_ARRAYS = (*_NO_ARRAY, KeyError, *PACKING_ERRORS)
+_NO_ARRAYS: tuple[type[Exception], ...] = (*_NO_ARRAY, KeyError, *PACKING_ERRORS)
 
 
 def read_npy(path: Path) -> Float[np.ndarray, "V d"]:
