@@ -2,9 +2,9 @@
 
     python benchmarks/growth.py [--classes 1000 2000 5000 10000 21843]
 
-Each figure is one process that builds a matrix (and does not write it): seconds, and the largest memory held as a
-multiple of the float32 matrix. The classes are ImageNet-21k's, the first C. Judgements are made up: 50 a class, the
-other pairs completed by their mean. The sentence encoder needs the extra encoder and a model, see --model.
+Each figure is one process that builds a matrix (and does not write it): the seconds that the build takes, and the
+largest memory that the process held. The classes are ImageNet-21k's, the first C. Judgements are made up: 50 a class,
+the other pairs completed by their mean. The sentence encoder needs the extra encoder and a model, see --model.
 """
 
 from __future__ import annotations
@@ -27,8 +27,17 @@ SIZES = (1000, 2000, 5000, 10_000, 21_843)
 _JUDGEMENTS = 50
 
 
-def write_inputs(folder: Path, count: int, names: list[str]) -> None:
-    """Write what the builders read: a class list, judgements and square arrays."""
+def write(folder: Path, count: int) -> None:
+    """Write what the builders read."""
+    import simmatrix
+
+    names = list(simmatrix.read_classes("imagenet21k").names[:count])
+    _write_judgements(folder, count, names)
+    _write_named(folder, names)
+
+
+def _write_judgements(folder: Path, count: int, names: list[str]) -> None:
+    """Write a class list, judgements and a square array."""
     random = np.random.default_rng(0)
     (folder / "classes.json").write_text(json.dumps(names))
     first = np.repeat(np.arange(count), _JUDGEMENTS)
@@ -73,7 +82,7 @@ def _with_phrases(folder: Path) -> Path:
     return folder / "phrases.tsv"
 
 
-def write_named(folder: Path, names: list[str]) -> None:
+def _write_named(folder: Path, names: list[str]) -> None:
     """Write the classes with their phrases, and their hierarchy as edges."""
     import simmatrix
     from simmatrix.taxonomy.wordnet import bundled_wordnet
@@ -93,24 +102,26 @@ def write_named(folder: Path, names: list[str]) -> None:
 
 
 def one(name: str, folder: Path, model: str | None) -> None:
-    """Build once, and print the seconds and the largest memory in bytes beyond what was held before."""
+    """Build once, and print the seconds and the largest memory in MB (10^6 bytes)."""
     build = _cases(folder, model)[name]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     build()
     seconds = time.perf_counter() - started
-    print(json.dumps([seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024]))
+    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6]))
 
 
 def measured(name: str, folder: Path, model: str | None) -> tuple[float, float]:
     """Run `one` in a process of its own."""
-    command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
-    command += ["--model", model] if model else []
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if run.returncode:
-        sys.exit(f"{name} failed:\n{run.stderr}")
-    seconds, size = json.loads(run.stdout.splitlines()[-1])
+    output = _run("--one", name, "--folder", str(folder), *(["--model", model] if model else []))
+    seconds, size = json.loads(output.splitlines()[-1])
     return seconds, size
+
+
+def _run(*arguments: str) -> str:
+    run = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False)
+    if run.returncode:
+        sys.exit(f"{' '.join(arguments)} failed:\n{run.stderr}")
+    return run.stdout
 
 
 def draw(seconds: Mapping[str, list[float]], sizes: list[int], path: Path) -> None:
@@ -141,23 +152,20 @@ def main() -> None:
     if options.one:
         one(options.one, options.folder, options.model)
         return
-    import simmatrix
-
-    names = simmatrix.read_classes("imagenet21k").names
+    if options.folder:
+        write(options.folder, options.classes[0])
+        return
     found: dict[str, list[tuple[float, float]]] = {}
     for count in options.classes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_inputs(folder, count, list(names[:count]))
-            write_named(folder, list(names[:count]))
+            # In a process of its own: Linux counts what the parent held at its largest towards its children's memory.
+            _run("--folder", str(folder), "--classes", str(count))
             for case in _cases(folder, options.model):
                 found.setdefault(case, []).append(measured(case, folder, options.model))
                 print(f"{case}, {count} classes: {found[case][-1][0]:.2f} s", file=sys.stderr)
-    header = ["builder", *(f"C = {count:,}" for count in options.classes)]
-    rows = [
-        [case, *(f"{s:.2f} s, {b / (4 * n * n):.2f}x" for (s, b), n in zip(pairs, options.classes, strict=True))]
-        for case, pairs in found.items()
-    ]
+    header = ["builder", *(f"C = {count:,} (matrix {4 * count**2 / 1e6:,.0f} MB)" for count in options.classes)]
+    rows = [[case, *(f"{s:.2f} s, {size:,.0f} MB" for s, size in pairs)] for case, pairs in found.items()]
     write_result("growth", "python benchmarks/growth.py", table(header, rows))
     draw({case: [s for s, _ in pairs] for case, pairs in found.items()}, options.classes, RESULTS / "growth.png")
 
