@@ -130,6 +130,8 @@ def draw(seconds: Mapping[str, list[float]], sizes: list[int], path: Path) -> No
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
+    # More builders than the usual cycle has colours.
+    axes.set_prop_cycle(color=[f"C{index % 10}" for index in range(20)], linestyle=["-"] * 10 + ["--"] * 10)
     for name, times in seconds.items():
         axes.loglog(sizes, times, marker="o", markersize=3, label=name)
     axes.set_xlabel("classes")
@@ -137,7 +139,7 @@ def draw(seconds: Mapping[str, list[float]], sizes: list[int], path: Path) -> No
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", fontsize=8)
+    figure.legend(loc="outside right", fontsize=8)
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
