@@ -58,8 +58,8 @@ def main() -> None:
     header = ["ImageNet-1k by", "whole process", "matrix alone", "NLTK's loop", "times faster"]
     body = table(header, rows)
     body += (
-        f"\n\nNLTK's loop is estimated from {SAMPLE:,} pairs. ImageNet-21k by path, whole processes: built and saved in "
-        f"{run.seconds:.1f} s with {run.megabytes / size:.2f} times the matrix's memory, read back and validated in "
+        f"\n\nNLTK's loop is estimated from {SAMPLE:,} pairs. ImageNet-21k by path, whole processes: built and saved in"
+        f" {run.seconds:.1f} s with {run.megabytes / size:.2f} times the matrix's memory, read back and validated in "
         f"{back.seconds:.1f} s with {back.megabytes / size:.2f} times."
     )
     write_result("taxonomy", "python benchmarks/taxonomy.py", body)

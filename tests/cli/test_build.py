@@ -1,6 +1,8 @@
 """`simmatrix build`: the file it writes, what it says, and that the same inputs give the same bytes."""
 
+import inspect
 import os
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +18,7 @@ from simmatrix.builders.matching import UNKNOWN
 from simmatrix.builders.order import KERNELS
 from simmatrix.builders.ratings import DUPLICATES
 from simmatrix.cli.build import Completion, Duplicates, Format, Kernel, Measure, Oov, Unknown
+from simmatrix.cli.sources import SOURCES, Source
 from simmatrix.taxonomy.formats import FORMATS as TAXONOMY_FORMATS
 from simmatrix.taxonomy.measures import MEASURES
 from simmatrix.vectors.formats import FORMATS
@@ -121,3 +124,52 @@ def test_an_unusable_output_is_told_before_anything_is_read(command: Command) ->
 )
 def test_the_choices_are_those_of_the_library(choices: object, names: Iterable[str]) -> None:
     assert get_args(choices) == tuple(names)
+
+
+def _sections(text: str) -> dict[str, set[str]]:
+    """Return the options that stand under each heading of a help text."""
+    found: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            heading = line[:-1]
+        elif line.startswith("  -"):
+            found.setdefault(heading, set()).update(re.findall(r"--[a-z-]+", line.split("  ")[1]))
+    return found
+
+
+def test_the_help_says_which_source_each_option_belongs_to(command: Command) -> None:
+    sections = _sections(command.good("build", "--help"))
+    assert sections.pop("Options") == {"--classes", "--lower-bound", "--top-k", "--output", "--help"}
+    assert sections.pop("Sources (one a call)") == {source.option for source in SOURCES}
+    told = {
+        (home, option)
+        for heading, options in sections.items()
+        for home in re.findall(r"--from-[a-z]+", heading)
+        for option in options
+    }
+    assert told == {(source.option, f"--{name.replace('_', '-')}") for source in SOURCES for name in source.options}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_the_options_of_a_source_are_the_parameters_of_its_function(source: Source) -> None:
+    parameters = inspect.signature(getattr(simmatrix, source.name)).parameters
+    assert set(source.options) | {"classes", "lower_bound"} <= parameters.keys()
+    assert source.reports_progress == ("progress" in parameters)
+    # What the function of the library takes beside, the command leaves at its default.
+    beside = parameters.keys() - {*source.options, "classes", "lower_bound", "progress", "measure"}
+    assert len(beside) == (0 if source.name in ("from_order", "from_wordnet") else 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "bound"),
+    [
+        ("--from-order --decay 0.9", 0),
+        ("--from-wordnet", 0),
+        ("", 0.5),
+        ("--from-order --decay 0.9 --lower-bound 0.3", 0.3),
+    ],
+)
+def test_the_lower_bound_of_a_source(options: str, bound: float, command: Command) -> None:
+    command("build", *options.split(), "--classes", "cifar10")
+    steps = simmatrix.load("cifar10.safetensors").provenance.normalisation
+    assert [step["bound"] for step in steps if step["step"] == "lower_bound"] == ([bound] if bound else [])
