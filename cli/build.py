@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from simmatrix.cli.output import progress_bar
+from simmatrix.cli.output import progress_bar, settings
 from simmatrix.cli.report import report
 from simmatrix.cli.sources import chosen, options_of
 
@@ -164,13 +164,16 @@ def build(
     # Before anything else is bound: every option, by the name under which `simmatrix.cli.sources` has it.
     given = options_of(locals())
     import simmatrix
+    from simmatrix.normalise import check_top_k
     from simmatrix.storage import check_output
 
     source = chosen(given)
     listed = simmatrix.read_classes(classes)
     file = output or Path(f"{Path(listed.source).stem}.safetensors")
     check_output(file)
-    with progress_bar(f"reading {Path(str(given.get(source.name, 'vectors'))).name}") as progress:
+    if top_k is not None:
+        check_top_k(top_k, len(listed))
+    with progress_bar(f"building {source.option.removeprefix('--')}") as progress:
         matrix = source.build(given, listed, lower_bound, progress)
     if top_k is not None:
         matrix = matrix.top_k(top_k)
@@ -182,6 +185,5 @@ def _report(matrix: SimilarityMatrix, file: Path) -> None:
     origin = matrix.provenance
     found = Counter(one["how"] for one in origin.resolution.values())
     inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]
-    settings = ", ".join(f"{name} {value}" for name, value in origin.params.items() if isinstance(value, str | float))
     how = ", ".join(f"{how} {count}" for how, count in found.most_common())
-    report(matrix, file, [("built by", f"{origin.builder} ({settings})"), *inputs, ("found by", how)])
+    report(matrix, file, [("built by", f"{origin.builder} ({settings(origin.params)})"), *inputs, ("found by", how)])

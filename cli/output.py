@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
     from simmatrix.vectors.vectors import Progress
 
-__all__ = ["fail", "percent", "print_line", "print_pairs", "print_table", "progress_bar", "visible", "warn"]
+__all__ = [
+    "fail",
+    "percent",
+    "print_line",
+    "print_pairs",
+    "print_table",
+    "progress_bar",
+    "settings",
+    "visible",
+    "warn",
+]
+
+# Parameters that are shown in a way of their own: a warning, or a line for each part of a blend.
+_TOLD_ELSEWHERE = ("dropped", "parts", "weights")
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
@@ -94,6 +107,29 @@ def _cell(text: str) -> str:
 def _colour(name: str | None) -> str | None:
     """Return a colour where colours are wanted (see no-color.org)."""
     return None if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else name
+
+
+def settings(params: Mapping[str, object]) -> str:
+    """Write what a builder was told and what it counted, in short: without what was not asked for or is none.
+
+    Examples
+    --------
+    >>> settings({"scale": [0.0, 10.0], "alpha": 0.75, "complete": None, "ignored": 0, "unknown": "error"})
+    'scale 0 to 10, alpha 0.75'
+    """
+    told = ((name.replace("_", " "), value) for name, value in params.items() if name not in _TOLD_ELSEWHERE)
+    return ", ".join(
+        f"{name} {_setting(value)}"
+        for name, value in told
+        if value not in (None, False, "error", []) and not (isinstance(value, int) and value == 0)
+    )
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, list):
+        joint = " to " if len(value) == 2 and all(isinstance(one, float) for one in value) else " and "
+        return joint.join(map(_setting, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def percent(share: float) -> str:

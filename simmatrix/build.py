@@ -23,6 +23,7 @@ from simmatrix.errors import SourceError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound, normalise
 from simmatrix.provenance import Provenance
+from simmatrix.suggest import nearest, or_list
 from simmatrix.vectors.streams import archive_of, member_of
 from simmatrix.vectors.vectors import Progress, silent
 
@@ -397,22 +398,45 @@ def _built(builder: Callable[[ClassList], RawSimilarity], classes: Classes, boun
 def _taxonomy_source(
     taxonomy: str | Path | Sequence[str], classes: ClassList, format: str | None
 ) -> TaxonomyFile | TaxonomyColumns:
-    columns = taxonomy.split(",") if isinstance(taxonomy, str) else () if isinstance(taxonomy, Path) else taxonomy
-    if not isinstance(taxonomy, str | Path) or (columns and set(columns) <= classes.columns.keys()):
-        if format is not None:
-            raise SourceError(f"columns of the class list have no format {format}; leave it out")
-        return TaxonomyColumns(tuple(columns))
-    return TaxonomyFile(Path(taxonomy), _shown(Path(taxonomy)), format)
+    columns = _columns(taxonomy, classes)
+    if not columns:
+        path = Path(str(taxonomy))
+        return TaxonomyFile(path, _shown(path), format)
+    if format is not None:
+        raise SourceError(f"columns of the class list have no format {format}; leave it out")
+    return TaxonomyColumns(columns)
+
+
+def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[str, ...]:
+    """Return the columns that a taxonomy is made of; none if it is a file."""
+    if isinstance(taxonomy, Path):
+        return ()
+    if not isinstance(taxonomy, str):
+        return tuple(taxonomy)
+    columns = tuple(part.strip() for part in taxonomy.split(","))
+    known = [column for column in columns if column in classes.columns]
+    exists = bool(taxonomy) and Path(taxonomy).exists()
+    if exists and len(known) == len(columns):
+        raise SourceError(
+            f"{taxonomy!r} is a file and names what the class list has; write ./{taxonomy} for the file, or rename it"
+        )
+    if not exists and (known or not taxonomy or not {"/", "\\", "."} & set(taxonomy)):
+        lacking = [column for column in columns if column not in classes.columns]
+        if lacking:
+            close = nearest(lacking[0], classes.columns)
+            hint = f"did you mean {or_list(close)}?" if close else f"columns are {or_list(classes.columns or ['none'])}"
+            raise SourceError(f"{lacking[0]!r} is neither a file nor a column of {classes.source}; {hint}")
+    return columns if len(known) == len(columns) else ()
 
 
 def _scale(scale: str | tuple[float, float] | None) -> tuple[float, float] | None:
     """Return the ends of a scale that may be written as LOW:HIGH."""
-    if not isinstance(scale, str):
-        return scale
+    if scale is None:
+        return None
     try:
-        low, high = map(float, scale.split(":"))
-    except ValueError:
-        raise SourceError(f"{scale!r} is no scale; write its two ends as 0:10") from None
+        low, high = map(float, scale.split(":") if isinstance(scale, str) else scale)
+    except (TypeError, ValueError):
+        raise SourceError(f"{scale!r} is no scale; give its two ends, such as 0:10") from None
     return low, high
 
 

@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -131,6 +132,10 @@ def test_the_examples_on_the_command_line_run(page: str, command: Command) -> No
     (command.folder / "sentence-transformers" / "all-MiniLM-L6-v2").symlink_to(MODEL)
     _write_glove(command.folder / "glove.6B.300d.txt")
     (command.folder / "my_classes.txt").write_text("rose\ntulip\noak\n")
+    simlex = (files("gensim") / "test" / "test_data" / "simlex999.txt").read_text(encoding="utf-8")
+    rated = [line.split("\t") for line in simlex.splitlines() if not line.startswith("#")]
+    (command.folder / "simlex999.txt").write_text(simlex, encoding="utf-8")
+    (command.folder / "words.txt").write_text("\n".join(dict.fromkeys(word for pair in rated for word in pair[:2])))
     for line in _commands(page):
         result = command(*shlex.split(line)[1:])
         assert (result.code, "error" in result.err) == (0, False), (line, result.err)

@@ -19,7 +19,7 @@ from simmatrix.builders.lookup import Resolution, forms, words
 from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
-from simmatrix.files import read_bytes
+from simmatrix.files import decoded, read_bytes
 from simmatrix.provenance import Input
 from simmatrix.suggest import nearest_to_each, or_list
 from simmatrix.taxonomy.columns import column_taxonomy
@@ -52,9 +52,11 @@ class TaxonomyFile:
 
     def load(self, _classes: ClassList) -> _Loaded:
         """Read the file."""
-        written = detect(self.path) if self.format is None else self.format
-        taxonomy = read_taxonomy(self.path, written)
-        digest = hashlib.sha256(read_bytes(self.path)).hexdigest()
+        raw = read_bytes(self.path)
+        text = decoded(raw, self.path)
+        written = detect(text) if self.format is None else self.format
+        taxonomy = read_taxonomy(text, self.path, written)
+        digest = hashlib.sha256(raw).hexdigest()
         return _Loaded(taxonomy, self.name, {"format": written}, (Input("taxonomy", self.name, digest),))
 
 

@@ -157,6 +157,8 @@ def find_word(wordnet: WordNet, text: str, pos: str, kind: str = "name") -> Foun
 def senses_of(wordnet: WordNet, word: str) -> tuple[Sense, ...]:
     """Return all senses of a word, first those of the noun that a class of that name would be, then the verb's.
 
+    Of a synset's name or id, the synset alone.
+
     Raises
     ------
     ClassNotFoundError
@@ -167,6 +169,10 @@ def senses_of(wordnet: WordNet, word: str) -> tuple[Sense, ...]:
     >>> [bundled_wordnet().name_of(sense.synset) for sense in senses_of(bundled_wordnet(), "tulips")]
     ['tulip.n.01']
     """
+    pinned = wordnet.find(word)
+    if pinned is not None:
+        lemma = wordnet.lemmas_of(pinned)[0].lower()
+        return tuple(sense for sense in wordnet.senses(lemma, pinned.pos) if sense.synset == pinned)
     lemmas = ((pos, form) for pos in PARTS for form in _first_known(wordnet, word, pos))
     senses = tuple(sense for pos, form in lemmas for sense in wordnet.senses(form, pos))
     if not senses:

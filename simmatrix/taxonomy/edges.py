@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from simmatrix.errors import SourceError
 from simmatrix.taxonomy.taxonomy import Edge, Taxonomy, from_edges
-from simmatrix.taxonomy.text import checked_name, numbered_lines, text_of
+from simmatrix.taxonomy.text import checked_name, numbered_lines
 
 __all__ = ["read_edges"]
 
@@ -24,7 +24,7 @@ class _Separator(NamedTuple):
     split: Callable[[str], list[str]]
 
 
-def read_edges(path: Path) -> Taxonomy:
+def read_edges(text: str, path: Path) -> Taxonomy:
     """Read lines of ``parent child``, the form of ImageNet's ``wordnet.is_a.txt``.
 
     Tabs separate the two if there is one in the file, else commas if there is one, else blanks; fields may be quoted as
@@ -34,10 +34,10 @@ def read_edges(path: Path) -> Taxonomy:
     Raises
     ------
     SourceError
-        If the file can't be read, a line has other than two fields or an empty one, or there is a cycle. Names file
+        If a line has other than two fields or an empty one, or there is a cycle. Names file
         and line.
     """
-    lines = tuple(numbered_lines(text_of(path)))
+    lines = tuple(numbered_lines(text))
     return from_edges(_edges(tuple(_rows(lines, path)), path), path)
 
 

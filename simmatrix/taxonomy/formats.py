@@ -11,35 +11,32 @@ from simmatrix.taxonomy.edges import read_edges
 from simmatrix.taxonomy.nested import read_nested
 from simmatrix.taxonomy.outline import is_outline, read_outline
 from simmatrix.taxonomy.taxonomy import Taxonomy
-from simmatrix.taxonomy.text import text_of
 
 __all__ = ["FORMATS", "detect", "read_taxonomy"]
 
-FORMATS: Mapping[str, Callable[[Path], Taxonomy]] = {
+FORMATS: Mapping[str, Callable[[str, Path], Taxonomy]] = {
     "edges": read_edges,
     "outline": read_outline,
     "json": read_nested,
 }
-"""Readers by the format's name."""
+"""Readers by the format's name: of a file's text, and the path to name in messages."""
 
 
-def detect(path: Path) -> str:
-    """Return the name of a file's format, told from its contents; what is neither JSON nor indented is edges."""
-    text = text_of(path)
+def detect(text: str) -> str:
+    """Return the name of a text's format; what is neither JSON nor indented is edges."""
     if text.lstrip().startswith(("{", "[")):
         return "json"
     return "outline" if is_outline(text) else "edges"
 
 
-def read_taxonomy(path: Path, format: str | None = None) -> Taxonomy:
-    """Read a taxonomy from a file in one of `FORMATS`; the format is detected if not given.
+def read_taxonomy(text: str, path: Path, format: str) -> Taxonomy:
+    """Read a taxonomy from a file's text in one of `FORMATS`.
 
     Raises
     ------
     SourceError
-        If there is no such format, or the file can't be read in it. Names file and line.
+        If there is no such format, or the text can't be read in it. Names file and line.
     """
-    name = detect(path) if format is None else format
-    if name not in FORMATS:
-        raise SourceError(f"{name!r} is no format of taxonomies; choose {or_list(FORMATS)}")
-    return FORMATS[name](path)
+    if format not in FORMATS:
+        raise SourceError(f"{format!r} is no format of taxonomies; choose {or_list(FORMATS)}")
+    return FORMATS[format](text, path)

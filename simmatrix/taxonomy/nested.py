@@ -9,7 +9,7 @@ from typing import Any
 
 from simmatrix.errors import SourceError
 from simmatrix.taxonomy.taxonomy import Taxonomy
-from simmatrix.taxonomy.text import Placed, checked_name, from_places, text_of
+from simmatrix.taxonomy.text import Placed, checked_name, from_places
 
 __all__ = ["read_nested"]
 
@@ -19,7 +19,7 @@ _REMEDY = (
 _SHOWN = 60
 
 
-def read_nested(path: Path) -> Taxonomy:
+def read_nested(text: str, path: Path) -> Taxonomy:
     """Read objects that map each name to what is below it, down to lists of names.
 
     ``{"animal": {"dog": ["poodle", "beagle"], "cat": {}}}``; null and what is empty stand for no children, and objects
@@ -30,16 +30,16 @@ def read_nested(path: Path) -> Taxonomy:
     Raises
     ------
     SourceError
-        If the file can't be read, is no JSON (names the line), holds something else (says below which nodes), a node
+        If it is no JSON (names the line), holds something else (says below which nodes), a node
         stands alone, or there is a cycle.
     """
-    return from_places(_places(_parsed(path), path), path)
+    return from_places(_places(_parsed(text, path), path), path)
 
 
-def _parsed(path: Path) -> Any:
+def _parsed(text: str, path: Path) -> Any:
     try:
         # Objects become tuples of pairs: a dict would silently drop a node that stands there twice.
-        content = json.loads(text_of(path), object_pairs_hook=tuple)
+        content = json.loads(text, object_pairs_hook=tuple)
     except json.JSONDecodeError as error:
         raise SourceError(f"is not JSON ({error.msg}); mend it there", path, error.lineno) from None
     except RecursionError:

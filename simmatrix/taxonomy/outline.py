@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from simmatrix.errors import SourceError
 from simmatrix.taxonomy.taxonomy import Taxonomy
-from simmatrix.taxonomy.text import Placed, checked_name, from_places, numbered_lines, text_of
+from simmatrix.taxonomy.text import Placed, checked_name, from_places, numbered_lines
 
 __all__ = ["is_outline", "read_outline"]
 
@@ -23,7 +23,7 @@ class _Line(NamedTuple):
     text: str
 
 
-def read_outline(path: Path) -> Taxonomy:
+def read_outline(text: str, path: Path) -> Taxonomy:
     """Read an outline in which a line's parent is the nearest line above it that is less far in.
 
     Lines are indented by blanks or by tabs, as far as one likes, but siblings equally. Each line may start with a
@@ -33,10 +33,10 @@ def read_outline(path: Path) -> Taxonomy:
     Raises
     ------
     SourceError
-        If the file can't be read, blanks and tabs or lines with and without bullets are mixed, a line is further out
+        If blanks and tabs or lines with and without bullets are mixed, a line is further out
         than its siblings, a node stands alone, or there is a cycle. Names file and line.
     """
-    lines = _lines(text_of(path))
+    lines = _lines(text)
     _check_units(lines, path)
     bulleted = _are_bulleted(lines, path)
     return from_places(_places(lines, path, bulleted=bulleted), path)

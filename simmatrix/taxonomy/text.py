@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simmatrix.errors import SourceError
-from simmatrix.files import decoded, read_bytes
 from simmatrix.names import is_name
 from simmatrix.taxonomy.taxonomy import Edge, Taxonomy, from_edges
 
-__all__ = ["Placed", "checked_name", "from_places", "numbered_lines", "text_of"]
+__all__ = ["Placed", "checked_name", "from_places", "numbered_lines"]
 
 
 class Placed(NamedTuple):
@@ -20,11 +19,6 @@ class Placed(NamedTuple):
     parent: str | None
     name: str
     line: int | None = None
-
-
-def text_of(path: Path) -> str:
-    """Return a file's text; every line ends in a line feed."""
-    return decoded(read_bytes(path), path)
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -88,9 +88,16 @@ def test_bad_sources(case: str, folder: Path, command: Command) -> None:
         ("--from-order --decay 0.5 --positions siz", ("has no column 'siz'; did you mean size?",)),
         ("--from-order --decay 0.5 --positions size --circular", ("needs a period",)),
         ("--from-taxonomy missing.txt", ("missing.txt: there is no such file",)),
-        ("--from-taxonomy superclas", ("superclas: there is no such file",)),
+        (
+            "--from-taxonomy superclas",
+            ("'superclas' is neither a file nor a column of c.csv; did you mean superclass?",),
+        ),
+        ("--from-taxonomy superclass,siz", ("'siz' is neither a file nor a column of c.csv; did you mean size?",)),
+        ("--from-taxonomy=", ("'' is neither a file nor a column", "columns are superclass, synset or size")),
+        ("--from-taxonomy superclass --format edges", ("columns of the class list have no format edges",)),
+        ("--from-order --decay 0.5 --top-k 3", ("can't keep 3 of the 2 other classes; give 1 to 2",)),
         ("--from-ratings missing.csv", ("missing.csv: there is no such file",)),
-        ("--from-ratings c.csv --scale ten", ("'ten' is no scale; write its two ends as 0:10",)),
+        ("--from-ratings c.csv --scale ten", ("'ten' is no scale; give its two ends, such as 0:10",)),
         ("--from-encoder missing", ("missing: is neither a folder nor the name of a model",)),
         ("--from-wordnet --wordnet oewn", ("'oewn'", "bundled", "nltk")),
         ("--from-wordnet --information-content tagged", ("path", "information content")),
@@ -167,3 +174,19 @@ def test_the_senses_of_no_word(command: Command) -> None:
 def test_nothing_is_printed_of_a_bad_source_but_its_message(folder: Path, command: Command) -> None:
     (folder / "x").write_text(json.dumps({"plant": {"rose": 3}}))
     assert_mendable(command("build", "--from-taxonomy", "x", "--classes", "c.csv"), "x: below plant/rose stands 3")
+
+
+def test_a_file_and_a_column_of_one_name(folder: Path, command: Command) -> None:
+    (folder / "superclass").write_text(EDGES)
+    result = command("build", "--from-taxonomy", "superclass", "--classes", "c.csv", "-o", "o.safetensors")
+    assert_mendable(result, "'superclass' is a file and names what the class list has; write ./superclass for the file")
+    command.good("build", "--from-taxonomy", "./superclass", "--classes", "c.csv")
+
+
+def test_columns_may_have_blanks_between(folder: Path, command: Command) -> None:
+    text = CLASSES.replace(",size", ",kingdom").replace(",1\n", ",plant\n").replace(",2\n", ",plant\n")
+    (folder / "c.csv").write_text(text.replace(",9\n", ",plant\n"))
+    assert (
+        "columns superclass and kingdom"
+        in command("build", "--from-taxonomy", "superclass, kingdom", "--classes", "c.csv").out
+    )

@@ -16,6 +16,7 @@ from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, taxonomy_similarity
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.taxonomy.formats import FORMATS
 from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT
 
 OUTLINE = "living\n  animal\n    Sea lion\n    dog\n      poodle\n      beagle\n  plant\n    rose\n"
@@ -211,3 +212,15 @@ def test_values_go_along_with_the_classes_order(measure: str, tmp_path: Path) ->
     order = [3, 1, 4, 0, 2]
     permuted = similarity(tmp_path, *(names[index] for index in order), measure=measure)
     assert np.array_equal(permuted.values, raw.values[np.ix_(order, order)])
+
+
+@pytest.mark.parametrize("format", [None, *FORMATS])
+@pytest.mark.parametrize(
+    ("make", "message"), [("nothing", "there is no such file"), ("file", "is empty"), ("folder", "is a folder")]
+)
+def test_paths(make: str, message: str, format: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    if make != "nothing":
+        path.touch() if make == "file" else path.mkdir()
+    with pytest.raises(SourceError, match=f"x: {message}"):
+        TaxonomyFile(path, "x", format).load(read_classes("cifar10"))

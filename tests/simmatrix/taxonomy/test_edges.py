@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
 from simmatrix.taxonomy.edges import read_edges
-from tests.simmatrix.taxonomy.written import NAMES, graph_of, graphs, same
+from tests.simmatrix.taxonomy.written import NAMES, graph_of, graphs, same, text_of
 
 WITHOUT_BLANKS = NAMES.map(lambda name: "".join(name.split()).replace(",", "")).filter(
     lambda name: name and not name.startswith("#") and name.lower() not in ("parent", "child")
@@ -21,7 +21,7 @@ WITHOUT_BLANKS = NAMES.map(lambda name: "".join(name.split()).replace(",", "")).
 def read(folder: Path, text: str) -> nx.DiGraph:
     path = folder / "edges.txt"
     path.write_bytes(text.encode())
-    return graph_of(read_edges(path))
+    return graph_of(read_edges(text_of(path), path))
 
 
 @pytest.fixture(scope="module")
@@ -108,4 +108,4 @@ def test_what_is_no_list_of_edges_is_refused(text: str, message: str, tmp_path: 
 def test_other_encodings_are_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("animal cat\nanimal b\xe4r\n".encode("latin-1"))
     with pytest.raises(SourceError, match=r"latin\.txt, line 2: is not UTF-8"):
-        read_edges(tmp_path / "latin.txt")
+        text_of(tmp_path / "latin.txt")

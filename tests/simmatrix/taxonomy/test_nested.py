@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
 from simmatrix.taxonomy.nested import read_nested
-from tests.simmatrix.taxonomy.written import graph_of, graphs, roots, same
+from tests.simmatrix.taxonomy.written import graph_of, graphs, roots, same, text_of
 
 
 def read(folder: Path, text: str) -> nx.DiGraph:
     path = folder / "tree.json"
     path.write_bytes(text.encode())
-    return graph_of(read_nested(path))
+    return graph_of(read_nested(text_of(path), path))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_files_as_people_have_them(text: str, edges: set[tuple[str, str]], tmp_p
 def test_nodes_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "tree.json"
     path.write_text('{"animal": {"dog": ["poodle", "beagle"], "cat": ["tabby"]}}')
-    assert read_nested(path).names == ("animal", "dog", "cat", "poodle", "beagle", "tabby")
+    assert read_nested(text_of(path), path).names == ("animal", "dog", "cat", "poodle", "beagle", "tabby")
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
 from simmatrix.taxonomy.outline import read_outline
-from tests.simmatrix.taxonomy.written import BULLETS, graph_of, graphs, roots, same
+from tests.simmatrix.taxonomy.written import BULLETS, graph_of, graphs, roots, same, text_of
 
 
 def read(folder: Path, text: str) -> nx.DiGraph:
     path = folder / "outline.txt"
     path.write_bytes(text.encode())
-    return graph_of(read_outline(path))
+    return graph_of(read_outline(text_of(path), path))
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """Random directed acyclic graphs, and how they are told from what was read."""
 
+from pathlib import Path
+
 import networkx as nx
 from hypothesis import strategies as st
 
+from simmatrix.files import decoded, read_bytes
 from simmatrix.taxonomy.taxonomy import Taxonomy
 
 BULLETS = ("- ", "* ", "+ ")
@@ -54,3 +57,8 @@ def same(first: nx.DiGraph, second: nx.DiGraph) -> bool:
 def roots(graph: nx.DiGraph) -> list[str]:
     """Return the nodes without parents."""
     return [node for node, parents in graph.in_degree() if parents == 0]
+
+
+def text_of(path: Path) -> str:
+    """Return a file's text as the builder reads it."""
+    return decoded(read_bytes(path), path)
