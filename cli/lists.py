@@ -18,7 +18,11 @@ def class_list(matrix: SimilarityMatrix, given: str | None) -> ClassList:
     name = given or recorded_list(matrix)
     if name is None:
         raise simmatrix.SourceError("no superclasses are known; give a class list with a superclass column (--classes)")
-    return simmatrix.read_classes(name).select(matrix.classes)
+    listed = simmatrix.read_classes(name)
+    if given and "superclass" not in listed.columns:
+        columns = ", ".join(listed.columns) or "no column but class"
+        raise simmatrix.SourceError(f"has no superclass column (it has {columns}); add one", given)
+    return listed.select(matrix.classes)
 
 
 def recorded_list(matrix: SimilarityMatrix) -> str | None:

@@ -110,7 +110,10 @@ def wordnet_similarity(
         builder="wordnet",
         params=params,
         source=tuple(inputs),
-        resolution={name: _recorded(one, source) for name, one in found.items()},
+        resolution={
+            name: _recorded(found[name], source, phrase)
+            for name, phrase in zip(classes.names, classes.column("phrase"), strict=True)
+        },
     )
 
 
@@ -198,16 +201,22 @@ def _spellings(wordnet: WordNet, text: str, pos: str) -> Iterator[str]:
 
 
 def _find_classes(wordnet: WordNet, classes: ClassList) -> dict[str, Found]:
-    found, missing = {}, {}
-    for name, pin, phrase in zip(classes.names, classes.column("synset"), classes.column("phrase"), strict=True):
-        one = _pinned(wordnet, pin, "synset") if pin else _unpinned(wordnet, name, phrase)
-        if one is None:
-            missing[name] = pin
-        else:
-            found[name] = one
+    """Return the synset of each class: nouns, or verbs where all classes can be verbs and not all can be nouns."""
+    rows = tuple(zip(classes.names, classes.column("synset"), classes.column("phrase"), strict=True))
+    for pos in PARTS:
+        alike = {name: _find(wordnet, name, pin, phrase, pos) for name, pin, phrase in rows}
+        found = {name: one for name, one in alike.items() if one is not None and one.synset.pos == pos}
+        if len(found) == len(rows):
+            return found
+    any_part = {name: _find(wordnet, name, pin, phrase, *PARTS) for name, pin, phrase in rows}
+    missing = {name: pin for name, pin, _ in rows if any_part[name] is None}
     if missing:
         raise _not_found(wordnet, missing)
-    return found
+    return {name: one for name, one in any_part.items() if one is not None}
+
+
+def _find(wordnet: WordNet, name: str, pin: str, phrase: str, *parts: str) -> Found | None:
+    return _pinned(wordnet, pin, "synset") if pin else _unpinned(wordnet, name, phrase, parts)
 
 
 def _pinned(wordnet: WordNet, text: str, how: str) -> Found | None:
@@ -215,9 +224,9 @@ def _pinned(wordnet: WordNet, text: str, how: str) -> Found | None:
     return None if synset is None else Found("id" if is_id(text) else how, synset)
 
 
-def _unpinned(wordnet: WordNet, name: str, phrase: str) -> Found | None:
+def _unpinned(wordnet: WordNet, name: str, phrase: str, parts: Sequence[str]) -> Found | None:
     tries = [(text, kind) for text, kind in ((phrase, "phrase"), (name, "name")) if text]
-    words = (find_word(wordnet, text, pos, kind) for pos in PARTS for text, kind in tries)
+    words = (find_word(wordnet, text, pos, kind) for pos in parts for text, kind in tries)
     return _pinned(wordnet, name, "synset") or next(filter(None, words), None)
 
 
@@ -234,9 +243,15 @@ def _part_of_all(wordnet: WordNet, found: Mapping[str, Found]) -> str:
     return next(iter(examples))
 
 
-def _recorded(found: Found, wordnet: WordNet) -> dict[str, object]:
+def _recorded(found: Found, wordnet: WordNet, phrase: str) -> dict[str, object]:
     others = [wordnet.name_of(synset) for synset in found.others]
-    return {"how": found.how, "words": [wordnet.name_of(found.synset)], **({"others": others} if others else {})}
+    return {
+        "how": found.how,
+        "words": [wordnet.name_of(found.synset)],
+        **({"others": others} if others else {}),
+        # Asked for and not found, so that the name had to do.
+        **({"missed": phrase} if phrase and found.how.startswith("name") else {}),
+    }
 
 
 def _intrinsic(wordnet: WordNet, pos: str) -> Float[np.ndarray, " N"]:

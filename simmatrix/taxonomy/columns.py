@@ -36,7 +36,7 @@ def column_taxonomy(
     Raises
     ------
     SourceError
-        If a row has no value in a column; names rows and column.
+        If a row has no value in a column, or the columns are the wrong way round; names rows and columns.
 
     Examples
     --------
@@ -45,6 +45,8 @@ def column_taxonomy(
     """
     for column, values in levels:
         _check_filled(column, values, names, where)
+    for finer, coarser in pairwise(levels):
+        _check_order(finer, coarser, where)
     return from_edges(_edges(names, levels), where)
 
 
@@ -53,6 +55,19 @@ def _check_filled(column: str, values: Sequence[str], names: Sequence[str], wher
     if empty:
         more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
         raise SourceError(f"no {column} is given for {', '.join(empty[:_SHOWN])}{more}; fill it in", where)
+
+
+def _check_order(finer: tuple[str, Sequence[str]], coarser: tuple[str, Sequence[str]], where: str) -> None:
+    """Refuse columns that make a tree only the other way round."""
+    pairs = set(zip(finer[1], coarser[1], strict=True))
+    lower, upper = ({pair[side] for pair in pairs} for side in (0, 1))
+    if len(pairs) == len(upper) > len(lower):
+        value = next(value for value in finer[1] if sum(value == pair[0] for pair in pairs) > 1)
+        raise SourceError(
+            f"{value!r} of {finer[0]} is in several groups of {coarser[0]}, each of which holds nothing else: name the "
+            f"finer column first, {coarser[0]},{finer[0]}",
+            where,
+        )
 
 
 def _edges(names: Sequence[str], levels: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Edge]:

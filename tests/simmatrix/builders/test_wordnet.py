@@ -333,3 +333,23 @@ def test_plurals_are_what_nltk_makes_of_them(nltk_data: Path) -> None:
         found = find_word(wordnet, word, "n")
         assert found is not None
         assert wordnet.name_of(found.synset) == nltk.corpus.wordnet.synsets(word, "n")[0].name()
+
+
+def test_actions_are_verbs_where_one_of_them_is_no_noun() -> None:
+    raw = wordnet_similarity(ClassList(("swim", "run", "sit")))
+    assert raw.params["pos"] == "v"
+    assert [one["words"] for one in raw.resolution.values()] == [["swim.v.01"], ["run.v.01"], ["sit.v.01"]]
+    # What can be a noun throughout is one.
+    assert wordnet_similarity(ClassList(("swim", "run", "jump"))).params["pos"] == "n"
+
+
+def test_a_pinned_verb_makes_the_others_verbs() -> None:
+    classes = ClassList(("swim", "run"), {"synset": ("", "run.v.01")})
+    assert wordnet_similarity(classes).resolution["swim"]["words"] == ["swim.v.01"]
+
+
+def test_a_phrase_that_is_not_found_is_recorded() -> None:
+    classes = ClassList(("rose", "tulip"), {"phrase": ("rosse of old", "tulips")})
+    resolution = wordnet_similarity(classes).resolution
+    assert resolution["rose"]["missed"] == "rosse of old"
+    assert "missed" not in resolution["tulip"]

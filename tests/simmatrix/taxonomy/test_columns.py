@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import networkx as nx
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
@@ -26,8 +26,21 @@ def test_rows_are_below_their_groups_and_these_below_one_root() -> None:
 
 
 def test_a_group_in_two_coarser_groups_has_two_parents() -> None:
-    taxonomy = column_taxonomy(["dog", "wolf"], [("kind", ["canine", "canine"]), ("place", ["home", "wood"])])
+    kinds, places = ["canine", "canine", "feline"], ["home", "wood", "home"]
+    taxonomy = column_taxonomy(["dog", "wolf", "cat"], [("kind", kinds), ("place", places)])
     assert set(graph_of(taxonomy).predecessors("canine")) == {"home", "wood"}
+
+
+def test_columns_the_wrong_way_round_are_refused() -> None:
+    names = ["latte", "mocha", "claret", "scone"]
+    kinds, courses = ["coffee", "coffee", "wine", "cake"], ["drink", "drink", "drink", "food"]
+    assert len(column_taxonomy(names, [("kind", kinds), ("course", courses)])) == 10
+    with pytest.raises(SourceError) as caught:
+        column_taxonomy(names, [("course", courses), ("kind", kinds)], "menu")
+    assert str(caught.value) == (
+        "menu: 'drink' of course is in several groups of kind, each of which holds nothing else: name the finer column "
+        "first, kind,course"
+    )
 
 
 def test_what_is_called_alike_in_different_columns_stays_apart() -> None:
@@ -55,6 +68,9 @@ VALUES = st.sampled_from(["a", "b", "root", "superclass: a", "family: a", "super
 def test_nodes_are_the_values_of_each_column(data: st.DataObject, names: list[str], depth: int) -> None:
     column = st.lists(VALUES, min_size=len(names), max_size=len(names))
     levels = [(level, data.draw(column)) for level in LEVELS[:depth]]
+    # Columns that make a tree only the other way round are refused.
+    for (_, finer), (_, coarser) in pairwise(levels):
+        assume(len(set(zip(finer, coarser, strict=True))) > len(set(coarser)) or len(set(coarser)) <= len(set(finer)))
     # The same graph with nodes that can't be confused: a number for the column, and the value.
     expected = nx.DiGraph()
     for row, name in enumerate(names):
