@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from simmatrix.cli.output import progress_bar, settings
+from simmatrix.cli.output import built_by, progress_bar
 from simmatrix.cli.report import report
 from simmatrix.cli.sources import chosen, options_of
 
@@ -186,4 +186,4 @@ def _report(matrix: SimilarityMatrix, file: Path) -> None:
     found = Counter(one["how"] for one in origin.resolution.values())
     inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]
     how = ", ".join(f"{how} {count}" for how, count in found.most_common())
-    report(matrix, file, [("built by", f"{origin.builder} ({settings(origin.params)})"), *inputs, ("found by", how)])
+    report(matrix, file, [("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how)])

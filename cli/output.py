@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from simmatrix.vectors.vectors import Progress
 
 __all__ = [
+    "built_by",
     "fail",
     "percent",
     "print_line",
     "print_pairs",
     "print_table",
     "progress_bar",
-    "settings",
     "visible",
     "warn",
 ]
@@ -109,20 +109,23 @@ def _colour(name: str | None) -> str | None:
     return None if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else name
 
 
-def settings(params: Mapping[str, object]) -> str:
-    """Write what a builder was told and what it counted, in short: without what was not asked for or is none.
+def built_by(builder: str, params: Mapping[str, object]) -> str:
+    """Write a builder with what it was told and what it counted: without what was not asked for or is none.
 
     Examples
     --------
-    >>> settings({"scale": [0.0, 10.0], "alpha": 0.75, "complete": None, "ignored": 0, "unknown": "error"})
-    'scale 0 to 10, alpha 0.75'
+    >>> built_by("ratings", {"scale": [0.0, 10.0], "alpha": 0.75, "complete": None, "ignored": 0, "unknown": "error"})
+    'ratings (scale 0 to 10, alpha 0.75)'
+    >>> built_by("confusion", {})
+    'confusion'
     """
     told = ((name.replace("_", " "), value) for name, value in params.items() if name not in _TOLD_ELSEWHERE)
-    return ", ".join(
+    settings = ", ".join(
         f"{name} {_setting(value)}"
         for name, value in told
         if value not in (None, False, "error", []) and not (isinstance(value, int) and value == 0)
     )
+    return f"{builder} ({settings})" if settings else builder
 
 
 def _setting(value: object) -> str:

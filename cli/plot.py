@@ -33,14 +33,15 @@ def plot(
         ),
     ] = None,
 ) -> None:
-    """Draw a matrix as a heat map, ordered so that blocks of similar classes show."""
+    """Draw a matrix of up to 5,000 classes as a heat map, ordered so that blocks of similar classes show."""
     import simmatrix
     from simmatrix.cli.picture import check_picture, draw
-    from simmatrix.ordering import ORDERS
+    from simmatrix.ordering import ORDERS, check_size
 
     target = output or Path(f"{file.stem}.png")
     check_picture(target)
     matrix = simmatrix.load(file)
+    check_size(matrix)
     superclasses = class_list(matrix, classes).column("superclass") if order == "superclass" else ()
     ordered = ORDERS[order](matrix, superclasses)
     draw(ordered, target)

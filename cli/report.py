@@ -17,9 +17,9 @@ __all__ = ["report"]
 def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]]) -> None:
     """Print the figures of a matrix just written, with `origin` among them, what is worrying, and what to do next."""
     from simmatrix.advice import concerns
-    from simmatrix.summary import statistics
+    from simmatrix.summary import counts
 
-    figures = statistics(matrix)
+    figures = counts(matrix)
     print_pairs(
         [
             ("classes", str(figures.classes)),
@@ -32,7 +32,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     )
     dropped = matrix.provenance.params.get("dropped", [])
     if dropped:
-        warn([f"{len(dropped)} classes have no vector and were left out: {', '.join(dropped)}"])
+        warn([f"no vector, left out: {', '.join(dropped)} ({len(dropped)} of the classes)"])
     warn(concerns(matrix, figures))
     # The training set has them, and the loss would refuse what is proposed.
     if not dropped:

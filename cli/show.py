@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simmatrix.cli.output import percent, print_line, print_pairs, print_table, warn
+from simmatrix.cli.output import built_by, percent, print_line, print_pairs, print_table, warn
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
+# More rows are no table to read, and in JSON the pairs of so many classes would take minutes.
+_SHOWN = 200
+_IN_JSON = 10_000
+
 
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")],
     classes: Annotated[
-        list[str] | None, typer.Argument(metavar="[CLASS]...", help="Classes whose nearest neighbours to show.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[CLASS]...",
+            help="Classes whose nearest neighbours to show; the first 200 if none is named (with --json: all, of up to "
+            "10,000).",
+        ),
     ] = None,
     count: Annotated[
         int, typer.Option("-n", "--neighbours", metavar="N", min=1, help="How many neighbours of each.")
@@ -32,7 +41,8 @@ def show(
 
     matrix = simmatrix.load(file)
     figures = simmatrix.statistics(matrix)
-    neighbours = {name: matrix.neighbours(name, count) for name in classes or matrix.classes}
+    chosen = classes or _by_default(matrix.classes, json=json)
+    neighbours = {name: matrix.neighbours(name, count) for name in chosen}
     if json:
         _print_json(matrix, figures, neighbours)
         return
@@ -53,7 +63,17 @@ def show(
             for name, nearest in neighbours.items()
         ),
     )
+    more = 0 if classes else len(matrix) - len(chosen)
+    if more:
+        print_line(f"… and {more:,} more classes; name some to see theirs: simmatrix show {file} CLASS")
     warn(simmatrix.concerns(matrix, figures))
+
+
+def _by_default(names: Sequence[str], *, json: bool) -> Sequence[str]:
+    """Return the classes to show where none is named."""
+    if json:
+        return names if len(names) <= _IN_JSON else ()
+    return names[:_SHOWN]
 
 
 def _figures(matrix: SimilarityMatrix, figures: Statistics) -> list[tuple[str, str]]:
@@ -74,24 +94,18 @@ def _figures(matrix: SimilarityMatrix, figures: Statistics) -> list[tuple[str, s
 def _provenance(matrix: SimilarityMatrix) -> list[tuple[str, str]]:
     origin = matrix.provenance
     return [
-        ("builder", f"{origin.builder} ({_settings(origin.params)})"),
+        ("builder", built_by(origin.builder, origin.params)),
         *(("part", text) for text in _parts(origin.params.get("parts", []))),
         *((one.role, f"{one.name}, sha256 {one.sha256}") for one in origin.source),
         ("normalisation", " -> ".join(_step(step) for step in origin.normalisation)),
     ]
 
 
-def _settings(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in params.items() if name != "parts")
-
-
 def _parts(parts: Any) -> list[str]:
     """Describe what a blend was made of; a foreign file may have anything there."""
     sound = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
     return [
-        f"{part.get('builder')} ({_settings(params)})"
-        for part in sound
-        if isinstance(params := part.get("params"), dict)
+        built_by(str(part.get("builder")), params) for part in sound if isinstance(params := part.get("params"), dict)
     ]
 
 

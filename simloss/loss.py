@@ -12,6 +12,7 @@ import simmatrix
 from simloss.checks import check_call, check_options, check_similarity, check_similarity_values, check_weight
 from simloss.dense import distribution_losses, index_losses, work_dtype
 from simloss.reduction import label_weights, one_hot, reduced, smoothed, split_ignored, weighted
+from simmatrix.matrix import is_sparse
 from simmatrix.shapes import Float, Int
 
 __all__ = ["SimLoss", "sim_loss"]
@@ -293,7 +294,9 @@ def _values_and_classes(
     """Return the similarity as a dense tensor in the order of the classes, and the names of the classes."""
     if isinstance(similarity, simmatrix.SimilarityMatrix):
         matrix = similarity if classes is None else similarity.reorder(classes)
-        return torch.tensor(matrix.to_dense()), matrix.classes
+        # One copy: made dense or not, the array is the tensor's own.
+        values = matrix.values.toarray() if is_sparse(matrix.values) else matrix.values.copy()
+        return torch.from_numpy(values), matrix.classes
     check_similarity(similarity)
     if classes is not None and len(classes) != similarity.shape[0]:
         raise ValueError(f"{len(classes)} classes do not name the rows of shape {tuple(similarity.shape)}")

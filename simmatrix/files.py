@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,12 @@ __all__ = [
 ]
 
 _PIECE = 1 << 18
+# What files that are no text start with, and what they are.
+_NO_TEXT = (
+    (re.compile(rb"PK(\x03\x04|\x05\x06)"), "a zip archive, such as an Excel file or .npz"),
+    (re.compile(rb"%PDF-"), "a PDF document"),
+    (re.compile(rb"\x80[\x02-\x05]"), "a pickle, which is never loaded"),
+)
 
 
 @contextmanager
@@ -72,8 +79,11 @@ def decoded(raw: bytes, path: Path) -> str:
     Raises
     ------
     SourceError
-        If they are not UTF-8; names the line.
+        If they are not UTF-8; names the line, or what the file seems to be.
     """
+    for start, what in _NO_TEXT:
+        if start.match(raw):
+            raise SourceError(f"is {what}; save its table as .csv", path)
     try:
         return _with_plain_line_ends(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

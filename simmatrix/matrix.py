@@ -138,10 +138,16 @@ class SimilarityMatrix:
         Classes of similarity 0 are no neighbours.
         """
         index = self._indices((name,))[0]
-        row = self.values[[index], :].toarray()[0] if is_sparse(self.values) else self.values[index]
+        columns, row = self._row(index)
+        is_other = (row > 0) & (columns != index)
+        columns, row = columns[is_other], row[is_other]
+        if 0 < count < len(row):
+            # Only what may be among the best is sorted.
+            is_near = row >= np.partition(row, -count)[-count]
+            columns, row = columns[is_near], row[is_near]
         order = np.argsort(-row, kind="stable")
-        others = (other for other in order.tolist() if other != index and row[other] > 0)
-        return tuple((self.classes[other], float(row[other])) for other, _ in zip(others, range(count), strict=False))
+        best = zip(columns[order].tolist(), row[order].tolist(), strict=True)
+        return tuple((self.classes[other], value) for (other, value), _ in zip(best, range(count), strict=False))
 
     def lower_bound(self, bound: float) -> SimilarityMatrix:
         """Return max(0, (S - l) / (1 - l)) for a lower bound l in [0, 1) (Kobs et al. 2020).
@@ -169,8 +175,7 @@ class SimilarityMatrix:
 
         Of equal similarities the class that comes first is kept. The result need not be symmetric.
         """
-        if not 1 <= count < len(self):
-            raise MatrixError(f"can't keep {count} of the {len(self) - 1} other classes; give 1 to {len(self) - 1}")
+        normalise.check_top_k(count, len(self))
         dense = self.to_dense() if is_sparse(self.values) else self.values
         return self._with(normalise.keep_top(dense, count), {"step": "top_k", "count": count})
 
@@ -226,6 +231,13 @@ class SimilarityMatrix:
         from simmatrix.storage import save
 
         save(self, path)
+
+    def _row(self, index: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Return the columns, ascending, and the values of what is stored of a row."""
+        if not is_sparse(self.values):
+            return np.arange(len(self)), self.values[index]
+        stored = slice(*self.values.indptr[index : index + 2].tolist())
+        return self.values.indices[stored], self.values.data[stored]
 
     def _with(self, values: Values, step: Step) -> SimilarityMatrix:
         return SimilarityMatrix(values, self.classes, self.provenance.with_step(step), self.evidence)

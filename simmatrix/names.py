@@ -1,11 +1,15 @@
-"""What can be the name of a class."""
+"""What can be the name of a class, and how names are shown."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeGuard
 
-__all__ = ["is_name", "is_unsafe"]
+__all__ = ["is_name", "is_unsafe", "shown_name", "some_names"]
+
+_SHOWN = 5
 
 # The Unicode controls that turn the direction of text round: what a reader sees is not what stands there.
 _BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -28,3 +32,29 @@ def is_name(name: object) -> TypeGuard[str]:
     (True, False, False, False)
     """
     return isinstance(name, str) and bool(name.strip()) and (name.isprintable() or not any(map(is_unsafe, name)))
+
+
+def shown_name(name: str | Path) -> str:
+    r"""Return a name, or that of a file without its folders, with what can't be written as UTF-8 escaped.
+
+    The names of files hold lone surrogates where their bytes are no UTF-8.
+
+    Examples
+    --------
+    >>> shown_name(Path("folder/ratings.csv")), shown_name("a\udcff")
+    ('ratings.csv', 'a\\udcff')
+    """
+    text = name.name if isinstance(name, Path) else name
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Return the first names of several, quoted, and how many more there are.
+
+    Examples
+    --------
+    >>> some_names("abcdefg")
+    "'a', 'b', 'c', 'd', 'e' and 2 more"
+    """
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(repr(name) for name in names[:_SHOWN]) + more

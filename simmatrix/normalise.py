@@ -16,7 +16,7 @@ from simmatrix.errors import MatrixError
 from simmatrix.provenance import Step
 from simmatrix.shapes import Float
 from simmatrix.suggest import or_list
-from simmatrix.toeplitz import diagonals_of, stored_of, toeplitz_view
+from simmatrix.toeplitz import diagonals_of, stored_of, toeplitz_view, top_of_rows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -27,6 +27,7 @@ __all__ = [
     "blocks",
     "bounded",
     "check_lower_bound",
+    "check_top_k",
     "clip",
     "exponent",
     "is_symmetric",
@@ -94,11 +95,14 @@ def rank(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
 def keep_top(values: Float[np.ndarray, "C C"], count: int) -> csr_array:
     """Keep each row's `count` largest similarities to other classes and its diagonal; the rest becomes 0.
 
-    Of equal values the class with the lower index is kept. The result need not be symmetric.
+    Of equal values the class with the lower index is kept. The result need not be symmetric. Of a Toeplitz view it
+    takes the time of what is kept, C (k + 1) values.
     """
     from scipy.sparse import csr_array
 
     size = len(values)
+    if (diagonals := diagonals_of(values)) is not None:
+        return csr_array(top_of_rows(diagonals, count), shape=(size, size))
     kept = np.concatenate([_top(values[rows], rows.start, count) for rows in blocks(values)])
     rows, columns = np.divmod(kept, size)
     starts = np.searchsorted(rows, np.arange(size + 1))
@@ -129,6 +133,12 @@ def check_lower_bound(bound: float) -> None:
     """Raise `MatrixError` unless a lower bound is in [0, 1)."""
     if not 0.0 <= bound < 1.0:
         raise MatrixError(f"a lower bound of {bound} is outside [0, 1); 0 keeps every similarity, 0.5 is usual")
+
+
+def check_top_k(count: int, size: int) -> None:
+    """Raise `MatrixError` unless `count` of the others can be kept of each of `size` classes."""
+    if not 1 <= count < size:
+        raise MatrixError(f"can't keep {count} of the {size - 1} other classes; give 1 to {size - 1}")
 
 
 def _map_clip(_values: Float[np.ndarray, "C C"]) -> tuple[Step, Elementwise]:

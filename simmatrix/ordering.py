@@ -7,11 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simmatrix.errors import SourceError
+from simmatrix.errors import MatrixError, SourceError
 from simmatrix.leaf_order import leaf_order
 from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["ORDERS", "Ordered"]
+__all__ = ["MOST", "ORDERS", "Ordered", "check_size"]
+
+MOST = 5000
+"""Up to so many classes are ordered: it takes time that grows with C^2, and a picture has no room for more."""
+
+
+def check_size(matrix: SimilarityMatrix) -> None:
+    """Raise `MatrixError` if a matrix has more classes than can be ordered and drawn."""
+    if len(matrix) > MOST:
+        raise MatrixError(
+            f"a picture of {len(matrix):,} classes would show none of them, {MOST:,} is the most; draw some of them: "
+            "matrix.select(names).save(FILE) in Python makes a file of these alone"
+        )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -11,13 +11,14 @@ import numpy as np
 
 from simmatrix.matrix import SimilarityMatrix, is_sparse
 from simmatrix.normalise import blocks
+from simmatrix.quantiles import quantiles
 from simmatrix.shapes import Float, Int
 from simmatrix.toeplitz import diagonals_of, lengths
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["QUANTILES", "SHOWN_PAIRS", "Statistics", "signal", "statistics"]
+__all__ = ["QUANTILES", "SHOWN_PAIRS", "Counts", "Statistics", "counts", "signal", "statistics"]
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """The quantiles that are reported of the similarities of distinct classes."""
@@ -27,14 +28,13 @@ SHOWN_PAIRS = 1000
 
 # Eigenvalues take time that grows with C^3: some tenths of a second here.
 _EIGENVALUES_UP_TO = 1024
-# Values that are counted at a time, and the side of the squares where columns are read too.
-_COUNTED = 1 << 22
+# The side of the squares where columns are read too.
 _TILE = 256
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Figures of a similarity matrix with C classes.
+class Counts:
+    """What can be counted of a similarity matrix with C classes in one pass over its values.
 
     Parameters
     ----------
@@ -52,10 +52,6 @@ class Statistics:
         How many such pairs there are, 0 to C (C - 1) / 2.
     signal
         What is left of cross entropy's gradient at the start of training, in [0, 1]; see `signal`.
-    quantiles
-        Of the similarities of distinct classes, by level.
-    smallest_eigenvalue
-        Of the symmetric part; None above 1024 classes. Negative: the matrix is no inner product.
     completed_pairs
         Pairs of distinct classes that nobody judged, so that a method gave their value, 0 to C (C - 1) / 2; None where
         the values are not made from judgements.
@@ -68,9 +64,45 @@ class Statistics:
     indistinguishable: tuple[tuple[str, str], ...]
     indistinguishable_pairs: int
     signal: float
+    completed_pairs: int | None
+
+
+@dataclass(frozen=True)
+class Statistics(Counts):
+    """Figures of a similarity matrix: its `Counts`, and what takes longer.
+
+    Parameters
+    ----------
+    quantiles
+        Of the similarities of distinct classes, by level.
+    smallest_eigenvalue
+        Of the symmetric part; None above 1024 classes. Negative: the matrix is no inner product.
+    """
+
     quantiles: dict[float, float]
     smallest_eigenvalue: float | None
-    completed_pairs: int | None
+
+
+def counts(matrix: SimilarityMatrix) -> Counts:
+    """Return what can be counted of a matrix.
+
+    Examples
+    --------
+    >>> counts(SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip"))).density
+    1.0
+    """
+    size = len(matrix)
+    others = _off_diagonal(matrix)
+    return Counts(
+        classes=size,
+        influence=matrix.influence,
+        density=others.positive / (size * (size - 1)),
+        identity_rows=others.identity_rows / size,
+        indistinguishable=tuple((matrix.classes[i], matrix.classes[j]) for i, j in others.same),
+        indistinguishable_pairs=others.same_count,
+        signal=signal(matrix),
+        completed_pairs=None if matrix.evidence is None else _unjudged(matrix.evidence),
+    )
 
 
 def statistics(matrix: SimilarityMatrix) -> Statistics:
@@ -82,22 +114,10 @@ def statistics(matrix: SimilarityMatrix) -> Statistics:
     >>> figures.density, figures.smallest_eigenvalue
     (1.0, 0.5)
     """
-    size = len(matrix)
-    pairs = size * (size - 1)
-    others = _off_diagonal(matrix)
-    # The value at a level, without interpolation: a figure that stands in the matrix.
-    places = [max(int(np.ceil(level * pairs)) - 1, 0) for level in QUANTILES]
     return Statistics(
-        classes=size,
-        influence=matrix.influence,
-        density=others.positive / pairs,
-        identity_rows=others.identity_rows / size,
-        indistinguishable=tuple((matrix.classes[i], matrix.classes[j]) for i, j in others.same),
-        indistinguishable_pairs=others.same_count,
-        signal=signal(matrix),
-        quantiles=dict(zip(QUANTILES, others.at(places), strict=True)),
+        **vars(counts(matrix)),
+        quantiles=dict(zip(QUANTILES, quantiles(matrix.values, QUANTILES), strict=True)),
         smallest_eigenvalue=_smallest_eigenvalue(matrix),
-        completed_pairs=None if matrix.evidence is None else _unjudged(matrix.evidence),
     )
 
 
@@ -121,8 +141,6 @@ class _Others:
     same: tuple[tuple[int, int], ...]
     """The first pairs of similarity 1, each once, in order."""
     same_count: int
-    at: Callable[[Sequence[int]], list[float]]
-    """Gives the values at places of their ascending order."""
 
 
 def _off_diagonal(matrix: SimilarityMatrix) -> _Others:
@@ -141,40 +159,26 @@ def _of_sparse(values: csr_array) -> _Others:
     is_same = keep & (entries.data == 1)
     rows_same, columns_same = rows[is_same], columns[is_same]
     pairs = np.unique(np.minimum(rows_same, columns_same) * size + np.maximum(rows_same, columns_same))
-    positive = entries.data[keep]
-    zeros = size * (size - 1) - len(positive)
-
-    def at(places: Sequence[int]) -> list[float]:
-        stored = sorted({place - zeros for place in places if place >= zeros})
-        ordered = np.partition(positive, stored) if stored else positive
-        return [float(ordered[place - zeros]) if place >= zeros else 0.0 for place in places]
-
     return _Others(
-        positive=len(positive),
+        positive=int(np.count_nonzero(keep)),
         identity_rows=size - len(np.unique(rows[keep])),
         same=tuple(divmod(pair, size) for pair in pairs[:SHOWN_PAIRS].tolist()),
         same_count=len(pairs),
-        at=at,
     )
 
 
 def _of_toeplitz(diagonals: Float[np.ndarray, " D"]) -> _Others:
     size = len(diagonals) // 2 + 1
-    counts = lengths(size)
-    counts[size - 1] = 0
-    order = np.argsort(diagonals)
-    ends = np.cumsum(counts[order])
     above, below = diagonals[size:], diagonals[size - 2 :: -1]
     # Row i reaches C - 1 - i diagonals above the main one and i below: it is the identity's if it reaches none that
     # holds a similarity.
     first_above, first_below = (int(np.argmax(side > 0)) if (side > 0).any() else size - 1 for side in (above, below))
     distances = np.flatnonzero((above == 1) | (below == 1)) + 1
     return _Others(
-        positive=int(counts[diagonals > 0].sum()),
+        positive=int(lengths(size)[diagonals > 0].sum()) - size,
         identity_rows=max(first_above + first_below + 2 - size, 0),
         same=tuple(islice(_pairs_at(distances.tolist(), size), SHOWN_PAIRS)),
         same_count=int((size - distances).sum()),
-        at=lambda places: diagonals[order[np.searchsorted(ends, places, side="right")]].tolist(),
     )
 
 
@@ -190,74 +194,14 @@ def _pairs_at(distances: Sequence[int], size: int) -> Iterator[tuple[int, int]]:
 def _of_dense(values: Float[np.ndarray, "C C"]) -> _Others:
     # By blocks: a mask of all values would take a quarter of the matrix's memory, the indices of all four times it.
     size = len(values)
-    entries = [int(np.count_nonzero(row)) for rows in blocks(values) for row in values[rows] > 0]
-    positive = sum(entries) - size
-    zeros = size * size - size - positive
-    bins = np.zeros(_BINS, np.int64)
-    for _bits, high in _halves(values):
-        bins += np.bincount(high, minlength=_BINS)
-    bins[0] += bins[_MINUS]
-    bins[_ONE] -= size
-    same, same_count = _same_pairs(values) if bins[_ONE] else ((), 0)
-
-    def at(places: Sequence[int]) -> list[float]:
-        found = iter(_selected(values, np.cumsum(bins), [place for place in places if place >= zeros]))
-        return [next(found) if place >= zeros else 0.0 for place in places]
-
-    return _Others(positive, entries.count(1), same, same_count, at)
-
-
-# Values in [0, 1] are in the order of their bits: the high and the low 16 are counted one after the other.
-_ONE = 0x3F80  # the high bits of 1.0, whose low bits are 0
-_MINUS = 0x8000  # those of -0.0, which equals 0.0
-_BINS = _MINUS + 1
-
-
-def _halves(values: Float[np.ndarray, "C C"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the bits of each block of values, and their high half in a buffer that is used again."""
-    buffer = np.empty(0, np.intp)
+    entries: list[int] = []
+    ones = -size
     for rows in blocks(values):
-        bits = values[rows].reshape(-1).view(np.uint32)
-        if len(buffer) < len(bits):
-            # Memory taken anew for each block would be given back and cleared each time.
-            buffer = np.empty(len(bits), np.intp)
-        yield bits, np.right_shift(bits, 16, out=buffer[: len(bits)])
-
-
-def _selected(values: Float[np.ndarray, "C C"], ends: Int[np.ndarray, " B"], places: Sequence[int]) -> list[float]:
-    """Return the values at places of the ascending order; `ends` is how many values lie in or below each bin."""
-    found = np.searchsorted(ends, places, side="right").tolist()
-    wanted = sorted(set(found) - {_ONE})
-    counts = dict(zip(wanted, _low_counts(values, wanted), strict=True)) if wanted else {}
-    bits = [
-        high << 16 | int(np.searchsorted(np.cumsum(counts[high]), place - (ends[high - 1] if high else 0), "right"))
-        if high in counts
-        else high << 16
-        for high, place in zip(found, places, strict=True)
-    ]
-    selected: list[float] = np.array(bits, np.uint32).view(np.float32).tolist()
-    return selected
-
-
-def _low_counts(values: Float[np.ndarray, "C C"], wanted: Sequence[int]) -> Int[np.ndarray, "W 65536"]:
-    """Return for some bins of high bits how often each of the low bits stands in them."""
-    is_wanted = np.zeros(_BINS, bool)
-    is_wanted[wanted] = True
-    starts = np.zeros(_BINS, np.intp)
-    starts[wanted] = np.arange(len(wanted)) << 16
-    is_wanted[_MINUS], starts[_MINUS] = is_wanted[0], starts[0]
-    counts = np.zeros(len(wanted) << 16, np.int64)
-    pending: list[np.ndarray] = []
-    for bits, high in _halves(values):
-        chosen = np.flatnonzero(is_wanted.take(high))
-        pending.append(starts.take(high.take(chosen)) | bits.take(chosen) & 0xFFFF)
-        # Not block by block: there are more counts than values in a block.
-        if sum(map(len, pending)) > _COUNTED:
-            counts += np.bincount(np.concatenate(pending), minlength=len(counts))
-            pending.clear()
-    if pending:
-        counts += np.bincount(np.concatenate(pending), minlength=len(counts))
-    return counts.reshape(len(wanted), -1)
+        block = values[rows]
+        entries += (int(np.count_nonzero(row)) for row in block > 0)
+        ones += int(np.count_nonzero(block == 1))
+    same, same_count = _same_pairs(values) if ones > 0 else ((), 0)
+    return _Others(sum(entries) - size, entries.count(1), same, same_count)
 
 
 def _same_pairs(values: Float[np.ndarray, "C C"]) -> tuple[tuple[tuple[int, int], ...], int]:

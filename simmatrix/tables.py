@@ -1,20 +1,28 @@
 """Delimited text as people and spreadsheets write it: rows of cells, each with the line it stands on.
 
 Cells are separated by tabs if there are any, else by commas, and may be quoted the CSV way (``"a, b"``). Lines that
-are blank, hold empty cells alone or start with ``#`` are skipped; quote a first cell that starts with ``#``. What the
-first row means is for the caller to say.
+are blank, hold empty cells alone or start with ``#`` are skipped; quote a first cell that starts with ``#``. Columns at
+the end that are empty in every row are left out. Accented letters are composed (NFC): a name is the same in either of
+its spellings. What the first row means is for the caller to say.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from simmatrix.errors import SourceError
 
-__all__ = ["key", "numbers", "rows"]
+__all__ = ["check_decimal_point", "is_number", "key", "numbers", "rows"]
+
+_QUOTED = re.compile('"[^"]*"')
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+_CELL_WITH_COMMA = re.compile(rf"(?<=;)\s*({_DECIMAL_COMMA.pattern})\s*(?=;|$)")
+_Row = tuple[int, list[str]]
 
 
 def rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -30,17 +38,39 @@ def rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     Raises
     ------
     SourceError
-        If a quoted cell is not closed on its line, or goes on after its closing quote. Names the line.
+        If a quoted cell is not closed on its line, or goes on after its closing quote, or cells are separated by
+        semicolons. Names the line.
 
     Examples
     --------
     >>> list(rows('# heading\na, "b, c"\n\nd,e\n', Path("table.csv")))
     [(2, ['a', 'b, c']), (4, ['d', 'e'])]
     """
-    kept = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip() and line[0] != "#"]
+    composed = unicodedata.normalize("NFC", text)
+    kept = [(number, line) for number, line in enumerate(composed.split("\n"), 1) if line.strip() and line[0] != "#"]
     lines = [number for number, _line in kept]
     texts = [line for _number, line in kept]
     delimiter = "\t" if any("\t" in line for line in texts) else ","
+    if delimiter == ",":
+        _check_semicolons(texts, lines, path)
+    found = _parsed(texts, lines, delimiter, path)
+    # Files are read row by row, but for those whose columns at the end may all be empty.
+    if texts and texts[0].rstrip(" ").endswith((delimiter, '""')):
+        return iter(_without_empty_ends(list(found)))
+    return found
+
+
+def _check_semicolons(texts: Sequence[str], lines: Sequence[int], path: Path) -> None:
+    """Refuse what spreadsheets write where the comma is the decimal point."""
+    first = _QUOTED.sub("", texts[0]) if texts else ""
+    if first.count(";") <= first.count(","):
+        return
+    comma = next(filter(None, map(_CELL_WITH_COMMA.search, texts)), None)
+    remedy = f", and write {comma[1]} {_as_point(comma[1])}" if comma else ""
+    raise SourceError(f"separates its cells by semicolons; separate them by commas or tabs{remedy}", path, lines[0])
+
+
+def _parsed(texts: Sequence[str], lines: Sequence[int], delimiter: str, path: Path) -> Iterator[_Row]:
     reader = csv.reader(texts, delimiter=delimiter, strict=True, skipinitialspace=True)
     done = 0
     try:
@@ -54,6 +84,24 @@ def rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
             done += 1
     except csv.Error as error:
         raise SourceError(f"is not a well-formed row ({error}); mend its quotes", path, lines[done]) from None
+
+
+def _without_empty_ends(table: list[_Row]) -> list[_Row]:
+    """Leave out columns at the end that are empty in every row, if all rows are equally long."""
+    if len({len(cells) for _line, cells in table}) != 1:
+        return table
+    width = max(at for _line, cells in table for at, cell in enumerate(cells, 1) if cell)
+    return [(line, cells[:width]) for line, cells in table]
+
+
+def check_decimal_point(cell: str, path: Path, line: int) -> None:
+    """Raise `SourceError` if a cell is a number with a decimal comma."""
+    if _DECIMAL_COMMA.fullmatch(cell):
+        raise SourceError(f"{cell!r} is no number; write it {_as_point(cell)}", path, line)
+
+
+def _as_point(cell: str) -> str:
+    return f"with a decimal point, as {cell.replace(',', '.')}"
 
 
 def numbers(cells: Sequence[str], path: Path, line: int) -> list[float]:
@@ -76,12 +124,14 @@ def numbers(cells: Sequence[str], path: Path, line: int) -> list[float]:
             return values
     except ValueError:
         pass
-    wrong = next(cell for cell in cells if not _is_number(cell))
+    wrong = next(cell for cell in cells if not is_number(cell))
+    check_decimal_point(wrong, path, line)
     what = f"{wrong!r} is no number" if wrong else "a cell that should hold a number is empty"
     raise SourceError(f"{what}; write numbers with a decimal point, and none as nan or inf", path, line)
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Tell whether a cell is a finite number."""
     try:
         return math.isfinite(float(cell)) and "_" not in cell
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simmatrix.builders.scale import unit_of
 from simmatrix.shapes import Float, Int
 
 __all__ = ["aligned", "alpha"]
@@ -18,17 +19,23 @@ def aligned(ratings: Float[np.ndarray, " n"], raters: Int[np.ndarray, " n"]) -> 
     Each rater's ratings are standardised (less their mean, by their standard deviation) and put on the mean and the
     standard deviation of all ratings together: raters who shun the ends of the scale, or one of its halves, then
     say the same as others who order the pairs alike. It takes raters for alike in what they saw: one who was shown
-    similar pairs alone loses that. Each rater's ratings must differ.
+    similar pairs alone loses that. Each rater's ratings must differ; of any size they neither overflow nor vanish, if
+    the result is a number.
 
     Examples
     --------
     >>> aligned(np.array([1.0, 3.0, 5.0, 7.0]), np.array([0, 0, 1, 1])).round(3)
     array([1.764, 6.236, 1.764, 6.236])
     """
+    unit = float(unit_of(np.abs(ratings).max(keepdims=True))[0])
+    ratings = ratings / unit
     counts = np.bincount(raters)
     centred = ratings - (np.bincount(raters, ratings) / counts)[raters]
+    largest = np.zeros(len(counts))
+    np.maximum.at(largest, raters, np.abs(centred))
+    centred /= unit_of(largest)[raters]
     spread = np.sqrt(np.bincount(raters, centred**2) / counts)
-    return np.asarray(ratings.mean() + ratings.std() * centred / spread[raters])
+    return np.asarray((ratings.mean() + ratings.std() * centred / spread[raters]) * unit)
 
 
 def alpha(ratings: Float[np.ndarray, " n"], pairs: Int[np.ndarray, " n"]) -> float | None:

@@ -11,7 +11,7 @@ from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.square import Square, read_square
 from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
-from simmatrix.shapes import Float
+from simmatrix.shapes import Bool, Float
 
 __all__ = ["confusion_similarity", "from_counts"]
 
@@ -59,7 +59,7 @@ def confusion_similarity(path: Path, classes: ClassList) -> RawSimilarity:
     Raises
     ------
     SourceError
-        If the file can't be read, a count is negative, or a class was never seen or never recognised.
+        If the file can't be read, a count is negative, or a class was never seen, or never recognised or too seldom.
     ClassNotFoundError
         If a class has no row or no column.
     """
@@ -96,3 +96,20 @@ def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
         if wrong.any():
             index = int(np.flatnonzero(wrong)[0])
             raise SourceError(f"the class {classes.names[index]!r} {what}", path, square.line(index))
+    seldom = _too_seldom(counts)
+    if seldom.any():
+        index = int(np.flatnonzero(seldom)[0])
+        raise SourceError(
+            f"the class {classes.names[index]!r} was recognised too seldom to compare its confusions to "
+            f"({counts[index, index]:g} where its row and column meet, and up to {counts[index].max():g} beside it); "
+            "count more, or add a small number to all counts",
+            path,
+            square.line(index),
+        )
+
+
+def _too_seldom(counts: Float[np.ndarray, "C C"]) -> Bool[np.ndarray, " C"]:
+    """Tell of each class whether its share of what was recognised may be so small that a confusion by it overflows."""
+    # A row by its greatest count sums to C at most.
+    least = np.finfo(counts.dtype).tiny * len(counts)
+    return np.asarray(np.diagonal(counts) / counts.max(axis=1) < least)

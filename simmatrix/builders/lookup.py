@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-__all__ = ["Attempt", "Resolution", "attempts", "forms", "resolve", "singulars", "words"]
+__all__ = ["Attempt", "Resolution", "attempts", "folded", "forms", "resolve", "singulars", "words"]
 
 _SEPARATORS = re.compile(r"[\s_/(),;:&+]+")
 _HYPHENS = re.compile("[-\u2010\u2011]")
@@ -98,6 +98,19 @@ def words(text: str) -> tuple[str, ...]:
     (('aquarium', 'fish'), ('ankle', 'Boot'), ('T-shirt', 'top'))
     """
     return tuple(word for part in _SEPARATORS.split(text) for word in _CAMEL.split(part) if word)
+
+
+def folded(text: str) -> str:
+    """Return what names have in common that are spelt alike but for case, accents and the joints of their words.
+
+    Accented letters are composed (NFC), words joined by underscores and in lower case. Empty where there are no words.
+
+    Examples
+    --------
+    >>> folded("Ice-cream"), folded("iceCream"), folded("ice_creams")
+    ('ice_cream', 'ice_cream', 'ice_creams')
+    """
+    return "_".join(words(_HYPHENS.sub(" ", unicodedata.normalize("NFC", text)))).lower()
 
 
 def _splits(text: str) -> tuple[tuple[str, ...], ...]:

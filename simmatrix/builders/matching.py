@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simmatrix.builders.lookup import forms
+from simmatrix.builders.lookup import folded, forms
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.names import shown_name, some_names
 from simmatrix.provenance import Input
 from simmatrix.suggest import nearest, nearest_to_each, or_list
 
@@ -33,8 +35,9 @@ def match(
 ) -> Matches:
     """Find the class that each name in a file stands for.
 
-    A class that stands in the file as it is spelt is that name and no other. Any other class is the one name that
-    shares one of its forms (`simmatrix.builders.lookup.forms`: underscores, case, singular).
+    A class that stands in the file as it is spelt is that name and no other; it does not matter whether its accented
+    letters are composed. Any other class is the one name that shares one of its forms
+    (`simmatrix.builders.lookup.forms`: underscores, case, singular), as they are folded.
 
     Parameters
     ----------
@@ -56,8 +59,7 @@ def match(
         raise SourceError(f"{unknown!r} is no way to treat unknown names; choose {or_list(UNKNOWN)}")
     if "" in names:
         raise SourceError("a cell that should hold a name is empty; fill it in", path, names[""])
-    positions = {name: index for index, name in enumerate(classes.names)}
-    exact = {name: positions[name] for name in names if name in positions}
+    exact = _exact(names, classes.names)
     by_form = _by_form([name for name in names if name not in exact], exact, classes, names, path)
     indices = {**exact, **by_form}
     strange = [name for name in names if name not in indices]
@@ -71,6 +73,19 @@ def match(
     return Matches(indices, resolution)
 
 
+def _exact(names: Iterable[str], classes: Sequence[str]) -> dict[str, int]:
+    """Return the class of each name that is one, by index."""
+    positions = {name: index for index, name in enumerate(classes)}
+    found = {name: positions[name] for name in names if name in positions}
+    taken = set(found.values())
+    composed = {unicodedata.normalize("NFC", name): index for name, index in positions.items() if index not in taken}
+    for name in names:
+        index = composed.pop(unicodedata.normalize("NFC", name), None) if name not in found else None
+        if index is not None:
+            found[name] = index
+    return found
+
+
 def _by_form(
     names: Sequence[str], exact: Mapping[str, int], classes: ClassList, lines: Mapping[str, int], path: Path
 ) -> dict[str, int]:
@@ -78,13 +93,14 @@ def _by_form(
     if not names:
         return {}
     owners: dict[str, list[int]] = {}
+    taken = set(exact.values())
     for index, name in enumerate(classes.names):
-        if name not in exact:
-            for form in forms(name):
+        if index not in taken:
+            for form in _spellings(name):
                 owners.setdefault(form, []).append(index)
     found: dict[int, str] = {}
     for name in names:
-        candidates = sorted({index for form in forms(name) for index in owners.get(form, ())})
+        candidates = sorted({index for form in _spellings(name) for index in owners.get(form, ())})
         if len(candidates) > 1:
             choice = or_list(repr(classes.names[index]) for index in candidates)
             raise SourceError(f"{name!r} could be {choice}; spell it as in the class list", path, lines[name])
@@ -100,13 +116,17 @@ def _by_form(
     return {name: index for index, name in found.items()}
 
 
+def _spellings(name: str) -> tuple[str, ...]:
+    return tuple(form for form in dict.fromkeys(map(folded, forms(name))) if form)
+
+
 def _unknown(
     strange: Sequence[str], lines: Mapping[str, int], classes: ClassList, path: Path, remedy: str
 ) -> SourceError:
     name = strange[0]
     close = nearest(name, classes.names)
     hint = f" (did you mean {or_list(close)}?)" if close else ""
-    more = f", nor are {_some(strange[1:])}" if strange[1:] else ""
+    more = f", nor are {some_names(strange[1:])}" if strange[1:] else ""
     return SourceError(f"{name!r} is no class of {classes.source}{hint}{more}; {remedy}", path, lines[name])
 
 
@@ -123,10 +143,4 @@ def not_seen(missing: Sequence[str], known: Iterable[str], path: Path, what: str
 
 def inputs(role: str, path: Path, sha256: str, classes: ClassList) -> tuple[Input, Input]:
     """Return what is recorded of a file and of the class list: names without folders, and checksums."""
-    name = path.name.encode("utf-8", "backslashreplace").decode()
-    return Input(role, name, sha256), Input("classes", classes.source, classes.sha256)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(repr(name) for name in names[:_SHOWN]) + more
+    return Input(role, shown_name(path), sha256), Input("classes", classes.source, classes.sha256)

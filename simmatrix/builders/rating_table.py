@@ -2,12 +2,13 @@
 
 A file holds one rating a row, ``a, b, rating`` or ``a, b, rating, rater``, separated by tabs or commas. It needs a
 header only where there are other columns, or another order: the first row is one if it names the two words and the
-rating, and then all other columns but the rater's are skipped. These names are known, in any case, with any spaces and
-signs:
+rating, and then all other columns but the rater's are skipped and told. These names are known, in any case, with any
+spaces and signs:
 
 - the words: a, word 1, class 1, concept 1, item 1, first; and b, word 2, class 2, concept 2, item 2, second
 - the rating: rating, similarity, score, value, mean, SimLex999 (SimLex-999's), Human (mean) (WordSim-353's)
-- who gave it: rater, annotator, participant, subject, judge, worker
+- who gave it: rater, annotator, participant, subject, judge, worker, user, respondent, coder, assessor, evaluator or
+  observer, each of them also with id or name after it
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Float, Int
-from simmatrix.tables import key, numbers, rows
+from simmatrix.tables import check_decimal_point, key, numbers, rows
 
 __all__ = ["RatingTable", "read_ratings"]
 
@@ -28,7 +29,14 @@ _HEADINGS = {
     "first word": ("a", "word1", "class1", "concept1", "item1", "first"),
     "second word": ("b", "word2", "class2", "concept2", "item2", "second"),
     "rating": ("rating", "similarity", "score", "value", "mean", "simlex999", "humanmean"),
-    "rater": ("rater", "annotator", "participant", "subject", "judge", "worker"),
+    "rater": tuple(
+        f"{who}{ending}"
+        for who in (
+            *("rater", "annotator", "participant", "subject", "judge", "worker"),
+            *("user", "respondent", "coder", "assessor", "evaluator", "observer"),
+        )
+        for ending in ("", "id", "name")
+    ),
 }
 _REMEDY = "write a, b, rating and perhaps rater, separated by tabs or commas, or a header that names these columns"
 
@@ -50,6 +58,8 @@ class RatingTable(NamedTuple):
         (n,), who gave each rating, by position in `raters`.
     lines
         (n,), the line of each rating.
+    unused
+        The headings of the columns that were skipped; by their number where a column has none.
     """
 
     words: Mapping[str, int]
@@ -59,16 +69,18 @@ class RatingTable(NamedTuple):
     raters: tuple[str, ...]
     rater: Int[np.ndarray, " n"]
     lines: Int[np.ndarray, " n"]
+    unused: tuple[str, ...] = ()
 
 
 class _Columns(NamedTuple):
-    """Where the cells of a row stand, the rater's None where there is no such column, and how many cells there are."""
+    """Where the cells of a row stand, and how many there are; no rater's where there is no such column."""
 
     first: int
     second: int
     rating: int
     rater: int | None
     width: int
+    unused: tuple[str, ...] = ()
 
 
 def read_ratings(text: str, path: Path) -> RatingTable:
@@ -115,6 +127,7 @@ def read_ratings(text: str, path: Path) -> RatingTable:
         raters=names,
         rater=_positions(raters, names),
         lines=np.array(lines),
+        unused=columns.unused,
     )
 
 
@@ -129,12 +142,14 @@ def _named_columns(cells: Sequence[str], path: Path, line: int) -> _Columns | No
         if len(places) > 1:
             both = " and ".join(repr(cells[at]) for at in places[:2])
             raise SourceError(f"the header names the {column} twice, {both}; rename one of them", path, line)
+    used = {at for places in found.values() for at in places}
     return _Columns(
         first=found["first word"][0],
         second=found["second word"][0],
         rating=found["rating"][0],
         rater=found["rater"][0] if found["rater"] else None,
         width=len(cells),
+        unused=tuple(cell or f"column {at}" for at, cell in enumerate(cells, 1) if at - 1 not in used),
     )
 
 
@@ -145,6 +160,7 @@ def _columns_in_order(cells: Sequence[str], path: Path, line: int) -> _Columns:
     try:
         float(cells[2])
     except ValueError:
+        check_decimal_point(cells[2], path, line)
         raise SourceError(
             f"is neither a rating ({cells[2]!r} is no number) nor a header with names that are known; {_REMEDY}",
             path,

@@ -13,10 +13,11 @@ from simmatrix.builders.completion import check_completion, completed
 from simmatrix.builders.matching import Matches, inputs, match, not_seen
 from simmatrix.builders.rating_table import RatingTable, read_ratings
 from simmatrix.builders.raw import RawSimilarity, raw_type
-from simmatrix.builders.scale import check_scale
+from simmatrix.builders.scale import check_scale, check_span, unit_of
 from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
 from simmatrix.files import decoded, read_bytes
+from simmatrix.names import some_names
 from simmatrix.shapes import Float, Int
 from simmatrix.suggest import or_list
 
@@ -37,9 +38,16 @@ def rating_similarity(
 ) -> RawSimilarity:
     """Return the mean rating of each two classes.
 
-    The ratings of several raters are put on one scale first (`simmatrix.builders.agreement.aligned`); their mean can
-    then lie off the stated scale by a little. The same rating of the same pair by the same rater counts once. Each
-    class is as similar to itself as the scale allows.
+    The ratings of several raters are put on one scale first (`simmatrix.builders.agreement.aligned`): each rater's are
+    standardised and mapped to the mean and the spread of all, m + s (r - m_rater) / s_rater, where m are means and s
+    standard deviations over pairs of distinct words. The mean over the raters can then lie off the stated scale by a
+    little. It takes a rater's use of the scale from the pairs this rater saw: of two ratings one becomes m - s and the
+    other m + s, whatever they are, and one rating says nothing. Where all raters use the scale alike and each rated
+    few pairs, leave the column of raters out.
+
+    Without raters each row is a vote. A rater has one voice about a pair: rows by the same rater that say the same
+    count once, unless ``duplicates="mean"`` asks for the mean of all of a rater's rows. Each class is as similar to
+    itself as the scale allows.
 
     Parameters
     ----------
@@ -55,21 +63,23 @@ def rating_similarity(
     unknown
         What to do with rows about words that are no class: ``"error"``, or ``"ignore"`` to leave them out.
     duplicates
-        What to do with ratings that contradict each other: ``"error"``, or ``"mean"``. SimLex-999 rates one pair
-        twice and differently, WordSim-353 two.
+        What to do with ratings that contradict each other, by the same rater or in a file without raters:
+        ``"error"``, or ``"mean"`` to take the mean of every row, those that say the same included. SimLex-999 rates
+        one pair twice and differently, WordSim-353 two.
 
     Returns
     -------
         With `params` that tell the scale and where it is from, how many pairs were completed, how many rows were
-        ignored, for how many pairs contradictory ratings were averaged, and, if raters are named, how many there are
-        and Krippendorff's alpha of their ratings as given (None where no pair was rated twice). `evidence` counts the
-        ratings behind each pair.
+        ignored, for how many pairs contradictory ratings were averaged, the columns that were not used, if there are
+        any, and, if raters are named, how many there are and Krippendorff's alpha of their ratings as given (None where
+        no pair was rated twice). `evidence` counts the rows behind each pair, those that count once as one.
 
     Raises
     ------
     SourceError
         If the file can't be read, a rating is no number or off the scale, ratings contradict each other, a class is
-        not rated the same as itself, a rater can't be aligned, or pairs are missing that are not to be completed.
+        not rated the same as itself, a rater can't be aligned, pairs are missing that are not to be completed, or the
+        numbers are too large to reckon with.
     ClassNotFoundError
         If a class is in no rating with another class.
     """
@@ -85,17 +95,19 @@ def rating_similarity(
     found = match(table.words, classes, path, unknown=unknown)
     pairs = _pairs(table, found, len(classes))
     _check_selves(table, pairs, high, path)
-    said, averaged = _said(table, pairs, classes, path, duplicates)
-    values, evidence = _means(said, _common_scale(said, table, path), len(classes))
+    # Of squares and sums in it, none overflows or vanishes.
+    unit = float(unit_of(np.array([max(abs(low), abs(high))]))[0])
+    said, averaged = _said(table, pairs, classes, path, duplicates, unit)
+    values, evidence = _means(said, _common_scale(said, table, path, unit), len(classes))
     lonely = [name for name, row in zip(classes.names, evidence, strict=True) if not row.any()]
     if lonely:
         remedy = "rate them, or take them out of the class list"
         raise not_seen(lonely, table.words, path, "has no rating of another class with", remedy)
-    np.fill_diagonal(values, high)
+    np.fill_diagonal(values, high / unit)
     np.fill_diagonal(evidence, _self_ratings(said, len(classes)))
     values, gaps = completed(values, complete, classes.names, path, "rating")
     return RawSimilarity(
-        values=values,
+        values=_times(values, unit, path),
         classes=classes.names,
         builder="ratings",
         params={
@@ -107,6 +119,7 @@ def rating_similarity(
             "ignored": int(np.count_nonzero((pairs >= len(classes)).any(axis=1))),
             "duplicates": duplicates,
             "averaged": averaged,
+            **({"unused_columns": list(table.unused)} if table.unused else {}),
             **_agreement(said, table, len(classes)),
         },
         source=inputs("ratings", path, hashlib.sha256(raw).hexdigest(), classes),
@@ -121,6 +134,7 @@ def _limits(table: RatingTable, stated: tuple[float, float] | None, path: Path) 
     low, high = stated or (float(table.ratings.min()), float(table.ratings.max()))
     if low == high:
         raise SourceError(f"every rating is {low:g}; give the scale they are on (--scale LOW:HIGH)", path)
+    check_span(low, high, path)
     outside = np.flatnonzero((table.ratings < low) | (table.ratings > high))
     if len(outside):
         at = int(outside[0])
@@ -132,6 +146,16 @@ def _limits(table: RatingTable, stated: tuple[float, float] | None, path: Path) 
             int(table.lines[at]),
         )
     return low, high
+
+
+def _times(values: Float[np.ndarray, "C C"], unit: float, path: Path) -> Float[np.ndarray, "C C"]:
+    """Multiply values, in place."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values *= unit
+    # NaN and infinity show in the extremes.
+    if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+        raise SourceError("the ratings are so large that their means overflow; divide all by the same number", path)
+    return values
 
 
 def _pairs(table: RatingTable, found: Matches, count: int) -> Int[np.ndarray, "n 2"]:
@@ -155,7 +179,7 @@ def _check_selves(table: RatingTable, pairs: Int[np.ndarray, "n 2"], high: float
 
 
 class _Said(NamedTuple):
-    """What each rater says of each pair, m of them: the rating, and how many different ones it is the mean of."""
+    """What each rater says of each pair, m of them: the rating, and how many rows it is the mean of."""
 
     pairs: Int[np.ndarray, "m 2"]
     rater: Int[np.ndarray, " m"]
@@ -167,22 +191,27 @@ class _Said(NamedTuple):
 
 
 def _said(
-    table: RatingTable, pairs: Int[np.ndarray, "n 2"], classes: ClassList, path: Path, duplicates: str
+    table: RatingTable, pairs: Int[np.ndarray, "n 2"], classes: ClassList, path: Path, duplicates: str, unit: float
 ) -> tuple[_Said, int]:
-    """Return what was said, and how many pairs of classes were averaged over contradictory ratings."""
+    """Return what was said, in a unit, and how many pairs of classes were averaged over contradictory ratings."""
     # In an order that the file's has no part in: sums come out the same to the last bit.
     order = np.lexsort((table.lines, table.ratings, table.rater, pairs[:, 1], pairs[:, 0]))
     pairs, rater, ratings, lines = (part[order] for part in (pairs, table.rater, table.ratings, table.lines))
-    other_pair = np.r_[True, (np.diff(pairs, axis=0) != 0).any(axis=1) | (np.diff(rater) != 0)]
-    distinct = other_pair | np.r_[True, np.diff(ratings) != 0]
-    pairs, rater, ratings, lines, starts = (part[distinct] for part in (pairs, rater, ratings, lines, other_pair))
+    starts = np.r_[True, (np.diff(pairs, axis=0) != 0).any(axis=1) | (np.diff(rater) != 0)]
+    distinct = starts | np.r_[True, np.diff(ratings) != 0]
     group = np.cumsum(starts) - 1
-    counts = np.bincount(group)
-    doubtful = (counts[group] > 1) & (pairs[:, 1] < len(classes))
+    doubtful = (np.bincount(group, distinct)[group] > 1) & (pairs[:, 1] < len(classes))
     if doubtful.any() and duplicates == "error":
-        raise _contradiction(lines[doubtful], group[doubtful], table, path)
+        # Of rows that say the same, the first is the one to name.
+        shown = doubtful & distinct
+        raise _contradiction(lines[shown], group[shown], table, path)
     averaged = len(np.unique(pairs[doubtful], axis=0))
-    return _Said(pairs[starts], rater[starts], np.bincount(group, ratings) / counts, counts), averaged
+    votes = np.ones(len(ratings)) if duplicates == "mean" or table.raters == ("",) else distinct.astype(float)
+    counts = np.bincount(group, votes)
+    # From the least on, so that the mean of equal ratings is that rating to the last bit.
+    least = (ratings / unit)[starts]
+    means = least + np.bincount(group, votes * (ratings / unit - least[group])) / counts
+    return _Said(pairs[starts], rater[starts], means, counts.astype(np.int64)), averaged
 
 
 def _contradiction(
@@ -200,13 +229,23 @@ def _contradiction(
     by = f" by {rater!r}" if rater else ""
     return SourceError(
         f"{words[table.first[now]]!r} and {words[table.second[now]]!r} are rated {table.ratings[now]:g}{by}, but "
-        f"{table.ratings[then]:g} on line {first[group]}; take one of them out, or average them (--duplicates mean)",
+        f"{table.ratings[then]:g} on line {first[group]}; take one of them out, or average them (--duplicates mean)"
+        f"{_unused(table)}",
         path,
         line,
     )
 
 
-def _common_scale(said: _Said, table: RatingTable, path: Path) -> Float[np.ndarray, " m"]:
+def _unused(table: RatingTable) -> str:
+    """Return what to say of columns that may name the raters, if no column is known to."""
+    if not table.unused or table.raters != ("",):
+        return ""
+    if len(table.unused) == 1:
+        return f"; the column {table.unused[0]!r} was not used: if it names the raters, call it 'rater'"
+    return f"; the columns {some_names(table.unused)} were not used: name the raters' column 'rater'"
+
+
+def _common_scale(said: _Said, table: RatingTable, path: Path, unit: float) -> Float[np.ndarray, " m"]:
     """Return the ratings, those of several raters aligned."""
     apart = said.pairs[:, 0] != said.pairs[:, 1]
     others = said.only(apart)
@@ -217,9 +256,10 @@ def _common_scale(said: _Said, table: RatingTable, path: Path) -> Float[np.ndarr
         own = others.ratings[codes == code]
         if own.min() == own.max():
             line = int(table.lines[table.rater == rater].min())
+            rates = "rates one pair alone" if len(own) == 1 else f"rates every pair {own[0] * unit:g}"
             raise SourceError(
-                f"the rater {table.raters[rater]!r} rates every pair {own[0]:g}, so that nothing tells how this rater "
-                "uses the scale; take this rater's rows out",
+                f"the rater {table.raters[rater]!r} {rates}, so that nothing tells how this rater uses the scale; take "
+                "this rater's rows out, or leave the rater column out if all raters use the same scale",
                 path,
                 line,
             )
@@ -246,7 +286,7 @@ def _means(
 
 def _self_ratings(said: _Said, count: int) -> Int[np.ndarray, " C"]:
     own = (said.pairs[:, 0] == said.pairs[:, 1]) & (said.pairs[:, 1] < count)
-    return np.bincount(said.pairs[own, 0], minlength=count)
+    return np.bincount(said.pairs[own, 0], said.counts[own], minlength=count).astype(np.int64)
 
 
 def _agreement(said: _Said, table: RatingTable, count: int) -> dict[str, Any]:

@@ -17,13 +17,15 @@ from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
 from simmatrix.files import check_input, decoded, read_bytes, reading, sha256_of
 from simmatrix.shapes import Float
-from simmatrix.tables import numbers, rows
+from simmatrix.tables import is_number, numbers, rows
 from simmatrix.vectors.vectors import silent
 
 __all__ = ["Square", "read_square"]
 
 _MAGIC = b"\x93NUMPY"
 _AGREE = "make the names and the class list agree"
+# Of the numbers that an array may hold, in bytes: the widest that fits what the values become.
+_WIDEST = 8
 # What NumPy raises for headers that are damaged: it parses them as Python.
 _NO_ARRAY = (ValueError, EOFError, SyntaxError, TokenError, RecursionError, MemoryError)
 _Row = tuple[int, str, list[float]]
@@ -87,7 +89,8 @@ def read_square(path: Path, classes: ClassList, *, unknown: str = "error", remed
 def _read_array(path: Path, classes: ClassList) -> Square:
     count = len(classes)
     mapped = _mapped(path, count)
-    values = np.array(mapped, dtype=raw_type(count))
+    with np.errstate(over="ignore"):
+        values = np.array(mapped, dtype=raw_type(count))
     # NaN and infinity show in the extremes, so that no second matrix is needed to look for them.
     if not np.isfinite(values.min()) or not np.isfinite(values.max()):
         row, column = map(int, np.argwhere(~np.isfinite(values))[0])
@@ -113,6 +116,10 @@ def _mapped(path: Path, count: int) -> np.ndarray:
                     f"({count}, {count}), rows and columns in the order of the class list",
                     path,
                 )
+            if dtype.itemsize > _WIDEST:
+                raise SourceError(
+                    f"holds {dtype} values, which are too wide; save them as float64 (array.astype('float64'))", path
+                )
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except _NO_ARRAY as error:
         # The parser's messages may quote the whole header.
@@ -131,16 +138,16 @@ def _read_text(path: Path, classes: ClassList, unknown: str, remedy: str) -> Squ
             top,
         )
     names = header[1:]
-    _check_unique([(name, top) for name in names], "column", path)
+    _check_names([(name, top) for name in names], classes, "column", path)
     body = list(_body(table, len(header), path))
-    _check_unique([(name, line) for line, name, _values in body], "row", path)
+    _check_names([(name, line) for line, name, _values in body], classes, "row", path)
     down = match({name: line for line, name, _values in body}, classes, path, unknown=unknown, remedy=remedy)
     across = match(dict.fromkeys(names, top), classes, path, unknown=unknown, remedy=remedy)
     for what, found in (("row", down), ("column", across)):
         missing = [name for name in classes.names if name not in found.resolution]
         if missing:
             raise not_seen(missing, [*down.indices, *across.indices], path, f"has no {what} for the class", remedy)
-    values, lines = _placed(body, names, down, across)
+    values, lines = _placed(body, names, down, across, path)
     ignored = len(body) + len(names) - 2 * len(classes)
     resolution = {name: _resolution(name, down, across) for name in classes.names}
     return Square(values, lines, resolution, hashlib.sha256(raw).hexdigest(), ignored)
@@ -158,7 +165,19 @@ def _body(table: Iterator[tuple[int, list[str]]], width: int, path: Path) -> Ite
         yield line, cells[0], numbers(cells[1:], path, line)
 
 
-def _check_unique(names: Sequence[tuple[str, int]], what: str, path: Path) -> None:
+def _check_names(names: Sequence[tuple[str, int]], classes: ClassList, what: str, path: Path) -> None:
+    """Refuse names that stand there twice, and numbers that stand where names should."""
+    texts = [name for name, _line in names]
+    # Classes may be called like numbers.
+    strange = len(set(texts)) < len(texts) or set(texts).isdisjoint(classes.names)
+    if texts and strange and all(map(is_number, texts)):
+        place, above = ("column", "") if what == "row" else ("row", ", from its second cell on")
+        raise SourceError(
+            f"the first {place} has to hold the names of the {what}s, and holds numbers ({texts[0]!r}); write the "
+            f"classes' names there{above}",
+            path,
+            names[0][1],
+        )
     seen: dict[str, int] = {}
     for name, line in names:
         if name in seen:
@@ -168,7 +187,7 @@ def _check_unique(names: Sequence[tuple[str, int]], what: str, path: Path) -> No
 
 
 def _placed(
-    body: Sequence[_Row], names: Sequence[str], down: Matches, across: Matches
+    body: Sequence[_Row], names: Sequence[str], down: Matches, across: Matches, path: Path
 ) -> tuple[Float[np.ndarray, "C C"], tuple[int, ...]]:
     """Return the values of the rows and columns that are classes, in class order, and the line of each row."""
     count = len(down.indices)
@@ -179,7 +198,14 @@ def _placed(
     for line, name, cells in body:
         index = down.indices.get(name)
         if index is not None:
-            values[index] = np.array(cells)[order]
+            with np.errstate(over="ignore"):
+                values[index] = np.array(cells)[order]
+            if not np.isfinite(values[index]).all():
+                raise SourceError(
+                    "holds a number that is too large for a matrix of this size; divide all by the same number",
+                    path,
+                    line,
+                )
             lines[index] = line
     return values, tuple(lines)
 

@@ -7,7 +7,6 @@ words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from simmatrix.builders.lookup import Resolution, forms, words
+from simmatrix.builders.lookup import Resolution, folded, forms
 from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
@@ -106,7 +105,9 @@ def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: 
         values = taxonomy_values(taxonomy, nodes, measure, content, raw_type(len(nodes)))
     except SourceError as error:
         # The measures know no files.
-        raise SourceError(str(error), loaded.name) from None
+        swapped = " (if the child comes first on each line, say so in a header: child,parent)"
+        hint = swapped if set(nodes.tolist()) <= set(taxonomy.roots) else ""
+        raise SourceError(f"{error}{hint}", loaded.name) from None
     return RawSimilarity(
         values=values,
         classes=classes.names,
@@ -150,15 +151,11 @@ def _spelt_alike(names: Sequence[str], nodes: Iterable[str]) -> list[tuple[str, 
         return []
     spelt: dict[str, list[str]] = {}
     for node in nodes:
-        spelt.setdefault(_folded(node), []).append(node)
+        spelt.setdefault(folded(node), []).append(node)
     return [
-        tuple(node for form in dict.fromkeys(map(_folded, forms(name))) if form for node in spelt.get(form, ()))
+        tuple(node for form in dict.fromkeys(map(folded, forms(name))) if form for node in spelt.get(form, ()))
         for name in names
     ]
-
-
-def _folded(text: str) -> str:
-    return "_".join(words(unicodedata.normalize("NFC", text).replace("-", " "))).lower()
 
 
 def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], where: str) -> ClassNotFoundError:

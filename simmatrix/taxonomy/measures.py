@@ -96,10 +96,10 @@ def lcs_height(_taxonomy: Taxonomy, closure: Closure, _content: Content | None, 
     """1 - h(c) / h(root), c the lowest common ancestor (Deng et al. 2011, Barz and Denzler 2019); in [0, 1].
 
     The height h of a node is the longest way down to a node without children, in the hierarchy that the given nodes
-    span: they and what is above them.
+    span: they and what is above them. Where they span a root alone, they are it, and the same.
     """
     highest = int(closure.heights.max())
-    values = np.arange(highest + 1) / max(highest, 1)
+    values = np.arange(highest + 1) / highest if highest else np.ones(1)
     for here, keys in _keys(closure, highest - closure.heights, 0, out):
         out[here] = values[keys]
 

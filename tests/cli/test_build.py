@@ -25,6 +25,17 @@ from simmatrix.vectors.formats import FORMATS
 from tests.cli.command import COMMAND, Command, assert_mendable, write_glove
 
 
+def test_what_a_build_does_not_print_is_not_worked_out(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_arguments: object) -> None:
+        raise AssertionError("this takes too long")
+
+    monkeypatch.setattr(np.linalg, "eigvalsh", refused)
+    monkeypatch.setattr("simmatrix.summary.quantiles", refused)
+    command.good("build", "--classes", "cifar100", "--lower-bound", "0.7", "-o", "m")
+    command.good("validate", "m")
+    command.good("blend", "m:0.5", "m:0.5", "-o", "b")
+
+
 def test_the_first_minute(command: Command) -> None:
     result = command("build", "--classes", "cifar100")
     assert result.code == 0

@@ -63,6 +63,15 @@ def test_what_cant_be_drawn(options: tuple[str, ...], part: str, command: Comman
     assert [path.name for path in command.folder.iterdir()] == ["m.safetensors"]
 
 
+def test_too_many_classes_are_refused(command: Command) -> None:
+    names = [f"c{index}" for index in range(30_000)]
+    simmatrix.from_order(names, decay=0.5).save("long.safetensors")
+    for order in ("clusters", "file"):
+        result = command("plot", "long.safetensors", "--order", order)
+        assert_mendable(result, "30,000 classes", "5,000 is the most", "matrix.select(names).save(FILE)")
+    assert not Path("long.png").exists()
+
+
 def test_names_are_no_formulas(command: Command) -> None:
     SimilarityMatrix(np.eye(2), (r"$\frac$", "$x$")).save("m.safetensors")
     command.good("plot", "m.safetensors", "-o", "m.svg")

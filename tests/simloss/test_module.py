@@ -3,6 +3,7 @@
 import copy
 import doctest
 import io
+import tracemalloc
 from importlib.metadata import version
 from pathlib import Path
 
@@ -132,6 +133,27 @@ def test_a_matrix_is_not_shared_with_the_module() -> None:
     module = SimLoss(original)
     module.similarity[0, 1] = 0.5
     assert original.to_dense()[0, 1] == 0.75
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
+def test_a_matrix_is_copied_once(form: str) -> None:
+    size = 1000
+    classes = tuple(f"c{index}" for index in range(size))
+    given = simmatrix.from_order(classes, decay=0.5)
+    if form != "toeplitz":
+        values = given.to_dense()
+        given = simmatrix.SimilarityMatrix(scipy.sparse.csr_array(values) if form == "sparse" else values, classes)
+    assert given.form == form
+    tracemalloc.start()
+    try:
+        made = simloss.loss._values_and_classes(given, None)[0]
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The array that is made is the tensor's: it lives on, and there was no other.
+    assert held > made.nbytes
+    assert most < 1.5 * made.nbytes
+    np.testing.assert_array_equal(made, given.to_dense())
 
 
 def test_a_matrix_is_brought_into_the_order_of_the_classes() -> None:

@@ -2,11 +2,14 @@
 
 import dataclasses
 import re
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from simmatrix import Provenance, SimilarityMatrix, Statistics, concerns, statistics
+import simmatrix
+from simmatrix import Provenance, SimilarityMatrix, Statistics, blend, concerns, statistics
 from tests.simmatrix.test_summary import with_corners
 
 CORNERS = with_corners()
@@ -22,7 +25,7 @@ def matrix_of(similarity: float, size: int = 30) -> SimilarityMatrix:
     ("matrix", "expected"),
     [
         (matrix_of(0.05), []),
-        (matrix_of(0.0), ["is the identity, so training with it is plain cross entropy; give a smaller lower bound"]),
+        (matrix_of(0.0), ["is the identity, so training with it is plain cross entropy; no two classes are similar"]),
         (matrix_of(0.5), ["influence of 14.5 training starts with 3.2% of cross entropy's gradient"]),
         (matrix_of(1.0, 3), ["may drown", "3 pairs have similarity 1, .*: c0/c1, c0/c2, c1/c2$"]),
         (matrix_of(1.0, 4), ["may drown", "6 pairs have similarity 1, .*: c0/c1, c0/c2, c0/c3 …$"]),
@@ -46,6 +49,104 @@ def test_one_pair_is_singular() -> None:
     assert sentence == "1 pair has similarity 1, the loss can't tell them apart: a/b"
 
 
+NOTHING_SIMILAR = "no two classes are similar in this source, take another source or measure"
+BOUNDED = matrix_of(0.25).lower_bound(0.3)
+
+
+def halved(one: SimilarityMatrix, other: SimilarityMatrix) -> SimilarityMatrix:
+    return blend([(one, 0.5), (other, 0.5)])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "remedy"),
+    [
+        (BOUNDED, "give a smaller lower bound"),
+        (simmatrix.from_order(["a", "b", "c"], decay=0.25, lower_bound=0.3), "give a smaller lower bound"),
+        (simmatrix.from_order(["a", "b", "c"], decay=0.0), NOTHING_SIMILAR),
+        (matrix_of(0.0).lower_bound(0.0), NOTHING_SIMILAR),
+        (halved(matrix_of(0.0), matrix_of(0.0)), NOTHING_SIMILAR),
+        (halved(matrix_of(0.0), BOUNDED), "give a smaller lower bound"),
+        (halved(halved(BOUNDED, matrix_of(0.0)), matrix_of(0.0)), "give a smaller lower bound"),
+    ],
+)
+def test_the_identity_gets_the_remedy_that_helps(matrix: SimilarityMatrix, remedy: str) -> None:
+    (sentence,) = concerns(matrix)
+    assert sentence == f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
+
+
+def test_a_flat_taxonomy_has_nothing_similar_by_the_length_of_ways(tmp_path: Path) -> None:
+    (tmp_path / "flat").write_text("root a\nroot b\nroot c\n")
+    matrix = simmatrix.from_taxonomy(tmp_path / "flat", ["a", "b", "c"], measure="lch")
+    assert concerns(matrix)[0].endswith(NOTHING_SIMILAR)
+
+
+@pytest.mark.parametrize("parts", [3, [4], ["x", None], [{"params": 7}], [{"params": {"parts": {}}}]])
+def test_parts_of_a_foreign_file_may_be_anything(parts: object) -> None:
+    origin = Provenance(builder="blend", params={"parts": parts})
+    assert concerns(SimilarityMatrix(np.eye(2), ("a", "b"), origin))[0].endswith(NOTHING_SIMILAR)
+
+
+def test_much_influence_asks_for_a_larger_lower_bound_whether_there_is_one_or_not() -> None:
+    for matrix in (matrix_of(0.5), matrix_of(0.8).lower_bound(0.2)):
+        assert concerns(matrix)[0].endswith("watch the accuracy, and give a larger lower bound if it suffers")
+
+
+PIN = "pin another in the class list's synset column (simmatrix senses WORD)"
+
+
+def test_classes_of_the_same_synset_are_told() -> None:
+    matrix = simmatrix.from_wordnet(["dog", "Canis familiaris", "oak"], measure="res")
+    assert matrix["dog", "Canis familiaris"] < 1
+    assert f"dog and Canis familiaris are the same synset dog.n.01; {PIN}" in concerns(matrix)
+    # Where the measure gives 1, this has been said.
+    same = concerns(simmatrix.from_wordnet(["dog", "Canis familiaris", "oak"], measure="path"))
+    assert [sentence[:24] for sentence in same] == ["1 pair has similarity 1,", "2 classes were taken in "]
+
+
+def alike(builder: str, words: list[str], similarity: float = 0.01) -> SimilarityMatrix:
+    matrix = matrix_of(similarity, len(words))
+    resolution = {name: {"how": "name", "words": [word]} for name, word in zip(matrix.classes, words, strict=True)}
+    return SimilarityMatrix(matrix.values, matrix.classes, Provenance(builder, resolution=resolution))
+
+
+@pytest.mark.parametrize(
+    ("builder", "words", "sentence"),
+    [
+        ("wordnet", "x y x", f"c0 and c2 are the same synset x; {PIN}"),
+        ("taxonomy", "x y x", "c0 and c2 are the same node x; give each class a node of its own in the taxonomy"),
+        (
+            "wordnet",
+            "x y y x x",
+            "c1 and c2 are the same synset y, c0 and c3 are the same synset x, c0 and c4 are the same synset x; " + PIN,
+        ),
+        (
+            "wordnet",
+            "x x x x x",
+            "c0 and c1 are the same synset x, c0 and c2 are the same synset x, c0 and c3 are the same synset x …; "
+            + PIN,
+        ),
+        # Words of a text model may well be shared.
+        ("embeddings", "x y x", None),
+        ("wordnet", "x y z", None),
+    ],
+)
+def test_pairs_found_in_the_same_place(builder: str, words: str, sentence: str | None) -> None:
+    assert concerns(alike(builder, words.split())) == (() if sentence is None else (sentence,))
+
+
+def test_pairs_of_similarity_1_in_one_direction_are_told_once() -> None:
+    values = np.eye(3)
+    values[1, 0] = 1
+    matrix = SimilarityMatrix(values, ("c0", "c1", "c2"), alike("wordnet", ["x", "x", "y"]).provenance)
+    assert concerns(matrix) == ("1 pair has similarity 1, the loss can't tell them apart: c0/c1",)
+
+
+def test_a_foreign_file_may_tell_nothing_of_a_class() -> None:
+    origin = Provenance("wordnet", resolution={"c1": {}, "c2": {"words": []}, "other": {"words": ["x"]}})
+    matrix = matrix_of(0.01, 4)
+    assert concerns(SimilarityMatrix(matrix.values, matrix.classes, origin)) == ()
+
+
 def test_concerns_take_figures_as_given() -> None:
     matrix = matrix_of(0.05)
     figures: Statistics = dataclasses.replace(statistics(matrix), identity_rows=1.0)
@@ -55,18 +156,19 @@ def test_concerns_take_figures_as_given() -> None:
 @pytest.mark.parametrize(
     ("counts", "completed", "sentence"),
     [
-        ([1, 2, 3], 0, None),
-        ([0, 2, 3], 1, "nobody judged 1 of the 3 pairs (33.3%), a method completed them"),
-        ([0, 0, 0], 3, "nobody judged 3 of the 3 pairs (100.0%), a method completed them"),
+        ([1, 2, 3, 4, 5, 6], 0, None),
+        ([0, 2, 3, 0, 1, 1], 2, "nobody judged 2 of the 6 pairs (33.3%), a method completed them"),
+        ([0, 0, 0, 0, 0, 0], 6, "nobody judged 6 of the 6 pairs (100.0%), a method completed them"),
     ],
 )
 @pytest.mark.parametrize("own", [0, 7])
 def test_pairs_that_nobody_judged_are_told(counts: list[int], completed: int, sentence: str | None, own: int) -> None:
-    evidence = np.full((3, 3), own)
-    for (i, j), count in zip(((0, 1), (0, 2), (1, 2)), counts, strict=True):
+    # Of four classes: of three there would be as many pairs as classes.
+    evidence = np.full((4, 4), own)
+    for (i, j), count in zip(combinations(range(4), 2), counts, strict=True):
         evidence[i, j] = evidence[j, i] = count
-    values = np.where(np.eye(3) > 0, 1, 0.125)
-    matrix = SimilarityMatrix(values, ("a", "b", "c"), evidence=evidence)
+    values = np.where(np.eye(4) > 0, 1, 0.125)
+    matrix = SimilarityMatrix(values, ("a", "b", "c", "d"), evidence=evidence)
     assert statistics(matrix).completed_pairs == completed
     assert concerns(matrix) == (() if sentence is None else (sentence,))
 
@@ -122,3 +224,10 @@ def test_what_a_builder_counted_is_told(params: dict[str, object], expected: tup
     matrix = found_as()
     told = SimilarityMatrix(matrix.values, matrix.classes, Provenance(params=params))
     assert concerns(told) == expected
+
+
+def test_a_source_with_two_values_for_a_pair_is_told() -> None:
+    matrix = found_as()
+    steps = ({"step": "symmetrise"}, {"step": "clip"})
+    told = SimilarityMatrix(matrix.values, matrix.classes, Provenance(normalisation=steps))
+    assert concerns(told) == ("the source is not symmetric; of each pair the mean of both was taken",)

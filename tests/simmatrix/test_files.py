@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,16 @@ from threading import Event
 import pytest
 
 from simmatrix import OutputError, SourceError
-from simmatrix.files import check_input, check_output_folder, read_bytes, reading, sha256_of, stopping, write_atomically
+from simmatrix.files import (
+    check_input,
+    check_output_folder,
+    decoded,
+    read_bytes,
+    reading,
+    sha256_of,
+    stopping,
+    write_atomically,
+)
 
 
 def left_over(folder: Path) -> list[str]:
@@ -70,6 +80,27 @@ def test_contents_and_checksum(tmp_path: Path) -> None:
     assert {total for _done, total in steps} == {500_000}
     with pytest.raises(SourceError, match="no such file"):
         sha256_of(tmp_path / "missing", Event(), seen)
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (b"PK\x03\x04", "a zip archive, such as an Excel file or .npz"),
+        (b"PK\x05\x06" + bytes(18), "a zip archive, such as an Excel file or .npz"),
+        (b"%PDF-1.7 text", "a PDF document"),
+        (pickle.dumps([1.0], protocol=2), "a pickle, which is never loaded"),
+        (pickle.dumps([1.0]), "a pickle, which is never loaded"),
+    ],
+)
+def test_what_is_no_text_is_told(raw: bytes, what: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        decoded(raw, tmp_path / "m.csv")
+    assert str(caught.value) == f"{tmp_path / 'm.csv'}: is {what}; save its table as .csv"
+
+
+@pytest.mark.parametrize("raw", [b"PK,a,b\n", b"%,a\n", b"rose PK\x03\x04"])
+def test_text_may_start_alike(raw: bytes, tmp_path: Path) -> None:
+    assert decoded(raw, tmp_path / "m.csv") == raw.decode()
 
 
 def test_a_checksum_that_nobody_wants_any_more_is_given_up(tmp_path: Path) -> None:

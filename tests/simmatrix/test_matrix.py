@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.sparse import coo_array, csc_array, csr_array
 
 from simmatrix import ClassNotFoundError, ClassOrderError, MatrixError, Provenance, SimilarityMatrix
@@ -369,6 +372,21 @@ def test_neighbours_in_a_toeplitz_matrix() -> None:
     assert matrix.neighbours("rose", 2) == (("lorry", 0.75), ("tulip", 0.25))
 
 
+@settings(deadline=None)
+@given(st.integers(2, 9), st.data())
+def test_neighbours_against_sorting(size: int, data: st.DataObject) -> None:
+    # Few different values: ties everywhere.
+    diagonals = data.draw(arrays(np.float64, 2 * size - 1, elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])))
+    diagonals[size - 1] = 1
+    view = toeplitz_view(diagonals)
+    names = tuple(f"c{index}" for index in range(size))
+    place, count = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, size + 1))
+    ranked = sorted((-value, at) for at, value in enumerate(view[place].tolist()) if at != place and value > 0)
+    expected = tuple((names[at], -negative) for negative, at in ranked[:count])
+    for values in (view, view.copy(), csr_array(view)):
+        assert SimilarityMatrix(values, names).neighbours(names[place], count) == expected
+
+
 def test_a_large_toeplitz_matrix_is_little_work() -> None:
     size = 100_000  # 40 GB if it were dense
     diagonals = 0.5 ** np.abs(np.arange(1.0 - size, size))
@@ -379,10 +397,16 @@ def test_a_large_toeplitz_matrix_is_little_work() -> None:
     part = bounded.select(names[10:50_010])
     influences = matrix.influence, bounded.influence, part.influence
     pickled = pickle.dumps(matrix)
+    kept = matrix.top_k(32)
+    for name in names[::500]:
+        matrix.neighbours(name)
     assert time.process_time() - started < 5
     # The sum of 0.5^k over both sides, less what the ends lack; bounded, 1/3 and 0 are left.
     assert influences == pytest.approx((2 - 4 / size, 2 * (1 / 3) * (1 - 1 / size), 2 / 3 * (1 - 2 / size)), rel=1e-7)
     assert len(pickled) < 8 * size + sum(map(len, names)) + 5 * size
+    # A row at an end has its 32 on one side; what is below float32's least is none.
+    assert kept.values.nnz == 33 * size
+    assert [other for other, _ in kept.neighbours("c0", 32)] == list(names[1:33])
     assert (matrix.form, bounded.form, part.form) == ("toeplitz",) * 3
 
 

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.linalg import toeplitz
 from scipy.stats import rankdata
 
+import simmatrix.toeplitz as toeplitz_module
 from simmatrix.errors import MatrixError
 from simmatrix.normalise import affine, bounded, clip, exponent, keep_top, lower_bound, normalise, rank
 from simmatrix.toeplitz import diagonals_of, toeplitz_view
@@ -261,6 +262,43 @@ def test_keep_top_against_sorting(size: int, data: st.DataObject) -> None:
     np.testing.assert_array_equal(kept.toarray(), kept_slowly(values, count))
     assert kept.has_canonical_format
     assert (kept.data > 0).all()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(2, 9), st.data())
+def test_keep_top_of_diagonals_is_that_of_the_entries(size: int, data: st.DataObject) -> None:
+    elements = st.sampled_from([0.0, -0.0, 0.25, 0.5, 1.0])
+    diagonals = data.draw(arrays(np.float32, 2 * size - 1, elements=elements))
+    diagonals[size - 1] = 1
+    count = data.draw(st.integers(1, size - 1))
+    view = toeplitz_view(diagonals)
+    ours, expected = keep_top(view, count), keep_top(view.copy(), count)
+    for part in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(ours, part), getattr(expected, part))
+        assert getattr(ours, part).dtype == getattr(expected, part).dtype
+
+
+# Near classes are the most similar; far ones are; and no order at all.
+@pytest.mark.parametrize(
+    "diagonals",
+    [
+        0.999 ** np.abs(np.arange(-1499.0, 1500)),
+        np.abs(np.arange(-1499.0, 1500)) / 1500,
+        np.random.default_rng(0).random(2999).round(2),
+    ],
+)
+@pytest.mark.parametrize("merged", [toeplitz_module._MERGED, 100])
+@pytest.mark.parametrize("count", [1, 40, 1499])
+def test_keep_top_of_many_diagonals(
+    diagonals: np.ndarray, merged: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toeplitz_module, "_MERGED", merged)
+    diagonals[1499] = 1
+    view = toeplitz_view(diagonals.astype(np.float32))
+    ours, expected = keep_top(view, count), keep_top(view.copy(), count)
+    np.testing.assert_array_equal(ours.indptr, expected.indptr)
+    np.testing.assert_array_equal(ours.indices, expected.indices)
+    np.testing.assert_array_equal(ours.data, expected.data)
 
 
 def test_keep_top_over_several_blocks() -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from simmatrix import SimilarityMatrix, SourceError
-from simmatrix.ordering import ORDERS
+from simmatrix import MatrixError, SimilarityMatrix, SourceError, from_order
+from simmatrix.ordering import ORDERS, check_size
 from tests.simmatrix.matrices import NAMES, random_matrix
 
 SUPERCLASSES = ("flowers", "flowers", "trees", "vehicles", "vehicles", "animals")
@@ -18,6 +18,15 @@ def test_an_order_moves_names_and_values_together(name: str, form: str) -> None:
     assert sorted(ordered.classes) == sorted(NAMES)
     np.testing.assert_array_equal(ordered.reorder(NAMES).to_dense(), matrix.to_dense())
     assert (ordered.classes == NAMES) == (name == "file")
+
+
+def test_more_classes_than_a_picture_shows_are_refused() -> None:
+    size = 5001
+    names = [f"c{index}" for index in range(size)]
+    matrix = from_order(names, decay=0.5)
+    check_size(matrix.select(names[1:]))
+    with pytest.raises(MatrixError, match=r"5,001 classes would show none of them, 5,000 is the most; draw some of"):
+        check_size(matrix)
 
 
 def test_superclasses_stand_together_and_similar_ones_beside_each_other() -> None:

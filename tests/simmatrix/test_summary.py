@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from simmatrix import SimilarityMatrix, concerns, statistics, summary
-from simmatrix.summary import QUANTILES, SHOWN_PAIRS, signal
+import simmatrix.quantiles
+from simmatrix import SimilarityMatrix, concerns, statistics
+from simmatrix.summary import QUANTILES, SHOWN_PAIRS, Counts, counts, signal
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import in_form, peak_memory, random_toeplitz, random_values
 
@@ -104,9 +105,9 @@ def test_statistics_of_floats_that_differ_in_their_last_bits(size: int, data: st
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
-@pytest.mark.parametrize("counted", [summary._COUNTED, 1000])
+@pytest.mark.parametrize("counted", [simmatrix.quantiles._COUNTED, 1000])
 def test_quantiles_over_many_blocks(share: float, counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summary, "_COUNTED", counted)
+    monkeypatch.setattr(simmatrix.quantiles, "_COUNTED", counted)
     values = random_values(1200, share=share)
     values[values > 0.9] = 1
     values[(values > 0.4) & (values < 0.5)] = 0.45
@@ -153,6 +154,24 @@ def test_dense_and_sparse_have_the_same_figures() -> None:
     assert dense.pop("influence") == pytest.approx(sparse.pop("influence"), rel=1e-14)
     assert dense.pop("signal") == pytest.approx(sparse.pop("signal"), rel=1e-14)
     assert dense == sparse
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
+def test_what_a_build_tells_and_warns_of_takes_counting_alone(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = in_form(form, random_toeplitz(9), numbered(9))
+    figures = statistics(matrix)
+    told = concerns(matrix, figures)
+
+    def refused(*_arguments: object) -> None:
+        raise AssertionError("this takes too long")
+
+    monkeypatch.setattr(np.linalg, "eigvalsh", refused)
+    monkeypatch.setattr("simmatrix.summary.quantiles", refused)
+    counted = counts(matrix)
+    assert type(counted) is Counts
+    assert vars(counted).items() <= vars(figures).items()
+    assert vars(figures).keys() - vars(counted).keys() == {"quantiles", "smallest_eigenvalue"}
+    assert concerns(matrix) == concerns(matrix, counted) == told
 
 
 def test_no_eigenvalue_of_a_large_matrix() -> None:

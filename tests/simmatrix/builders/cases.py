@@ -104,6 +104,17 @@ def _given(folder: Path) -> Builder:
     return partial(given_similarity, _table(folder / "matrix.csv", _numbers(1)), scale=(0.0, 10.0))
 
 
+def _asymmetric(folder: Path) -> Builder:
+    values = _numbers(1)
+    values[0, 1], values[4, 2] = 10, 0
+    return partial(given_similarity, _table(folder / "asymmetric.csv", values), scale=(0.0, 10.0))
+
+
+ASYMMETRIC: Mapping[str, str] = {
+    "asymmetric matrix": "a ready matrix is taken as it is; people may find a tulip more like a rose than the reverse",
+}
+"""Cases whose raw values need not be symmetric, and why; `simmatrix.normalise` makes them so, and records it."""
+
 CASES: Mapping[str, Callable[[Path], Builder]] = {
     "embeddings": _embeddings,
     "order": lambda _: partial(order_similarity, kernel="gaussian", positions="size", length_scale=4.0),
@@ -117,6 +128,7 @@ CASES: Mapping[str, Callable[[Path], Builder]] = {
     "triplets": _triplets,
     "confusion": _confusion,
     "matrix": _given,
+    "asymmetric matrix": _asymmetric,
     "encoder": lambda _: partial(encoder_similarity, MODEL),
 }
 

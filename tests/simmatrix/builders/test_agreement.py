@@ -69,3 +69,14 @@ def test_raters_who_use_the_scale_differently_come_to_agree(ratings: list[int], 
     one, other = aligned(both, np.repeat([0, 1], len(ratings))).reshape(2, -1)
     assert one == pytest.approx(other, abs=1e-9)
     assert (np.argsort(one) == np.argsort(ratings)).all()
+
+
+@pytest.mark.parametrize("factor", [1e160, -1e160, 1e-170, 1e300])
+def test_raters_are_aligned_whatever_the_size_of_their_ratings(factor: float) -> None:
+    ratings, raters = np.array([1.0, 2.0, 6.0, -3.0, 4.0, 5.0]), np.array([0, 0, 0, 1, 1, 1])
+    assert aligned(ratings * factor, raters) / factor == pytest.approx(aligned(ratings, raters), rel=1e-12)
+
+
+def test_a_rater_whose_ratings_hardly_differ_is_aligned() -> None:
+    found = aligned(np.array([0.0, 1e-200, 0.0, 1.0]), np.array([0, 0, 1, 1]))
+    assert found[:2] == pytest.approx(found[2:])

@@ -82,6 +82,12 @@ def test_two_classes_confused_more_often_than_recognised_are_above_1(tmp_path: P
         ),
         ("rose,9,1,0\ntulip,1,9,0\ntruck,3,1,0", 4, "the class 'truck' was never recognised .*; count more, or add a"),
         ("rose,9,1,0\ntulip,1,9,0\ntruk,3,1,1", 4, r"'truk' is no class of classes \(did you mean truck\?\); make the"),
+        (
+            "rose,9,1,0\ntulip,1e300,1e-300,0\ntruck,3,1,1",
+            3,
+            "the class 'tulip' was recognised too seldom to compare its confusions to .1e-300 where its row and column "
+            "meet, and up to 1e.300 beside it.; count more, or add a small number to all counts",
+        ),
         ("rose,9,1,0\ntulip,1,many,0\ntruck,3,1,1", 3, "'many' is no number"),
     ],
 )
@@ -91,3 +97,14 @@ def test_bad_counts_are_refused_with_their_line(tmp_path: Path, rows: str, line:
     with pytest.raises(SourceError, match=message) as caught:
         confusion_similarity(path, CLASSES)
     assert (caught.value.path, caught.value.line) == (path, line)
+
+
+def test_the_least_share_that_is_taken_gives_finite_similarities(tmp_path: Path) -> None:
+    path = tmp_path / "counts.csv"
+    path.write_text(",rose,tulip,truck\nrose,1e-307,1,1\ntulip,1,1e-307,1\ntruck,1,1,1e-307\n")
+    values = confusion_similarity(path, CLASSES).values
+    assert np.isfinite(values).all()
+    assert values[0, 1] == pytest.approx(1e307)
+    path.write_text(",rose,tulip,truck\nrose,1e-308,1,1\ntulip,1,1e-308,1\ntruck,1,1,1e-308\n")
+    with pytest.raises(SourceError, match="line 2: the class 'rose' was recognised too seldom"):
+        confusion_similarity(path, CLASSES)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import simmatrix
 from simmatrix.build import normalised
 from simmatrix.builders.raw import RawSimilarity
-from tests.simmatrix.builders.cases import CASES, CLASSES, NAMES
+from tests.simmatrix.builders.cases import ASYMMETRIC, CASES, CLASSES, NAMES
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,9 +36,19 @@ def test_a_square_of_finite_numbers_in_class_order(case: tuple[str, Path]) -> No
     assert np.isfinite(raw.values).all()
 
 
-def test_symmetric(case: tuple[str, Path]) -> None:
+def test_symmetric_but_where_a_reason_is_stated(case: tuple[str, Path]) -> None:
     values = built(case).values
-    assert np.array_equal(values, values.T)
+    assert np.array_equal(values, values.T) == (case[0] not in ASYMMETRIC)
+
+
+def test_a_matrix_is_symmetric_and_says_if_it_was_made_so(case: tuple[str, Path]) -> None:
+    values = built(case).values
+    matrix = normalised(built(case), bound=0.0)
+    assert np.array_equal(matrix.to_dense(), matrix.to_dense().T)
+    assert ({"step": "symmetrise"} in matrix.provenance.normalisation) == (case[0] in ASYMMETRIC)
+    if case[0] in ASYMMETRIC:
+        means = normalised(replace(built(case), values=(values + values.T) / 2), bound=0.0)
+        assert np.array_equal(matrix.to_dense(), means.to_dense())
 
 
 def test_nothing_is_more_similar_to_a_class_than_itself(case: tuple[str, Path]) -> None:

@@ -102,7 +102,7 @@ def test_rows_and_columns_that_are_no_class_are_counted(tmp_path: Path) -> None:
             ": each class has 0 with itself, so these look like distances; turn them into similarities first, such as "
             "1 - distance / greatest distance",
         ),
-        ([[1, 0, 0]] * 3, (3.0, 1.0), "the scale from 3 to 1 is no range; give its lowest value first (--scale 0 10)"),
+        ([[1, 0, 0]] * 3, (3.0, 1.0), "the scale from 3 to 1 is no range; give its lowest value first (--scale 0:10)"),
     ],
 )
 def test_what_is_off_the_scale_is_refused(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simmatrix.builders.lookup import attempts, forms, resolve, singulars, words
+from simmatrix.builders.lookup import attempts, folded, forms, resolve, singulars, words
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,20 @@ def test_the_order_of_the_vocabulary_does_not_matter(
     shuffler.shuffle(shuffled)
     assert resolve(tries, shuffled) == resolve(tries, set(vocabulary)) == expected
     assert expected is None or set(expected.words) <= set(vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ice cream", "ice_cream"),
+        ("IceCream", "ice_cream"),
+        ("ice-cream", "ice_cream"),
+        ("ice\u2011cream", "ice_cream"),
+        ("CAFE\u0301", "caf\u00e9"),
+        ("T-shirt/top", "t_shirt_top"),
+        ("-", ""),
+    ],
+)
+def test_names_that_are_spelt_alike_fold_to_one(text: str, expected: str) -> None:
+    assert folded(text) == expected
+    assert folded(folded(text)) == expected

@@ -95,3 +95,25 @@ def test_inputs_have_names_without_folders_that_can_be_written() -> None:
         Input("ratings", "a\\udcff.csv", "0" * 64),
         Input("classes", "classes", CLASSES.sha256),
     )
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9", "cafe\u0301", "CAFE\u0301", "Caf\u00e9s"])
+@pytest.mark.parametrize("known", ["caf\u00e9", "cafe\u0301", "Cafe\u0301"])
+def test_accents_may_be_composed_or_not(name: str, known: str) -> None:
+    assert matched("rose", name, classes=ClassList(("rose", known))) == {"rose": 0, name: 1}
+
+
+def test_a_name_that_is_composed_in_another_way_is_found_as_a_name() -> None:
+    found = match({"cafe\u0301": 1}, ClassList(("caf\u00e9", "Caf\u00e9")), PATH)
+    assert found.resolution == {"caf\u00e9": {"how": "name", "words": ["cafe\u0301"]}}
+
+
+@pytest.mark.parametrize("name", ["ice cream", "ICE-CREAM", "IceCream", "ice_creams"])
+def test_what_joins_words_does_not_matter(name: str) -> None:
+    assert matched(name, classes=ClassList(("ice\u2010cream", "rose"))) == {name: 0}
+
+
+def test_a_class_that_stands_there_as_it_is_is_no_name_composed_in_another_way() -> None:
+    assert matched("caf\u00e9", "cafe\u0301", classes=ClassList(("caf\u00e9", "rose")), unknown="ignore") == {
+        "caf\u00e9": 0
+    }

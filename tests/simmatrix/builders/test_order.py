@@ -128,6 +128,8 @@ UNEVEN = [
     [1.0, 1.0],
     [1.0, 3.0, 2.0],
     [0.0, 1.0, 2.0 + 1e-9, 3.0],
+    # A little more than what rounding explains.
+    [0.0, 1.0, 2.0 + 1e-14, 3.0],
     # The spacing is hardly more than the rounding: even within some last bits, and yet not even.
     [1e9, 1e9 + 2**-23, 1e9 + 2**-21],
 ]

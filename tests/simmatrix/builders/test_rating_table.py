@@ -50,7 +50,17 @@ def test_the_columns_are_found(text: str, line: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["old,new,1.58,me\n", "rater,rating,b,a\nme,1.58,new,old\n", "A,B,Mean,Subject\nold,new,1.58,me\n"]
+    "text",
+    [
+        "old,new,1.58,me\n",
+        "rater,rating,b,a\nme,1.58,new,old\n",
+        "A,B,Mean,Subject\nold,new,1.58,me\n",
+        *(
+            f"a,b,rating,{heading}\nold,new,1.58,me\n"
+            for heading in ("rater_id", "RaterID", "rater-id", "user", "User Name", "worker", "WorkerId", "subject_id")
+        ),
+        *(f"a,b,rating,{heading}\nold,new,1.58,me\n" for heading in ("participant_id", "annotator id", "judge name")),
+    ],
 )
 def test_the_rater_is_found(text: str) -> None:
     assert [row[1:] for row in said(text)] == [("old", "new", 1.58, "me")]
@@ -82,6 +92,11 @@ def test_words_and_raters_are_sorted_and_have_the_line_they_stand_on_first() -> 
         ("old,new,1\n\nold,new,much\n", 3, "'much' is no number"),
         ("old,new,1\nold,new,nan\n", 2, "'nan' is no number"),
         ("old,new,inf\n", 1, "'inf' is no number"),
+        ('"old","new","7,5"\n', 1, "'7,5' is no number; write it with a decimal point, as 7.5"),
+        ("old\tnew\t7,5\n", 1, "'7,5' is no number; write it with a decimal point"),
+        ("old;new;1\nold;big;2\n", 1, "separates its cells by semicolons; separate them by commas or tabs$"),
+        ("# x\nold;new;7,5\n", 2, "separates its cells by semicolons; .* and write 7,5 with a decimal point, as 7.5"),
+        ("a;b;rating\nold;new;7,5\n", 1, "separates its cells by semicolons; .* and write 7,5 with a decimal point"),
         ("old,new,1\nold,new,\n", 2, "should hold a number is empty"),
         ("old,new,1,me\nold,big,1,\n", 2, "names no rater, and other rows do; name the rater in each row or in none"),
         ("old,new,1,\nold,big,1,me\n", 1, "names no rater, and other rows do"),
@@ -91,3 +106,17 @@ def test_bad_files_are_refused_with_their_line(text: str, line: int | None, mess
     with pytest.raises(SourceError, match=message) as caught:
         read_ratings(text, PATH)
     assert (caught.value.path, caught.value.line) == (PATH, line)
+
+
+@pytest.mark.parametrize(
+    ("text", "unused"),
+    [
+        (WORDSIM_SET1, ("1", "2", "3")),
+        (WORDSIM, ()),
+        ("old,new,1\n", ()),
+        ("a,b,,score,who\nold,new,x,1,me\n", ("column 3", "who")),
+        ("a,b,score,\nold,new,1,\n", ()),
+    ],
+)
+def test_columns_that_are_not_used_are_told(text: str, unused: tuple[str, ...]) -> None:
+    assert read_ratings(text, PATH).unused == unused

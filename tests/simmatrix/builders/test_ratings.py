@@ -40,7 +40,7 @@ def written(rows: list[Row]) -> str:
 
 def oracle(rows: list[Row]) -> dict[tuple[str, str], float]:
     """Return each pair's mean over its raters, of ratings put on everyone's mean and spread."""
-    distinct = {(*sorted((a, b)), rating, rater) for a, b, rating, rater in rows if a != b}
+    distinct = sorted({(*sorted((a, b)), rating, rater) for a, b, rating, rater in rows if a != b})
     own: dict[str, list[float]] = defaultdict(list)
     for _a, _b, rating, rater in distinct:
         own[rater].append(rating)
@@ -189,18 +189,55 @@ def test_self_ratings_count_and_do_not_align(tmp_path: Path) -> None:
     assert raw.params["raters"] == 2
 
 
-def test_the_same_rating_twice_counts_once(tmp_path: Path) -> None:
-    raw = similarity(tmp_path, "rose,tulip,5\ntulip,rose,5.0\nrose,truck,1\ntulip,truck,2\n")
+def test_rows_without_raters_that_say_the_same_are_votes(tmp_path: Path) -> None:
+    raw = similarity(tmp_path, "rose,tulip,5\ntulip,rose,5.0\nrose,truck,1\ntulip,truck,2\n" + "rose,rose,5\n" * 3)
+    assert raw.values[0, 1] == 5
     assert raw.evidence is not None
-    assert raw.evidence[0, 1] == 1
+    assert (raw.evidence[0, 1], raw.evidence[0, 0], raw.params["averaged"]) == (2, 3, 0)
 
 
-def test_contradictions_can_be_averaged(tmp_path: Path) -> None:
-    text = "rose,tulip,5\ntulip,rose,4\nrose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
-    raw = similarity(tmp_path, text, duplicates="mean")
-    assert raw.values[0, 1] == raw.values[1, 0] == 4.5
+def test_a_rater_who_says_the_same_twice_counts_once(tmp_path: Path) -> None:
+    text = "rose,tulip,5,ann\ntulip,rose,5.0,ann\nrose,truck,1,ann\ntulip,truck,2,ann\n"
+    raw = similarity(tmp_path, text + "rose,rose,5,ann\n" * 2)
     assert raw.evidence is not None
-    assert (raw.evidence[0, 1], raw.params["averaged"]) == (2, 1)
+    assert (raw.evidence[0, 1], raw.evidence[0, 0], raw.params["averaged"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("rater", ["", ",ann"])
+def test_the_mean_is_of_every_row(tmp_path: Path, rater: str) -> None:
+    rows = ("rose,tulip,5", "tulip,rose,5", "rose,tulip,9", "rose,tulip,5", "rose,truck,1", "tulip,truck,2")
+    raw = similarity(tmp_path, "".join(f"{row}{rater}\n" for row in rows), duplicates="mean")
+    assert raw.values[0, 1] == raw.values[1, 0] == 6
+    assert raw.evidence is not None
+    assert (raw.evidence[0, 1], raw.evidence[0, 2], raw.params["averaged"]) == (4, 1, 1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-70, 70).map(lambda tenths: tenths / 10), min_size=1, max_size=9))
+def test_the_mean_is_the_mean(tmp_path_factory: pytest.TempPathFactory, ratings: list[float]) -> None:
+    text = "".join(f"rose,tulip,{rating!r}\n" for rating in ratings)
+    raw = similarity(tmp_path_factory.mktemp("r"), text, "rose", "tulip", duplicates="mean", scale=(-7.0, 7.0))
+    assert raw.values[0, 1] == pytest.approx(statistics.fmean(ratings), abs=1e-13)
+    if len(set(ratings)) == 1:
+        assert raw.values[0, 1] == ratings[0]
+    assert raw.evidence is not None
+    assert raw.evidence[0, 1] == len(ratings)
+
+
+def test_each_rater_has_one_voice_however_often_they_rate(tmp_path: Path) -> None:
+    ann = (
+        "rose,tulip,5,ann\nrose,tulip,5,ann\nrose,tulip,5,ann\nrose,tulip,1,ann\nrose,truck,0,ann\ntulip,truck,2,ann\n"
+    )
+    bob = "rose,tulip,6,bob\nrose,truck,0,bob\ntulip,truck,3,bob\n"
+    raw = similarity(tmp_path, ann + bob, duplicates="mean")
+    expected = oracle(
+        [("rose", "tulip", rating, who) for rating, who in ((4.0, "ann"), (6.0, "bob"))]
+        + [("rose", "truck", 0.0, "ann"), ("tulip", "truck", 2.0, "ann")]
+        + [("rose", "truck", 0.0, "bob"), ("tulip", "truck", 3.0, "bob")]
+    )
+    assert raw.values[0, 1] == pytest.approx(expected["rose", "tulip"])
+    assert raw.evidence is not None
+    assert raw.evidence[0, 1] == 5
 
 
 def test_contradictions_about_other_words_are_left_out_with_them(tmp_path: Path) -> None:
@@ -244,6 +281,12 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             4,
             r"'truck' and 'rose' are rated 3, but 1 on line 2; take one of them out, or average them \(--duplicates me",
         ),
+        (
+            "rose,tulip,1\nrose,tulip,1\n" + GOOD,
+            {},
+            3,
+            "'rose' and 'tulip' are rated 5, but 1 on line 1; ",
+        ),
         ("tulip,truck,4\n" + GOOD + "truck,rose,3\n", {}, 4, "'tulip' and 'truck' are rated 2, but 4 on line 1; take"),
         (
             "rose,tulip,1,bob\nrose,tulip,5,ann\n" + GOOD.replace("\n", ",bob\n"),
@@ -258,7 +301,39 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             "rose,tulip,5,ann\nrose,truck,1,ann\nrose,tulip,3,bob\ntulip,truck,3,bob\n",
             {},
             3,
-            "the rater 'bob' rates every pair 3, so that nothing tells how this rater uses the scale; take this rater",
+            "the rater 'bob' rates every pair 3, so that nothing tells how this rater uses the scale; take this "
+            "rater's rows out, or leave the rater column out if all raters use the same scale$",
+        ),
+        (
+            "rose,tulip,5,ann\nrose,truck,1,ann\ntulip,truck,3,bob\n",
+            {},
+            3,
+            "the rater 'bob' rates one pair alone, so that nothing tells how this rater uses the scale; take this .*",
+        ),
+        (
+            GOOD + "rose,bus,1e308\nbus,tulip,-1e308\n",
+            {},
+            None,
+            "the scale from -1e.308 to 1e.308 is too wide to reckon",
+        ),
+        (
+            "A,B,Rating,Guesser,,list\nrose,tulip,5,me,1,2\nrose,tulip,4,you,,2\n",
+            {},
+            3,
+            "are rated 4, but 5 on line 2; .*; the columns 'Guesser', 'column 5', 'list' were not used: name the "
+            "raters' column 'rater'$",
+        ),
+        (
+            "a,b,rating,who\nrose,tulip,5,me\nrose,tulip,4,you\n",
+            {},
+            3,
+            "are rated 4, .*; the column 'who' was not used: if it names the raters, call it 'rater'$",
+        ),
+        (
+            "a,b,rating,who,rater\nrose,tulip,5,me,x\nrose,tulip,4,you,x\n",
+            {},
+            3,
+            r"by 'x', but 5 on line 2; take one of them out, or average them \(--duplicates mean\)$",
         ),
         ("rose,tulip,5\nrose,truck,5\n", {}, None, r"every rating is 5; give the scale they are on \(--scale LOW:HIGH"),
         (
@@ -331,3 +406,52 @@ def test_shipped_data_sets_are_read_as_they_are(
 def test_some_words_of_a_shipped_data_set_need_no_leniency_about_the_others() -> None:
     raw = rating_similarity(SHIPPED / "wordsim353.tsv", ClassList(("television", "radio")), unknown="ignore")
     assert (raw.values[0, 1], raw.scale, raw.params["ignored"]) == (6.77, (0.23, 10.0), 352)
+
+
+@pytest.mark.parametrize("heading", ["rater_id", "User", "Worker ID"])
+def test_raters_are_found_whatever_they_are_called(tmp_path: Path, heading: str) -> None:
+    text = f"a,b,rating,{heading}\nrose,tulip,5,1\nrose,truck,1,1\ntulip,truck,2,1\nrose,tulip,4,2\nrose,truck,1,2\n"
+    raw = similarity(tmp_path, text)
+    assert raw.params["raters"] == 2
+    assert "unused_columns" not in raw.params
+
+
+def test_columns_that_are_not_used_are_recorded(tmp_path: Path) -> None:
+    text = "a,b,rating,who,list\nrose,tulip,5,me,1\nrose,truck,1,you,1\ntulip,truck,2,me,1\n"
+    assert similarity(tmp_path, text).params["unused_columns"] == ["who", "list"]
+    assert "unused_columns" not in similarity(tmp_path, GOOD).params
+
+
+@pytest.mark.parametrize("factor", [1e160, 1e-160, 2.0**1000])
+@pytest.mark.parametrize("complete", ["mean", "low-rank"])
+def test_huge_and_tiny_ratings_say_the_same(tmp_path: Path, factor: float, complete: str) -> None:
+    rows = [
+        (a, b, float(rating), who) for who in "xyz" for rating, (a, b) in zip((3, 1, -4, -1, 5, 2), PAIRS, strict=True)
+    ]
+    rows = [(a, b, rating + (who == "y") * 2, who) for a, b, rating, who in rows if {a, b} != {"rose", "bus"}]
+    small = similarity(tmp_path, written(rows), *NAMES, complete=complete)
+    huge = similarity(
+        tmp_path, written([(a, b, rating * factor, who) for a, b, rating, who in rows]), *NAMES, complete=complete
+    )
+    np.testing.assert_allclose(huge.values / factor, small.values, rtol=1e-12)
+    assert huge.params["alpha"] == small.params["alpha"]
+
+
+def test_ratings_that_overflow_where_raters_are_aligned_are_refused(tmp_path: Path) -> None:
+    rows = [
+        (a, b, (index < most) * 1.7e308, who)
+        for most, who in ((1, "x"), (3, "y"))
+        for index, (a, b) in enumerate(PAIRS)
+    ]
+    with pytest.raises(
+        SourceError, match=r"ratings\.csv: the ratings are so large that their means overflow; divide all"
+    ):
+        similarity(tmp_path, written(rows), *NAMES)
+
+
+def test_a_name_composed_in_another_way_is_the_same_name(tmp_path: Path) -> None:
+    text = "caf\u00e9,tulip,5\ncafe\u0301,truck,1\ntulip,truck,2\n"
+    for name in ("caf\u00e9", "cafe\u0301"):
+        raw = similarity(tmp_path, text, name, "tulip", "truck", unknown="ignore")
+        assert raw.values.tolist() == [[5, 5, 1], [5, 5, 2], [1, 2, 5]]
+        assert raw.resolution[name]["how"] == "name"

@@ -85,6 +85,17 @@ GOOD = "rose,1,0,0\ntulip,0,1,0\ntruck,0,0,1\n"
         (HEAD + GOOD + "rose,1,0,0\n", 5, r"the row 'rose' stands there twice \(first on line 2\); take one of them"),
         (",rose,tulip,rose\n" + GOOD, 1, "the column 'rose' stands there twice; take one of them out"),
         (HEAD + "rose,1,x,0\n", 2, "'x' is no number; "),
+        (
+            ";rose;tulip;truck\nrose;1;0,5;0\n",
+            1,
+            "separates its cells by semicolons; .* write 0,5 with a decimal point",
+        ),
+        ("rose;tulip\n", 1, "separates its cells by semicolons; separate them by commas or tabs$"),
+        ("1,0,0\n0,1,0\n0,0,1\n", 1, "the first row has to hold the names of the columns, and holds numbers .'0'."),
+        ("rose,tulip,truck\n1,0,0\n0,1,0\n0,0,1\n", 2, "the first column has to hold the names of the rows, and hol"),
+        (HEAD + "0,1,0,0\n1,0,1,0\n2,0,0,1\n", 2, "the first column has to hold the names of the rows, and holds numb"),
+        (",0,1,2\n" + GOOD, 1, "the first row has to hold the names of the columns, and holds numbers .'0'.; write "),
+        (",caf\u00e9,cafe\u0301\n", 1, "the column 'caf\u00e9' stands there twice; take one of them out"),
         (HEAD + "\n# a\nrose,1,nan,0\n", 4, "'nan' is no number; "),
         (HEAD + "rose,1,,0\n", 2, "a cell that should hold a number is empty"),
         (HEAD + GOOD.replace("tulip", "tulpi"), 3, r"'tulpi' is no class of classes \(did you mean tulip\?\); mend"),
@@ -152,6 +163,55 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", np.full((3, 3), None), allow_pickle=True)
     with pytest.raises(SourceError, match="holds object values of shape"):
         read_square(tmp_path / "m.npy", CLASSES)
+
+
+def test_numbers_wider_than_64_bits_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", np.full((3, 3), np.longdouble("1e400")))
+    with pytest.raises(
+        SourceError, match=r"holds float\d+ values, which are too wide; save them as float64 \(array.astype"
+    ):
+        read_square(tmp_path / "m.npy", CLASSES)
+
+
+def test_numbers_too_large_for_a_large_matrix_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(square_module, "raw_type", lambda _count: np.float32)
+    np.save(tmp_path / "m.npy", np.full((3, 3), 1e300))
+    with pytest.raises(SourceError, match="holds inf for 'rose' and 'rose'"):
+        read_square(tmp_path / "m.npy", CLASSES)
+    with pytest.raises(SourceError, match="line 3: holds a number that is too large for a matrix of this size; divide"):
+        read_square(written(tmp_path, HEAD + GOOD.replace("tulip,0", "tulip,1e300")), CLASSES)
+
+
+@pytest.mark.parametrize("names", ["0,1,2", "0,1,1.0"])
+def test_classes_may_be_called_like_numbers(tmp_path: Path, names: str) -> None:
+    first, second, third = names.split(",")
+    path = written(tmp_path, f",{names}\n{first},1,0,0\n{second},0,1,0\n{third},0,0,1\n")
+    assert read_square(path, ClassList((first, second, third))).values.tolist() == np.eye(3).tolist()
+
+
+def test_names_that_are_missing_are_not_taken_from_values(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="line 1: the first row has to hold the names of the columns, and holds numb"):
+        read_square(written(tmp_path, "1,0,0\n0,1,0\n0,0,1\n"), ClassList(("0", "1", "2")))
+
+
+def test_empty_columns_at_the_end_say_nothing(tmp_path: Path) -> None:
+    text = HEAD + GOOD
+    assert read_square(written(tmp_path, text.replace("\n", ",,\n")), CLASSES).values.tolist() == np.eye(3).tolist()
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"PK\x03\x04rest", "m.csv: is a zip archive, such as an Excel file or .npz; save its table as .csv"),
+        (b"%PDF-1.4\n", "m.csv: is a PDF document; save its table as .csv"),
+        (b"\x80\x04\x95", "m.csv: is a pickle, which is never loaded; save its table as .csv"),
+    ],
+)
+def test_files_of_other_programs_are_told(tmp_path: Path, raw: bytes, message: str) -> None:
+    (tmp_path / "m.csv").write_bytes(raw)
+    with pytest.raises(SourceError) as caught:
+        read_square(tmp_path / "m.csv", CLASSES)
+    assert str(caught.value).endswith(message)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])

@@ -112,6 +112,7 @@ GOOD = "rose,tulip,truck\n"
         ("# nothing\n", None, "holds no triplets; write a, b, odd or a, b, c, odd"),
         ("a,b,odd\n", None, "holds no triplets; write a, b, odd or a, b, c, odd"),
         ("rose tulip truck\n", 1, "has 1 cells; write a, b, odd or a, b, c, odd, separated by tabs or commas"),
+        ("rose;tulip;truck\n", 1, "separates its cells by semicolons; separate them by commas or tabs$"),
         (GOOD + "rose,tulip\n", 2, "has 2 cells, the first row has 3; "),
         (GOOD + "rose,tulip,truck,truck\n", 2, "has 4 cells, the first row has 3; "),
         (GOOD + "rose,tulip,rose\n", 2, "the triplet rose, tulip, rose holds one twice; it takes three different ones"),

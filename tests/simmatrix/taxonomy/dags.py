@@ -93,4 +93,4 @@ def lcs_height(taxonomy: nx.DiGraph, chosen: list[str], first: str, second: str)
         return max((1 + height(child) for child in spanned.predecessors(node)), default=0)
 
     highest = max(map(height, spanned))
-    return 1 - min(map(height, common(spanned, first, second))) / highest if highest else 0.0
+    return 1 - min(map(height, common(spanned, first, second))) / highest if highest else 1.0

@@ -94,6 +94,10 @@ def test_height_is_that_of_what_the_nodes_span() -> None:
     assert named([*ANIMALS, Edge("thing", "entity")], "lcs-height", "dog", "cat") == pytest.approx(1 - 1 / 3)
 
 
+def test_nodes_that_are_all_the_root_are_the_same() -> None:
+    assert values(from_edges(ANIMALS, "here"), [0, 0, 0], "lcs-height").tolist() == [[1.0] * 3] * 3
+
+
 def test_of_several_common_ancestors_the_deepest_counts_and_then_the_first_by_name() -> None:
     # x and y meet in a (depth 2), and in c and b (depth 4), of which c is a step further from y.
     edges = [Edge(*pair.split()) for pair in ("r a", "r p", "p q", "q c", "q b", "a x", "b x", "c x", "a y", "b y")]
