@@ -67,8 +67,9 @@ def _input(file: Path) -> Input:
     from threading import Event
 
     from simmatrix.files import sha256_of
+    from simmatrix.names import shown_name
     from simmatrix.provenance import Input
 
-    name = file.name.encode("utf-8", "backslashreplace").decode()
+    name = shown_name(file)
     with progress_bar(f"reading {name}") as progress:
         return Input("matrix", name, sha256_of(file, Event(), progress))

@@ -153,7 +153,7 @@ def build(
     ] = None,
     duplicates: Annotated[
         Duplicates | None,
-        typer.Option(help="A pair rated differently by the same rater: refuse, the default, or take the mean."),
+        typer.Option(help="A pair rated differently by one rater, or without raters: refuse, the default, or average."),
     ] = None,
     unknown: Annotated[
         Unknown | None,

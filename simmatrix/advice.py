@@ -24,7 +24,7 @@ _SHARED = {
 
 # What a builder's parameters may count and its user should know.
 _NOTES = {
-    "averaged": "pairs that the same rater rated differently: {count}; the mean was taken",
+    "averaged": "pairs that stand there with different ratings: {count}; the mean was taken",
     "ignored": "rows that were passed over, since they name what is no class: {count}",
 }
 

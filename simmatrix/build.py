@@ -21,6 +21,7 @@ from simmatrix.builders.wordnet import wordnet_similarity
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.names import shown_name
 from simmatrix.normalise import check_lower_bound, normalise
 from simmatrix.provenance import Provenance
 from simmatrix.suggest import nearest, or_list
@@ -265,11 +266,12 @@ def from_ratings(
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     scale
-        The ratings for "not similar" and "the same", (0, 10) or ``"0:10"``; the least and greatest rating if not given.
+        The ratings for "not similar" and "the same", (0, 10) or ``"0:10"``; the least and greatest rating, or those of
+        each rater, if not given.
     complete
         How to fill in pairs that nobody rated: ``"mean"`` or ``"low-rank"``; they are an error if it is not given.
     duplicates
-        What to do with a pair that the same rater rated differently: ``"error"``, or ``"mean"``.
+        What to do with a pair that the same rater, or a file without raters, rates differently: ``"error"``, ``"mean"``.
     unknown
         What to do with names that the class list lacks: ``"error"``, or ``"ignore"`` to pass them over.
     lower_bound
@@ -444,7 +446,7 @@ def _shown(path: Path) -> str:
     """Return the name to record: no folder, and nothing that can't be written as UTF-8."""
     member = member_of(path)
     name = archive_of(path).name + ("" if member is None else f":{member}")
-    return name.encode("utf-8", "backslashreplace").decode()
+    return shown_name(name)
 
 
 def normalised(raw: RawSimilarity, *, bound: float) -> SimilarityMatrix:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from simmatrix import data
 from simmatrix.errors import SourceError
 from simmatrix.files import check_input, decoded, read_bytes
-from simmatrix.names import is_name
+from simmatrix.names import is_name, shown_name
 from simmatrix.suggest import nearest, or_list
 
 __all__ = ["ClassList", "read_classes"]
@@ -137,7 +137,7 @@ def _read_file(path: Path, source: str) -> ClassList:
     return ClassList(
         names=tuple(row.name for row in rows),
         columns={column: tuple(row.others[column] for row in rows) for column in columns},
-        source=source.encode("utf-8", "backslashreplace").decode(),
+        source=shown_name(source),
         sha256=hashlib.sha256(raw).hexdigest(),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from simmatrix.builders.scale import unit_of
 from simmatrix.shapes import Float, Int
 
 __all__ = ["aligned", "alpha"]
@@ -13,29 +12,17 @@ __all__ = ["aligned", "alpha"]
 _LIBRARY_UP_TO = 10_000_000
 
 
-def aligned(ratings: Float[np.ndarray, " n"], raters: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Return ratings with each rater's own use of the scale taken out.
-
-    Each rater's ratings are standardised (less their mean, by their standard deviation) and put on the mean and the
-    standard deviation of all ratings together: raters who shun the ends of the scale, or one of its halves, then
-    say the same as others who order the pairs alike. It takes raters for alike in what they saw: one who was shown
-    similar pairs alone loses that. Each rater's ratings must differ; of any size they neither overflow nor vanish, if
-    the result is a number.
+def aligned(
+    ratings: Float[np.ndarray, " n"], lows: Float[np.ndarray, " n"], highs: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Return each rating's place between the ends of its rater's own scale, in [0, 1].
 
     Examples
     --------
-    >>> aligned(np.array([1.0, 3.0, 5.0, 7.0]), np.array([0, 0, 1, 1])).round(3)
-    array([1.764, 6.236, 1.764, 6.236])
+    >>> aligned(np.array([1.0, 4.0, 50.0]), np.array([1.0, 1.0, 0.0]), np.array([7.0, 7.0, 100.0])).tolist()
+    [0.0, 0.5, 0.5]
     """
-    unit = float(unit_of(np.abs(ratings).max(keepdims=True))[0])
-    ratings = ratings / unit
-    counts = np.bincount(raters)
-    centred = ratings - (np.bincount(raters, ratings) / counts)[raters]
-    largest = np.zeros(len(counts))
-    np.maximum.at(largest, raters, np.abs(centred))
-    centred /= unit_of(largest)[raters]
-    spread = np.sqrt(np.bincount(raters, centred**2) / counts)
-    return np.asarray((ratings.mean() + ratings.std() * centred / spread[raters]) * unit)
+    return np.asarray((ratings - lows) / (highs - lows))
 
 
 def alpha(ratings: Float[np.ndarray, " n"], pairs: Int[np.ndarray, " n"]) -> float | None:

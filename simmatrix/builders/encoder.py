@@ -26,6 +26,7 @@ from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
 from simmatrix.files import reading, sha256_of
+from simmatrix.names import shown_name
 from simmatrix.provenance import Input
 from simmatrix.shapes import Float
 from simmatrix.vectors.vectors import silent
@@ -144,7 +145,7 @@ def _folder(model: str | Path) -> Path:
 def _name_of(model: str | Path, folder: Path) -> str:
     if folder != Path(model):
         return str(model)
-    return folder.resolve().name.encode("utf-8", "backslashreplace").decode()
+    return shown_name(folder.resolve())
 
 
 def _fetched(model: str) -> Path:

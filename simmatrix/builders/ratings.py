@@ -38,12 +38,9 @@ def rating_similarity(
 ) -> RawSimilarity:
     """Return the mean rating of each two classes.
 
-    The ratings of several raters are put on one scale first (`simmatrix.builders.agreement.aligned`): each rater's are
-    standardised and mapped to the mean and the spread of all, m + s (r - m_rater) / s_rater, where m are means and s
-    standard deviations over pairs of distinct words. The mean over the raters can then lie off the stated scale by a
-    little. It takes a rater's use of the scale from the pairs this rater saw: of two ratings one becomes m - s and the
-    other m + s, whatever they are, and one rating says nothing. Where all raters use the scale alike and each rated
-    few pairs, leave the column of raters out.
+    Where a scale is stated, or no raters are named, all ratings are on one scale. Otherwise each rater has a scale of
+    their own, from the least to the greatest of the rater's ratings, and what is averaged is each rating's place on it,
+    from 0 to 1. That takes a rater's scale from the pairs this rater saw: where all use the same one, state it.
 
     Without raters each row is a vote. A rater has one voice about a pair: rows by the same rater that say the same
     count once, unless ``duplicates="mean"`` asks for the mean of all of a rater's rows. Each class is as similar to
@@ -57,7 +54,7 @@ def rating_similarity(
         The class list.
     scale
         The ratings that stand for "not similar" and "the same". If it is not given, it is the least and the greatest
-        rating of the file, those of words that are no class included.
+        rating of the file, or of each rater, those of words that are no class included.
     complete
         How to complete pairs that nobody rated, a name in `simmatrix.builders.completion.COMPLETIONS`; None refuses.
     unknown
@@ -71,15 +68,14 @@ def rating_similarity(
     -------
         With `params` that tell the scale and where it is from, how many pairs were completed, how many rows were
         ignored, for how many pairs contradictory ratings were averaged, the columns that were not used, if there are
-        any, and, if raters are named, how many there are and Krippendorff's alpha of their ratings as given (None where
-        no pair was rated twice). `evidence` counts the rows behind each pair, those that count once as one.
+        any, and, if raters are named, how many there are and Krippendorff's alpha of what is averaged (None where no
+        pair was rated twice). `evidence` counts the rows behind each pair, those that count once as one.
 
     Raises
     ------
     SourceError
         If the file can't be read, a rating is no number or off the scale, ratings contradict each other, a class is
-        not rated the same as itself, a rater can't be aligned, pairs are missing that are not to be completed, or the
-        numbers are too large to reckon with.
+        not rated the same as itself, a rater rates all pairs alike, or pairs are missing that are not to be completed.
     ClassNotFoundError
         If a class is in no rating with another class.
     """
@@ -91,14 +87,15 @@ def rating_similarity(
     stated = check_scale(scale)
     raw = read_bytes(path)
     table = read_ratings(decoded(raw, path), path)
-    low, high = _limits(table, stated, path)
+    scale_of = _scale(table, stated, path)
     found = match(table.words, classes, path, unknown=unknown)
     pairs = _pairs(table, found, len(classes))
-    _check_selves(table, pairs, high, path)
+    _check_selves(table, pairs, scale_of, path)
+    low, high = scale_of.low, scale_of.high
     # Of squares and sums in it, none overflows or vanishes.
     unit = float(unit_of(np.array([max(abs(low), abs(high))]))[0])
-    said, averaged = _said(table, pairs, classes, path, duplicates, unit)
-    values, evidence = _means(said, _common_scale(said, table, path, unit), len(classes))
+    said, averaged = _said(table, scale_of.ratings / unit, pairs, classes, path, duplicates)
+    values, evidence = _means(said, len(classes))
     lonely = [name for name, row in zip(classes.names, evidence, strict=True) if not row.any()]
     if lonely:
         remedy = "rate them, or take them out of the class list"
@@ -107,12 +104,12 @@ def rating_similarity(
     np.fill_diagonal(evidence, _self_ratings(said, len(classes)))
     values, gaps = completed(values, complete, classes.names, path, "rating")
     return RawSimilarity(
-        values=_times(values, unit, path),
+        values=np.multiply(values, unit, out=values),
         classes=classes.names,
         builder="ratings",
         params={
             "scale": [low, high],
-            "scale_from": "ratings" if stated is None else "given",
+            "scale_from": scale_of.source,
             "complete": complete,
             **gaps,
             "unknown": unknown,
@@ -127,6 +124,43 @@ def rating_similarity(
         scale=(low, high),
         evidence=evidence,
     ).in_order(wanted)
+
+
+class _Scale(NamedTuple):
+    """The scale of what is averaged, where it is from, and each rating on it; and the ends of each row's own scale."""
+
+    low: float
+    high: float
+    source: str
+    ratings: Float[np.ndarray, " n"]
+    highs: Float[np.ndarray, " n"]
+
+
+def _scale(table: RatingTable, stated: tuple[float, float] | None, path: Path) -> _Scale:
+    """Return the scale that is stated, or that of each rater if there are several, or that of all ratings."""
+    if stated is None and len(table.raters) > 1:
+        lows, highs = _own_scales(table, path)
+        return _Scale(0.0, 1.0, "raters", aligned(table.ratings, lows, highs), highs)
+    low, high = _limits(table, stated, path)
+    source = "ratings" if stated is None else "given"
+    return _Scale(low, high, source, table.ratings, np.full(len(table.ratings), high))
+
+
+def _own_scales(table: RatingTable, path: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Return the least and the greatest rating of each row's rater."""
+    lows, highs = np.full(len(table.raters), np.inf), np.full(len(table.raters), -np.inf)
+    np.minimum.at(lows, table.rater, table.ratings)
+    np.maximum.at(highs, table.rater, table.ratings)
+    for rater, name in enumerate(table.raters):
+        if lows[rater] == highs[rater]:
+            raise SourceError(
+                f"the rater {name!r} rates every pair {lows[rater]:g}, so that nothing tells this rater's scale; state "
+                "the scale if it is that of all (--scale LOW:HIGH), or take this rater's rows out",
+                path,
+                int(table.lines[table.rater == rater].min()),
+            )
+        check_span(float(lows[rater]), float(highs[rater]), path)
+    return lows[table.rater], highs[table.rater]
 
 
 def _limits(table: RatingTable, stated: tuple[float, float] | None, path: Path) -> tuple[float, float]:
@@ -148,16 +182,6 @@ def _limits(table: RatingTable, stated: tuple[float, float] | None, path: Path) 
     return low, high
 
 
-def _times(values: Float[np.ndarray, "C C"], unit: float, path: Path) -> Float[np.ndarray, "C C"]:
-    """Multiply values, in place."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        values *= unit
-    # NaN and infinity show in the extremes.
-    if not (np.isfinite(values.min()) and np.isfinite(values.max())):
-        raise SourceError("the ratings are so large that their means overflow; divide all by the same number", path)
-    return values
-
-
 def _pairs(table: RatingTable, found: Matches, count: int) -> Int[np.ndarray, "n 2"]:
     """Return what each rating is of, the lower index first: classes by index, other words by indices from C on."""
     others = iter(range(count, count + len(table.words)))
@@ -165,14 +189,14 @@ def _pairs(table: RatingTable, found: Matches, count: int) -> Int[np.ndarray, "n
     return np.sort(ids[np.stack([table.first, table.second], axis=1)], axis=1)
 
 
-def _check_selves(table: RatingTable, pairs: Int[np.ndarray, "n 2"], high: float, path: Path) -> None:
-    wrong = np.flatnonzero((pairs[:, 0] == pairs[:, 1]) & (table.ratings != high))
+def _check_selves(table: RatingTable, pairs: Int[np.ndarray, "n 2"], scale: _Scale, path: Path) -> None:
+    wrong = np.flatnonzero((pairs[:, 0] == pairs[:, 1]) & (table.ratings != scale.highs))
     if len(wrong):
         at = int(wrong[0])
         word = tuple(table.words)[table.first[at]]
         raise SourceError(
-            f"{word!r} is rated {table.ratings[at]:g} with itself, which should be {high:g}, the end of the scale; "
-            "take the row out, or give another scale (--scale LOW:HIGH)",
+            f"{word!r} is rated {table.ratings[at]:g} with itself, which should be {scale.highs[at]:g}, the end of the "
+            "scale; take the row out, or give another scale (--scale LOW:HIGH)",
             path,
             int(table.lines[at]),
         )
@@ -191,12 +215,18 @@ class _Said(NamedTuple):
 
 
 def _said(
-    table: RatingTable, pairs: Int[np.ndarray, "n 2"], classes: ClassList, path: Path, duplicates: str, unit: float
+    table: RatingTable,
+    values: Float[np.ndarray, " n"],
+    pairs: Int[np.ndarray, "n 2"],
+    classes: ClassList,
+    path: Path,
+    duplicates: str,
 ) -> tuple[_Said, int]:
-    """Return what was said, in a unit, and how many pairs of classes were averaged over contradictory ratings."""
+    """Return what was said, by the values of the ratings, and how many pairs of classes had contradictory ones."""
     # In an order that the file's has no part in: sums come out the same to the last bit.
     order = np.lexsort((table.lines, table.ratings, table.rater, pairs[:, 1], pairs[:, 0]))
-    pairs, rater, ratings, lines = (part[order] for part in (pairs, table.rater, table.ratings, table.lines))
+    parts = (pairs, table.rater, table.ratings, values, table.lines)
+    pairs, rater, ratings, values, lines = (part[order] for part in parts)
     starts = np.r_[True, (np.diff(pairs, axis=0) != 0).any(axis=1) | (np.diff(rater) != 0)]
     distinct = starts | np.r_[True, np.diff(ratings) != 0]
     group = np.cumsum(starts) - 1
@@ -209,8 +239,8 @@ def _said(
     votes = np.ones(len(ratings)) if duplicates == "mean" or table.raters == ("",) else distinct.astype(float)
     counts = np.bincount(group, votes)
     # From the least on, so that the mean of equal ratings is that rating to the last bit.
-    least = (ratings / unit)[starts]
-    means = least + np.bincount(group, votes * (ratings / unit - least[group])) / counts
+    least = values[starts]
+    means = least + np.bincount(group, votes * (values - least[group])) / counts
     return _Said(pairs[starts], rater[starts], means, counts.astype(np.int64)), averaged
 
 
@@ -245,38 +275,13 @@ def _unused(table: RatingTable) -> str:
     return f"; the columns {some_names(table.unused)} were not used: name the raters' column 'rater'"
 
 
-def _common_scale(said: _Said, table: RatingTable, path: Path, unit: float) -> Float[np.ndarray, " m"]:
-    """Return the ratings, those of several raters aligned."""
-    apart = said.pairs[:, 0] != said.pairs[:, 1]
-    others = said.only(apart)
-    raters, codes = np.unique(others.rater, return_inverse=True)
-    if len(raters) < 2:
-        return said.ratings
-    for code, rater in enumerate(raters):
-        own = others.ratings[codes == code]
-        if own.min() == own.max():
-            line = int(table.lines[table.rater == rater].min())
-            rates = "rates one pair alone" if len(own) == 1 else f"rates every pair {own[0] * unit:g}"
-            raise SourceError(
-                f"the rater {table.raters[rater]!r} {rates}, so that nothing tells how this rater uses the scale; take "
-                "this rater's rows out, or leave the rater column out if all raters use the same scale",
-                path,
-                line,
-            )
-    ratings = said.ratings.copy()
-    ratings[apart] = aligned(others.ratings, codes)
-    return ratings
-
-
-def _means(
-    said: _Said, ratings: Float[np.ndarray, " m"], count: int
-) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
+def _means(said: _Said, count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
     """Return the mean rating of each two classes, NaN where there is none, and how many ratings it is of."""
     values = np.full((count, count), np.nan, dtype=raw_type(count))
     evidence = np.zeros((count, count), dtype=np.int32)
     kept = (said.pairs[:, 1] < count) & (said.pairs[:, 0] != said.pairs[:, 1])
     pairs, group = np.unique(said.pairs[kept], axis=0, return_inverse=True)
-    means = np.bincount(group, ratings[kept]) / np.bincount(group)
+    means = np.bincount(group, said.ratings[kept]) / np.bincount(group)
     numbers = np.bincount(group, said.counts[kept])
     for rows, columns in (pairs.T, pairs.T[::-1]):
         values[rows, columns] = means

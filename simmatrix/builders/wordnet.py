@@ -26,6 +26,7 @@ from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
 from simmatrix.files import read_bytes
+from simmatrix.names import shown_name
 from simmatrix.provenance import Input
 from simmatrix.shapes import Float
 from simmatrix.suggest import nearest_to_each, or_list
@@ -98,7 +99,7 @@ def wordnet_similarity(
     inputs = [Input("wordnet", source.name, source.sha256), Input("classes", classes.source, classes.sha256)]
     content = None
     if measure in NEED_CONTENT:
-        params["information_content"] = Path(information_content).name
+        params["information_content"] = shown_name(Path(information_content))
         if counted:
             content = _from_file(Path(information_content), source, pos, dict(zip(found, nodes.tolist(), strict=True)))
             inputs.append(_counts_input(Path(information_content)))
@@ -297,7 +298,7 @@ def _first(wrong: np.ndarray) -> int | None:
 
 
 def _counts_input(path: Path) -> Input:
-    return Input("information content", path.name, hashlib.sha256(read_bytes(path)).hexdigest())
+    return Input("information content", shown_name(path), hashlib.sha256(read_bytes(path)).hexdigest())
 
 
 def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundError:

@@ -131,7 +131,10 @@ def test_what_is_undefined_is_said(command: Command) -> None:
         (("a", "far"), ("have 2 classes in common, a comparison needs 3", "only in the second: x", "the same classes")),
         (("a", "b", "--classes", "gone.csv"), ("gone.csv: there is no such file",)),
         (("a", "b", "--classes", "cifar10"), ("cifar10: has no class 'rose'",)),
-        (("a", "b", "--classes", "plain.txt"), ("plain.txt: has no superclass column (it has no column but class); add one",)),
+        (
+            ("a", "b", "--classes", "plain.txt"),
+            ("plain.txt: has no superclass column (it has no column but class); add one",),
+        ),
     ],
 )
 def test_bad_input(arguments: tuple[str, ...], parts: tuple[str, ...], command: Command) -> None:

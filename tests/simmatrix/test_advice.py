@@ -214,7 +214,7 @@ def test_a_phrase_that_was_not_found_is_told() -> None:
     ("params", "expected"),
     [
         ({"averaged": 0, "ignored": 0}, ()),
-        ({"averaged": 2}, ("pairs that the same rater rated differently: 2; the mean was taken",)),
+        ({"averaged": 2}, ("pairs that stand there with different ratings: 2; the mean was taken",)),
         ({"ignored": 7}, ("rows that were passed over, since they name what is no class: 7",)),
         # A foreign file may have anything there.
         ({"averaged": "many", "ignored": [1]}, ()),

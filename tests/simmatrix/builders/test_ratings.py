@@ -38,18 +38,24 @@ def written(rows: list[Row]) -> str:
     return "".join(f"{a},{b},{rating!r},{rater}\n" for a, b, rating, rater in rows)
 
 
-def oracle(rows: list[Row]) -> dict[tuple[str, str], float]:
-    """Return each pair's mean over its raters, of ratings put on everyone's mean and spread."""
-    distinct = sorted({(*sorted((a, b)), rating, rater) for a, b, rating, rater in rows if a != b})
+def own_scales(rows: list[Row]) -> dict[str, tuple[float, float]]:
+    """Return the least and the greatest rating of each rater."""
     own: dict[str, list[float]] = defaultdict(list)
-    for _a, _b, rating, rater in distinct:
+    for *_pair, rating, rater in rows:
         own[rater].append(rating)
-    everything = [rating for ratings in own.values() for rating in ratings]
-    mean, spread = statistics.fmean(everything), statistics.pstdev(everything)
+    return {rater: (min(ratings), max(ratings)) for rater, ratings in own.items()}
+
+
+def placed(rating: float, scale: tuple[float, float]) -> float:
+    return (rating - scale[0]) / (scale[1] - scale[0])
+
+
+def oracle(rows: list[Row]) -> dict[tuple[str, str], float]:
+    """Return each pair's mean over its raters, of the ratings' places on their raters' own scales."""
+    scales = own_scales(rows)
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for a, b, rating, rater in distinct:
-        score = (rating - statistics.fmean(own[rater])) / statistics.pstdev(own[rater])
-        found[a, b].append(mean + spread * score)
+    for a, b, rating, rater in sorted({(*sorted(row[:2]), *row[2:]) for row in rows if row[0] != row[1]}):
+        found[a, b].append(placed(rating, scales[rater]))
     return {pair: statistics.fmean(ratings) for pair, ratings in found.items()}
 
 
@@ -131,9 +137,13 @@ def test_several_raters_are_aligned_and_averaged(tmp_path_factory: pytest.TempPa
                 assert raw.values[i, j] == pytest.approx(expected[min(first, second), max(first, second)], abs=1e-9)
                 assert raw.evidence is not None
                 assert raw.evidence[i, j] == len({rater for *pair, _, rater in rows if set(pair) == {first, second}})
+    assert (raw.scale, raw.params["scale_from"]) == ((0.0, 1.0), "raters")
     data = [
-        [next((r for a, b, r, who in rows if who == rater and {a, b} == set(pair)), math.nan) for pair in PAIRS]
-        for rater in sorted({row[3] for row in rows})
+        [
+            next((placed(r, scale) for a, b, r, who in rows if who == rater and {a, b} == set(pair)), math.nan)
+            for pair in PAIRS
+        ]
+        for rater, scale in sorted(own_scales(rows).items())
     ]
     assert raw.params["raters"] == len(data)
     alpha = krippendorff.alpha(reliability_data=data, level_of_measurement="interval")
@@ -180,12 +190,10 @@ def test_one_rater_is_not_aligned(tmp_path: Path) -> None:
 def test_self_ratings_count_and_do_not_align(tmp_path: Path) -> None:
     text = "rose,tulip,5,ann\nrose,truck,1,ann\ntulip,truck,2,ann\n"
     alone = similarity(tmp_path, text + text.replace("ann", "bob"))
-    raw = similarity(
-        tmp_path, text + text.replace("ann", "bob") + "rose,rose,5,bob\nrose,rose,5,ann\ntruck,truck,5,me\n"
-    )
+    raw = similarity(tmp_path, text + text.replace("ann", "bob") + "rose,rose,5,bob\nrose,rose,5,ann\n")
     assert raw.values.tolist() == alone.values.tolist()
     assert raw.evidence is not None
-    assert raw.evidence.diagonal().tolist() == [2, 0, 1]
+    assert raw.evidence.diagonal().tolist() == [2, 0, 0]
     assert raw.params["raters"] == 2
 
 
@@ -230,12 +238,8 @@ def test_each_rater_has_one_voice_however_often_they_rate(tmp_path: Path) -> Non
     )
     bob = "rose,tulip,6,bob\nrose,truck,0,bob\ntulip,truck,3,bob\n"
     raw = similarity(tmp_path, ann + bob, duplicates="mean")
-    expected = oracle(
-        [("rose", "tulip", rating, who) for rating, who in ((4.0, "ann"), (6.0, "bob"))]
-        + [("rose", "truck", 0.0, "ann"), ("tulip", "truck", 2.0, "ann")]
-        + [("rose", "truck", 0.0, "bob"), ("tulip", "truck", 3.0, "bob")]
-    )
-    assert raw.values[0, 1] == pytest.approx(expected["rose", "tulip"])
+    # ann's mean is 4 on a scale from 0 to 5, bob says 6 on one from 0 to 6.
+    assert raw.values[0, 1] == pytest.approx((4 / 5 + 1) / 2)
     assert raw.evidence is not None
     assert raw.evidence[0, 1] == 5
 
@@ -290,7 +294,7 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
         ("tulip,truck,4\n" + GOOD + "truck,rose,3\n", {}, 4, "'tulip' and 'truck' are rated 2, but 4 on line 1; take"),
         (
             "rose,tulip,1,bob\nrose,tulip,5,ann\n" + GOOD.replace("\n", ",bob\n"),
-            {},
+            {"scale": (1.0, 5.0)},
             3,
             "'rose' and 'tulip' are rated 5 by 'bob', but 1 on line 1; ",
         ),
@@ -301,14 +305,15 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             "rose,tulip,5,ann\nrose,truck,1,ann\nrose,tulip,3,bob\ntulip,truck,3,bob\n",
             {},
             3,
-            "the rater 'bob' rates every pair 3, so that nothing tells how this rater uses the scale; take this "
-            "rater's rows out, or leave the rater column out if all raters use the same scale$",
+            "the rater 'bob' rates every pair 3, so that nothing tells this rater's scale; state the scale if it is "
+            "that of all .--scale LOW:HIGH., or take this rater's rows out$",
         ),
         (
-            "rose,tulip,5,ann\nrose,truck,1,ann\ntulip,truck,3,bob\n",
+            "rose,tulip,5,ann\nrose,truck,1,ann\nrose,tulip,1,bob\nrose,truck,3,bob\nrose,rose,2,bob\n"
+            "tulip,truck,3,bob\n",
             {},
-            3,
-            "the rater 'bob' rates one pair alone, so that nothing tells how this rater uses the scale; take this .*",
+            5,
+            "'rose' is rated 2 with itself, which should be 3, the end of the scale; ",
         ),
         (
             GOOD + "rose,bus,1e308\nbus,tulip,-1e308\n",
@@ -425,10 +430,8 @@ def test_columns_that_are_not_used_are_recorded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("factor", [1e160, 1e-160, 2.0**1000])
 @pytest.mark.parametrize("complete", ["mean", "low-rank"])
 def test_huge_and_tiny_ratings_say_the_same(tmp_path: Path, factor: float, complete: str) -> None:
-    rows = [
-        (a, b, float(rating), who) for who in "xyz" for rating, (a, b) in zip((3, 1, -4, -1, 5, 2), PAIRS, strict=True)
-    ]
-    rows = [(a, b, rating + (who == "y") * 2, who) for a, b, rating, who in rows if {a, b} != {"rose", "bus"}]
+    rows = [(a, b, float(rating), "x") for rating, (a, b) in zip((3, 1, -4, -1, 5, 2), PAIRS, strict=True)]
+    rows = [row for row in rows if {*row[:2]} != {"rose", "bus"}]
     small = similarity(tmp_path, written(rows), *NAMES, complete=complete)
     huge = similarity(
         tmp_path, written([(a, b, rating * factor, who) for a, b, rating, who in rows]), *NAMES, complete=complete
@@ -437,16 +440,25 @@ def test_huge_and_tiny_ratings_say_the_same(tmp_path: Path, factor: float, compl
     assert huge.params["alpha"] == small.params["alpha"]
 
 
-def test_ratings_that_overflow_where_raters_are_aligned_are_refused(tmp_path: Path) -> None:
+def test_raters_on_scales_of_their_own_say_the_same_at_any_size(tmp_path: Path) -> None:
     rows = [
-        (a, b, (index < most) * 1.7e308, who)
-        for most, who in ((1, "x"), (3, "y"))
-        for index, (a, b) in enumerate(PAIRS)
+        (a, b, float(rating), who) for who in "xy" for rating, (a, b) in zip((3, 1, 4, 2, 5, 2), PAIRS, strict=True)
     ]
-    with pytest.raises(
-        SourceError, match=r"ratings\.csv: the ratings are so large that their means overflow; divide all"
-    ):
-        similarity(tmp_path, written(rows), *NAMES)
+    plain = similarity(tmp_path, written(rows), *NAMES)
+    huge = similarity(tmp_path, written([(a, b, r * 1e300 if who == "y" else r, who) for a, b, r, who in rows]), *NAMES)
+    np.testing.assert_allclose(huge.values, plain.values, rtol=1e-12)
+    assert huge.params["alpha"] == plain.params["alpha"] == 1.0
+
+
+def test_on_a_stated_scale_raters_need_not_have_seen_the_same_pairs(tmp_path: Path) -> None:
+    ann = "rose,tulip,7,ann\nrose,truck,6,ann\nrose,bus,5,ann\n"
+    bob = "tulip,truck,3,bob\ntulip,bus,2,bob\ntruck,bus,2,bob\n"
+    raw = similarity(tmp_path, ann + bob, *NAMES, scale=(1.0, 7.0))
+    assert raw.values.tolist() == [[7, 7, 6, 5], [7, 7, 3, 2], [6, 3, 7, 2], [5, 2, 2, 7]]
+    assert (raw.scale, raw.params["scale_from"], raw.params["raters"]) == ((1.0, 7.0), "given", 2)
+    # One rating a rater will do, too.
+    few = "rose,tulip,7,ann\nrose,truck,6,bob\ntulip,truck,2,cy\n"
+    assert similarity(tmp_path, few, scale=(1.0, 7.0)).values[0].tolist() == [7, 7, 6]
 
 
 def test_a_name_composed_in_another_way_is_the_same_name(tmp_path: Path) -> None:
