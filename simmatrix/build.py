@@ -271,7 +271,7 @@ def from_ratings(
     complete
         How to fill in pairs that nobody rated: ``"mean"`` or ``"low-rank"``; they are an error if it is not given.
     duplicates
-        What to do with a pair that the same rater, or a file without raters, rates differently: ``"error"``, ``"mean"``.
+        What to do with a pair that one rater, or a file without raters, rates differently: ``"error"``, or ``"mean"``.
     unknown
         What to do with names that the class list lacks: ``"error"``, or ``"ignore"`` to pass them over.
     lower_bound
