@@ -130,16 +130,16 @@ def draw(seconds: Mapping[str, list[float]], sizes: list[int], path: Path) -> No
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    # More builders than the usual cycle has colours.
-    axes.set_prop_cycle(color=[f"C{index % 10}" for index in range(20)], linestyle=["-"] * 10 + ["--"] * 10)
-    for name, times in seconds.items():
-        axes.loglog(sizes, times, marker="o", markersize=3, label=name)
+    for index, (name, times) in enumerate(seconds.items()):
+        # There are more builders than the usual cycle has colours.
+        line = "-" if index < 10 else "--"
+        axes.loglog(sizes, times, line, color=f"C{index % 10}", marker="o", markersize=3, label=name)
     axes.set_xlabel("classes")
     axes.set_ylabel("seconds")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside right", fontsize=8)
+    figure.legend(loc="outside right center", fontsize=8)
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 

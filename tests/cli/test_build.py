@@ -83,7 +83,7 @@ def test_dropped_classes_are_named(command: Command) -> None:
     (command.folder / "c.txt").write_text("rose\nqqq\ntulip\nzzz\n")
     result = command("build", "--from-embeddings", "v", "--classes", "c.txt", "--oov", "drop")
     assert result.code == 0
-    assert "warning: 2 classes have no vector and were left out: qqq, zzz\n" in result.err
+    assert "warning: no vector, left out: qqq, zzz (2 of the classes)\n" in result.err
     assert simmatrix.load("c.safetensors").classes == ("rose", "tulip")
     # The loss would refuse what the command proposes otherwise: the training set has all classes.
     assert "next" not in result.out
