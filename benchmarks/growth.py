@@ -4,7 +4,7 @@
 
 Each figure is one process that builds a matrix (and does not write it): the seconds that the build takes, and the
 largest memory that the process held. The classes are ImageNet-21k's, the first C. Judgements are made up: 50 a class,
-the other pairs completed by their mean. The sentence encoder needs the extra encoder and a model, see --model.
+the other pairs completed by their mean. The sentence encoder is all-MiniLM-L6-v2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from measure import RESULTS, table, write_result
+from measure import RESULTS, encoder_folder, table, write_result
 
 SIZES = (1000, 2000, 5000, 10_000, 21_843)
 _JUDGEMENTS = 50
@@ -56,11 +56,11 @@ def _write_judgements(folder: Path, count: int, names: list[str]) -> None:
     np.save(folder / "square.npy", square)
 
 
-def _cases(folder: Path, model: str | None) -> Mapping[str, Callable[[], object]]:
+def _cases(folder: Path) -> Mapping[str, Callable[[], object]]:
     import simmatrix
 
     classes = folder / "classes.json"
-    cases: dict[str, Callable[[], object]] = {
+    return {
         "order": lambda: simmatrix.from_order(classes, decay=0.8),
         "embeddings": lambda: simmatrix.from_embeddings(classes=_with_phrases(folder), oov="drop"),
         "wordnet, path": lambda: simmatrix.from_wordnet(classes),
@@ -71,10 +71,8 @@ def _cases(folder: Path, model: str | None) -> Mapping[str, Callable[[], object]
         "triplets": lambda: simmatrix.from_triplets(folder / "triplets.csv", classes, complete="mean"),
         "confusion": lambda: simmatrix.from_confusion(folder / "square.npy", classes),
         "matrix": lambda: simmatrix.from_matrix(folder / "square.npy", classes),
+        "encoder": lambda: simmatrix.from_encoder(encoder_folder(), _with_phrases(folder)),
     }
-    if model is not None:
-        cases["encoder"] = lambda: simmatrix.from_encoder(model, _with_phrases(folder))
-    return cases
 
 
 def _with_phrases(folder: Path) -> Path:
@@ -101,18 +99,18 @@ def _write_named(folder: Path, names: list[str]) -> None:
         )
 
 
-def one(name: str, folder: Path, model: str | None) -> None:
+def one(name: str, folder: Path) -> None:
     """Build once, and print the seconds and the largest memory in MB (10^6 bytes)."""
-    build = _cases(folder, model)[name]
+    build = _cases(folder)[name]
     started = time.perf_counter()
     build()
     seconds = time.perf_counter() - started
     print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6]))
 
 
-def measured(name: str, folder: Path, model: str | None) -> tuple[float, float]:
+def measured(name: str, folder: Path) -> tuple[float, float]:
     """Run `one` in a process of its own."""
-    output = _run("--one", name, "--folder", str(folder), *(["--model", model] if model else []))
+    output = _run("--one", name, "--folder", str(folder))
     seconds, size = json.loads(output.splitlines()[-1])
     return seconds, size
 
@@ -147,12 +145,11 @@ def main() -> None:
     """Measure every builder at every size and write the table and the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--model", help="a sentence encoder's folder; without it the encoder is left out")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        one(options.one, options.folder, options.model)
+        one(options.one, options.folder)
         return
     if options.folder:
         write(options.folder, options.classes[0])
@@ -163,8 +160,8 @@ def main() -> None:
             folder = Path(name)
             # In a process of its own: Linux counts what the parent held at its largest towards its children's memory.
             _run("--folder", str(folder), "--classes", str(count))
-            for case in _cases(folder, options.model):
-                found.setdefault(case, []).append(measured(case, folder, options.model))
+            for case in _cases(folder):
+                found.setdefault(case, []).append(measured(case, folder))
                 print(f"{case}, {count} classes: {found[case][-1][0]:.2f} s", file=sys.stderr)
     header = ["builder", *(f"C = {count:,} (matrix {4 * count**2 / 1e6:,.0f} MB)" for count in options.classes)]
     rows = [[case, *(f"{s:.2f} s, {size:,.0f} MB" for s, size in pairs)] for case, pairs in found.items()]

