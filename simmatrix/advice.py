@@ -14,6 +14,7 @@ __all__ = ["concerns"]
 # Where less than a third of cross entropy's gradient is left; the quick start of the README shows what that can cost.
 _FAINT = 1 / 3
 _SHOWN_PAIRS = 3
+_SHOWN_CLASSES = 10
 _SHOWN_SENSES = 10
 
 # What two classes share that a builder found in the same place, and how to tell it of another.
@@ -148,8 +149,8 @@ def _ambiguous(matrix: SimilarityMatrix) -> str:
     if not several:
         return ""
     lines = [
-        f"  {name}: {' + '.join(one['words'])}, not {', '.join(map(str, one['others']))}"
-        for name, one in list(several.items())[:_SHOWN_SENSES]
+        f"  {name}: {' + '.join(one['words'])}, not {_first(list(map(str, one['others'])))}"
+        for name, one in list(several.items())[:_SHOWN_CLASSES]
     ]
     more = len(several) - len(lines)
     return "\n".join(
@@ -160,6 +161,12 @@ def _ambiguous(matrix: SimilarityMatrix) -> str:
             *([f"  … and {more} more"] if more else []),
         ]
     )
+
+
+def _first(senses: list[str]) -> str:
+    """Name senses, of a word with very many the first ones."""
+    more = len(senses) - _SHOWN_SENSES
+    return ", ".join(senses[:_SHOWN_SENSES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _classes(some: Mapping[str, object]) -> str:

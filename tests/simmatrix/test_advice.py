@@ -205,6 +205,14 @@ def test_of_many_such_classes_ten_are_listed() -> None:
     assert lines[1:] == [*(f"  c{index}: a.n.01, not a.n.02" for index in range(10)), "  … and 3 more"]
 
 
+@pytest.mark.parametrize(("count", "ending"), [(10, "run.v.10"), (11, "run.v.10 and 1 more")])
+def test_of_a_word_with_very_many_senses_ten_are_listed(count: int, ending: str) -> None:
+    others = [f"run.v.{sense:02}" for sense in range(1, count + 1)]
+    (sentence,) = concerns(found_as(rose={"how": "name", "words": ["run.n.01"], "others": others}))
+    assert sentence.splitlines()[1].startswith("  rose: run.n.01, not run.v.01, run.v.02, ")
+    assert sentence.endswith(ending)
+
+
 def test_a_phrase_that_was_not_found_is_told() -> None:
     (sentence,) = concerns(found_as(rose={"how": "name", "words": ["rose"], "missed": "rosse"}))
     assert sentence == "1 class was looked up by name, since the phrase was not found: rose (rosse)"
