@@ -13,18 +13,20 @@ ROOT = Path(__file__).resolve().parents[1]
 # Where each folder of the repository is installed, and what of it.
 INSTALLED = {
     "simmatrix": ("simmatrix", ("**/*.py", "py.typed")),
-    "simloss": ("simloss", ("**/*.py", "py.typed")),
+    "simloss": ("simloss", ("**/*.py", "py.typed", "native.c")),
     "cli": ("simmatrix/cli", ("**/*.py",)),
     "data": (
         "simmatrix/data",
         ("*.py", "LICENSES.md", "classes/*.tsv", "vectors/*.safetensors", "wordnet/*.safetensors"),
     ),
 }
+# What is compiled on the way: it is in no clean checkout.
+COMPILED = {"simloss/_native.abi3.so"}
 
 
 def expected() -> set[str]:
     """Return the files that a wheel has to hold, by the folders of the repository."""
-    return {
+    return COMPILED | {
         f"{target}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, (target, patterns) in INSTALLED.items()
         for pattern in patterns

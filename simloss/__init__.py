@@ -6,7 +6,9 @@
 This is the only package here that imports torch. It reads similarity matrices and builds none; `simmatrix` does that.
 """
 
-from simloss.loss import SimLoss, sim_loss
+from simloss.forms import Sparse, Toeplitz
+from simloss.loss import sim_loss
+from simloss.module import SimLoss
 from simmatrix.version import __version__
 
-__all__ = ["SimLoss", "__version__", "sim_loss"]
+__all__ = ["SimLoss", "Sparse", "Toeplitz", "__version__", "sim_loss"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz, class_count
+
 __all__ = ["check_call", "check_options", "check_similarity", "check_similarity_values", "check_weight"]
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -23,37 +25,98 @@ def check_options(reduction: str, label_smoothing: float) -> None:
         raise ValueError(f"label_smoothing must be between 0.0 and 1.0, got {label_smoothing}")
 
 
-def check_similarity(similarity: object) -> None:
-    """Raise for a similarity that is no square floating-point tensor, or that waits for a gradient."""
-    if not isinstance(similarity, Tensor):
-        raise TypeError(
-            f"similarity must be a tensor, or for SimLoss a SimilarityMatrix; got {type(similarity).__name__} "
-            "(SimLoss.from_file reads files)"
-        )
-    if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1] or similarity.shape[0] == 0:
-        raise ValueError(f"similarity must be a square matrix, one row a class; got shape {tuple(similarity.shape)}")
-    if not similarity.is_floating_point():
-        raise TypeError(f"similarity must be of a floating-point dtype, got {similarity.dtype}")
-    if similarity.requires_grad:
+def check_similarity(similarity: Similarity) -> None:
+    """Raise for parts that make no square matrix of floating-point numbers, or that wait for a gradient."""
+    match similarity:
+        case Dense(values):
+            if values.ndim != 2 or values.shape[0] != values.shape[1] or values.shape[0] == 0:
+                raise ValueError(
+                    f"similarity must be a square matrix, one row a class; got shape {tuple(values.shape)}"
+                )
+        case Toeplitz(diagonals):
+            if diagonals.ndim != 1 or diagonals.shape[0] % 2 == 0:
+                raise ValueError(
+                    "the diagonals of a Toeplitz similarity must be 2 C - 1 numbers for C classes; got shape "
+                    f"{tuple(diagonals.shape)}"
+                )
+        case Sparse(crow_indices, col_indices, values):
+            if (
+                crow_indices.ndim != 1
+                or crow_indices.shape[0] < 2
+                or values.ndim != 1
+                or col_indices.shape != values.shape
+            ):
+                raise ValueError(
+                    "a sparse similarity of C classes has C + 1 crow_indices, and as many col_indices as values; got "
+                    f"shapes {', '.join(str(tuple(part.shape)) for part in similarity)}"
+                )
+            for name, part in (("crow_indices", crow_indices), ("col_indices", col_indices)):
+                if part.dtype not in (torch.int32, torch.int64):
+                    raise TypeError(
+                        f"{name} of a sparse similarity must be torch.int32 or torch.int64, got {part.dtype}"
+                    )
+    numbers = similarity[-1]
+    if not numbers.is_floating_point():
+        raise TypeError(f"similarity must be of a floating-point dtype, got {numbers.dtype}")
+    if numbers.requires_grad:
         raise RuntimeError("similarity gets no gradient from this loss; pass similarity.detach()")
 
 
-def check_similarity_values(similarity: Tensor) -> None:
-    """Raise ValueError where a square matrix has an entry outside [0, 1], a NaN, or a diagonal that is not 1.
+def check_similarity_values(similarity: Similarity) -> None:
+    """Raise ValueError where a matrix has an entry outside [0, 1], a NaN, or a diagonal that is not 1.
 
     It reads the whole matrix and, on a GPU, waits for the answer. So it is done when a module is made, not when it is
     called.
     """
-    outside = ~((similarity >= 0) & (similarity <= 1))  # so written, NaN is outside too
-    if outside.any():
-        row, column = outside.nonzero()[0].tolist()
-        found = similarity[row, column].item()
-        raise ValueError(f"similarity must lie in [0, 1], but similarity[{row}, {column}] is {found}")
-    other = similarity.diagonal() != 1
-    if other.any():
-        row = int(other.nonzero()[0].item())
-        found = similarity[row, row].item()
+    if isinstance(similarity, Sparse):
+        _check_places(similarity)
+    numbers = similarity[-1]
+    is_outside = ~((numbers >= 0) & (numbers <= 1))  # so written, NaN is outside too
+    if is_outside.any():
+        place = tuple(is_outside.nonzero()[0].tolist())
+        found = numbers[place].item()
+        raise ValueError(f"similarity must lie in [0, 1], but {_name_of(similarity, place)} is {found}")
+    diagonal = _diagonal(similarity)
+    is_other = diagonal != 1
+    if is_other.any():
+        row = int(is_other.nonzero()[0].item())
+        found = diagonal[row].item()
         raise ValueError(f"a class must have similarity 1 to itself, but similarity[{row}, {row}] is {found}")
+
+
+def _check_places(similarity: Sparse) -> None:
+    """Raise ValueError for a sparse similarity whose entries are in no order, or outside the matrix."""
+    crow_indices, col_indices, values = similarity
+    lengths = crow_indices.diff()
+    if crow_indices[0] != 0 or crow_indices[-1] != values.shape[0] or (lengths < 0).any():
+        raise ValueError(f"crow_indices must rise from 0 to {values.shape[0]}, the number of entries")
+    count = lengths.shape[0]
+    if ((col_indices < 0) | (col_indices >= count)).any():
+        raise ValueError(f"col_indices must be classes, 0 to {count - 1}")
+    is_first = torch.zeros_like(col_indices, dtype=torch.bool)
+    is_first[crow_indices[:-1][lengths > 0].long()] = True
+    if ((col_indices.diff() <= 0) & ~is_first[1:]).any():
+        raise ValueError("col_indices must ascend in each row, each column once")
+
+
+def _diagonal(similarity: Similarity) -> Tensor:
+    """Return the similarity of each class to itself; of a Toeplitz matrix the one number that it is."""
+    match similarity:
+        case Dense(values):
+            return values.diagonal()
+        case Toeplitz(diagonals):
+            return diagonals[diagonals.shape[0] // 2].unsqueeze(0)
+        case Sparse(crow_indices, col_indices, values):
+            numbers = torch.arange(crow_indices.shape[0] - 1, device=values.device)
+            row_of_entry = numbers.repeat_interleave(crow_indices.diff())
+            is_own = col_indices == row_of_entry
+            return values.new_zeros(numbers.shape).index_put_((row_of_entry[is_own],), values[is_own])
+
+
+def _name_of(similarity: Similarity, place: tuple[int, ...]) -> str:
+    """Return what the number at a place of the last part is called, for a message."""
+    names = {Dense: "similarity", Toeplitz: "diagonals", Sparse: "values"}
+    return f"{names[type(similarity)]}[{', '.join(map(str, place))}]"
 
 
 def check_weight(weight: Tensor | None, classes: int) -> None:
@@ -66,7 +129,9 @@ def check_weight(weight: Tensor | None, classes: int) -> None:
         raise TypeError(f"weight must be of a floating-point dtype, got {weight.dtype}")
 
 
-def check_call(logits: Tensor, target: Tensor, similarity: Tensor, weight: Tensor | None, ignore_index: int) -> None:
+def check_call(
+    logits: Tensor, target: Tensor, similarity: Similarity, weight: Tensor | None, ignore_index: int
+) -> None:
     """Raise for tensors that do not fit each other. Looks at shapes, dtypes and devices only, never at values."""
     if logits.ndim == 0:
         raise ValueError("logits must have shape (C), (N, C) or (N, C, d1, ...), got a single number")
@@ -74,13 +139,14 @@ def check_call(logits: Tensor, target: Tensor, similarity: Tensor, weight: Tenso
         raise TypeError(f"logits must be of a floating-point dtype, got {logits.dtype}")
     check_similarity(similarity)
     classes = logits.shape[0 if logits.ndim == 1 else 1]
-    if similarity.shape[0] != classes:
+    count = class_count(similarity)
+    if count != classes:
         raise ValueError(
-            f"similarity has shape {tuple(similarity.shape)}, but the logits of shape {tuple(logits.shape)} "
+            f"similarity has shape {(count, count)}, but the logits of shape {tuple(logits.shape)} "
             f"have {classes} classes"
         )
     check_weight(weight, classes)
-    for name, tensor in (("target", target), ("similarity", similarity), ("weight", weight)):
+    for name, tensor in (("target", target), ("weight", weight), *(("similarity", part) for part in similarity)):
         if tensor is not None and tensor.device != logits.device:
             raise RuntimeError(f"{name} is on {tensor.device}, but the logits are on {logits.device}")
     if target.shape == logits.shape:

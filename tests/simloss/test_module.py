@@ -87,7 +87,7 @@ def test_the_similarity_moves_with_a_model() -> None:
     """The meta device stands in for a GPU."""
     model = nn.ModuleDict({"loss": SimLoss(random_similarity(5), random_weight(5))}).to("meta")
     assert model["loss"].similarity.device == model["loss"].weight.device == torch.device("meta")
-    assert dict(model.named_buffers()).keys() == {"loss.similarity", "loss.weight"}
+    assert dict(model.named_buffers()).keys() == {"loss.similarity_values", "loss.weight"}
 
 
 def test_copies_and_pickles_compute_the_same() -> None:
@@ -146,14 +146,16 @@ def test_a_matrix_is_copied_once(form: str) -> None:
     assert given.form == form
     tracemalloc.start()
     try:
-        made = simloss.loss._values_and_classes(given, None)[0]
+        made = simloss.forms.from_matrix(given)
         held, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # The array that is made is the tensor's: it lives on, and there was no other.
-    assert held > made.nbytes
-    assert most < 1.5 * made.nbytes
-    np.testing.assert_array_equal(made, given.to_dense())
+    # The arrays that are made are the tensors': they live on, and there were no others.
+    size = sum(part.nbytes for part in made)
+    assert held > size
+    assert most < 1.5 * size + 20_000
+    every = torch.arange(len(classes))
+    np.testing.assert_array_equal(simloss.forms.rows(made, every, torch.empty(len(classes), len(classes))), given.to_dense())
 
 
 def test_a_matrix_is_brought_into_the_order_of_the_classes() -> None:
@@ -257,6 +259,6 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def test_the_examples_of_the_documentation_run() -> None:
-    result = doctest.testmod(simloss.loss)
-    assert result.attempted >= 12
-    assert result.failed == 0
+    results = [doctest.testmod(module) for module in (simloss.loss, simloss.module)]
+    assert sum(result.attempted for result in results) >= 12
+    assert sum(result.failed for result in results) == 0

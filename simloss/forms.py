@@ -1,0 +1,189 @@
+"""The forms in which the loss holds a similarity matrix: dense, sparse, Toeplitz.
+
+Each is a tuple of plain tensors, so that it goes through `torch.compile` and custom operators as it is. All that a way
+of computing the loss has to know of a form is the row of similarities of each label.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import simmatrix
+from simmatrix.matrix import is_sparse
+from simmatrix.shapes import Bool, Float, Int
+from simmatrix.toeplitz import diagonals_of
+
+__all__ = [
+    "Dense",
+    "Similarity",
+    "Sparse",
+    "Toeplitz",
+    "as_similarity",
+    "class_count",
+    "columns_of",
+    "from_matrix",
+    "from_tensors",
+    "rows",
+    "spans",
+]
+
+
+class Dense(NamedTuple):
+    """All similarities; row i is of class i. Also the columns of some of the classes: then it is not square."""
+
+    values: Float[Tensor, "C K"]
+
+
+class Sparse(NamedTuple):
+    """The similarities above 0, row by row, the columns ascending in each row.
+
+    Row i has `values[crow_indices[i]:crow_indices[i + 1]]` in the columns `col_indices[...]` of the same range.
+    """
+
+    crow_indices: Int[Tensor, " C1"]
+    col_indices: Int[Tensor, " nnz"]
+    values: Float[Tensor, " nnz"]
+
+
+class Toeplitz(NamedTuple):
+    """The 2 C - 1 diagonals of a matrix that has one value on each: S[i, j] = diagonals[C - 1 + j - i].
+
+    For K columns of some of the classes, the C + K - 1 diagonals that they meet.
+    """
+
+    diagonals: Float[Tensor, " D"]
+
+
+Similarity: TypeAlias = Dense | Sparse | Toeplitz
+
+
+def from_tensors(tensors: list[Tensor]) -> Similarity:
+    """Return the form that consists of these tensors: `from_tensors(list(similarity))` is that similarity."""
+    if len(tensors) == len(Sparse._fields):
+        return Sparse(*tensors)
+    return Dense(tensors[0]) if tensors[0].ndim == 2 else Toeplitz(tensors[0])
+
+
+def as_similarity(similarity: object) -> Similarity:
+    """Return the form of a tensor, strided or CSR, or of what has one already.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if isinstance(similarity, Tensor) and similarity.layout == torch.sparse_csr:
+        return Sparse(similarity.crow_indices(), similarity.col_indices(), similarity.values())
+    if isinstance(similarity, Tensor):
+        return Dense(similarity)
+    if isinstance(similarity, (Dense, Sparse, Toeplitz)):
+        return similarity
+    raise TypeError(
+        "similarity must be a tensor, Sparse or Toeplitz, or for SimLoss a SimilarityMatrix; got "
+        f"{type(similarity).__name__} (SimLoss.from_file reads files)"
+    )
+
+
+def from_matrix(matrix: simmatrix.SimilarityMatrix) -> Similarity:
+    """Return a matrix in the form that is fastest for it, in tensors of its own.
+
+    A sparse one with many entries is made dense: an entry costs as much as eight numbers of a dense matrix.
+    """
+    values = matrix.values
+    if is_sparse(values):
+        if 8 * values.nnz >= values.shape[0] ** 2:
+            return Dense(torch.from_numpy(values.toarray()))
+        parts = (values.indptr.astype(np.int64), values.indices.astype(np.int32), values.data.copy())
+        return Sparse(*map(torch.from_numpy, parts))
+    diagonals = diagonals_of(values)
+    return Dense(torch.from_numpy(values.copy())) if diagonals is None else Toeplitz(torch.from_numpy(diagonals.copy()))
+
+
+def class_count(similarity: Similarity) -> int:
+    """Return the number of classes of a whole matrix."""
+    match similarity:
+        case Dense(values):
+            return values.shape[0]
+        case Sparse(crow_indices):
+            return crow_indices.shape[0] - 1
+        case Toeplitz(diagonals):
+            return diagonals.shape[0] // 2 + 1
+
+
+def rows(similarity: Similarity, labels: Int[Tensor, " N"], out: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    """Write the row of similarities of each label into a tensor, and return that.
+
+    Parameters
+    ----------
+    similarity
+        Of any form, with K columns: all classes, or some.
+    labels
+        Classes, in [0, C).
+    out
+        Of any floating-point dtype.
+    """
+    match similarity:
+        case Dense(values):
+            return _select(values, labels, out)
+        case Toeplitz(diagonals):
+            # Row i of the matrix is the window of diagonals that begins at C - 1 - i, without a copy of any.
+            windows = diagonals.unfold(0, out.shape[1], 1)
+            return _select(windows, windows.shape[0] - 1 - labels, out)
+        case Sparse():
+            columns, values, _ = spans(similarity, labels, out.dtype)
+            return out.zero_().scatter_(1, columns, values)
+
+
+def _select(values: Float[Tensor, "C K"], labels: Int[Tensor, " N"], out: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    if values.dtype == out.dtype:
+        return torch.index_select(values, 0, labels, out=out)
+    return out.copy_(values.index_select(0, labels))
+
+
+class Spans(NamedTuple):
+    """The entries of some rows of a sparse matrix, side by side: their columns, their values, and which are entries.
+
+    Shorter rows are filled up with their last entry again, or where they have none with a 0 anywhere. `is_entry` tells
+    which are no copies; it is None where all rows are equally long.
+    """
+
+    columns: Int[Tensor, "N k"]
+    values: Float[Tensor, "N k"]
+    is_entry: Bool[Tensor, "N k"] | None
+
+
+def spans(similarity: Sparse, labels: Int[Tensor, " N"], dtype: torch.dtype) -> Spans:
+    """Return the entries of the row of each label."""
+    starts = similarity.crow_indices.index_select(0, labels)
+    counts = similarity.crow_indices.index_select(0, labels + 1) - starts
+    shortest, longest = (int(end) for end in counts.aminmax()) if len(labels) else (0, 0)
+    numbers = torch.arange(longest, device=labels.device)
+    is_entry = None if shortest == longest else numbers < counts.unsqueeze(1)
+    if is_entry is not None:
+        numbers = numbers.minimum((counts - 1).unsqueeze(1))
+    places = (starts.unsqueeze(1) + numbers).clamp_(min=0).flatten()
+    columns = similarity.col_indices.index_select(0, places).long().view(-1, longest)
+    values = similarity.values.index_select(0, places).to(dtype).view(-1, longest)
+    if is_entry is not None:
+        values = values.masked_fill((counts == 0).unsqueeze(1), 0.0)
+    return Spans(columns, values, is_entry)
+
+
+def columns_of(similarity: Similarity, first: int, last: int, columns: int) -> Similarity:
+    """Return the columns first, ..., last - 1 of a matrix that has so many columns, as rows of the same classes.
+
+    Of a Toeplitz matrix this is a view; of the others a copy, which is what a process of its own needs.
+    """
+    match similarity:
+        case Dense(values):
+            return Dense(values[:, first:last].contiguous())
+        case Toeplitz(diagonals):
+            return Toeplitz(diagonals[first : diagonals.shape[0] - columns + last])
+        case Sparse(crow_indices, col_indices, values):
+            inside = (col_indices >= first) & (col_indices < last)
+            before = torch.nn.functional.pad(inside.cumsum(0), (1, 0))
+            return Sparse(before.index_select(0, crow_indices.long()), col_indices[inside] - first, values[inside])

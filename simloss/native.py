@@ -1,0 +1,115 @@
+"""The loss of each row and its gradient in compiled C: the way of the CPU for float32, where the package has it.
+
+`native.c` is compiled when the package is installed, if there is a compiler. It reads the logits once and writes the
+gradient once. What it does not take, `blocks` does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simloss.far import far_losses
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz, rows
+from simloss.reduction import out_of_bounds
+from simmatrix.shapes import Float, Int
+
+__all__ = ["row_losses", "takes"]
+
+_native: Any = import_module("simloss._native") if find_spec("simloss._native") else None
+
+# As in native.c.
+_FAR, _OUT_OF_BOUNDS = 1, 2
+
+# Below so many logits, waking other threads takes longer than the work does.
+_ALONE = 2**14
+
+
+def takes(logits: Tensor, similarity: Similarity, scale: Tensor | None, gradient: Tensor | None) -> bool:
+    """Return whether this way is there, and made for these tensors."""
+    lined_up = [logits, similarity[-1]] if gradient is None else [logits, similarity[-1], gradient]
+    tensors = lined_up if scale is None else [*lined_up, scale]
+    return (
+        _native is not None
+        and all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+        and all(tensor.stride(-1) == 1 for tensor in lined_up)
+        and (not isinstance(similarity, Sparse) or _are_plain(similarity))
+        # Threads share rows: of very few and long ones torch has better use for them.
+        and logits.shape[0] >= min(torch.get_num_threads(), logits.numel() // _ALONE)
+    )
+
+
+def _are_plain(similarity: Sparse) -> bool:
+    crow_indices, col_indices, _ = similarity
+    are_wide = crow_indices.dtype == torch.int64 and col_indices.dtype == torch.int32
+    return are_wide and crow_indices.is_contiguous() and col_indices.is_contiguous()
+
+
+def row_losses(
+    logits: Float[Tensor, "N C"],
+    labels: Int[Tensor, " N"],
+    similarity: Similarity,
+    scale: Tensor | None,
+    ignore_index: int,
+    gradient: Float[Tensor, "N C"] | None,
+) -> Float[Tensor, " N"]:
+    """Return the scaled loss of each row and write its gradient; see `blocks.row_losses`."""
+    count, classes = logits.shape
+    labels = labels.contiguous()
+    losses = torch.empty(count)
+    is_far = torch.empty(count, dtype=torch.bool)
+    worst = _native.row_losses(
+        logits.data_ptr(),
+        logits.stride(0),
+        count,
+        classes,
+        labels.data_ptr(),
+        ignore_index,
+        *_addresses(similarity, classes),
+        0 if scale is None else scale.data_ptr(),
+        0 if scale is None or scale.ndim == 0 else scale.stride(0),
+        0 if gradient is None else gradient.data_ptr(),
+        0 if gradient is None else gradient.stride(0),
+        losses.data_ptr(),
+        is_far.data_ptr(),
+        min(torch.get_num_threads(), max(1, logits.numel() // _ALONE)),
+    )
+    if worst == _OUT_OF_BOUNDS:
+        raise out_of_bounds(labels, classes, ignore_index)
+    if worst == _FAR:
+        _do_far(is_far.nonzero().squeeze(1), logits, labels, similarity, scale, losses, gradient)
+    return losses
+
+
+def _addresses(similarity: Similarity, classes: int) -> tuple[int, int, int, int, int]:
+    """Return where the values are, how far the row of the next class is, where the two indices are, and how many."""
+    match similarity:
+        case Dense(values):
+            return values.data_ptr(), values.stride(0), 0, 0, 0
+        case Toeplitz(diagonals):
+            # Row 0 begins at the main diagonal, and each row one number before the row above it.
+            return diagonals[classes - 1 :].data_ptr(), -1, 0, 0, 0
+        case Sparse(crow_indices, col_indices, values):
+            return values.data_ptr(), 0, crow_indices.data_ptr(), col_indices.data_ptr(), values.shape[0]
+
+
+def _do_far(
+    far: Int[Tensor, " M"],
+    logits: Float[Tensor, "N C"],
+    labels: Int[Tensor, " N"],
+    similarity: Similarity,
+    scale: Tensor | None,
+    losses: Float[Tensor, " N"],
+    gradient: Float[Tensor, "N C"] | None,
+) -> None:
+    """Compute the rows whose similar classes are lost beside the largest logit."""
+    z = logits[far]
+    counts = torch.ones(()) if scale is None else scale if scale.ndim == 0 else scale[far]
+    values, shares = far_losses(z, rows(similarity, labels[far], torch.empty_like(z)))
+    losses[far] = values * counts
+    if gradient is not None:
+        gradient[far] = (z.softmax(1) - shares) * counts.unsqueeze(-1)
