@@ -9,6 +9,16 @@ This is the only package here that imports torch. It reads similarity matrices a
 from simloss.forms import Sparse, Toeplitz
 from simloss.loss import sim_loss
 from simloss.module import SimLoss
+from simloss.parallel import ClassParallelSimLoss, class_parallel_sim_loss, shard_similarity
 from simmatrix.version import __version__
 
-__all__ = ["SimLoss", "Sparse", "Toeplitz", "__version__", "sim_loss"]
+__all__ = [
+    "ClassParallelSimLoss",
+    "SimLoss",
+    "Sparse",
+    "Toeplitz",
+    "__version__",
+    "class_parallel_sim_loss",
+    "shard_similarity",
+    "sim_loss",
+]

@@ -84,7 +84,8 @@ def _per_class(
 ) -> tuple[Float[Tensor, "N C"], Float[Tensor, "N C"] | None]:
     """Return the loss of each row for each class, and the gradient of their sum weighted by the distribution."""
     z = logits.to(work_dtype(logits))
-    p = z.softmax(1)
+    p = (z - z.amax(1, keepdim=True)).exp_()
+    p.div_(p.sum(1, keepdim=True))  # a division rounds once where the product in torch.softmax rounds twice
     losses, is_far = torch.empty_like(z), torch.empty_like(z, dtype=torch.bool)
     gradient = torch.zeros_like(z) if logits_gradient else None
     size = max(1, _BLOCK // z.shape[1])

@@ -166,8 +166,8 @@ def spans(similarity: Sparse, labels: Int[Tensor, " N"], dtype: torch.dtype) -> 
     if is_entry is not None:
         numbers = numbers.minimum((counts - 1).unsqueeze(1))
     places = (starts.unsqueeze(1) + numbers).clamp_(min=0).flatten()
-    columns = similarity.col_indices.index_select(0, places).long().view(-1, longest)
-    values = similarity.values.index_select(0, places).to(dtype).view(-1, longest)
+    columns = similarity.col_indices.index_select(0, places).long().view(len(labels), longest)
+    values = similarity.values.index_select(0, places).to(dtype).view(len(labels), longest)
     if is_entry is not None:
         values = values.masked_fill((counts == 0).unsqueeze(1), 0.0)
     return Spans(columns, values, is_entry)

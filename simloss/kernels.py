@@ -1,6 +1,7 @@
 """Which of the ways of computing the loss is taken.
 
-Triton's kernels on CUDA where Triton is, compiled C on the CPU for what it is made for, and else torch's operations. All of them keep to the contract that `blocks.row_losses` states, and give the same numbers.
+Triton's kernels on CUDA where Triton is, compiled C on the CPU for what it is made for, and else torch's operations.
+All of them keep to the contract that `blocks.row_losses` states, and give the same numbers up to rounding.
 """
 
 from __future__ import annotations

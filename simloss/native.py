@@ -23,7 +23,7 @@ __all__ = ["row_losses", "takes"]
 _native: Any = import_module("simloss._native") if find_spec("simloss._native") else None
 
 # As in native.c.
-_FAR, _OUT_OF_BOUNDS = 1, 2
+_FAR, _NO_CLASS, _BROKEN_MATRIX = 1, 2, 3
 
 # Below so many logits, waking other threads takes longer than the work does.
 _ALONE = 2**14
@@ -78,8 +78,10 @@ def row_losses(
         is_far.data_ptr(),
         min(torch.get_num_threads(), max(1, logits.numel() // _ALONE)),
     )
-    if worst == _OUT_OF_BOUNDS:
+    if worst == _NO_CLASS:
         raise out_of_bounds(labels, classes, ignore_index)
+    if worst == _BROKEN_MATRIX:
+        raise IndexError(f"the entries of the sparse similarity are not those of {classes} classes; SimLoss says which")
     if worst == _FAR:
         _do_far(is_far.nonzero().squeeze(1), logits, labels, similarity, scale, losses, gradient)
     return losses

@@ -10,7 +10,17 @@ from torch import Tensor
 
 from simmatrix.shapes import Bool, Float, Int
 
-__all__ = ["label_weights", "one_hot", "out_of_bounds", "reduced", "row_scale", "smoothed", "split_ignored", "weighted", "work_dtype"]
+__all__ = [
+    "label_weights",
+    "one_hot",
+    "out_of_bounds",
+    "reduced",
+    "row_scale",
+    "smoothed",
+    "split_ignored",
+    "weighted",
+    "work_dtype",
+]
 
 
 def work_dtype(logits: Tensor) -> torch.dtype:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz
+
 
 def random_similarity(classes: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return a matrix that is not symmetric, so that a row taken for a column shows; some of its entries are 0."""
@@ -12,6 +14,27 @@ def random_similarity(classes: int, seed: int = 0, dtype: torch.dtype = torch.fl
     values = torch.rand(classes, classes, generator=generator)
     values[values < 0.2] = 0.0
     return values.fill_diagonal_(1.0).to(dtype)
+
+
+def random_toeplitz(classes: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return a matrix with one value on each diagonal, not symmetric; some of its diagonals are 0."""
+    diagonals = torch.rand(2 * classes - 1, generator=torch.Generator().manual_seed(seed))
+    diagonals[diagonals < 0.2] = 0.0
+    diagonals[classes - 1] = 1.0
+    return torch.stack([diagonals[classes - 1 - row : 2 * classes - 1 - row] for row in range(classes)]).to(dtype)
+
+
+def sparse_of(similarity: Tensor) -> Sparse:
+    crow_indices = torch.nn.functional.pad((similarity != 0).sum(1).cumsum(0), (1, 0))
+    return Sparse(crow_indices, similarity.nonzero()[:, 1].int(), similarity[similarity != 0])
+
+
+def in_form(form: str, classes: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Similarity, Tensor]:
+    """Return a random matrix in the form of this name, and as a dense tensor."""
+    similarity = (random_toeplitz if form == "toeplitz" else random_similarity)(classes, seed, dtype)
+    if form == "toeplitz":
+        return Toeplitz(torch.cat([similarity[1:, 0].flip(0), similarity[0]])), similarity
+    return (sparse_of(similarity) if form == "sparse" else Dense(similarity)), similarity
 
 
 def random_logits(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32, scale: float = 3.0) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that everybody gives it
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from simloss import sim_loss
+from simloss import Toeplitz, sim_loss
 from tests import oracle
 from tests.simloss.cases import (
     assert_within_budget,
@@ -18,6 +18,7 @@ from tests.simloss.cases import (
     random_logits,
     random_similarity,
     random_weight,
+    sparse_of,
     uneven,
     value_and_gradient,
 )
@@ -190,7 +191,9 @@ def test_autocast_takes_no_digits(probabilities: bool) -> None:
     outside = value_and_gradient(lambda z: sim_loss(z, target, similarity), logits)
     in_full = sim_loss(logits.float(), target, similarity)
     assert logits.dtype == torch.bfloat16
-    torch.testing.assert_close(inside[0], in_full, rtol=29 * 2.0**-24, atol=0)  # a rounding a class, two dozen elsewhere
+    torch.testing.assert_close(
+        inside[0], in_full, rtol=29 * 2.0**-24, atol=0
+    )  # a rounding a class, two dozen elsewhere
     assert torch.equal(inside[0].to(outside[0].dtype), outside[0])
     assert torch.equal(inside[1], outside[1])
 
@@ -320,6 +323,10 @@ PROBABILITIES = torch.full((4, 5), 0.2)
         ((torch.zeros(4, 0), LABELS, torch.ones(0, 0)), {}, ValueError, r"square.*\(0, 0\)"),
         ((LOGITS, LABELS, EYE.numpy()), {}, TypeError, "similarity must be a tensor.*ndarray"),
         ((LOGITS, LABELS, EYE.long()), {}, TypeError, "similarity.*int64"),
+        ((LOGITS, LABELS, Toeplitz(torch.ones(11))), {}, ValueError, r"\(6, 6\).*\(4, 5\) have 5 classes"),
+        ((LOGITS, LABELS, Toeplitz(torch.ones(8))), {}, ValueError, r"2 C - 1"),
+        ((LOGITS, LABELS, Toeplitz(torch.ones(9).to("meta"))), {}, RuntimeError, "similarity is on meta"),
+        ((LOGITS, LABELS, sparse_of(torch.eye(4))), {}, ValueError, r"\(4, 4\).*\(4, 5\) have 5 classes"),
         ((LOGITS, LABELS, EYE.to("meta")), {}, RuntimeError, "similarity is on meta.*logits are on cpu"),
         ((LOGITS, LABELS.to("meta"), EYE), {}, RuntimeError, "target is on meta"),
         ((LOGITS, LABELS, EYE, torch.ones(5).to("meta")), {}, RuntimeError, "weight is on meta"),

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 import simloss
 import simmatrix
-from simloss import SimLoss, sim_loss
+from simloss import SimLoss, Sparse, Toeplitz, sim_loss
 from simmatrix.errors import ClassOrderError, SimilarityError
 from tests.simloss.cases import (
+    in_form,
     random_distribution,
     random_labels,
     random_logits,
@@ -102,6 +103,22 @@ def test_copies_and_pickles_compute_the_same() -> None:
         assert other.similarity.data_ptr() != module.similarity.data_ptr()
 
 
+@pytest.mark.parametrize("form", ["sparse", "toeplitz"])
+def test_each_form_is_held_moved_and_copied_as_it_is(form: str) -> None:
+    similarity, dense = in_form(form, 5, dtype=torch.float16)
+    module = SimLoss(similarity, reduction="sum")
+    logits, labels = random_logits(6, 5), random_labels(6, classes=5)
+    expected = sim_loss(logits, labels, dense, reduction="sum")
+    for other in (module, copy.deepcopy(module), copy.deepcopy(module).bfloat16()):
+        assert type(other.similarity) is type(similarity)
+        assert [part.dtype for part in other.similarity] == [part.dtype for part in similarity]
+        # Two sums in another order: a rounding for each of five classes, two dozen elsewhere.
+        torch.testing.assert_close(other(logits, labels), expected, rtol=29 * 2.0**-24, atol=0)
+    assert {buffer.device.type for buffer in copy.deepcopy(module).to("meta").buffers()} == {"meta"}
+    assert module.state_dict() == {}
+    assert f"similarity={type(similarity).__name__} torch.float16" in repr(module)
+
+
 def test_it_says_what_it_is() -> None:
     module = SimLoss(torch.eye(3, dtype=torch.float16), reduction="sum", label_smoothing=0.1)
     assert repr(module) == (
@@ -119,6 +136,7 @@ def test_a_tensor_is_kept_as_it_is() -> None:
     assert SimLoss(torch.eye(3), classes=list(CLASSES)).classes == CLASSES
 
 
+# So full a sparse matrix is made dense.
 @pytest.mark.parametrize("values", [VALUES, scipy.sparse.csr_array(VALUES)], ids=["dense", "sparse"])
 def test_a_matrix_brings_its_classes(values: object) -> None:
     module = SimLoss(matrix(values))
@@ -155,7 +173,9 @@ def test_a_matrix_is_copied_once(form: str) -> None:
     assert held > size
     assert most < 1.5 * size + 20_000
     every = torch.arange(len(classes))
-    np.testing.assert_array_equal(simloss.forms.rows(made, every, torch.empty(len(classes), len(classes))), given.to_dense())
+    np.testing.assert_array_equal(
+        simloss.forms.rows(made, every, torch.empty(len(classes), len(classes))), given.to_dense()
+    )
 
 
 def test_a_matrix_is_brought_into_the_order_of_the_classes() -> None:
@@ -190,9 +210,43 @@ def test_values_that_are_no_similarities_are_refused(row: int, column: int, valu
         SimLoss(similarity)
 
 
+def sparse(crow_indices: list[int], col_indices: list[int], values: list[float]) -> Sparse:
+    return Sparse(torch.tensor(crow_indices), torch.tensor(col_indices).int(), torch.tensor(values))
+
+
+@pytest.mark.parametrize(
+    ("similarity", "message"),
+    [
+        (Toeplitz(torch.tensor([0.5, 1.5, 1.0, 0.5, 0.5])), r"\[0, 1\], but diagonals\[1\] is 1.5"),
+        (Toeplitz(torch.tensor([0.5, 0.5, 0.75, 0.5, 0.5])), r"similarity\[0, 0\] is 0.75"),
+        (sparse([0, 1, 3], [0, 0, 1], [1.0, -0.5, 1.0]), r"\[0, 1\], but values\[1\] is -0.5"),
+        (sparse([0, 1, 2], [0, 0], [1.0, 0.5]), r"similarity\[1, 1\] is 0.0"),
+        (sparse([0, 1, 3], [0, 1, 0], [1.0, 1.0, 0.5]), "ascend in each row"),
+        (sparse([0, 1, 3], [0, 1, 1], [1.0, 1.0, 0.5]), "ascend in each row"),
+        (sparse([0, 1, 2], [0, 2], [1.0, 1.0]), "classes, 0 to 1"),
+        (sparse([0, 1, 2], [0, -1], [1.0, 1.0]), "classes, 0 to 1"),
+        (sparse([0, 2, 1], [0, 1], [1.0, 1.0]), "rise from 0 to 2"),
+        (sparse([1, 1, 2], [0, 1], [1.0, 1.0]), "rise from 0 to 2"),
+    ],
+)
+def test_forms_whose_values_are_no_similarities_are_refused(similarity: Sparse | Toeplitz, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SimLoss(similarity)
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
+        ((Toeplitz(torch.ones(4)),), {}, ValueError, r"2 C - 1 numbers.*\(4,\)"),
+        ((Toeplitz(torch.ones(5).long()),), {}, TypeError, "int64"),
+        ((Sparse(torch.arange(4), torch.arange(2), torch.ones(3)),), {}, ValueError, r"C \+ 1.*\(4,\), \(2,\), \(3,\)"),
+        ((Sparse(torch.arange(4.0), torch.arange(3), torch.ones(3)),), {}, TypeError, "crow_indices.*float32"),
+        (
+            (Sparse(torch.arange(4), torch.arange(3), torch.ones(3, requires_grad=True)),),
+            {},
+            RuntimeError,
+            "no gradient",
+        ),
         ((torch.ones(3, 4),), {}, ValueError, r"square.*\(3, 4\)"),
         ((VALUES,), {}, TypeError, "SimilarityMatrix; got ndarray"),
         ((torch.eye(3).long(),), {}, TypeError, "int64"),
@@ -224,6 +278,19 @@ def test_a_file_gives_its_matrix_and_classes(file: Path, classes: tuple[str, ...
     module = SimLoss.from_file(file, classes)
     assert module.classes == CLASSES
     assert torch.equal(module.similarity, torch.tensor(VALUES))
+
+
+@pytest.mark.parametrize("form", ["toeplitz", "sparse"])
+def test_a_file_keeps_its_form(form: str, tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(40)]
+    saved = simmatrix.from_order(names, decay=0.5)
+    saved = saved.top_k(2) if form == "sparse" else saved
+    saved.save(tmp_path / "ages.safetensors")
+    module = SimLoss.from_file(tmp_path / "ages.safetensors", names)
+    assert isinstance(module.similarity, Sparse if form == "sparse" else Toeplitz)
+    logits, labels = random_logits(6, 40), random_labels(6, classes=40)
+    expected = sim_loss(logits, labels, torch.tensor(saved.to_dense()))
+    torch.testing.assert_close(module(logits, labels), expected, rtol=64 * 2.0**-24, atol=0)
 
 
 def test_a_file_takes_the_order_of_the_classes_and_the_options(file: Path) -> None:

@@ -1,0 +1,85 @@
+"""The loss of class probabilities, for every form of the matrix. Expectations come from tests/oracle.py."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simloss import distribution_loss
+from simloss.distribution_loss import distribution_losses
+from simloss.forms import Dense
+from tests import oracle
+from tests.simloss.cases import in_form, random_distribution, random_logits, uneven, value_and_gradient
+
+FORMS = ["dense", "sparse", "toeplitz"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    count=st.integers(0, 4), classes=st.integers(2, 9), seed=st.integers(0, 2**20), scale=st.sampled_from([3.0, 500.0])
+)
+@pytest.mark.parametrize("form", FORMS)
+def test_distributions_weigh_the_losses_of_the_classes(
+    form: str, count: int, classes: int, seed: int, scale: float
+) -> None:
+    logits = random_logits(count, classes, seed=seed, scale=scale, dtype=torch.float64)
+    target = random_distribution(count, classes, seed=seed, dtype=torch.float64)
+    similarity, dense = in_form(form, classes, seed, torch.float64)
+    value, gradient = value_and_gradient(lambda z: distribution_losses(z, target, None, similarity), logits)
+    losses, slopes, _ = oracle.sim_loss(logits.numpy(), target.numpy(), dense.numpy())
+    allowed = (classes + 24) * 2.0**-52  # a rounding a class in each of the two sums, and two dozen elsewhere
+    np.testing.assert_allclose(value.numpy(), losses, rtol=allowed, atol=classes * 2.0**-1022)
+    np.testing.assert_allclose(gradient.numpy(), slopes, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("scale", [3.0, 5000.0])
+def test_gradient_of_a_distribution_is_the_loss_of_each_class(form: str, scale: float) -> None:
+    logits = random_logits(4, 6, scale=scale, dtype=torch.float64)
+    similarity, dense = in_form(form, 6, dtype=torch.float64)
+    target = random_distribution(4, 6, dtype=torch.float64)
+    target[:, ::2] = 0.0  # the loss of a class is asked for even where the class has no share yet
+    ignored = torch.tensor([False, False, True, False])
+    _, gradient = value_and_gradient(lambda t: distribution_losses(logits, t, ignored, similarity), target)
+    expected = [[oracle.sim_loss_row(z, s)[0] for s in dense.numpy()] for z in logits.numpy()]
+    expected[2] = [0.0] * 6
+    np.testing.assert_allclose(gradient.numpy(), expected, rtol=30 * 2.0**-52)
+
+
+def test_a_class_without_a_share_counts_nothing_even_where_its_loss_is_infinite() -> None:
+    logits, target = torch.tensor([[0.0, 0.0, -torch.inf]]), torch.tensor([[0.25, 0.75, 0.0]])
+    value, gradient = value_and_gradient(lambda z: distribution_losses(z, target, None, Dense(torch.eye(3))), logits)
+    torch.testing.assert_close(value, torch.tensor([2.0]).log())  # both classes have probability 1/2
+    torch.testing.assert_close(gradient, torch.tensor([[0.25, -0.25, 0.0]]))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("block", [1, 7, 20, 21, 1000])
+def test_blocks_of_classes_change_nothing(monkeypatch: pytest.MonkeyPatch, form: str, block: int) -> None:
+    """Some of the classes are far here: their similar classes are lost beside the maximum."""
+    logits, target = random_logits(5, 7, scale=200.0), random_distribution(5, 7)
+    similarity, _ = in_form(form, 7)
+    whole = value_and_gradient(lambda z: distribution_losses(z, target, None, similarity), logits)
+    monkeypatch.setattr(distribution_loss, "_BLOCK", block)
+    pieces = value_and_gradient(lambda z: distribution_losses(z, target, None, similarity), logits)
+    scale = whole[0].max().item()
+    torch.testing.assert_close(pieces, whole, rtol=0, atol=(7 + 24) * 2.0**-24 * scale)
+
+
+def test_a_graph_that_is_kept_gives_the_same_gradient_again() -> None:
+    logits = random_logits(6, 5).requires_grad_()
+    value = distribution_losses(logits, random_distribution(6, 5), None, in_form("dense", 5)[0])
+    upstream = uneven(value.detach())
+    value.backward(upstream, retain_graph=True)
+    first = logits.grad.clone()
+    value.backward(2 * upstream)
+    assert torch.equal(logits.grad, 3 * first)
+
+
+def test_second_derivatives_are_refused() -> None:
+    logits = random_logits(6, 5).requires_grad_()
+    value = distribution_losses(logits, random_distribution(6, 5), None, in_form("dense", 5)[0])
+    for total in (value.sum(), value.square().sum()):
+        with pytest.raises(RuntimeError, match="no second derivative"):
+            torch.autograd.grad(total, logits, create_graph=True)

@@ -1,0 +1,182 @@
+"""How the loss of class indices gets on with autograd and torch.compile. What it computes: see test_row_losses.py."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import Tensor
+
+from simloss import index_loss as module
+from simloss import native, sim_loss
+from simloss.index_loss import index_loss
+from tests.simloss.cases import (
+    in_form,
+    random_labels,
+    random_logits,
+    random_similarity,
+    random_weight,
+    uneven,
+    value_and_gradient,
+)
+
+FORMS = ["dense", "sparse", "toeplitz"]
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("is_summed", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_graph_that_is_kept_gives_the_same_gradient_again(form: str, dtype: torch.dtype, is_summed: bool) -> None:
+    logits = random_logits(6, 5, dtype=dtype).requires_grad_()
+    labels, (similarity, _) = random_labels(6, classes=5), in_form(form, 5)
+
+    def loss() -> Tensor:
+        return index_loss(logits, labels, similarity, None, -100, is_summed)
+
+    value = loss()
+    upstream = uneven(value.detach())
+    for factor in (1, 1, 3, 1):
+        (again,) = torch.autograd.grad(value, logits, factor * upstream, retain_graph=True)
+        (anew,) = torch.autograd.grad(loss(), logits, factor * upstream)
+        assert torch.equal(again, anew)
+    assert anew.abs().max() > 0
+
+
+def test_a_gradient_that_was_handed_out_stays_as_it_is() -> None:
+    """It is the caller's, who may well add to it."""
+    logits = random_logits(6, 5).requires_grad_()
+    value = index_loss(logits, random_labels(6, classes=5), in_form("dense", 5)[0], None, -100, True)
+    (first,) = torch.autograd.grad(value, logits, retain_graph=True)
+    before = first.clone()
+    first.mul_(7)
+    (second,) = torch.autograd.grad(3 * value, logits)
+    assert torch.equal(second, 3 * before)
+    assert torch.equal(first, 7 * before)
+
+
+def test_a_graph_that_was_not_kept_is_refused_as_torch_does() -> None:
+    logits = random_logits(6, 5).requires_grad_()
+    value = index_loss(logits, random_labels(6, classes=5), in_form("dense", 5)[0], None, -100, True)
+    value.backward()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        value.backward()
+
+
+def test_logits_changed_in_place_never_give_a_wrong_gradient() -> None:
+    """The first gradient was computed before; for the second there is nothing to compute it from any more."""
+    leaf = random_logits(6, 5).requires_grad_()
+    labels, (similarity, _) = random_labels(6, classes=5), in_form("dense", 5)
+    _, expected = value_and_gradient(lambda z: index_loss(z, labels, similarity, None, -100, True), leaf)
+    logits = leaf.clone()
+    value = index_loss(logits, labels, similarity, None, -100, True)
+    logits.detach().mul_(2)
+    logits.mul_(2)
+    (first,) = torch.autograd.grad(value, leaf, retain_graph=True)
+    assert torch.equal(first, expected)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_second_derivatives_are_refused(form: str) -> None:
+    """Also where the upstream gradient is a constant, which torch's once_differentiable would let pass."""
+    logits = random_logits(6, 5).requires_grad_()
+    value = index_loss(logits, random_labels(6, classes=5), in_form(form, 5)[0], None, -100, False)
+    for total in (value.sum(), value.square().sum()):
+        with pytest.raises(RuntimeError, match="no second derivative"):
+            torch.autograd.grad(total, logits, create_graph=True)
+
+
+def test_no_gradient_is_computed_where_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(module, "row_losses", lambda *arguments: asked.append(arguments[-1]) or torch.zeros(6))
+    logits, labels = random_logits(6, 5), random_labels(6, classes=5)
+    index_loss(logits, labels, in_form("dense", 5)[0], None, -100, True)
+    index_loss(logits.requires_grad_(), labels, in_form("dense", 5)[0], None, -100, True)
+    assert asked[0] is None
+    assert asked[1].shape == (6, 5)
+
+
+def test_nothing_is_kept_once_the_loss_is_gone() -> None:
+    logits = random_logits(6, 5).requires_grad_()
+    value = index_loss(logits, random_labels(6, classes=5), in_form("dense", 5)[0], None, -100, True)
+    kept = weakref.ref(value.grad_fn.gradient)
+    gc.collect()
+    assert kept() is not None
+    value.backward()
+    assert kept() is None or kept() is logits.grad
+    del value
+    logits.grad = None
+    assert kept() is None  # without a garbage collection: there is no cycle
+
+
+def test_the_scale_of_a_grad_scaler_reaches_small_slopes_in_float16() -> None:
+    """Over 100,000 examples most slopes are below what float16 can hold, until the scale comes upstream."""
+    count = 2**17
+    logits, labels = random_logits(count, 4, dtype=torch.float16), random_labels(count, classes=4)
+    similarity = random_similarity(4)
+    with torch.autocast("cpu", torch.float16):  # so that the loss, and what comes upstream, is float32
+        _, scaled = value_and_gradient(lambda z: 2.0**16 * sim_loss(z, labels, similarity), logits)
+    _, exact = value_and_gradient(lambda z: 2.0**16 * sim_loss(z, labels, similarity), logits.double())
+    # Rounded once to float16 at the end; before, a few roundings to float32 of numbers up to 1/2.
+    torch.testing.assert_close(scaled.double(), exact, rtol=2.0**-11, atol=2.0**-25 + 28 * 2.0**-25)
+    assert (scaled != 0).float().mean() > 0.99
+
+
+# --- under torch.compile ----------------------------------------------------------------------------------------------
+
+
+def compiled(loss: object) -> object:
+    torch._dynamo.reset()
+    return torch.compile(loss, backend="aot_eager", fullgraph=True)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_compiled_without_a_break_it_gives_the_same_numbers(
+    form: str, dtype: torch.dtype, reduction: str, weighted: bool
+) -> None:
+    logits, labels = random_logits(8, 5, dtype=dtype), random_labels(8, classes=5)
+    labels[3] = -100
+    similarity, _ = in_form(form, 5)
+    weight = random_weight(5) if weighted else None
+
+    def loss(z: Tensor) -> Tensor:
+        return sim_loss(z, labels, similarity, weight, reduction=reduction)
+
+    plain = value_and_gradient(loss, logits, uneven)
+    whole = value_and_gradient(compiled(loss), logits, uneven)
+    # The mean is divided before the sum or after, and the gradient is rounded before the upstream one or after.
+    allowed = 2 * torch.finfo(dtype).eps
+    torch.testing.assert_close(whole, plain, rtol=allowed, atol=0)
+
+
+def test_compiled_without_a_gradient() -> None:
+    logits, labels, similarity = random_logits(8, 5), random_labels(8, classes=5), random_similarity(5)
+    assert torch.equal(compiled(sim_loss)(logits, labels, similarity), sim_loss(logits, labels, similarity))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("wants_gradient", [False, True])
+@pytest.mark.parametrize("scale", [None, torch.tensor(0.5)])
+def test_the_operator_keeps_torchs_rules(form: str, wants_gradient: bool, scale: Tensor | None) -> None:
+    logits = random_logits(6, 5).requires_grad_(wants_gradient)
+    arguments = (logits, random_labels(6, classes=5), list(in_form(form, 5)[0]), scale, -100, wants_gradient)
+    torch.library.opcheck(torch.ops.simloss.row_losses.default, arguments)
+
+
+def test_the_operator_refuses_second_derivatives() -> None:
+    logits = random_logits(6, 5).requires_grad_()
+    losses, _ = torch.ops.simloss.row_losses(
+        logits, random_labels(6, classes=5), list(in_form("dense", 5)[0]), None, -100, True
+    )
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(losses.sum(), logits, create_graph=True)
+
+
+def test_compiled_c_is_what_runs() -> None:
+    """Not torch's operations, which would make the tests above about something else."""
+    assert native.takes(random_logits(6, 5), in_form("dense", 5)[0], None, None)
