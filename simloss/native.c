@@ -37,7 +37,7 @@
 enum { CHUNK = 1024 };
 
 /* What became of a row. */
-enum { DONE = 0, FAR = 1, OUT_OF_BOUNDS = 2, NO_MEMORY = 3 };
+enum { DONE = 0, FAR = 1, NO_CLASS = 2, BROKEN_MATRIX = 3, NO_MEMORY = 4 };
 
 typedef struct {
     double like, unlike; /* a and b */
@@ -193,12 +193,12 @@ static int row(const Job *job, int64_t number, float *room)
         return DONE;
     }
     if (label < 0 || label >= classes)
-        return OUT_OF_BOUNDS;
+        return NO_CLASS;
     if (job->crow_indices) {
         first = job->crow_indices[label];
         last = job->crow_indices[label + 1];
         if (!columns_are_classes(job, first, last))
-            return OUT_OF_BOUNDS;
+            return BROKEN_MATRIX;
     }
     /* In place, z has to outlive its exponentials: a far row is left to others. */
     float *e = out && out != z ? out : room, *taken = room + classes;
