@@ -16,13 +16,14 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/builders.md")
+PAGES = ("README.md", "docs/builders.md", "docs/loss.md")
 SCRIPTS = (
     "benchmarks/command.py",
     "benchmarks/read_vectors.py",
     "benchmarks/taxonomy.py",
     "benchmarks/human_ratings.py",
     "benchmarks/growth.py",
+    "benchmarks/loss.py",
 )
 EXAMPLE = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "plot", "compare", "blend", "classes", "senses")

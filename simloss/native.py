@@ -18,7 +18,7 @@ from simloss.forms import Dense, Similarity, Sparse, Toeplitz, rows
 from simloss.reduction import out_of_bounds
 from simmatrix.shapes import Float, Int
 
-__all__ = ["row_losses", "takes"]
+__all__ = ["is_compiled", "row_losses", "takes"]
 
 _native: Any = import_module("simloss._native") if find_spec("simloss._native") else None
 
@@ -29,12 +29,17 @@ _FAR, _NO_CLASS, _BROKEN_MATRIX = 1, 2, 3
 _ALONE = 2**14
 
 
+def is_compiled() -> bool:
+    """Return whether this way is there."""
+    return _native is not None
+
+
 def takes(logits: Tensor, similarity: Similarity, scale: Tensor | None, gradient: Tensor | None) -> bool:
     """Return whether this way is there, and made for these tensors."""
     lined_up = [logits, similarity[-1]] if gradient is None else [logits, similarity[-1], gradient]
     tensors = lined_up if scale is None else [*lined_up, scale]
     return (
-        _native is not None
+        is_compiled()
         and all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
         and all(tensor.stride(-1) == 1 for tensor in lined_up)
         and (not isinstance(similarity, Sparse) or _are_plain(similarity))

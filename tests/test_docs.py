@@ -25,7 +25,7 @@ from tests.cli.command import Command
 from tests.simmatrix.builders.minilm import MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/guide.md", "docs/builders.md", "docs/file-format.md")
+PAGES = ("README.md", "docs/guide.md", "docs/builders.md", "docs/loss.md", "docs/file-format.md")
 _BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -65,7 +65,7 @@ def test_the_page_of_commands_is_current() -> None:
     assert _generate().commands_page() == _read("docs/commands.md")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/builders.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/builders.md", "docs/loss.md"])
 def test_the_figures_are_those_of_the_results(name: str) -> None:
     assert name in _generate().PAGES
     assert _generate().filled(_read(name)) == _read(name)
