@@ -28,10 +28,11 @@ def index_loss(
     is_summed: bool,
 ) -> Float[Tensor, ""] | Float[Tensor, " N"]:
     """Return scale * (-log sum_c S[y, c] softmax(z)[c]) of each row, or the sum of that; see `blocks.row_losses`."""
+    wants_gradient = torch.is_grad_enabled() and logits.requires_grad
     if torch.compiler.is_compiling():
-        losses: Tensor = _operator(logits, labels, list(similarity), scale, ignore_index, logits.requires_grad)[0]
+        losses: Tensor = _operator(logits, labels, list(similarity), scale, ignore_index, wants_gradient)[0]
         return losses.sum() if is_summed else losses
-    result: Tensor = _IndexLoss.apply(logits, labels, similarity, scale, ignore_index, is_summed)  # type: ignore[no-untyped-call]  # torch has no types for it
+    result: Tensor = _IndexLoss.apply(logits, labels, similarity, scale, ignore_index, is_summed, wants_gradient)  # type: ignore[no-untyped-call]  # torch has no types for it
     return result
 
 
@@ -61,8 +62,9 @@ class _IndexLoss(torch.autograd.Function):
         scale: Tensor | None,
         ignore_index: int,
         is_summed: bool,
+        wants_gradient: bool,
     ) -> Tensor:
-        ctx.gradient = _gradient_like(logits) if ctx.needs_input_grad[0] else None
+        ctx.gradient = _gradient_like(logits) if wants_gradient else None
         losses = row_losses(logits, labels, similarity, scale, ignore_index, ctx.gradient)
         ctx.save_for_backward(logits, labels, scale, *similarity)
         ctx.labels, ctx.ignore_index, ctx.dtype = labels, ignore_index, logits.dtype
@@ -77,7 +79,7 @@ class _IndexLoss(torch.autograd.Function):
         if upstream.ndim:  # what comes for ignored examples may be infinite, say from a mean over nothing
             upstream = upstream.masked_fill(ctx.labels == ctx.ignore_index, 0.0)
         scale_gradient_(gradient, upstream)
-        return gradient.to(ctx.dtype), None, None, None, None, None
+        return gradient.to(ctx.dtype), None, None, None, None, None, None
 
 
 def _computed_again(ctx: Any) -> Tensor:

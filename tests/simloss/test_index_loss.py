@@ -94,8 +94,11 @@ def test_no_gradient_is_computed_where_none_is_asked_for(monkeypatch: pytest.Mon
     logits, labels = random_logits(6, 5), random_labels(6, classes=5)
     index_loss(logits, labels, in_form("dense", 5)[0], None, -100, True)
     index_loss(logits.requires_grad_(), labels, in_form("dense", 5)[0], None, -100, True)
+    with torch.no_grad():
+        index_loss(logits, labels, in_form("dense", 5)[0], None, -100, True)
     assert asked[0] is None
     assert asked[1].shape == (6, 5)
+    assert asked[2] is None
 
 
 def test_nothing_is_kept_once_the_loss_is_gone() -> None:
