@@ -7,6 +7,7 @@ This is the only package here that imports torch. It reads similarity matrices a
 """
 
 from simloss.forms import Sparse, Toeplitz
+from simloss.linear import LinearSimLoss, linear_sim_loss
 from simloss.loss import sim_loss
 from simloss.module import SimLoss
 from simloss.parallel import ClassParallelSimLoss, class_parallel_sim_loss, shard_similarity
@@ -14,11 +15,13 @@ from simmatrix.version import __version__
 
 __all__ = [
     "ClassParallelSimLoss",
+    "LinearSimLoss",
     "SimLoss",
     "Sparse",
     "Toeplitz",
     "__version__",
     "class_parallel_sim_loss",
+    "linear_sim_loss",
     "shard_similarity",
     "sim_loss",
 ]

@@ -1,10 +1,11 @@
-/* The loss of each row and its gradient on the CPU: float32 rows, one after the other, while they are in the cache.
+/* The loss of each row and its gradient on the CPU: row by row, while a row is in the cache.
  *
  * With m = max z, e = exp(z - m), a = sum S e, b = sum (1 - S) e and d = a + b, for the similarity row S of one label:
  *
  *     loss = log1p(b / a)            dloss/dz = (e / d) ((1 - S) - S b / a)
  *
- * blocks.py does the same with torch's operations, for every dtype and wherever this file is not compiled. Threads share
+ * Logits and gradient are float32 or bfloat16, all else is float32. blocks.py does the same with torch's operations, for
+ * every dtype and wherever this file is not compiled. Threads share
  * the rows, and a row is summed in one order, so the numbers do not depend on how many there are. Memory is addressed by
  * what Python passes: native.py checks dtypes, shapes and strides, and here each label and each column of a sparse
  * matrix is compared with the number of classes before it is used.
@@ -135,12 +136,36 @@ FOR_EACH_MACHINE static void multiply(float *e, int64_t count, float factor)
         e[c] *= factor;
 }
 
+FOR_EACH_MACHINE static void widen(const uint16_t *restrict from, float *restrict to, int64_t count)
+{
+#pragma omp simd
+    for (int64_t c = 0; c < count; c++) {
+        uint32_t bits = (uint32_t)from[c] << 16;
+        memcpy(&to[c], &bits, sizeof bits);
+    }
+}
+
+/* Round to the nearest bfloat16, of two equally near ones to the even one. NaN stays NaN. */
+FOR_EACH_MACHINE static void narrow(const float *restrict from, uint16_t *restrict to, int64_t count)
+{
+#pragma omp simd
+    for (int64_t c = 0; c < count; c++) {
+        uint32_t bits;
+        memcpy(&bits, &from[c], sizeof bits);
+        uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+        to[c] = (uint16_t)(from[c] == from[c] ? rounded : 0x7fc0);
+    }
+}
+
 /* All that the rows have in common. Pointers are NULL where there is no such thing. */
 typedef struct {
-    const float *logits, *values, *scale;
+    const char *logits;
+    const float *values, *scale;
     const int64_t *labels, *crow_indices;
     const int32_t *col_indices;
-    float *gradient, *losses;
+    char *gradient;
+    float *losses;
+    int is_bfloat16; /* logits and gradient; strides count numbers */
     int64_t count, classes, logits_stride, values_stride, scale_stride, gradient_stride, entries, ignore_index;
 } Job;
 
@@ -180,16 +205,17 @@ static int columns_are_classes(const Job *job, int64_t first, int64_t last)
     return 1;
 }
 
-/* Compute one row. `room` holds 2 C numbers. A far row, whose a may have lost digits to underflow, is left as it was. */
+/* Compute one row. `room` holds 3 C numbers. A far row, whose a may have lost digits to underflow, is left as it was. */
 static int row(const Job *job, int64_t number, float *room)
 {
-    const float *z = job->logits + number * job->logits_stride;
-    float *out = job->gradient ? job->gradient + number * job->gradient_stride : NULL;
     int64_t label = job->labels[number], classes = job->classes, first = 0, last = 0;
+    size_t width = job->is_bfloat16 ? sizeof(uint16_t) : sizeof(float);
+    const char *in = job->logits + number * job->logits_stride * (int64_t)width;
+    char *out = job->gradient ? job->gradient + number * job->gradient_stride * (int64_t)width : NULL;
     if (label == job->ignore_index) {
         job->losses[number] = 0.0f;
         if (out)
-            memset(out, 0, classes * sizeof *out);
+            memset(out, 0, classes * width);
         return DONE;
     }
     if (label < 0 || label >= classes)
@@ -200,8 +226,13 @@ static int row(const Job *job, int64_t number, float *room)
         if (!columns_are_classes(job, first, last))
             return BROKEN_MATRIX;
     }
+    float *taken = room + classes, *wide = room + 2 * classes;
+    if (job->is_bfloat16)
+        widen((const uint16_t *)in, wide, classes);
+    const float *z = job->is_bfloat16 ? wide : (const float *)in;
     /* In place, z has to outlive its exponentials: a far row is left to others. */
-    float *e = out && out != z ? out : room, *taken = room + classes;
+    int is_elsewhere = !out || out == in || job->is_bfloat16;
+    float *e = is_elsewhere ? room : (float *)out;
     const float *s = job->crow_indices ? NULL : job->values + label * job->values_stride;
     Sums sums = s ? full_sums(z, s, e, classes) : sparse_sums(job, z, e, taken, first, last);
     if (sums.like < classes * ((double)FLT_MIN / FLT_EPSILON))
@@ -215,8 +246,10 @@ static int row(const Job *job, int64_t number, float *room)
         full_slopes(s, e, classes, factor, (float)ratio);
     else
         sparse_slopes(job, e, taken, first, last, factor, (float)ratio);
-    if (e != out)
-        memcpy(out, e, classes * sizeof *out);
+    if (job->is_bfloat16)
+        narrow(e, (uint16_t *)out, classes);
+    else if (is_elsewhere)
+        memcpy(out, e, classes * width);
     return DONE;
 }
 
@@ -226,7 +259,7 @@ static int rows(const Job *job, char *is_far, int threads)
     int worst = DONE;
 #pragma omp parallel num_threads(threads) reduction(max : worst)
     {
-        float *room = malloc(2 * job->classes * sizeof *room);
+        float *room = malloc(3 * job->classes * sizeof *room);
         if (!room)
             worst = NO_MEMORY;
 #pragma omp for schedule(static)
@@ -245,19 +278,19 @@ static PyObject *row_losses(PyObject *self, PyObject *arguments)
     Job job;
     long long logits, labels, values, crow_indices, col_indices, scale, gradient, losses, is_far;
     long long count, classes, logits_stride, values_stride, entries, scale_stride, gradient_stride, ignore_index;
-    int threads;
+    int is_bfloat16, threads;
     (void)self;
-    if (!PyArg_ParseTuple(arguments, "LLLLLLLLLLLLLLLLLi", &logits, &logits_stride, &count, &classes, &labels,
+    if (!PyArg_ParseTuple(arguments, "LLLLLLLLLLLLLLLLLii", &logits, &logits_stride, &count, &classes, &labels,
                           &ignore_index, &values, &values_stride, &crow_indices, &col_indices, &entries, &scale,
-                          &scale_stride, &gradient, &gradient_stride, &losses, &is_far, &threads))
+                          &scale_stride, &gradient, &gradient_stride, &losses, &is_far, &is_bfloat16, &threads))
         return NULL;
-    job.logits = (const float *)(intptr_t)logits;
+    job.logits = (const char *)(intptr_t)logits;
     job.labels = (const int64_t *)(intptr_t)labels;
     job.values = (const float *)(intptr_t)values;
     job.crow_indices = (const int64_t *)(intptr_t)crow_indices;
     job.col_indices = (const int32_t *)(intptr_t)col_indices;
     job.scale = (const float *)(intptr_t)scale;
-    job.gradient = (float *)(intptr_t)gradient;
+    job.gradient = (char *)(intptr_t)gradient;
     job.losses = (float *)(intptr_t)losses;
     job.count = count;
     job.classes = classes;
@@ -267,6 +300,7 @@ static PyObject *row_losses(PyObject *self, PyObject *arguments)
     job.scale_stride = scale_stride;
     job.gradient_stride = gradient_stride;
     job.ignore_index = ignore_index;
+    job.is_bfloat16 = is_bfloat16;
     int worst;
     Py_BEGIN_ALLOW_THREADS
     worst = rows(&job, (char *)(intptr_t)is_far, threads);

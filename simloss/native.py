@@ -1,4 +1,4 @@
-"""The loss of each row and its gradient in compiled C: the way of the CPU for float32, where the package has it.
+"""The loss of each row and its gradient in compiled C: the way of the CPU for float32 and bfloat16.
 
 `native.c` is compiled when the package is installed, if there is a compiler. It reads the logits once and writes the
 gradient once. What it does not take, `blocks` does.
@@ -37,10 +37,13 @@ def is_compiled() -> bool:
 def takes(logits: Tensor, similarity: Similarity, scale: Tensor | None, gradient: Tensor | None) -> bool:
     """Return whether this way is there, and made for these tensors."""
     lined_up = [logits, similarity[-1]] if gradient is None else [logits, similarity[-1], gradient]
-    tensors = lined_up if scale is None else [*lined_up, scale]
     return (
         is_compiled()
-        and all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+        and logits.dtype in (torch.float32, torch.bfloat16)
+        and logits.device.type == similarity[-1].device.type == "cpu"
+        and (gradient is None or gradient.dtype == logits.dtype)
+        and similarity[-1].dtype == torch.float32
+        and (scale is None or scale.dtype == torch.float32)
         and all(tensor.stride(-1) == 1 for tensor in lined_up)
         and (not isinstance(similarity, Sparse) or _are_plain(similarity))
         # Threads share rows: of very few and long ones torch has better use for them.
@@ -81,6 +84,7 @@ def row_losses(
         0 if gradient is None else gradient.stride(0),
         losses.data_ptr(),
         is_far.data_ptr(),
+        logits.dtype == torch.bfloat16,
         min(torch.get_num_threads(), max(1, logits.numel() // _ALONE)),
     )
     if worst == _NO_CLASS:
@@ -114,9 +118,9 @@ def _do_far(
     gradient: Float[Tensor, "N C"] | None,
 ) -> None:
     """Compute the rows whose similar classes are lost beside the largest logit."""
-    z = logits[far]
+    z = logits[far].float()
     counts = torch.ones(()) if scale is None else scale if scale.ndim == 0 else scale[far]
     values, shares = far_losses(z, rows(similarity, labels[far], torch.empty_like(z)))
     losses[far] = values * counts
     if gradient is not None:
-        gradient[far] = (z.softmax(1) - shares) * counts.unsqueeze(-1)
+        gradient[far] = ((z.softmax(1) - shares) * counts.unsqueeze(-1)).to(gradient.dtype)

@@ -61,11 +61,15 @@ def form_of(similarity: Similarity | Tensor) -> Similarity:
     return Dense(similarity) if isinstance(similarity, Tensor) else similarity
 
 
-def test_float32_is_compiled_here() -> None:
+def test_what_is_compiled_here() -> None:
     """Else what is tested as compiled would be tested twice as torch."""
-    logits, similarity = random_logits(6, 5), random_similarity(5)
-    assert native.takes(logits, Dense(similarity), None, torch.empty(6, 5))
-    assert not native.takes(logits.double(), Dense(similarity), None, torch.empty(6, 5))
+    similarity = random_similarity(5)
+    taken = [torch.float32, torch.bfloat16]
+    for dtype in (*taken, torch.float16, torch.float64):
+        logits = random_logits(6, 5, dtype=dtype)
+        assert native.takes(logits, Dense(similarity), None, torch.empty_like(logits)) == (dtype in taken)
+        assert not native.takes(logits, Dense(similarity.half()), None, torch.empty_like(logits))
+        assert not native.takes(logits, Dense(similarity), None, torch.empty_like(logits, dtype=torch.float16))
 
 
 def assert_is_oracle(value: Tensor, gradient: Tensor, expected: tuple[np.ndarray, np.ndarray, float]) -> None:
@@ -168,6 +172,24 @@ def test_the_contract_of_each_way(way: object, form: str, scale: Tensor | None) 
     in_place = logits.clone()
     assert torch.equal(way.row_losses(in_place, labels, similarity, scale, 77, in_place), value)
     assert torch.equal(in_place, gradient)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("is_in_place", [False, True])
+def test_bfloat16_is_rounded_once_at_the_end(form: str, is_in_place: bool) -> None:
+    """To the nearest, of two equally near ones to the even one, as torch rounds; NaN and infinities stay."""
+    logits, labels = random_logits(64, 33, dtype=torch.bfloat16), random_labels(64, classes=33)
+    logits[5, 7] = torch.nan
+    labels[9] = -100
+    similarity, dense = in_form(form, 33)
+    logits[11, dense[labels[11]] > 0] = -300.0
+    wide = torch.empty(64, 33)
+    expected = native.row_losses(logits.float(), labels, similarity, torch.tensor(0.5), -100, wide)
+    room = logits.clone()
+    narrow = room if is_in_place else torch.empty_like(room)
+    value = native.row_losses(room, labels, similarity, torch.tensor(0.5), -100, narrow)
+    torch.testing.assert_close(value, expected, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(narrow, wide.bfloat16(), rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("way", [blocks, native])
