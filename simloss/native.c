@@ -49,12 +49,11 @@ typedef struct {
 INLINE float exp_of(float x)
 {
     const float lowest = -87.3f, to_integer = 12582912.0f; /* 1.5 * 2^23 */
-    float t = x < lowest ? lowest : x;
-    float k = t * 1.44269504088896341f + to_integer;
+    float k = x * 1.44269504088896341f + to_integer;
     int32_t power;
     memcpy(&power, &k, sizeof power);
     k -= to_integer;
-    float r = (t - k * 0.693359375f) + k * 2.12194440e-4f;
+    float r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
     float y = 1.9875691500e-4f;
     y = y * r + 1.3981999507e-3f;
     y = y * r + 8.3334519073e-3f;

@@ -177,13 +177,14 @@ def test_the_contract_of_each_way(way: object, form: str, scale: Tensor | None) 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("is_in_place", [False, True])
 def test_bfloat16_is_rounded_once_at_the_end(form: str, is_in_place: bool) -> None:
-    """To the nearest, of two equally near ones to the even one, as torch rounds; NaN and infinities stay."""
-    logits, labels = random_logits(64, 33, dtype=torch.bfloat16), random_labels(64, classes=33)
+    """To the nearest, of two equally near ones to the even one, as torch rounds; NaN stays."""
+    count = 2**13  # so many that some dozen slopes are equally near to two
+    logits, labels = random_logits(count, 33, dtype=torch.bfloat16), random_labels(count, classes=33)
     logits[5, 7] = torch.nan
     labels[9] = -100
     similarity, dense = in_form(form, 33)
     logits[11, dense[labels[11]] > 0] = -300.0
-    wide = torch.empty(64, 33)
+    wide = torch.empty(count, 33)
     expected = native.row_losses(logits.float(), labels, similarity, torch.tensor(0.5), -100, wide)
     room = logits.clone()
     narrow = room if is_in_place else torch.empty_like(room)
@@ -318,6 +319,19 @@ def test_similar_classes_all_at_minus_infinity(losses: Losses) -> None:
     torch.testing.assert_close(gradient, torch.tensor([[-0.8, -0.2, 0.5, 0.5, 0.0]]))
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_classes_at_minus_infinity_get_no_gradient(losses: Losses, form: str, dtype: torch.dtype) -> None:
+    """Nor do they change the loss: it is that of the other classes."""
+    logits, labels = random_logits(7, 40, dtype=dtype), random_labels(7, classes=20)
+    logits[:, 20:] = -torch.inf
+    similarity, dense = in_form(form, 40)
+    value, gradient = value_and_gradient(lambda z: losses(z, labels, similarity), logits)
+    few = oracle.sim_loss(logits[:, :20].double().numpy(), labels.numpy(), dense[:20, :20].double().numpy())
+    assert_is_oracle(value, gradient[:, :20], few)
+    assert torch.equal(gradient[:, 20:], torch.zeros_like(gradient[:, 20:]))
+
+
 @pytest.mark.parametrize("rubbish", [torch.nan, torch.inf, -torch.inf])
 def test_ignored_rows_are_zero_whatever_is_in_them(losses: Losses, rubbish: float) -> None:
     logits = random_logits(3, 4)
@@ -392,11 +406,19 @@ def test_labels_that_are_no_classes_are_refused(way: object, label: int) -> None
 
 @pytest.mark.parametrize(
     ("crow_indices", "col_indices"),
-    [([0, 1, 2, 3], [0, 1, 7]), ([0, 1, 2, 3], [0, -1, 2]), ([0, 1, 99, 3], [0, 1, 2]), ([0, -4, 2, 3], [0, 1, 2])],
+    [
+        ([0, 1, 2, 3], [0, 1, 7]),
+        ([0, 1, 2, 5], [0, 1, 2]),
+        ([0, 1, 2, 3], [0, -1, 2]),
+        ([0, 1, 99, 3], [0, 1, 2]),
+        ([0, -4, 2, 3], [0, 1, 2]),
+    ],
 )
 def test_no_memory_outside_a_sparse_matrix_is_read(crow_indices: list[int], col_indices: list[int]) -> None:
     """SimLoss checks a matrix when it is made; the function takes what it is given."""
-    broken = from_tensors([torch.tensor(crow_indices), torch.tensor(col_indices).int(), torch.ones(3)])
+    # What stands behind the entries in memory would do as entries.
+    columns, values = torch.tensor([*col_indices, 0, 1]).int()[:3], torch.ones(5)[:3]
+    broken = from_tensors([torch.tensor(crow_indices), columns, values])
     logits = random_logits(3, 3)
     assert native.takes(logits, broken, None, None)
     with pytest.raises(IndexError, match="entries"):
