@@ -42,6 +42,6 @@ def scale_gradient_(gradient: Float[Tensor, "N C"], factor: Tensor) -> None:
 def _way_of(tensor: Tensor) -> ModuleType:
     if not (tensor.is_cuda and HAS_TRITON):
         return blocks
-    from simloss import triton_kernels  # only here: it can't be imported without Triton
+    from simloss import cuda  # only here: it can't be imported without Triton
 
-    return triton_kernels
+    return cuda

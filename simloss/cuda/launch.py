@@ -1,0 +1,149 @@
+"""How the kernels are launched."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+from triton.backends.nvidia.compiler import CUDAOptions
+
+from simloss.cuda.held import held_rows
+from simloss.cuda.scaled import scaled
+from simloss.cuda.swept import swept_row
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz
+from simloss.reduction import work_dtype
+from simmatrix.shapes import Float, Int
+
+__all__ = ["OPTIONS", "Launch", "launch_for", "row_losses", "scale_gradient_"]
+
+# A multiply and an add in one rounding are welcome everywhere. Of assertions there is one, on the labels, as
+# F.cross_entropy has it; the checks of integer overflow that come with it where Triton has them are left out.
+_WANTED = {"enable_fp_fusion": True, "sanitize_overflow": False}
+OPTIONS = {name: value for name, value in _WANTED.items() if name in CUDAOptions.__dataclass_fields__}
+
+
+class Launch(NamedTuple):
+    """How many rows a program has, and how many classes at once; a row that does not fit the tile is swept twice."""
+
+    rows: int
+    tile: int
+    warps: int
+
+
+# For so many classes at most: the elements that a program holds, and its warps. Not measured. A thread has 8 elements,
+# since with 16 it takes so many registers that few warps fit a multiprocessor; 4 where each is a row's.
+_HELD = ((32, 512, 4), (128, 1024, 4), (2048, 2048, 8), (4096, 4096, 16), (8192, 8192, 32))
+_SWEPT = Launch(rows=1, tile=2048, warps=8)
+_LEAST_TILE = 16
+
+
+def launch_for(classes: int, dtype: torch.dtype) -> Launch:
+    """Return how to launch the kernels for rows of so many classes, computed in this dtype."""
+    per_word = dtype.itemsize // 4  # float64 takes two registers
+    for most, elements, warps in _HELD:
+        if classes * per_word <= most:
+            tile = max(_LEAST_TILE, triton.next_power_of_2(classes))
+            return Launch(elements // per_word // tile, tile, warps)
+    return _SWEPT._replace(tile=_SWEPT.tile // per_word)
+
+
+def row_losses(
+    logits: Float[Tensor, "N C"],
+    labels: Int[Tensor, " N"],
+    similarity: Similarity,
+    scale: Tensor | None,
+    ignore_index: int,
+    gradient: Float[Tensor, "N C"] | None,
+) -> Float[Tensor, " N"]:
+    """Return scale * (-log sum_c S[y, c] softmax(z)[c]) of each row, and write its gradient; see `blocks.row_losses`.
+
+    A label that is neither a class nor `ignore_index` fails an assertion on the device.
+    """
+    count, classes = logits.shape
+    dtype = work_dtype(logits)
+    losses = torch.empty(count, dtype=dtype, device=logits.device)
+    if count == 0:
+        return losses
+    if logits.stride(1) != 1 and classes > 1:
+        logits = logits.contiguous()
+    launch = launch_for(classes, dtype)
+    kernel, shape = (held_rows, {"row_count": launch.rows}) if classes <= launch.tile else (swept_row, {})
+    table = _arguments(similarity, classes)
+    gradient_strides = (0, 0) if gradient is None else gradient.stride()
+    with _on_device_of(logits):
+        kernel[(triton.cdiv(count, launch.rows),)](
+            logits,
+            labels,
+            *table,
+            scale,
+            gradient,
+            losses,
+            count,
+            classes,
+            ignore_index,
+            logits.stride(0),
+            0 if scale is None or scale.ndim == 0 else scale.stride(0),
+            *gradient_strides,
+            unit=_unit(classes, logits.stride(0), gradient_strides[0]),
+            value_unit=_unit(table[3], table[4]),
+            **shape,
+            tile=launch.tile,
+            num_warps=launch.warps,
+            **OPTIONS,
+        )
+    return losses
+
+
+def scale_gradient_(gradient: Float[Tensor, "N C"], factor: Tensor) -> None:
+    """Multiply each row of a gradient by its factor, of shape () or (N), in place; factors of 1 touch nothing."""
+    count, classes = gradient.shape
+    if gradient.numel() == 0:
+        return
+    rows, tile, warps = launch_for(classes, work_dtype(gradient))
+    with _on_device_of(gradient):
+        scaled[(triton.cdiv(count, rows), triton.cdiv(classes, tile))](
+            gradient,
+            factor,
+            count,
+            classes,
+            *gradient.stride(),
+            factor.stride(0) if factor.ndim else 0,
+            unit=_unit(classes, gradient.stride(0)),
+            row_count=rows,
+            tile=tile,
+            num_warps=warps,
+            **OPTIONS,
+        )
+
+
+def _unit(*lengths: int) -> int:
+    """Return the largest power of two, up to 16, that divides all lengths.
+
+    A row of 1,000 classes begins at a multiple of 8, so that 8 can be read at once. Triton itself knows only of 16.
+    """
+    return math.gcd(16, *lengths)
+
+
+def _on_device_of(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Return a context where kernels are launched on the device of the tensor."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+
+
+def _arguments(similarity: Similarity, classes: int) -> tuple[Tensor, Tensor | None, Tensor | None, int, int, int]:
+    """Return what the kernels are told of a similarity: values, col_indices, crow_indices, origin and two strides.
+
+    Without indices, S[i, j] is values[origin + i * stride + j * other stride]: also on the diagonals of a Toeplitz
+    matrix, which are read backwards.
+    """
+    match similarity:
+        case Dense(values):
+            return values, None, None, 0, values.stride(0), values.stride(1)
+        case Toeplitz(diagonals):
+            stride = diagonals.stride(0)
+            return diagonals, None, None, (classes - 1) * stride, -stride, stride
+        case Sparse(crow_indices, col_indices, values):
+            return values, col_indices, crow_indices, 0, 0, 0

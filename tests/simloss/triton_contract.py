@@ -1,0 +1,418 @@
+"""What the Triton kernels have to do. `test_triton_kernels.py` runs this in processes of its own.
+
+On a GPU it runs there, else in Triton's interpreter. Expectations come from tests/oracle.py, budgets for rounding
+errors from eager code on the same input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from triton.runtime.interpreter import InterpreterOptions, interpreter_builder
+
+from simloss.cuda import launch as launching
+from simloss.cuda.launch import Launch, launch_for, row_losses, scale_gradient_
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz
+from tests import oracle
+from tests.simloss.cases import (
+    assert_within_budget,
+    eager_sim_loss,
+    random_labels,
+    random_logits,
+    random_similarity,
+    value_and_gradient,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:All-NaN slice")  # NumPy, of a row of NaN
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+FORMS = ["dense", "sparse", "toeplitz"]
+DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
+# The interpreter cuts float32 off where it makes bfloat16 of it.
+ROUNDED = [torch.float16, torch.bfloat16] if DEVICE == "cuda" else [torch.float16]
+ROWS = 3  # of the similarity that large cases have: their labels are 0, 1 and 2
+IGNORED = -100
+U = 2.0**-24  # what one rounding in float32 costs at most, as a share of the result
+
+
+@pytest.fixture(autouse=True)
+def _interpreter_like_a_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the interpreter check assertions, as the kernels ask of a device, and take infinities without a word."""
+    options = InterpreterOptions(debug=True, sanitize_overflow=False)
+    monkeypatch.setattr(interpreter_builder, "options", options)
+    with np.errstate(all="ignore"):
+        yield
+
+
+@pytest.fixture(params=["held", "swept"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make rows of more than 16 classes go through several tiles, or leave the choice as it is."""
+    if request.param == "swept":
+        monkeypatch.setattr(launching, "launch_for", lambda *_: Launch(rows=1, tile=16, warps=4))
+    return request.param
+
+
+def form_and_rows(form: str, classes: int, dtype: torch.dtype = torch.float32) -> tuple[Similarity, Tensor]:
+    """Return the first rows of a matrix in one of the forms, and dense. One has a single entry, one has all."""
+    count = min(classes, ROWS)
+    if form == "toeplitz":
+        diagonals = torch.rand(2 * classes - 1, generator=torch.Generator().manual_seed(classes))
+        diagonals[::4] = 0.0
+        diagonals[classes - 1] = 1.0
+        places = classes - 1 + torch.arange(classes) - torch.arange(count).unsqueeze(1)
+        return Toeplitz(diagonals.to(DEVICE, dtype)), diagonals[places].to(dtype)
+    generator = torch.Generator().manual_seed(classes)
+    rows = torch.rand(count, classes, generator=generator)
+    if form == "sparse":
+        rows[rows < 0.7] = 0.0
+        rows[-1] = 0.0
+    rows[:, 0] = 0.0
+    rows[count // 2] = 0.5
+    rows.fill_diagonal_(1.0)
+    rows = rows.to(dtype)
+    if form == "dense":
+        return Dense(rows.to(DEVICE)), rows
+    crow = torch.nn.functional.pad((rows != 0).sum(1).cumsum(0), (1, 0))
+    return Sparse(crow.to(DEVICE), rows.nonzero()[:, 1].int().to(DEVICE), rows[rows != 0].to(DEVICE)), rows
+
+
+def computed(
+    logits: Tensor, labels: Tensor, similarity: Similarity, scale: Tensor | None = None, gradient: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return losses and their gradient. It is written over rubbish, so that an element left out shows."""
+    if gradient is None:
+        gradient = torch.full(logits.shape, 777.0, dtype=logits.dtype, device=DEVICE)
+    scale = None if scale is None else scale.to(DEVICE)
+    losses = row_losses(logits.to(DEVICE), labels.to(DEVICE), similarity, scale, IGNORED, gradient)
+    return losses.cpu(), gradient.cpu()
+
+
+def expected(logits: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    losses, gradient, _ = oracle.sim_loss(logits.double().numpy(), labels.numpy(), rows.double().numpy())
+    return torch.from_numpy(losses), torch.from_numpy(gradient)
+
+
+def assert_right(found: tuple[Tensor, Tensor], logits: Tensor, labels: Tensor, rows: Tensor) -> None:
+    """Compare with the oracle: float64 by counted roundings, as in test_index_loss; all else by eager code's errors."""
+    exact = expected(logits, labels, rows)
+    if logits.dtype == torch.float64:
+        allowed = (logits.shape[1] + 24) * 2.0**-52
+        np.testing.assert_allclose(found[0].numpy(), exact[0].numpy(), rtol=allowed, atol=0)
+        np.testing.assert_allclose(found[1].numpy(), exact[1].numpy(), rtol=0, atol=allowed)
+        return
+    budget = value_and_gradient(lambda z: eager_sim_loss(z, labels, rows.float()), logits)
+    for mine, eager, true in zip(found, budget, exact, strict=True):
+        assert_within_budget(mine, eager.double(), true)
+
+
+SMALL = [(count, classes) for classes in (1, 2, 3, 10) for count in (0, 1, 7, 289)]
+MIDDLE = [(7, 100), (7, 1000), (3, 1001), (3, 1024), (1, 1025), (2, 2049)]
+LARGE = [(1, 8193), (1, 32000), (2, 50257)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("count", "classes"), SMALL + MIDDLE)
+@pytest.mark.parametrize("form", FORMS)
+def test_losses_and_gradients_are_those_of_the_oracle(form: str, count: int, classes: int, dtype: torch.dtype) -> None:
+    similarity, rows = form_and_rows(form, classes)
+    logits, labels = random_logits(count, classes, dtype=dtype), random_labels(count, classes=len(rows))
+    assert_right(computed(logits, labels, similarity), logits, labels, rows)
+
+
+@pytest.mark.parametrize(("count", "classes"), LARGE)
+@pytest.mark.parametrize("form", FORMS)
+def test_losses_and_gradients_of_many_classes(form: str, count: int, classes: int) -> None:
+    similarity, rows = form_and_rows(form, classes)
+    logits, labels = random_logits(count, classes), random_labels(count, classes=len(rows))
+    assert_right(computed(logits, labels, similarity), logits, labels, rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("classes", [17, 32, 100])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_element_is_right_to_its_last_digits(form: str, classes: int, dtype: torch.dtype, kernel: str) -> None:
+    """Whatever the order of the logits, and however far apart: an exponential is right to 2 ulp, and so are the rest.
+
+    A slope is p - q with q = S p / a, and its error is counted against the sum of these. Each of the two sums over the
+    classes rounds at most C times, all else two dozen times. What an exponential loses to underflow is multiplied by
+    b / a, up to where a row counts as far.
+    """
+    similarity, rows = form_and_rows(form, classes)
+    labels = torch.tensor([0, 1, 2])
+    for scale in (0.1, 3.0, 40.0):
+        logits = random_logits(3, classes, dtype=dtype, scale=scale)
+        logits[0] = logits[0].sort().values  # each tile has a new maximum
+        logits[1] = logits[1].sort(descending=True).values
+        losses, gradient = computed(logits, labels, similarity)
+        exact, slopes = expected(logits, labels, rows)
+        allowed = (classes + 24) * torch.finfo(dtype).eps
+        np.testing.assert_allclose(losses.numpy(), exact.numpy(), rtol=allowed, atol=0)
+        p = logits.double().softmax(1)
+        limits = torch.finfo(dtype)
+        underflow = limits.tiny * exact.clamp(max=math.log(limits.eps / limits.tiny)).exp().unsqueeze(1)
+        worst = ((gradient - slopes).abs() / (allowed * (p + (p - slopes).abs()) + underflow)).max().item()
+        assert worst <= 1
+
+
+@pytest.mark.parametrize("near", ["by the logits", "by the similarity"])
+@pytest.mark.parametrize("loss", [1e-3, 3e-6, 1e-8])
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_digits_near_zero_loss(form: str, loss: float, near: str, kernel: str) -> None:
+    """As in test_accuracy: 14 and 24 roundings. A sparse matrix subtracts nothing either."""
+    logits = torch.full((1, 40), -torch.inf)
+    rows = torch.ones(1, 40)
+    if near == "by the logits":
+        logits[0, [0, 9, 20, 30]] = torch.tensor([0.0, math.log(loss), math.log(loss / 2), math.log(loss / 3)])
+        rows[0, [9, 20, 30]] = torch.tensor([0.5, 0.0, 0.25])
+    else:
+        logits[0, [0, 9, 20, 30]] = torch.tensor([0.0, -0.5, -1.5, -2.25])
+        rows[0, 30] = 1.0 - max(loss, 2 * U)  # there are no more float32 just below 1
+    similarity: Similarity = Dense(rows.to(DEVICE))
+    if form == "sparse":
+        stored = rows[0].nonzero()[:, 0]
+        similarity = Sparse(
+            torch.tensor([0, len(stored)], device=DEVICE), stored.to(DEVICE), rows[0, stored].to(DEVICE)
+        )
+    losses, gradient = computed(logits, torch.tensor([0]), similarity)
+    exact, slopes = oracle.sim_loss_row(logits[0].double().numpy(), rows[0].double().numpy())
+    assert 1e-9 < exact < 2e-3
+    np.testing.assert_allclose(losses.double(), exact, rtol=14 * U)
+    np.testing.assert_allclose(gradient[0].double(), slopes, rtol=24 * U)
+
+
+def spread(values: list[float], fill: float) -> Tensor:
+    """Return these values 9 columns apart, so that they lie in different tiles of 16."""
+    row = torch.full((9 * len(values),), fill)
+    row[::9] = torch.tensor(values)
+    return row
+
+
+def one_row(form: str, row: Tensor) -> Similarity:
+    """Return a matrix whose row 0 is this one."""
+    if form == "dense":
+        return Dense(row.unsqueeze(0).to(DEVICE))
+    stored = row.nonzero()[:, 0].to(DEVICE)
+    return Sparse(torch.tensor([0, len(stored)], device=DEVICE), stored, row.to(DEVICE)[stored])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("smallest", [0.5, 1e-30, 1e-42])
+@pytest.mark.parametrize("gap", [50.0, 80.0, 104.0, 1e4])
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_similar_classes_far_below_the_maximum(
+    form: str, gap: float, smallest: float, dtype: torch.dtype, kernel: str
+) -> None:
+    """The two far rows have a near one beside them, in the same program where several rows share one."""
+    row = spread([1.0, smallest, 0.75, 0.0], 0.0)
+    logits = torch.stack(
+        [
+            spread([-gap, 0.0, -gap - 1, -0.5], -gap),
+            spread([0.0, -1.0, 1.0, 2.0], -1.5),
+            spread([-gap, -gap / 2, 1.0, 2.0], -gap),
+        ]
+    ).to(dtype)
+    logits[2, 18] = -gap
+    labels = torch.tensor([0, 0, 0])
+    assert_right(computed(logits, labels, one_row(form, row)), logits, labels, row.unsqueeze(0))
+
+
+@pytest.mark.parametrize("gap", [128.0, 1024.0, 65536.0])
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_the_gradient_keeps_its_digits_far_below_the_maximum(form: str, gap: float, kernel: str) -> None:
+    """As in test_dense: a dozen and a half roundings at most, since the distances of similar classes are exact here."""
+    logits = spread([-gap, -gap - 1, 0.0, -0.5, -gap + 1], -torch.inf).unsqueeze(0)
+    row = spread([1.0, 0.75, 0.0, 0.0, 0.5], 0.0)
+    _, gradient = computed(logits, torch.tensor([0]), one_row(form, row))
+    _, slopes = oracle.sim_loss_row(logits[0].double().numpy(), row.double().numpy())
+    np.testing.assert_allclose(gradient[0].numpy(), slopes, rtol=18 * U)
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_similar_classes_all_at_minus_infinity(form: str, kernel: str) -> None:
+    """As in F.cross_entropy the loss is infinite, and the gradient finite: it pulls at the similar classes by S."""
+    logits = spread([-torch.inf, -torch.inf, 0.0, 0.0, -torch.inf], -torch.inf).unsqueeze(0)
+    losses, gradient = computed(logits, torch.tensor([0]), one_row(form, spread([1.0, 0.25, 0.0, 0.0, 0.0], 0.0)))
+    assert losses.tolist() == [torch.inf]
+    torch.testing.assert_close(gradient[0], spread([-0.8, -0.2, 0.5, 0.5, 0.0], 0.0), rtol=4 * U, atol=0)
+
+
+@pytest.mark.parametrize("rubbish", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("form", FORMS)
+def test_ignored_rows_are_zero_whatever_is_in_them(form: str, rubbish: float, kernel: str) -> None:
+    similarity, _ = form_and_rows(form, 40)
+    logits = random_logits(3, 40)
+    logits[1] = rubbish
+    scale = torch.tensor([1.0, torch.inf, -1.0])
+    losses, gradient = computed(logits, torch.tensor([0, IGNORED, 2]), similarity, scale)
+    assert losses[1] == 0
+    assert torch.equal(gradient[1], torch.zeros(40))
+    assert losses[0] > 0 > losses[2]
+    assert gradient[[0, 2]].abs().sum(1).min() > 0
+
+
+@pytest.mark.parametrize("place", [0, 39, slice(None)])
+@pytest.mark.parametrize("rubbish", [torch.nan, torch.inf])
+@pytest.mark.parametrize("form", FORMS)
+def test_not_a_number_goes_through_and_stays_in_its_row(
+    form: str, rubbish: float, place: int | slice, kernel: str
+) -> None:
+    similarity, _ = form_and_rows(form, 40)
+    logits = random_logits(3, 40)
+    logits[1, place] = rubbish
+    losses, gradient = computed(logits, torch.tensor([0, 1, 2]), similarity)
+    assert losses.isnan().tolist() == [False, True, False]
+    assert gradient.isnan().all(1).tolist() == [False, True, False]
+    assert not gradient[[0, 2]].isnan().any()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_finite_logit_gives_not_a_number(form: str, kernel: str) -> None:
+    losses, gradient = computed(torch.full((1, 40), -torch.inf), torch.tensor([0]), form_and_rows(form, 40)[0])
+    assert losses.isnan().all()
+    assert gradient.isnan().all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_minus_infinity_is_a_class_of_probability_0(form: str, kernel: str) -> None:
+    similarity, rows = form_and_rows(form, 40)
+    logits, labels = random_logits(3, 40), torch.tensor([0, 1, 2])
+    logits[:, 3:30] = -torch.inf
+    losses, gradient = computed(logits, labels, similarity)
+    kept = [0, 1, 2, *range(30, 40)]
+    assert torch.equal(gradient[:, 3:30].abs(), torch.zeros(3, 27))
+    assert_right((losses, gradient[:, kept]), logits[:, kept], labels, rows[:, kept])
+
+
+@pytest.mark.parametrize("scale", [torch.tensor(0.25), torch.tensor([2.0, -0.5, 0.0])], ids=["one", "a row"])
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_count_by_their_scale(form: str, scale: Tensor, kernel: str) -> None:
+    """Powers of two, and 0, so that scaling rounds nothing."""
+    similarity, _ = form_and_rows(form, 40)
+    logits, labels = random_logits(3, 40), torch.tensor([0, 1, 2])
+    logits[0, :3] = -200.0  # a far row
+    plain = computed(logits, labels, similarity)
+    scaled = computed(logits, labels, similarity, scale)
+    assert torch.equal(scaled[0], plain[0] * scale)
+    assert torch.equal(scaled[1], plain[1] * (scale.unsqueeze(1) if scale.ndim else scale))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("form", FORMS)
+def test_in_place_or_not_at_all_or_again_the_result_is_the_same(form: str, dtype: torch.dtype, kernel: str) -> None:
+    similarity, _ = form_and_rows(form, 40)
+    logits, labels = random_logits(5, 40, dtype=dtype), torch.tensor([0, 1, IGNORED, 2, 0])
+    logits[3, :3] = -200.0
+    before = logits.clone()
+    first = computed(logits, labels, similarity)
+    assert torch.equal(logits, before)
+    again = computed(logits, labels, similarity)
+    space = logits.to(DEVICE, copy=True)
+    in_place = computed(space, labels, similarity, gradient=space)
+    losses = row_losses(logits.to(DEVICE), labels.to(DEVICE), similarity, None, IGNORED, None).cpu()
+    for value, gradient in (again, in_place, (losses, first[1])):
+        assert torch.equal(value, first[0])
+        assert torch.equal(gradient, first[1])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_strides_do_not_matter(form: str, kernel: str) -> None:
+    similarity, _ = form_and_rows(form, 40)
+    logits, labels = random_logits(3, 40), torch.tensor([0, 1, 2])
+    plain = computed(logits, labels, similarity)
+    wide = torch.full((6, 57), torch.nan)
+    padded, stepped, crossed = wide[::2, 3:43], torch.full((3, 80), torch.nan)[:, ::2], torch.zeros(40, 3).T
+    for strided in (padded, stepped, crossed):
+        strided.copy_(logits)
+        assert all(map(torch.equal, computed(strided, labels, similarity), plain))
+        space = strided.to(DEVICE)
+        assert all(map(torch.equal, computed(space, labels, similarity, gradient=space), plain))
+    padded.fill_(torch.nan)
+    assert wide.isnan().all()
+
+
+def test_strides_of_the_similarity_do_not_matter(kernel: str) -> None:
+    logits, labels, values = random_logits(3, 40), torch.tensor([0, 7, 39]), random_similarity(40)
+    plain = computed(logits, labels, Dense(values.to(DEVICE)))
+    assert all(map(torch.equal, computed(logits, labels, Dense(values.T.contiguous().to(DEVICE).T)), plain))
+    assert all(
+        map(torch.equal, computed(logits, labels, Dense(values.repeat_interleave(2, 1).to(DEVICE)[:, ::2])), plain)
+    )
+    diagonals = random_similarity(79)[0].to(DEVICE)
+    assert all(
+        map(
+            torch.equal,
+            computed(logits, labels, Toeplitz(diagonals.repeat_interleave(3)[::3])),
+            computed(logits, labels, Toeplitz(diagonals)),
+        )
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_similarity_of_another_dtype_is_used_in_full(form: str, dtype: torch.dtype, kernel: str) -> None:
+    similarity, _ = form_and_rows(form, 40, dtype)
+    single = type(similarity)(*similarity[:-1], similarity[-1].float())
+    logits, labels = random_logits(3, 40), torch.tensor([0, 1, 2])
+    assert all(map(torch.equal, computed(logits, labels, similarity), computed(logits, labels, single)))
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_indices_may_be_short_or_long(dtype: torch.dtype, kernel: str) -> None:
+    similarity, rows = form_and_rows("sparse", 40)
+    crow, columns, values = similarity
+    logits, labels = random_logits(3, 40), torch.tensor([0, 1, 2])
+    found = computed(logits, labels, Sparse(crow.to(dtype), columns.to(dtype), values))
+    assert_right(found, logits, labels, rows)
+
+
+@pytest.mark.parametrize("dtype", ROUNDED)
+def test_the_gradient_is_rounded_once_to_its_own_dtype(dtype: torch.dtype, kernel: str) -> None:
+    similarity, _ = form_and_rows("dense", 40)
+    logits, labels = random_logits(3, 40, dtype=dtype), torch.tensor([0, 1, 2])
+    wide = computed(logits, labels, similarity, gradient=torch.empty(3, 40, device=DEVICE))
+    narrow = computed(logits, labels, similarity)
+    assert torch.equal(narrow[0], wide[0])
+    assert torch.equal(narrow[1], wide[1].to(dtype))
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="a failed assertion leaves the device unusable")
+@pytest.mark.parametrize("label", [-1, 40, 2**40])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_label_out_of_bounds_fails_the_assertion(form: str, label: int, kernel: str) -> None:
+    with pytest.raises(Exception, match="target is out of bounds"):
+        computed(random_logits(2, 40), torch.tensor([0, label]), form_and_rows(form, 40)[0])
+
+
+# --- the backward pass ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *ROUNDED])
+@pytest.mark.parametrize("shape", [(0, 5), (1, 1), (7, 40), (289, 3), (3, 9000)])
+@pytest.mark.parametrize("is_single", [True, False])
+def test_a_gradient_is_scaled_and_rounded_once(shape: tuple[int, int], is_single: bool, dtype: torch.dtype) -> None:
+    gradient = random_logits(*shape, dtype=dtype)
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    factor = random_logits(() if is_single else shape[:1], seed=5, dtype=wide)
+    expected = (gradient.to(wide) * (factor if is_single else factor.unsqueeze(1))).to(dtype)
+    space = torch.full((shape[0], 2 * shape[1]), 7.0, dtype=dtype, device=DEVICE)[:, ::2]
+    for place in (gradient.to(DEVICE, copy=True), space.copy_(gradient)):
+        scale_gradient_(place, factor.to(DEVICE))
+        assert torch.equal(place.cpu(), expected)
+
+
+@pytest.mark.parametrize("factor", [torch.nan, torch.inf, 0.0, -1.0])
+def test_factors_beside_1_are_used(factor: float) -> None:
+    gradient = random_logits(3, 40)
+    found = gradient.to(DEVICE, copy=True)
+    scale_gradient_(found, torch.tensor([1.0, factor, 1.0], device=DEVICE))
+    torch.testing.assert_close(found[1].cpu(), gradient[1] * factor, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(found[[0, 2]].cpu(), gradient[[0, 2]])
+
+
+def test_the_launch_follows_the_dtype() -> None:
+    assert launch_for(8192, torch.float64).tile < 8192 <= launch_for(8192, torch.float32).tile
