@@ -4,8 +4,11 @@
     loss = criterion(logits, target)
 
 This is the only package here that imports torch. It reads similarity matrices and builds none; `simmatrix` does that.
+The metrics are in `simloss.metrics`: importing them imports torchmetrics.
 """
 
+from simloss.baselines import SimilarityLabelSmoothingLoss, SoftLabelLoss
+from simloss.decisions import minimum_risk
 from simloss.forms import Sparse, Toeplitz
 from simloss.linear import LinearSimLoss, linear_sim_loss
 from simloss.loss import sim_loss
@@ -17,11 +20,14 @@ __all__ = [
     "ClassParallelSimLoss",
     "LinearSimLoss",
     "SimLoss",
+    "SimilarityLabelSmoothingLoss",
+    "SoftLabelLoss",
     "Sparse",
     "Toeplitz",
     "__version__",
     "class_parallel_sim_loss",
     "linear_sim_loss",
+    "minimum_risk",
     "shard_similarity",
     "sim_loss",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, class_count
 
-__all__ = ["check_call", "check_options", "check_similarity", "check_similarity_values", "check_weight"]
+__all__ = ["INDEX_DTYPES", "check_call", "check_options", "check_similarity", "check_similarity_values", "check_weight"]
 
 REDUCTIONS = ("none", "mean", "sum")
 INDEX_DTYPES = (torch.int64, torch.uint8)  # those of F.cross_entropy

@@ -12,7 +12,7 @@ from simloss.checks import check_options, check_similarity, check_similarity_val
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, from_matrix, from_tensors
 from simloss.loss import sim_loss
 
-__all__ = ["SimLoss"]
+__all__ = ["SimLoss", "form_and_classes"]
 
 
 class SimLoss(nn.Module):
@@ -78,7 +78,7 @@ class SimLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_options(reduction, label_smoothing)
-        form, self.classes = _form_and_classes(similarity, classes)
+        form, self.classes = form_and_classes(similarity, classes)
         check_similarity_values(form)
         check_weight(weight, class_count(form))
         self._names = [f"similarity_{name}" for name in form._fields]
@@ -170,7 +170,7 @@ class SimLoss(nn.Module):
         return self
 
 
-def _form_and_classes(
+def form_and_classes(
     similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix, classes: Sequence[str] | None
 ) -> tuple[Similarity, tuple[str, ...] | None]:
     """Return the similarity in the order of the classes, and their names."""

@@ -51,6 +51,7 @@ RESERVED = {
     "matplotlib": ("simmatrix.cli.picture",),
     "typer": ("simmatrix.cli*",),
     "torch": ("simloss*",),
+    "torchmetrics": ("simloss.metrics*",),
     "simmatrix.storage": ("simmatrix", "simmatrix.matrix", "simmatrix.cli*", "simloss*"),
     "simmatrix.files.write_atomically": ("simmatrix.storage", "simmatrix.cli.picture"),
 }

@@ -1,0 +1,286 @@
+"""Other losses that know which classes are alike, to compare with: cross entropy with soft targets made from S.
+
+Cross entropy itself is `torch.nn.CrossEntropyLoss`. `simloss.decisions.minimum_risk` needs no other loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+import simmatrix
+from simloss.checks import INDEX_DTYPES, check_options, check_similarity_values, check_weight
+from simloss.forms import Similarity, Sparse, Toeplitz, class_count, rows
+from simloss.module import form_and_classes
+from simloss.reduction import label_weights, reduced, split_ignored, weighted, work_dtype
+from simmatrix.shapes import Float
+
+__all__ = ["SimilarityLabelSmoothingLoss", "SoftLabelLoss", "similarity_smoothed_labels", "soft_labels"]
+
+
+def soft_labels(similarity: Float[Tensor, "C C"], beta: float) -> Float[Tensor, "C C"]:
+    """Return the target of each class: softmax(-beta d) of its distances d = 1 - S to all.
+
+    For beta = 0 it is uniform, for a large one nearly one-hot.
+
+    Examples
+    --------
+    >>> soft_labels(torch.tensor([[1.0, 0.5], [0.5, 1.0]]), beta=4.0)
+    tensor([[0.8808, 0.1192],
+            [0.1192, 0.8808]])
+    """
+    return (-beta * (1 - similarity)).softmax(1)
+
+
+def similarity_smoothed_labels(similarity: Float[Tensor, "C C"], label_smoothing: float) -> Float[Tensor, "C C"]:
+    """Return the target of each class: 1 - e for itself, and e = label_smoothing shared out among the others by S.
+
+    A class that is similar to no other keeps all for itself.
+
+    Examples
+    --------
+    >>> similarity = torch.tensor([[1.0, 0.75, 0.25], [0.75, 1.0, 0.0], [0.25, 0.0, 1.0]])
+    >>> similarity_smoothed_labels(similarity, 0.1)
+    tensor([[0.9000, 0.0750, 0.0250],
+            [0.1000, 0.9000, 0.0000],
+            [0.1000, 0.0000, 0.9000]])
+    """
+    others = similarity.clone().fill_diagonal_(0.0)
+    sums = others.sum(1, keepdim=True)
+    shares = label_smoothing * others / sums.masked_fill(sums == 0, 1.0)
+    own = torch.full_like(sums, 1 - label_smoothing).masked_fill(sums == 0, 1.0)
+    return shares.diagonal_scatter(own.squeeze(1))
+
+
+class _SoftTargetLoss(nn.Module):
+    """Cross entropy with a soft target for each class."""
+
+    weight: Tensor | None
+    soft_targets: Tensor
+
+    def __init__(
+        self,
+        similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix,
+        to_targets: Callable[[Float[Tensor, "C C"]], Float[Tensor, "C C"]],
+        weight: Tensor | None,
+        ignore_index: int,
+        reduction: str,
+        classes: Sequence[str] | None,
+    ) -> None:
+        super().__init__()
+        form, self.classes = form_and_classes(similarity, classes)
+        check_similarity_values(form)
+        check_options(reduction, 0.0)
+        check_weight(weight, class_count(form))
+        self.register_buffer("soft_targets", to_targets(_dense(form)), persistent=False)
+        self.register_buffer("weight", weight)
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+
+    @classmethod
+    def from_file(cls, path: str | Path, classes: Sequence[str] | None = None, **options: Any) -> Self:
+        """Return the loss for the similarity matrix in a file.
+
+        Parameters
+        ----------
+        path
+            A file that `simmatrix` wrote, of any form.
+        classes
+            The names of the classes in the order of the logits, say `train_set.classes`. The matrix is reordered to
+            it. Without it the logits must be in the order of the file.
+        **options
+            All other parameters of the loss, by name.
+
+        Raises
+        ------
+        simmatrix.errors.ClassOrderError
+            If `classes` and those of the file are not the same names.
+        simmatrix.errors.SimilarityError
+            If the file can't be read; see `simmatrix.load`.
+        """
+        return cls(simmatrix.load(path), classes=classes, **options)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss.
+
+        Parameters
+        ----------
+        input
+            Logits, of shape (C), (N, C) or (N, C, d1, ...).
+        target
+            Class indices, of shape (), (N) or (N, d1, ...).
+
+        Returns
+        -------
+        Tensor
+            In nats. A single number, or for the reduction "none" of the shape of the target. NaN for the mean over
+            nothing.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other.
+        TypeError
+            If the target does not hold class indices.
+        IndexError
+            If a class index is out of bounds (on a GPU a device-side assertion).
+        """
+        count = self.soft_targets.shape[0]
+        axis = 0 if input.ndim == 1 else 1
+        if (
+            input.ndim == 0
+            or input.shape[axis] != count
+            or target.shape != input.shape[:axis] + input.shape[axis + 1 :]
+        ):
+            raise ValueError(
+                f"for {count} classes and a target of shape {tuple(target.shape)}, logits must have shape (C), (N, C) "
+                f"or (N, C, d1, ...) to match; got {tuple(input.shape)}"
+            )
+        if target.dtype not in INDEX_DTYPES:
+            raise TypeError(f"class indices must be torch.int64 or torch.uint8, got {target.dtype}")
+        labels, ignored = split_ignored(target.flatten().long(), count, self.ignore_index)
+        logs = input.movedim(axis, -1).reshape(-1, count).log_softmax(1, dtype=work_dtype(input))
+        shares = weighted(self.soft_targets.index_select(0, labels).to(logs.dtype), self.weight)
+        # A class that has no share counts nothing, even where its logit is -inf.
+        losses = -(shares * logs).masked_fill(shares == 0, 0.0).sum(1)
+        losses = losses if ignored is None else losses.masked_fill(ignored, 0.0)
+        total = label_weights(labels, ignored, self.weight, logs.dtype).sum()
+        result = reduced(losses, total, self.reduction)
+        is_wide = torch.is_autocast_enabled(input.device.type)
+        return result.reshape(target.shape if self.reduction == "none" else ()).to(None if is_wide else input.dtype)
+
+    def extra_repr(self) -> str:
+        """Return what the representation says beside the name."""
+        return f"num_classes={len(self.soft_targets)}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Apply a move or a cast, of which the soft targets take the device only: bfloat16 would blur them."""
+        kept = self.soft_targets
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types for it
+        self.soft_targets = kept.to(self.soft_targets.device)
+        return self
+
+
+class SoftLabelLoss(_SoftTargetLoss):
+    """Cross entropy with soft labels: the target of class y is softmax(-beta (1 - S[y])).
+
+    With the identity matrix it is `nn.CrossEntropyLoss` with a label smoothing of C / (C - 1 + exp(beta)). The targets
+    are kept as C x C numbers, whatever the form of S.
+
+    Parameters
+    ----------
+    similarity
+        S, (C, C), in [0, 1] with unit diagonal: a `simmatrix.SimilarityMatrix`, a tensor (strided or CSR),
+        `simloss.Sparse` or `simloss.Toeplitz`. With the measure "lcs-height" 1 - S are the distances of the paper.
+    beta
+        How hard the labels are, at least 0.
+    weight, ignore_index, reduction
+        As in `torch.nn.CrossEntropyLoss` beside label smoothing. For class indices.
+    classes
+        The names of the classes in the order of the logits. A `SimilarityMatrix` is reordered to it.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError, simmatrix.errors.ClassOrderError
+        As in `simloss.SimLoss`; ValueError also if beta is negative or not finite.
+
+    References
+    ----------
+    Bertinetto, Mueller, Tertikas, Samangooei and Lord, "Making Better Mistakes: Leveraging Class Hierarchies with Deep
+    Networks", CVPR 2020.
+
+    Examples
+    --------
+    >>> criterion = SoftLabelLoss(torch.tensor([[1.0, 0.5], [0.5, 1.0]]), beta=4.0)
+    >>> criterion(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
+    tensor(0.3653)
+    """
+
+    def __init__(
+        self,
+        similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix,
+        beta: float,
+        weight: Tensor | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        if not 0 <= beta < float("inf"):
+            raise ValueError(f"beta must be finite and at least 0, got {beta}")
+        super().__init__(similarity, lambda s: soft_labels(s, beta), weight, ignore_index, reduction, classes)
+        self.beta = beta
+
+    def extra_repr(self) -> str:
+        """Return what the representation says beside the name."""
+        return f"beta={self.beta}, {super().extra_repr()}"
+
+
+class SimilarityLabelSmoothingLoss(_SoftTargetLoss):
+    """Cross entropy with label smoothing that favours similar classes.
+
+    The target of class y is 1 - e for y, and e S[y, c] / sum_{k != y} S[y, k] for each other class c; where y is
+    similar to no other class, it is one-hot. With S = 1 everywhere it is `nn.CrossEntropyLoss` with a label smoothing
+    of e C / (C - 1). The targets are kept as C x C numbers, whatever the form of S.
+
+    Parameters
+    ----------
+    similarity
+        As in `SoftLabelLoss`.
+    label_smoothing
+        e, in [0, 1].
+    weight, ignore_index, reduction, classes
+        As in `SoftLabelLoss`.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError, simmatrix.errors.ClassOrderError
+        As in `simloss.SimLoss`; ValueError also if label_smoothing is out of its range.
+
+    References
+    ----------
+    After the idea of Liu and JaJa, "Class-Similarity Based Label Smoothing for Confidence Calibration", ICANN 2021: the
+    labels of classes follow their similarities to the true one. The formula above is a plain form of it.
+
+    Examples
+    --------
+    >>> criterion = SimilarityLabelSmoothingLoss(torch.tensor([[1.0, 0.5], [0.5, 1.0]]), label_smoothing=0.1)
+    >>> criterion(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
+    tensor(0.3269)
+    """
+
+    def __init__(
+        self,
+        similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix,
+        label_smoothing: float = 0.1,
+        weight: Tensor | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        check_options(reduction, label_smoothing)
+        super().__init__(
+            similarity,
+            lambda s: similarity_smoothed_labels(s, label_smoothing),
+            weight,
+            ignore_index,
+            reduction,
+            classes,
+        )
+        self.label_smoothing = label_smoothing
+
+    def extra_repr(self) -> str:
+        """Return what the representation says beside the name."""
+        return f"label_smoothing={self.label_smoothing}, {super().extra_repr()}"
+
+
+def _dense(similarity: Similarity) -> Float[Tensor, "C C"]:
+    """Return all rows of a matrix, in float32 or float64."""
+    count, numbers = class_count(similarity), similarity[-1]
+    out = torch.empty(count, count, dtype=work_dtype(numbers), device=numbers.device)
+    return rows(similarity, torch.arange(count, device=numbers.device), out)
