@@ -19,7 +19,7 @@ def validate(
         typer.Option(metavar="PATH|NAME", help="Class list that the matrix should fit, such as the training set's."),
     ] = None,
 ) -> None:
-    """Check a matrix file: its layout, checksum and invariants, and the class list it is meant for."""
+    """Check a matrix file: its layout, invariants, checksum of names, and the class list it is meant for."""
     import simmatrix
 
     matrix = simmatrix.load(file)

@@ -123,6 +123,8 @@ def check_weight(weight: Tensor | None, classes: int) -> None:
     """Raise for class weights that are not one floating-point number a class."""
     if weight is None:
         return
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"weight must be a tensor, got {type(weight).__name__}")
     if tuple(weight.shape) != (classes,):
         raise ValueError(f"weight must have shape ({classes},), one number a class; got {tuple(weight.shape)}")
     if not weight.is_floating_point():
@@ -133,6 +135,9 @@ def check_call(
     logits: Tensor, target: Tensor, similarity: Similarity, weight: Tensor | None, ignore_index: int
 ) -> None:
     """Raise for tensors that do not fit each other. Looks at shapes, dtypes and devices only, never at values."""
+    for name, value in (("logits", logits), ("target", target)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
     if logits.ndim == 0:
         raise ValueError("logits must have shape (C), (N, C) or (N, C, d1, ...), got a single number")
     if not logits.is_floating_point():
@@ -143,7 +148,7 @@ def check_call(
     if count != classes:
         raise ValueError(
             f"similarity has shape {(count, count)}, but the logits of shape {tuple(logits.shape)} "
-            f"have {classes} classes"
+            f"have {classes} classes (their dimension is the second, or the only one)"
         )
     check_weight(weight, classes)
     for name, tensor in (("target", target), ("weight", weight), *(("similarity", part) for part in similarity)):
@@ -174,6 +179,6 @@ def _check_indices(logits: Tensor, target: Tensor, weight: Tensor | None) -> Non
             f"logits' shape (class probabilities); got {tuple(target.shape)}"
         )
     if target.dtype not in INDEX_DTYPES:
-        raise TypeError(f"class indices must be torch.int64 or torch.uint8, got {target.dtype}")
+        raise TypeError(f"class indices must be torch.int64 or torch.uint8, got {target.dtype}; call .long()")
     if weight is not None and weight.requires_grad:
         raise RuntimeError("weight gets no gradient when the target holds class indices; pass weight.detach()")

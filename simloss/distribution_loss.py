@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from simloss.far import far_losses, least_sum
-from simloss.forms import Dense, Similarity, rows
+from simloss.forms import Dense, Similarity, from_tensors, rows
 from simloss.index_loss import refuse_second_derivative
 from simloss.reduction import work_dtype
 from simmatrix.shapes import Bool, Float
@@ -43,36 +43,69 @@ def distribution_losses(
     similarity
         In [0, 1], with unit diagonal.
     """
-    losses: Tensor = _DistributionLosses.apply(logits, distribution, ignored, similarity)  # type: ignore[no-untyped-call]  # torch has no types for it
-    return losses
+    parts, needs = list(similarity), [torch.is_grad_enabled() and one.requires_grad for one in (logits, distribution)]
+    if torch.compiler.is_compiling():
+        losses: Tensor = _operator(logits, distribution, ignored, parts, *needs)[0]
+        return losses
+    result: Tensor = _DistributionLosses.apply(logits, distribution, ignored, parts, *needs)  # type: ignore[no-untyped-call]  # torch has no types for it
+    return result
+
+
+def _computed(
+    logits: Tensor,
+    distribution: Tensor,
+    ignored: Tensor | None,
+    similarity: list[Tensor],
+    logits_gradient: bool,
+    distribution_gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the loss of each row, its gradient for the logits, and for the distribution; empty if not wanted."""
+    # Autocast would round p and S to half precision before it multiplies them.
+    with torch.autocast(logits.device.type, enabled=False):
+        of_classes, gradient = _per_class(
+            logits, distribution, from_tensors(similarity), logits_gradient, distribution_gradient
+        )
+    # A class that has no share in the target counts nothing, even where its own loss is infinite.
+    losses = (distribution * of_classes).masked_fill_((distribution == 0) & of_classes.isinf(), 0.0).sum(1)
+    if ignored is not None:
+        losses.masked_fill_(ignored, 0.0)
+        if gradient is not None:
+            gradient.masked_fill_(ignored.unsqueeze(1), 0.0)
+    if gradient is None:
+        gradient = losses.new_empty(0)
+    return losses, gradient, of_classes if distribution_gradient else losses.new_empty(0)
+
+
+def _slopes(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients for the logits and for the distribution, where they are asked for."""
+    refuse_second_derivative()
+    gradient, of_classes, ignored = ctx.saved_tensors
+    scale = (upstream if ignored is None else upstream.masked_fill(ignored, 0.0)).unsqueeze(1)
+    to_logits = (gradient * scale).to(ctx.logits_dtype) if ctx.needs_input_grad[0] else None
+    return to_logits, of_classes * scale if ctx.needs_input_grad[1] else None
 
 
 class _DistributionLosses(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, distribution: Tensor, ignored: Tensor | None, similarity: Similarity
+        ctx: Any,
+        logits: Tensor,
+        distribution: Tensor,
+        ignored: Tensor | None,
+        similarity: list[Tensor],
+        logits_gradient: bool,
+        distribution_gradient: bool,
     ) -> Tensor:
-        # Autocast would round p and S to half precision before it multiplies them.
-        with torch.autocast(logits.device.type, enabled=False):
-            losses, gradient = _per_class(logits, distribution, similarity, *ctx.needs_input_grad[:2])
-        # A class that has no share in the target counts nothing, even where its own loss is infinite.
-        sums = (distribution * losses).masked_fill_((distribution == 0) & losses.isinf(), 0.0).sum(1)
-        if ignored is not None:
-            sums.masked_fill_(ignored, 0.0)
-            if gradient is not None:
-                gradient.masked_fill_(ignored.unsqueeze(1), 0.0)
-        ctx.save_for_backward(gradient, losses if ctx.needs_input_grad[1] else None, ignored)
+        losses, gradient, of_classes = _computed(
+            logits, distribution, ignored, similarity, logits_gradient, distribution_gradient
+        )
+        ctx.save_for_backward(gradient, of_classes, ignored)
         ctx.logits_dtype = logits.dtype
-        return sums
+        return losses
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        refuse_second_derivative()
-        gradient, losses, ignored = ctx.saved_tensors
-        scale = (upstream if ignored is None else upstream.masked_fill(ignored, 0.0)).unsqueeze(1)
-        to_logits = None if gradient is None else (gradient * scale).to(ctx.logits_dtype)
-        to_distribution = None if losses is None else losses * scale
-        return to_logits, to_distribution, None, None
+        return *_slopes(ctx, upstream), None, None, None, None
 
 
 def _per_class(
@@ -136,3 +169,36 @@ def _add_far(
         if gradient is not None:
             gradient[far] += distribution[far, k : k + 1] * (p[far] - shares)
     losses.masked_fill_(is_far & ~is_asked, torch.inf)
+
+
+# --- under torch.compile ----------------------------------------------------------------------------------------------
+
+_SCHEMA = (
+    "(Tensor logits, Tensor distribution, Tensor? ignored, Tensor[] similarity, bool logits_gradient,"
+    " bool distribution_gradient) -> (Tensor, Tensor, Tensor)"
+)
+_operator = torch.library.custom_op("simloss::distribution_losses", _computed, mutates_args=(), schema=_SCHEMA)
+
+
+@_operator.register_fake
+def _shapes(logits: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *_, logits_gradient, distribution_gradient = others
+    losses = torch.empty(logits.shape[0], dtype=work_dtype(logits), device=logits.device)
+    to_logits, to_distribution = (
+        losses.new_empty(logits.shape if wanted else 0) for wanted in (logits_gradient, distribution_gradient)
+    )
+    return losses, to_logits, to_distribution
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    logits, _, ignored, similarity, *_ = inputs
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(*output[1:], ignored)
+    ctx.logits_dtype, ctx.parts = logits.dtype, len(similarity)
+
+
+def _slopes_of_operator(ctx: Any, upstream: Tensor, *_of_gradients: Tensor) -> tuple[Any, ...]:
+    return *_slopes(ctx, upstream), None, [None] * ctx.parts, None, None
+
+
+_operator.register_autograd(_slopes_of_operator, setup_context=_keep)

@@ -74,16 +74,20 @@ def as_similarity(similarity: object) -> Similarity:
     Raises
     ------
     TypeError
-        If it is neither.
+        If it is none of these.
     """
     if isinstance(similarity, Tensor) and similarity.layout == torch.sparse_csr:
         return Sparse(similarity.crow_indices(), similarity.col_indices(), similarity.values())
-    if isinstance(similarity, Tensor):
+    if isinstance(similarity, Tensor) and similarity.layout == torch.strided:
         return Dense(similarity)
     if isinstance(similarity, (Dense, Sparse, Toeplitz)):
         return similarity
+    if isinstance(similarity, Tensor):
+        raise TypeError(f"similarity must be a strided or a CSR tensor, got {similarity.layout}; call .to_sparse_csr()")
+    if isinstance(similarity, simmatrix.SimilarityMatrix):
+        raise TypeError("of a SimilarityMatrix give the function simloss.SimLoss(matrix).similarity, made once")
     raise TypeError(
-        "similarity must be a tensor, Sparse or Toeplitz, or for SimLoss a SimilarityMatrix; got "
+        "similarity must be a tensor, Sparse or Toeplitz, or for a module a SimilarityMatrix; got "
         f"{type(similarity).__name__} (SimLoss.from_file reads files)"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -174,6 +174,11 @@ def form_and_classes(
     similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix, classes: Sequence[str] | None
 ) -> tuple[Similarity, tuple[str, ...] | None]:
     """Return the similarity in the order of the classes, and their names."""
+    if isinstance(classes, Set | Mapping):
+        raise TypeError(
+            f"classes must be in the order of the logits, which a {type(classes).__name__} does not say; of a "
+            "class_to_idx give sorted(class_to_idx, key=class_to_idx.get)"
+        )
     if isinstance(similarity, simmatrix.SimilarityMatrix):
         matrix = similarity if classes is None else similarity.reorder(classes)
         return from_matrix(matrix), matrix.classes

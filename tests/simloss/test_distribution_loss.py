@@ -5,12 +5,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from simloss import distribution_loss
+from simloss import distribution_loss, sim_loss
 from simloss.distribution_loss import distribution_losses
 from simloss.forms import Dense
 from tests import oracle
-from tests.simloss.cases import in_form, random_distribution, random_logits, uneven, value_and_gradient
+from tests.simloss.cases import (
+    in_form,
+    random_distribution,
+    random_labels,
+    random_logits,
+    uneven,
+    value_and_gradient,
+)
 
 FORMS = ["dense", "sparse", "toeplitz"]
 
@@ -83,3 +91,47 @@ def test_second_derivatives_are_refused() -> None:
     for total in (value.sum(), value.square().sum()):
         with pytest.raises(RuntimeError, match="no second derivative"):
             torch.autograd.grad(total, logits, create_graph=True)
+
+
+def test_no_gradient_is_computed_where_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, per_class = [], distribution_loss._per_class
+    monkeypatch.setattr(
+        distribution_loss, "_per_class", lambda *arguments: asked.append(arguments[3:]) or per_class(*arguments)
+    )
+    logits, target, similarity = random_logits(4, 5), random_distribution(4, 5), in_form("dense", 5)[0]
+    distribution_losses(logits, target, None, similarity)
+    distribution_losses(logits.requires_grad_(), target, None, similarity)
+    distribution_losses(logits, target.requires_grad_(), None, similarity)
+    with torch.no_grad():
+        distribution_losses(logits, target, None, similarity)
+    assert asked == [(False, False), (True, False), (True, True), (False, False)]
+
+
+# --- under torch.compile ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["smoothing", "probabilities"])
+def test_compiled_without_a_break_it_gives_the_same_numbers(form: str, kind: str) -> None:
+    logits, labels, similarity = random_logits(8, 5), random_labels(8, classes=5), in_form(form, 5)[0]
+    labels[3] = -100
+    target = random_distribution(8, 5)
+
+    def loss(z: Tensor) -> Tensor:
+        if kind == "smoothing":
+            return sim_loss(z, labels, similarity, label_smoothing=0.1)
+        return sim_loss(z, target, similarity)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    plain = value_and_gradient(loss, logits)
+    torch.testing.assert_close(value_and_gradient(compiled, logits), plain, rtol=2.0**-22, atol=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("needs", [(False, False), (True, False), (False, True), (True, True)])
+def test_the_operator_keeps_torchs_rules(form: str, needs: tuple[bool, bool]) -> None:
+    logits, target = random_logits(6, 5).requires_grad_(needs[0]), random_distribution(6, 5).requires_grad_(needs[1])
+    ignored = torch.tensor([False, True, False, False, False, False])
+    arguments = (logits, target, ignored, list(in_form(form, 5)[0]), *needs)
+    torch.library.opcheck(torch.ops.simloss.distribution_losses.default, arguments)

@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that everybody gives it
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+import simmatrix
 from simloss import Toeplitz, sim_loss
 from tests import oracle
 from tests.simloss.cases import (
@@ -312,6 +313,7 @@ def test_compiled_it_gives_the_same_numbers() -> None:
 
 LOGITS, LABELS, EYE = torch.zeros(4, 5), torch.zeros(4, dtype=torch.int64), torch.eye(5)
 PROBABILITIES = torch.full((4, 5), 0.2)
+MATRIX = simmatrix.SimilarityMatrix(np.eye(5, dtype=np.float32), tuple("abcde"))
 
 
 @pytest.mark.parametrize(
@@ -322,6 +324,11 @@ PROBABILITIES = torch.full((4, 5), 0.2)
         ((LOGITS, LABELS, torch.ones(5)), {}, ValueError, r"square.*\(5,\)"),
         ((torch.zeros(4, 0), LABELS, torch.ones(0, 0)), {}, ValueError, r"square.*\(0, 0\)"),
         ((LOGITS, LABELS, EYE.numpy()), {}, TypeError, "similarity must be a tensor.*ndarray"),
+        ((LOGITS, LABELS, EYE.to_sparse_coo()), {}, TypeError, r"got torch.sparse_coo; call .to_sparse_csr\(\)"),
+        ((LOGITS, LABELS, MATRIX), {}, TypeError, r"SimLoss\(matrix\).similarity"),
+        ((LOGITS, LABELS.numpy(), EYE), {}, TypeError, "target must be a tensor, got ndarray"),
+        ((LOGITS.tolist(), LABELS, EYE), {}, TypeError, "logits must be a tensor, got list"),
+        ((LOGITS, LABELS, EYE, [1.0] * 5), {}, TypeError, "weight must be a tensor, got list"),
         ((LOGITS, LABELS, EYE.long()), {}, TypeError, "similarity.*int64"),
         ((LOGITS, LABELS, Toeplitz(torch.ones(11))), {}, ValueError, r"\(6, 6\).*\(4, 5\) have 5 classes"),
         ((LOGITS, LABELS, Toeplitz(torch.ones(8))), {}, ValueError, r"2 C - 1"),

@@ -189,6 +189,13 @@ def test_other_classes_are_refused_by_name() -> None:
         SimLoss(matrix(), classes=["cat", "lynx", "elm"])
 
 
+@pytest.mark.parametrize("classes", [set(CLASSES), frozenset(CLASSES), dict.fromkeys(CLASSES, 0), {}.keys()])
+@pytest.mark.parametrize("similarity", [matrix(), torch.eye(3)])
+def test_classes_without_an_order_are_refused(similarity: object, classes: object) -> None:
+    with pytest.raises(TypeError, match=r"order of the logits.*sorted\(class_to_idx"):
+        SimLoss(similarity, classes=classes)
+
+
 def test_classes_of_a_tensor_are_counted() -> None:
     with pytest.raises(ValueError, match=r"2 classes .*\(3, 3\)"):
         SimLoss(torch.eye(3), classes=["cat", "lynx"])
