@@ -6,6 +6,7 @@ import importlib.util
 import re
 import runpy
 import shlex
+import socket
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -93,6 +94,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     for name in ("cifar100", "my_classes"):
         simmatrix.from_embeddings(classes="cifar100", lower_bound=0.5).save(f"{name}.safetensors")
     _write_glove(tmp_path / "glove.6B.300d.txt")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    # What torchrun sets, for a group of one process.
+    for name, value in {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "RANK": 0, "WORLD_SIZE": 1}.items():
+        monkeypatch.setenv(name, str(value))
     names = simmatrix.read_classes("cifar100").names
     batch = (torch.randn(4, 8), torch.tensor([0, 1, 2, 99]))
     return {
