@@ -31,7 +31,6 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -39,6 +38,8 @@ from loss_cases import Case, cases_of
 from loss_methods import forms
 from loss_report import draw, tables, write_numbers
 from measure import RESULTS, write_result
+
+from simloss import native
 
 
 class Defaults(NamedTuple):
@@ -108,7 +109,7 @@ def _place(device: torch.device) -> str:
     """Return on what this runs."""
     if device.type == "cuda":
         return f"PyTorch {torch.__version__}, {torch.cuda.get_device_name(device)}."
-    way = "compiled C" if find_spec("simloss._native") else "torch operations"
+    way = "compiled C" if native.is_compiled() else "torch operations"
     return f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads; sim_loss in float32 is done by {way}."
 
 

@@ -138,6 +138,8 @@ def check_call(
     for name, value in (("logits", logits), ("target", target)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+        if type(value).__name__ == "DTensor":
+            raise TypeError(f"{name} is a DTensor: call class_parallel_sim_loss, or give it .full_tensor()")
     if logits.ndim == 0:
         raise ValueError("logits must have shape (C), (N, C) or (N, C, d1, ...), got a single number")
     if not logits.is_floating_point():

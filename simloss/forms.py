@@ -39,7 +39,7 @@ class Dense(NamedTuple):
 
 
 class Sparse(NamedTuple):
-    """The similarities above 0, row by row, the columns ascending in each row.
+    """The similarities above 0, row by row. In each row the columns must ascend, each once; `SimLoss` checks that.
 
     Row i has `values[crow_indices[i]:crow_indices[i + 1]]` in the columns `col_indices[...]` of the same range.
     """
@@ -73,10 +73,17 @@ def as_similarity(similarity: object) -> Similarity:
 
     Raises
     ------
+    ValueError
+        If a CSR tensor is not square.
     TypeError
         If it is none of these.
     """
     if isinstance(similarity, Tensor) and similarity.layout == torch.sparse_csr:
+        if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1]:
+            raise ValueError(
+                "similarity must be a square matrix, one row a class; got a CSR tensor of shape "
+                f"{tuple(similarity.shape)}"
+            )
         return Sparse(similarity.crow_indices(), similarity.col_indices(), similarity.values())
     if isinstance(similarity, Tensor) and similarity.layout == torch.strided:
         return Dense(similarity)

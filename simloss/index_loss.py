@@ -67,7 +67,9 @@ class _IndexLoss(torch.autograd.Function):
         ctx.gradient = _gradient_like(logits) if wants_gradient else None
         losses = row_losses(logits, labels, similarity, scale, ignore_index, ctx.gradient)
         ctx.save_for_backward(logits, labels, scale, *similarity)
-        ctx.labels, ctx.ignore_index, ctx.dtype = labels, ignore_index, logits.dtype
+        # A mask of its own: labels may be overwritten before the backward pass, say by the next batch.
+        ctx.ignored = None if is_summed else labels == ignore_index
+        ctx.ignore_index, ctx.dtype = ignore_index, logits.dtype
         return losses.sum() if is_summed else losses
 
     @staticmethod
@@ -76,8 +78,8 @@ class _IndexLoss(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
             gradient = _computed_again(ctx)
-        if upstream.ndim:  # what comes for ignored examples may be infinite, say from a mean over nothing
-            upstream = upstream.masked_fill(ctx.labels == ctx.ignore_index, 0.0)
+        if ctx.ignored is not None:  # what comes for ignored examples may be infinite, say from a mean over nothing
+            upstream = upstream.masked_fill(ctx.ignored, 0.0)
         scale_gradient_(gradient, upstream)
         return gradient.to(ctx.dtype), None, None, None, None, None, None
 

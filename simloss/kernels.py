@@ -29,7 +29,7 @@ def row_losses(
     gradient: Float[Tensor, "N C"] | None,
 ) -> Float[Tensor, " N"]:
     """Return the scaled loss of each row and write its gradient; see `blocks.row_losses`."""
-    way = native if native.takes(logits, similarity, scale, gradient) else _way_of(logits)
+    way = native if native.takes(logits, labels, similarity, scale, gradient) else _way_of(logits)
     losses: Tensor = way.row_losses(logits, labels, similarity, scale, ignore_index, gradient)
     return losses
 

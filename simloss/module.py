@@ -166,7 +166,9 @@ class SimLoss(nn.Module):
         kept = {name: self.get_buffer(name) for name in self._names}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types for it
         for name, tensor in kept.items():
-            setattr(self, name, tensor.to(self.get_buffer(name).device))
+            moved = self.get_buffer(name)
+            if moved.dtype != tensor.dtype:
+                setattr(self, name, tensor.to(moved.device))
         return self
 
 
@@ -184,6 +186,8 @@ def form_and_classes(
         return from_matrix(matrix), matrix.classes
     form = as_similarity(similarity)
     check_similarity(form)
+    if isinstance(similarity, Tensor) and isinstance(form, Sparse):
+        form = Sparse(*(part.clone() for part in form))  # the parts of a CSR tensor are views, which don't compile
     if classes is not None and len(classes) != class_count(form):
         raise ValueError(f"{len(classes)} classes do not name the rows of shape {(class_count(form),) * 2}")
     return form, None if classes is None else tuple(classes)

@@ -50,7 +50,7 @@ INLINE float exp_of(float x)
 {
     const float lowest = -87.3f, to_integer = 12582912.0f; /* 1.5 * 2^23 */
     float k = x * 1.44269504088896341f + to_integer;
-    int32_t power;
+    uint32_t power;
     memcpy(&power, &k, sizeof power);
     k -= to_integer;
     float r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
@@ -61,11 +61,12 @@ INLINE float exp_of(float x)
     y = y * r + 1.6666665459e-1f;
     y = y * r + 5.0000001201e-1f;
     y = y * (r * r) + r + 1.0f;
-    int32_t bits;
+    uint32_t bits;
     memcpy(&bits, &y, sizeof bits);
-    bits += (int32_t)((uint32_t)power << 23);
+    bits += power << 23;
     memcpy(&y, &bits, sizeof y);
-    return x < lowest ? 0.0f : y;
+    /* The exponent of a NaN would have been changed, too. */
+    return x < lowest ? 0.0f : x == x ? y : x;
 }
 
 INLINE float greatest_of(const float *z, int64_t count)

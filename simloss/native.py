@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simloss.far import far_losses
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, rows
@@ -20,10 +20,22 @@ from simmatrix.shapes import Float, Int
 
 __all__ = ["is_compiled", "row_losses", "takes"]
 
-_native: Any = import_module("simloss._native") if find_spec("simloss._native") else None
+
+def _loaded() -> Any:
+    """Return what was compiled; None if it was not, or can't be loaded, say where OpenMP's library is missing."""
+    try:
+        return import_module("simloss._native") if find_spec("simloss._native") else None
+    except ImportError:
+        return None
+
+
+_native = _loaded()
 
 # As in native.c.
 _FAR, _NO_CLASS, _BROKEN_MATRIX = 1, 2, 3
+
+# Tensors whose numbers are where data_ptr() says. Of other kinds, a DTensor say, it may be nowhere.
+_PLAIN = (Tensor, nn.Parameter)
 
 # Below so many logits, waking other threads takes longer than the work does.
 _ALONE = 2**14
@@ -34,13 +46,17 @@ def is_compiled() -> bool:
     return _native is not None
 
 
-def takes(logits: Tensor, similarity: Similarity, scale: Tensor | None, gradient: Tensor | None) -> bool:
+def takes(
+    logits: Tensor, labels: Tensor, similarity: Similarity, scale: Tensor | None, gradient: Tensor | None
+) -> bool:
     """Return whether this way is there, and made for these tensors."""
     lined_up = [logits, similarity[-1]] if gradient is None else [logits, similarity[-1], gradient]
+    everything = [logits, labels, *similarity, *(tensor for tensor in (scale, gradient) if tensor is not None)]
     return (
         is_compiled()
         and logits.dtype in (torch.float32, torch.bfloat16)
-        and logits.device.type == similarity[-1].device.type == "cpu"
+        and labels.dtype == torch.int64
+        and all(type(tensor) in _PLAIN and tensor.is_cpu and not tensor.is_neg() for tensor in everything)
         and (gradient is None or gradient.dtype == logits.dtype)
         and similarity[-1].dtype == torch.float32
         and (scale is None or scale.dtype == torch.float32)
@@ -68,8 +84,9 @@ def row_losses(
     """Return the scaled loss of each row and write its gradient; see `blocks.row_losses`."""
     count, classes = logits.shape
     labels = labels.contiguous()
-    losses = torch.empty(count)
-    is_far = torch.empty(count, dtype=torch.bool)
+    # With all that they are said: the defaults may be any, and C writes there.
+    losses = torch.empty(count, dtype=torch.float32, device="cpu")
+    is_far = torch.empty(count, dtype=torch.bool, device="cpu")
     worst = _native.row_losses(
         logits.data_ptr(),
         logits.stride(0),
@@ -119,7 +136,7 @@ def _do_far(
 ) -> None:
     """Compute the rows whose similar classes are lost beside the largest logit."""
     z = logits[far].float()
-    counts = torch.ones(()) if scale is None else scale if scale.ndim == 0 else scale[far]
+    counts = z.new_ones(()) if scale is None else scale if scale.ndim == 0 else scale[far]
     values, shares = far_losses(z, rows(similarity, labels[far], torch.empty_like(z)))
     losses[far] = values * counts
     if gradient is not None:

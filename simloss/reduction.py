@@ -82,7 +82,7 @@ def row_scale(
         if reduction != "mean":
             return None, None
         if ignored is None and labels.shape[0]:
-            return torch.tensor(1 / labels.shape[0], dtype=dtype), None
+            return torch.tensor(1 / labels.shape[0], dtype=dtype, device=labels.device), None
         scale = _number_of(labels, ignored, dtype).reciprocal()
         return scale, 0 * scale
     counts = label_weights(labels, ignored, weight, dtype)

@@ -70,6 +70,7 @@ def row_losses(
         return losses
     if logits.stride(1) != 1 and classes > 1:
         logits = logits.contiguous()
+    labels = labels.contiguous()
     launch = launch_for(classes, dtype)
     kernel, shape = (held_rows, {"row_count": launch.rows}) if classes <= launch.tile else (swept_row, {})
     table = _arguments(similarity, classes)
@@ -146,4 +147,4 @@ def _arguments(similarity: Similarity, classes: int) -> tuple[Tensor, Tensor | N
             stride = diagonals.stride(0)
             return diagonals, None, None, (classes - 1) * stride, -stride, stride
         case Sparse(crow_indices, col_indices, values):
-            return values, col_indices, crow_indices, 0, 0, 0
+            return values.contiguous(), col_indices.contiguous(), crow_indices.contiguous(), 0, 0, 0

@@ -92,6 +92,8 @@ def test_tensors_have_a_form() -> None:
     assert torch.equal(rows(of_csr, torch.arange(6), torch.empty(6, 6)), dense)
     for form in (Dense(dense), of_csr, Toeplitz(torch.ones(5))):
         assert as_similarity(form) is form
+    with pytest.raises(ValueError, match=r"square.*CSR tensor of shape \(6, 4\)"):
+        as_similarity(dense[:, :4].to_sparse_csr())
     with pytest.raises(TypeError, match="got list"):
         as_similarity([[1.0]])
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from simloss import SimLoss, native, sim_loss
 from simloss import index_loss as module
-from simloss import native, sim_loss
 from simloss.index_loss import index_loss
 from tests.simloss.cases import (
     in_form,
@@ -76,6 +76,19 @@ def test_logits_changed_in_place_never_give_a_wrong_gradient() -> None:
     assert torch.equal(first, expected)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.backward()
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_labels_overwritten_before_the_backward_pass_change_nothing(reduction: str) -> None:
+    """As by a loader that copies the next batch to the same place."""
+    logits, labels, similarity = random_logits(6, 5), random_labels(6, classes=5), random_similarity(5)
+    labels[2] = -100
+    _, expected = value_and_gradient(lambda z: sim_loss(z, labels, similarity, reduction=reduction), logits)
+    leaf = logits.clone().requires_grad_()
+    loss = sim_loss(leaf, labels, similarity, reduction=reduction)
+    labels.fill_(-100)
+    loss.backward(torch.ones_like(loss))
+    assert torch.equal(leaf.grad, expected)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -180,6 +193,18 @@ def test_the_operator_refuses_second_derivatives() -> None:
         torch.autograd.grad(losses.sum(), logits, create_graph=True)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize("kind", ["dense", "sparse", "toeplitz", "csr tensor"])
+def test_modules_compile_without_a_break(kind: str) -> None:
+    """Also for a second size of the batch, which makes the first dimension dynamic."""
+    given, dense = in_form("sparse" if kind == "csr tensor" else kind, 5)
+    module = SimLoss(dense.to_sparse_csr() if kind == "csr tensor" else given)
+    whole = compiled(module)
+    for count in (8, 11, 3):
+        logits, labels = random_logits(count, 5), random_labels(count, classes=5)
+        assert torch.equal(whole(logits, labels), module(logits, labels))
+
+
 def test_compiled_c_is_what_runs() -> None:
     """Not torch's operations, which would make the tests above about something else."""
-    assert native.takes(random_logits(6, 5), in_form("dense", 5)[0], None, None)
+    assert native.takes(random_logits(6, 5), random_labels(6, classes=5), in_form("dense", 5)[0], None, None)

@@ -119,6 +119,19 @@ def test_each_form_is_held_moved_and_copied_as_it_is(form: str) -> None:
     assert f"similarity={type(similarity).__name__} torch.float16" in repr(module)
 
 
+def test_made_on_meta_it_gets_memory_as_any_module() -> None:
+    module = SimLoss(random_similarity(5), random_weight(5)).to("meta").to_empty(device="cpu")
+    assert module.similarity.device.type == "cpu"
+    assert module.similarity.shape == (5, 5)
+
+
+def test_a_move_copies_the_similarity_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, moved = SimLoss(random_similarity(5)), []
+    module._apply(lambda tensor: moved.append(tensor) or tensor.clone())
+    assert len(moved) == 1
+    assert module.similarity.data_ptr() != moved[0].data_ptr()
+
+
 def test_it_says_what_it_is() -> None:
     module = SimLoss(torch.eye(3, dtype=torch.float16), reduction="sum", label_smoothing=0.1)
     assert repr(module) == (

@@ -63,13 +63,13 @@ def form_of(similarity: Similarity | Tensor) -> Similarity:
 
 def test_what_is_compiled_here() -> None:
     """Else what is tested as compiled would be tested twice as torch."""
-    similarity = random_similarity(5)
+    labels, similarity = random_labels(6, classes=5), random_similarity(5)
     taken = [torch.float32, torch.bfloat16]
     for dtype in (*taken, torch.float16, torch.float64):
         logits = random_logits(6, 5, dtype=dtype)
-        assert native.takes(logits, Dense(similarity), None, torch.empty_like(logits)) == (dtype in taken)
-        assert not native.takes(logits, Dense(similarity.half()), None, torch.empty_like(logits))
-        assert not native.takes(logits, Dense(similarity), None, torch.empty_like(logits, dtype=torch.float16))
+        assert native.takes(logits, labels, Dense(similarity), None, torch.empty_like(logits)) == (dtype in taken)
+        assert not native.takes(logits, labels, Dense(similarity.half()), None, torch.empty_like(logits))
+        assert not native.takes(logits, labels, Dense(similarity), None, torch.empty_like(logits, dtype=torch.float16))
 
 
 def assert_is_oracle(value: Tensor, gradient: Tensor, expected: tuple[np.ndarray, np.ndarray, float]) -> None:
@@ -358,6 +358,59 @@ def test_not_a_number_goes_through_and_stays_in_its_row(losses: Losses, form: st
     assert not gradient[[0, 2]].isnan().any()
 
 
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FC00001, 0x7FFFFFFF, 0x7F800001, 0xFFC00000, 0xFFFFFFFF])
+def test_every_kind_of_not_a_number_goes_through(losses: Losses, bits: int) -> None:
+    """A NaN has digits of its own: those made on a GPU are others than those made on a CPU."""
+    logits = random_logits(3, 40)
+    logits[1, 2] = torch.tensor(bits - 2**32 if bits >= 2**31 else bits).int().view(torch.float32)
+    assert logits[1, 2].isnan()
+    value, gradient = value_and_gradient(lambda z: losses(z, torch.tensor([0, 0, 2]), random_similarity(40)), logits)
+    assert value.isnan().tolist() == [False, True, False]
+    assert gradient.isnan().all(1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("default", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_default_dtype_does_not_matter(losses: Losses, form: str, default: torch.dtype) -> None:
+    logits, labels = random_logits(300, 7), random_labels(300, classes=7)
+    logits[2] = torch.tensor([-300.0, 0, 0, 0, 0, 0, 0])  # a far row, unless its class is like another
+    labels[2] = 0
+    similarity, _ = in_form(form, 7)
+    expected = value_and_gradient(lambda z: losses(z, labels, similarity), logits)
+    torch.set_default_dtype(default)
+    try:
+        found = value_and_gradient(lambda z: losses(z, labels, similarity), logits)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_default_device_does_not_matter(losses: Losses, form: str) -> None:
+    """The meta device stands in for a GPU."""
+    logits, labels = random_logits(30, 7).requires_grad_(), random_labels(30, classes=7)
+    similarity, _ = in_form(form, 7)
+    expected = losses(logits, labels, similarity).detach()
+    with torch.device("meta"):
+        assert torch.equal(losses(logits, labels, similarity), expected)
+
+
+def test_tensors_of_other_kinds_are_left_to_torch(losses: Losses) -> None:
+    """Their numbers are not where their address says."""
+    logits, labels, similarity = random_logits(6, 5), random_labels(6, classes=5), random_similarity(5)
+    expected = losses(-logits, labels, similarity)
+    torch.testing.assert_close(losses(torch._neg_view(logits), labels, similarity), expected, rtol=2.0**-22, atol=0)
+
+    class Mine(Tensor):
+        pass
+
+    assert not native.takes(logits.as_subclass(Mine), labels, Dense(similarity), None, None)
+    assert not native.takes(logits, labels, Dense(similarity.as_subclass(Mine)), None, None)
+    assert not native.takes(logits, labels.as_subclass(Mine), Dense(similarity), None, None)
+    assert not native.takes(logits, labels, Dense(similarity), torch.ones((), device="meta"), None)
+
+
 @pytest.mark.parametrize("step", [1, 3])
 def test_strides_do_not_matter(losses: Losses, step: int) -> None:
     """Rows apart, columns apart or not; a matrix whose columns are rows in memory; labels apart; an odd address."""
@@ -420,6 +473,6 @@ def test_no_memory_outside_a_sparse_matrix_is_read(crow_indices: list[int], col_
     columns, values = torch.tensor([*col_indices, 0, 1]).int()[:3], torch.ones(5)[:3]
     broken = from_tensors([torch.tensor(crow_indices), columns, values])
     logits = random_logits(3, 3)
-    assert native.takes(logits, broken, None, None)
+    assert native.takes(logits, torch.tensor([0, 1, 2]), broken, None, None)
     with pytest.raises(IndexError, match="entries"):
         native.row_losses(logits, torch.tensor([0, 1, 2]), broken, None, -100, None)

@@ -25,6 +25,7 @@ from tests.simloss.cases import (
     random_labels,
     random_logits,
     random_similarity,
+    sparse_of,
     value_and_gradient,
 )
 
@@ -224,7 +225,7 @@ def test_similar_classes_far_below_the_maximum(
 @pytest.mark.parametrize("gap", [128.0, 1024.0, 65536.0])
 @pytest.mark.parametrize("form", ["dense", "sparse"])
 def test_the_gradient_keeps_its_digits_far_below_the_maximum(form: str, gap: float, kernel: str) -> None:
-    """As in test_dense: a dozen and a half roundings at most, since the distances of similar classes are exact here."""
+    """As in test_row_losses: at most a dozen and a half roundings, as the distances of similar classes are exact."""
     logits = spread([-gap, -gap - 1, 0.0, -0.5, -gap + 1], -torch.inf).unsqueeze(0)
     row = spread([1.0, 0.75, 0.0, 0.0, 0.5], 0.0)
     _, gradient = computed(logits, torch.tensor([0]), one_row(form, row))
@@ -350,6 +351,17 @@ def test_strides_of_the_similarity_do_not_matter(kernel: str) -> None:
             computed(logits, labels, Toeplitz(diagonals)),
         )
     )
+    parts = [part.to(DEVICE) for part in sparse_of(values)]
+    apart = [part.repeat_interleave(2)[::2] for part in parts]
+    assert all(map(torch.equal, computed(logits, labels, Sparse(*apart)), computed(logits, labels, Sparse(*parts))))
+
+
+def test_strides_of_the_labels_do_not_matter(kernel: str) -> None:
+    logits, labels, values = random_logits(3, 40), torch.tensor([0, 7, 39]), Dense(random_similarity(40).to(DEVICE))
+    plain = computed(logits, labels, values)
+    assert all(map(torch.equal, computed(logits, labels.repeat_interleave(2)[::2], values), plain))
+    same = computed(logits, torch.tensor([7, 7, 7]), values)
+    assert all(map(torch.equal, computed(logits, torch.tensor(7).expand(3), values), same))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
