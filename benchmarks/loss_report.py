@@ -23,7 +23,7 @@ def tables(cases: Sequence[tuple[Case, Case]]) -> str:
     """Return all results as Markdown."""
     parts = [LEGEND.replace("\n", " ")]
     for of_given, of_linear in cases:
-        parts += [f"## {of_given.title}", _yardsticks(of_given), _of_given(of_given)]
+        parts += [f"### {of_given.title}", _yardsticks(of_given), _of_given(of_given)]
         parts += [f"From {of_linear.features:,} features by a linear layer:", _of_linear(of_linear)]
     return "\n\n".join([*parts, *_absent(cases)])
 
@@ -87,7 +87,7 @@ def _absent(cases: Sequence[tuple[Case, Case]]) -> Iterator[str]:
             for method, reason in case.absent.items():
                 where.setdefault((method, reason), []).append(case.title)
     if where:
-        yield "## Not measured"
+        yield "### Not measured"
         yield "\n".join(
             f"- {method}: {reason}" + ("" if len(titles) == len(cases) else f" (at {'; '.join(titles)})")
             for (method, reason), titles in where.items()

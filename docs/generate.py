@@ -24,6 +24,7 @@ SCRIPTS = (
     "benchmarks/human_ratings.py",
     "benchmarks/growth.py",
     "benchmarks/loss.py",
+    "benchmarks/million_classes.py",
 )
 EXAMPLE = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "plot", "compare", "blend", "classes", "senses")
