@@ -41,7 +41,7 @@ def step(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, matrix:
     """Train one step; return the loss before it, and the seconds."""
     started = time.perf_counter()
     loss = linear_sim_loss(features, weight, labels, matrix, linear_bias=bias)
-    loss.backward()
+    torch.autograd.backward(loss)
     with torch.no_grad():
         for part in (weight, bias):
             part -= RATE * part.grad if part.grad is not None else 0
