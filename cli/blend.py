@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simmatrix.cli.bounds import check_bounds, limited
 from simmatrix.cli.output import progress_bar
 from simmatrix.cli.report import report
 
@@ -25,8 +26,17 @@ def blend(
         list[str], typer.Argument(metavar="FILE:WEIGHT", help="Matrix files, each with its weight; they sum to 1.")
     ],
     lower_bound: Annotated[
-        float, typer.Option(metavar="L", help="The blend's similarities become max(0, (s - L) / (1 - L)).")
-    ] = 0.0,
+        float | None,
+        typer.Option(metavar="L", help="The blend's similarities become max(0, (s - L) / (1 - L)); 0 if not given."),
+    ] = None,
+    influence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="I",
+            help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I "
+            "on average, after --top-k. From 0, which is cross entropy, to what the blend has.",
+        ),
+    ] = None,
     top_k: Annotated[
         int | None,
         typer.Option(metavar="K", min=1, help="Keep each class's K most similar others (sparse)."),
@@ -38,20 +48,18 @@ def blend(
     """Blend matrices of the same classes into one file: their weighted mean."""
     import simmatrix
     from simmatrix import blending
-    from simmatrix.normalise import check_lower_bound
     from simmatrix.storage import check_output
 
     check_output(output)
     files, weights = zip(*(_parsed(part) for part in parts), strict=True)
     blending.check_weights(weights)
-    check_lower_bound(lower_bound)
+    check_bounds(lower_bound, influence)
     matrices = [simmatrix.load(file) for file in files]
     inputs = [_input(file) for file in files]
-    matrix = blending.blend(zip(matrices, weights, strict=True), inputs).lower_bound(lower_bound)
-    if top_k is not None:
-        matrix = matrix.top_k(top_k)
+    matrix = blending.blend(zip(matrices, weights, strict=True), inputs).lower_bound(lower_bound or 0.0)
+    matrix, found = limited(matrix, top_k, influence)
     matrix.save(output)
-    report(matrix, output, [("blend of", ", ".join(parts)), ("form", matrix.form)])
+    report(matrix, output, [("blend of", ", ".join(parts)), ("form", matrix.form), *found])
 
 
 def _parsed(part: str) -> tuple[Path, float]:

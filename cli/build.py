@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from simmatrix.cli.bounds import check_bounds, limited
 from simmatrix.cli.output import built_by, progress_bar
 from simmatrix.cli.report import report
 from simmatrix.cli.sources import chosen, options_of
@@ -52,6 +53,14 @@ def build(
             metavar="L",
             help="Similarities become max(0, (s - L) / (1 - L)), for L in [0, 1); if not given, 0.5 with "
             "--from-embeddings and --from-encoder, 0 with all others.",
+        ),
+    ] = None,
+    influence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="I",
+            help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I "
+            "on average, after --top-k. From 0, which is cross entropy, to what the source has.",
         ),
     ] = None,
     top_k: Annotated[
@@ -168,22 +177,22 @@ def build(
     from simmatrix.storage import check_output
 
     source = chosen(given)
+    check_bounds(lower_bound, influence)
     listed = simmatrix.read_classes(classes)
     file = output or Path(f"{Path(listed.source).stem}.safetensors")
     check_output(file)
     if top_k is not None:
         check_top_k(top_k, len(listed))
     with progress_bar(f"building {source.option.removeprefix('--')}") as progress:
-        matrix = source.build(given, listed, lower_bound, progress)
-    if top_k is not None:
-        matrix = matrix.top_k(top_k)
+        matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
+    matrix, found = limited(matrix, top_k, influence)
     matrix.save(file)
-    _report(matrix, file)
+    _report(matrix, file, found)
 
 
-def _report(matrix: SimilarityMatrix, file: Path) -> None:
+def _report(matrix: SimilarityMatrix, file: Path, bound: list[tuple[str, str]]) -> None:
     origin = matrix.provenance
     found = Counter(one["how"] for one in origin.resolution.values())
     inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]
     how = ", ".join(f"{how} {count}" for how, count in found.most_common())
-    report(matrix, file, [("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how)])
+    report(matrix, file, [("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how), *bound])

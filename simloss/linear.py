@@ -140,6 +140,8 @@ class LinearSimLoss(SimLoss):
         The layer, with a weight of shape (C, d).
     classes : tuple of str, or None
         The names of the classes in the order of the logits, where they are known.
+    lower_bound : float
+        As in `SimLoss`.
 
     Raises
     ------

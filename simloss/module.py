@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 import simmatrix
 from simloss.checks import check_options, check_similarity, check_similarity_values, check_weight
-from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, from_matrix, from_tensors
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, from_matrix
+from simloss.held import HoldsSimilarity
 from simloss.loss import sim_loss
 
 __all__ = ["SimLoss", "form_and_classes"]
 
 
-class SimLoss(nn.Module):
+class SimLoss(HoldsSimilarity):
     """`sim_loss` as a module, in the manner of `torch.nn.CrossEntropyLoss`.
 
     The similarity moves with the module from device to device, but keeps its own dtype where the rest of a model is
@@ -36,6 +37,9 @@ class SimLoss(nn.Module):
     ----------
     classes : tuple of str, or None
         The names of the classes in the order of the logits, where they are known.
+    lower_bound : float
+        The l of max(0, (S - l) / (1 - l)), the similarity in use; 0 at first. It may be set between the steps of a
+        training, say to anneal it.
 
     Raises
     ------
@@ -81,9 +85,7 @@ class SimLoss(nn.Module):
         form, self.classes = form_and_classes(similarity, classes)
         check_similarity_values(form)
         check_weight(weight, class_count(form))
-        self._names = [f"similarity_{name}" for name in form._fields]
-        for name, tensor in zip(self._names, form, strict=True):
-            self.register_buffer(name, tensor, persistent=False)
+        self._hold(form)
         self.register_buffer("weight", weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
@@ -137,12 +139,6 @@ class SimLoss(nn.Module):
         """
         return cls(simmatrix.load(path), weight, ignore_index, reduction, label_smoothing, classes=classes)
 
-    @property
-    def similarity(self) -> Tensor | Sparse | Toeplitz:
-        """The similarity in the form that the loss holds; a dense one is a plain tensor."""
-        form = self._form()
-        return form.values if isinstance(form, Dense) else form
-
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss; see `sim_loss`."""
         return sim_loss(
@@ -156,20 +152,8 @@ class SimLoss(nn.Module):
         return (
             f"num_classes={class_count(form)}, similarity={kind}{form[-1].dtype}, "
             f"ignore_index={self.ignore_index}, reduction={self.reduction!r}, label_smoothing={self.label_smoothing}"
+            f"{self._bound_repr()}"
         )
-
-    def _form(self) -> Similarity:
-        return from_tensors([self.get_buffer(name) for name in self._names])
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SimLoss:
-        """Apply a move or a cast, from which the similarity takes the device only: bfloat16 would blur it for good."""
-        kept = {name: self.get_buffer(name) for name in self._names}
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types for it
-        for name, tensor in kept.items():
-            moved = self.get_buffer(name)
-            if moved.dtype != tensor.dtype:
-                setattr(self, name, tensor.to(moved.device))
-        return self
 
 
 def form_and_classes(

@@ -166,6 +166,8 @@ class ClassParallelSimLoss(SimLoss):
     ----------
     columns : range
         The classes of this process.
+    lower_bound : float
+        As in `SimLoss`. All processes must set the same.
 
     Raises
     ------
@@ -211,6 +213,7 @@ class ClassParallelSimLoss(SimLoss):
         return (
             f"num_classes={self.num_classes}, columns={self.columns.start}:{self.columns.stop}, "
             f"similarity={self._form()[-1].dtype}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+            f"{self._bound_repr()}"
         )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from simmatrix import normalise
+from simmatrix import bounding, normalise
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError
 from simmatrix.names import is_name
 from simmatrix.provenance import Provenance, Step
@@ -31,6 +31,8 @@ Values: TypeAlias = "Float[np.ndarray, 'C C'] | csr_array"
 
 _SHOWN = 5
 _LARGEST_COUNT = np.iinfo(np.int32).max
+# Twice the relative error of a rounding to float32: of the influence that a matrix has, and of the one asked for.
+_FLOAT32_ROUNDING = 2.0**-23
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +172,49 @@ class SimilarityMatrix:
         values.data = normalise.bounded(values.data, bound)
         return self._with(values, step)
 
+    def with_influence(self, influence: float) -> SimilarityMatrix:
+        """Return the matrix under the lower bound that gives it an influence, whatever scale its source has.
+
+        The bound found is recorded as by `lower_bound`. For 0 it is the greatest similarity of distinct classes, so
+        that the identity is left. Where a matrix has that influence already, to float32 rounding, it stays as it is.
+
+        Parameters
+        ----------
+        influence
+            The mean over the rows of their sum off the diagonal that is wanted, from 0 (cross entropy) to the matrix's
+            own. It comes out right to float32 rounding, a relative error of 2^-24.
+
+        Raises
+        ------
+        MatrixError
+            If the influence is more than the matrix has, since a lower bound can only lessen it; or less than pairs of
+            similarity 1 have, since it never lessens those.
+
+        Examples
+        --------
+        >>> matrix = SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip")).with_influence(0.375)
+        >>> matrix.influence, matrix.provenance.normalisation[-1]["bound"]
+        (0.375, 0.2)
+        """
+        bounding.check_influence(influence)
+        if _is_same(influence, self.influence):
+            return self
+        if influence > self.influence:
+            raise MatrixError(
+                f"an influence of {influence} is more than the {self.influence:.9g} of the matrix, and a lower bound "
+                "only lessens it; ask for less, or take less off before: a smaller lower bound, or a larger top k"
+            )
+        stored, counts = self._stored()
+        alike = bounding.count_of_ones(stored, counts) - len(self)
+        least = alike / len(self)
+        if influence < least and not _is_same(influence, least):
+            raise MatrixError(
+                f"an influence of {influence} is less than {least:.9g}, which pairs of similarity 1 have under any "
+                f"lower bound: {_some_alike(self)}; ask for more, or tell these classes apart in the source"
+            )
+        mass = 0.0 if _is_same(influence, least) else influence * len(self) - alike
+        return self.lower_bound(bounding.bound_for(stored, counts, mass))
+
     def top_k(self, count: int) -> SimilarityMatrix:
         """Return a sparse matrix of each row's `count` largest similarities to other classes, and the diagonal.
 
@@ -238,6 +283,13 @@ class SimilarityMatrix:
             return np.arange(len(self)), self.values[index]
         stored = slice(*self.values.indptr[index : index + 2].tolist())
         return self.values.indices[stored], self.values.data[stored]
+
+    def _stored(self) -> tuple[Float[np.ndarray, "*shape"], Int[np.ndarray, " D"] | None]:
+        """Return what is stored of the values, and how many entries each stands for where that is not one."""
+        if is_sparse(self.values):
+            return self.values.data, None
+        diagonals = diagonals_of(self.values)
+        return (self.values, None) if diagonals is None else (diagonals, lengths(len(self)))
 
     def _with(self, values: Values, step: Step) -> SimilarityMatrix:
         return SimilarityMatrix(values, self.classes, self.provenance.with_step(step), self.evidence)
@@ -383,6 +435,25 @@ def _where(values: np.ndarray, is_wrong: Callable[[np.ndarray], np.ndarray], cla
 
     count = sum(int(np.count_nonzero(is_wrong(values[rows]))) for rows in normalise.blocks(values))
     return _some_pairs(values, pairs(), count, classes)
+
+
+def _is_same(influence: float, other: float) -> bool:
+    """Tell whether two influences may be of the same values, rounded to float32 or not."""
+    return math.isclose(influence, other, rel_tol=_FLOAT32_ROUNDING)
+
+
+def _some_alike(matrix: SimilarityMatrix) -> str:
+    """Name the first pairs of distinct classes of similarity 1, each once."""
+
+    def pairs() -> Iterator[str]:
+        for index, name in enumerate(matrix.classes):
+            columns, row = matrix._row(index)
+            for other in columns[(row == 1) & (columns != index)].tolist():
+                if index < other or matrix.values[other, index] != 1:
+                    yield f"{name}/{matrix.classes[other]}"
+
+    found = list(islice(pairs(), _SHOWN + 1))
+    return ", ".join(found[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
 
 
 def _some_pairs(values: Values, pairs: Iterable[tuple[int, int]], count: int, classes: tuple[str, ...]) -> str:

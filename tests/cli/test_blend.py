@@ -53,6 +53,18 @@ def test_options_reach_the_library(command: Command) -> None:
     assert not Path("blend.safetensors").exists()
 
 
+@pytest.mark.parametrize("options", [(), ("--top-k", "2")])
+def test_the_bound_for_an_influence_is_found(options: tuple[str, ...], command: Command) -> None:
+    parts = ("a.safetensors:0.7", "b.safetensors:0.3")
+    lines = command.good("blend", *parts, "--influence", "0.1", *options).splitlines()
+    matrix, whole = simmatrix.load("blend.safetensors"), expected().top_k(2) if options else expected()
+    assert matrix.influence == pytest.approx(0.1, rel=2.0**-24)
+    bound = matrix.provenance.normalisation[-1]["bound"]
+    assert f"lower bound  {bound:.6g} (found for this influence)" in lines
+    np.testing.assert_array_equal(matrix.to_dense(), whole.lower_bound(bound).to_dense())
+    assert matrix.provenance == whole.lower_bound(bound).provenance
+
+
 def test_the_lineage_can_be_read_from_the_file(command: Command) -> None:
     command.good("blend", "a.safetensors:0.7", "b.safetensors:0.3")
     content = json.loads(command.good("show", "blend.safetensors", "--json"))
@@ -110,6 +122,8 @@ PARTS = ("a.safetensors:0.5", "b.safetensors:0.5")
         (("a.safetensors:0.5", "gone:0.5"), ("gone: there is no such file; check the path",)),
         (("a.safetensors:0.5", "text:0.5"), ("text: is no safetensors file",)),
         ((*PARTS, "--lower-bound", "1"), ("lower bound of 1.0 is outside [0, 1)",)),
+        ((*PARTS, "--influence", "-1"), ("an influence of -1.0 is no number from 0 on",)),
+        ((*PARTS, "--influence", "9"), ("an influence of 9.0 is more than the",)),
         ((*PARTS, "--top-k", "10"), ("can't keep 10 of the 9 other classes",)),
         ((*PARTS, "-o", "text"), ("text: is there already and is no similarity matrix",)),
         ((*PARTS, "-o", "no/o"), ("no/o: the folder no does not exist",)),
@@ -130,12 +144,27 @@ def test_bad_input(arguments: tuple[str, ...], parts: tuple[str, ...], command: 
     assert {path.name: path.read_bytes() for path in command.folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("wrong", [("gone:0.5", "gone:0.4"), ("gone:0.5", "gone:0.5", "--lower-bound", "2")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("gone:0.5", "gone:0.4"),
+        ("gone:0.5", "gone:0.5", "--lower-bound", "2"),
+        ("gone:0.5", "gone:0.5", "--influence", "-1"),
+    ],
+)
 def test_what_can_be_told_is_told_before_anything_is_read(wrong: tuple[str, ...], command: Command) -> None:
     assert "gone" not in command("blend", *wrong).err
     assert_mendable(command("blend", *wrong, "-o", command.folder), "is a folder; name the file")
 
 
-@pytest.mark.parametrize("arguments", [(), (*PARTS, "--top-k", "0"), (*PARTS, "--lower-bound", "half")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        (*PARTS, "--top-k", "0"),
+        (*PARTS, "--lower-bound", "half"),
+        (*PARTS, "--lower-bound", "0", "--influence", "0.3"),
+    ],
+)
 def test_wrong_usage_is_2(arguments: tuple[str, ...], command: Command) -> None:
     assert command("blend", *arguments).code == 2

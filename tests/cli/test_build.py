@@ -150,7 +150,7 @@ def _sections(text: str) -> dict[str, set[str]]:
 
 def test_the_help_says_which_source_each_option_belongs_to(command: Command) -> None:
     sections = _sections(command.good("build", "--help"))
-    assert sections.pop("Options") == {"--classes", "--lower-bound", "--top-k", "--output", "--help"}
+    assert sections.pop("Options") == {"--classes", "--lower-bound", "--influence", "--top-k", "--output", "--help"}
     assert sections.pop("Sources (one a call)") == {source.option for source in SOURCES}
     told = {
         (home, option)
@@ -169,6 +169,72 @@ def test_the_options_of_a_source_are_the_parameters_of_its_function(source: Sour
     # What the function of the library takes beside, the command leaves at its default.
     beside = parameters.keys() - {*source.options, "classes", "lower_bound", "progress", "measure"}
     assert len(beside) == (0 if source.name in ("from_order", "from_wordnet") else 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["", "--from-wordnet", "--from-wordnet --top-k 5", "--from-order --decay 0.9", "--from-taxonomy superclass"],
+)
+def test_the_bound_for_an_influence_is_found_whatever_the_source(options: str, command: Command) -> None:
+    lines = command.good("build", *options.split(), "--classes", "cifar100", "--influence", "0.3").splitlines()
+    matrix = simmatrix.load("cifar100.safetensors")
+    # Each similarity is rounded to float32.
+    assert matrix.influence == pytest.approx(0.3, rel=2.0**-24)
+    (bound,) = (step["bound"] for step in matrix.provenance.normalisation if step["step"] == "lower_bound")
+    assert f"lower bound  {bound:.6g} (found for this influence)" in lines
+    assert "influence    0.3 (0 is cross entropy)" in lines
+    if "--top-k" in options:
+        expected = simmatrix.from_wordnet("cifar100").top_k(5).lower_bound(bound)
+        assert matrix.provenance.normalisation == expected.provenance.normalisation
+        np.testing.assert_array_equal(matrix.to_dense(), expected.to_dense())
+
+
+def test_the_influence_that_a_source_has_takes_no_bound(command: Command) -> None:
+    whole = simmatrix.from_order("cifar10", decay=0.25)
+    source = ("--from-order", "--decay", "0.25", "--classes", "cifar10")
+    lines = command.good("build", *source, "--influence", f"{whole.influence:.9g}").splitlines()
+    assert "lower bound  0 (found for this influence)" in lines
+    assert simmatrix.load("cifar10.safetensors").provenance == whole.provenance
+
+
+def test_no_influence_is_the_identity(command: Command) -> None:
+    result = command("build", "--from-wordnet", "--classes", "cifar10", "--influence", "0")
+    assert result.code == 0
+    assert result.err.startswith("warning: the matrix is the identity")
+    np.testing.assert_array_equal(simmatrix.load("cifar10.safetensors").to_dense(), np.eye(10))
+
+
+@pytest.mark.parametrize(
+    ("influence", "parts"),
+    [
+        ("9", ("an influence of 9.0 is more than the", "only lessens it", "ask for less")),
+        ("-1", ("an influence of -1.0 is no number from 0 on",)),
+        ("nan", ("an influence of nan is no number from 0 on",)),
+        ("inf", ("an influence of inf is no number from 0 on",)),
+    ],
+)
+def test_an_influence_that_no_bound_gives(influence: str, parts: tuple[str, ...], command: Command) -> None:
+    result = command("build", "--from-wordnet", "--classes", "cifar10", "--influence", influence)
+    assert_mendable(result, *parts)
+    assert list(command.folder.iterdir()) == []
+
+
+def test_an_influence_that_is_less_than_the_same_classes_have(command: Command) -> None:
+    Path("m.csv").write_text(",rose,tulip,oak\nrose,1,1,0.5\ntulip,1,1,0.5\noak,0.5,0.5,1\n")
+    Path("c.txt").write_text("rose\ntulip\noak\n")
+    result = command("build", "--from-matrix", "m.csv", "--classes", "c.txt", "--influence", "0.5")
+    assert_mendable(result, "an influence of 0.5 is less than 0.666666667", "rose/tulip; ask for more")
+    assert sorted(path.name for path in command.folder.iterdir()) == ["c.txt", "m.csv"]
+
+
+# Told before anything is read.
+@pytest.mark.parametrize("influence", ["0.3", "-1"])
+def test_an_influence_and_a_bound_are_wrong_usage(influence: str, command: Command) -> None:
+    result = command("build", "--classes", "missing.txt", "--lower-bound", "0.5", "--influence", influence)
+    message = " ".join(result.err.split())
+    assert result.code == 2
+    assert "--influence finds the lower bound itself; give it or --lower-bound, not both" in message
+    assert list(command.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -326,6 +326,13 @@ def modules(process: Process) -> dict[str, Any]:
         found[form] = (module(logits, EACH_CLASS), copy.deepcopy(module)(logits, EACH_CLASS), expected)
         found[f"{form} says"] = repr(module)
         found[f"{form} keeps"] = list(module.state_dict())
+        found[f"{form} bounded"] = []
+        for bound in (0.5, 0.25):
+            module.lower_bound = bound
+            whole = ((similarity_of(form).double() - bound) / (1 - bound)).clamp(min=0).float()
+            fresh = ClassParallelSimLoss(in_form(form, whole), module.weight, 3, "sum", columns=columns)
+            found[f"{form} bounded"].append((module(logits, EACH_CLASS), fresh(logits, EACH_CLASS)))
+        found[f"{form} then says"] = repr(module)
     sharded = distribute_tensor(random_logits(C, C), process.mesh, [Shard(-1)])
     found["dtensor"] = ClassParallelSimLoss(similarity_of("dense"))(sharded, EACH_CLASS).full_tensor()
     found["columns"] = ClassParallelSimLoss(similarity_of("dense"), columns=columns).columns

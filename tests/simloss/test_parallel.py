@@ -282,6 +282,17 @@ def test_the_module_computes_what_the_function_does(found: Found, form: str, siz
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("form", ["dense", "sparse", "identity", "toeplitz"])
+def test_the_module_has_a_lower_bound(found: Found, form: str, size: int) -> None:
+    """It computes what one does that is made for the bounded similarity."""
+    for results in found(size):
+        bounded = results["modules"][f"{form} bounded"]
+        assert all(loss == fresh for loss, fresh in bounded)
+        assert len({loss.item() for loss, _ in bounded}) == (1 if form == "identity" else 2)
+        assert results["modules"][f"{form} then says"].endswith("reduction='sum', lower_bound=0.25)")
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_the_module_takes_dtensors(found: Found, size: int) -> None:
     expected = sim_loss(random_logits(C, C), EACH_CLASS, similarity_of("dense"))
     for results in found(size):

@@ -2,12 +2,14 @@
 
 import copy
 import dataclasses
+import math
 import pickle
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from random import Random
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from scipy.sparse import coo_array, csc_array, csr_array
 from simmatrix import ClassNotFoundError, ClassOrderError, MatrixError, Provenance, SimilarityMatrix
 from simmatrix.provenance import Input
 from simmatrix.toeplitz import toeplitz_view
-from tests.simmatrix.matrices import NAMES, in_form, random_matrix, random_values, values_for
+from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values, values_for
 
 FORMS = ("dense", "sparse", "toeplitz")
 form_by_form = pytest.mark.parametrize("form", FORMS)
@@ -468,3 +470,173 @@ def test_what_is_no_evidence_is_refused() -> None:
         "counts of judgements below 0: tulip, oak: -1, oak, tulip: -1; mend the source",
         "counts of judgements above 2147483647: rose, tulip: 2147483648, tulip, rose: 2147483648; mend the source",
     ]
+
+
+# --- influence --------------------------------------------------------------------------------------------------------
+
+# Multiples of 1/64: all sums of them are exact, in whatever order. Others are not lost beside the diagonal in a sum.
+DYADIC = st.integers(0, 48).map(lambda step: step / 64)
+SIMILARITIES = st.one_of(DYADIC, st.just(1.0), st.floats(2.0**-20, 0.75, width=32))
+
+
+@st.composite
+def similarities(draw: st.DrawFn, form: str, elements: st.SearchStrategy[float] = SIMILARITIES) -> np.ndarray:
+    """Return values that a matrix of this form can hold."""
+    size = draw(st.integers(2, 7))
+    if form == "toeplitz":
+        values = toeplitz_view(draw(arrays(np.float32, 2 * size - 1, elements=elements))).copy()
+    else:
+        values = draw(arrays(np.float32, (size, size), elements=elements))
+    np.fill_diagonal(values, 1)
+    return values
+
+
+def named(form: str, values: np.ndarray) -> SimilarityMatrix:
+    return in_form(form, values, tuple(f"c{index}" for index in range(len(values))))
+
+
+def off_diagonal(values: np.ndarray) -> list[float]:
+    return values[~np.eye(len(values), dtype=bool)].tolist()
+
+
+@form_by_form
+@settings(deadline=None)
+@given(st.data(), st.floats(0.001, 0.999))
+def test_the_influence_is_the_one_asked_for(form: str, data: st.DataObject, share: float) -> None:
+    values = data.draw(similarities(form))
+    others = off_diagonal(values)
+    least, own = others.count(1) / len(values), math.fsum(others) / len(values)
+    asked = least + share * (own - least)
+    matrix = named(form, values)
+    result = matrix.with_influence(asked)
+    after = off_diagonal(result.to_dense())
+    # Each value is rounded to float32. In the bound there is an error of 2^-53 for each of up to 42 additions and five
+    # more, of numbers up to n, over n - m; by (1 - s) / (1 - l) for each of the n, and with 1 - l above 1/4, the sum of
+    # all changes by no more than 4 n times that. Twice 2^-24 where the matrix has that influence already.
+    tolerance = asked * 2.0**-23 + 4 * len(others) ** 2 * 47 * 2.0**-53
+    assert math.fsum(after) / len(values) == pytest.approx(asked, rel=0, abs=tolerance)
+    assert result.influence == pytest.approx(asked, rel=0, abs=tolerance)
+    assert (result.form, result.classes) == (form, matrix.classes)
+    # Who is more similar stays so, and what is 1 stays 1.
+    order = np.argsort(others, kind="stable")
+    assert (np.diff(np.array(after)[order]) >= 0).all()
+    assert [value == 1 for value in after] == [value == 1 for value in others]
+    if result is not matrix:
+        (step,) = result.provenance.normalisation
+        assert step == {"step": "lower_bound", "bound": step["bound"]}
+        np.testing.assert_array_equal(result.to_dense(), matrix.lower_bound(step["bound"]).to_dense())
+
+
+@settings(deadline=None)
+@given(similarities("toeplitz", DYADIC), st.floats(0.1, 0.9), st.randoms())
+def test_neither_the_form_nor_the_order_of_the_classes_matters(
+    values: np.ndarray, share: float, random: Random
+) -> None:
+    asked = share * math.fsum(off_diagonal(values)) / len(values)
+    dense, *others = (named(form, values).with_influence(asked) for form in FORMS)
+    for other in others:
+        assert other.provenance == dense.provenance
+        np.testing.assert_array_equal(other.to_dense(), dense.to_dense())
+    names = random.sample(dense.classes, len(values))
+    turned = named("dense", values).select(names).with_influence(asked)
+    np.testing.assert_array_equal(turned.to_dense(), dense.select(names).to_dense())
+
+
+@form_by_form
+@settings(deadline=None)
+@given(st.data(), st.floats(0.0, 0.5), st.floats(0.1, 0.9))
+def test_a_bound_taken_before_changes_nothing(form: str, data: st.DataObject, bound: float, share: float) -> None:
+    matrix = named(form, data.draw(similarities(form, st.one_of(DYADIC, st.floats(0.0, 0.75, width=32)))))
+    before = matrix.lower_bound(bound)
+    asked = share * before.influence
+    # The values bounded before were rounded, by up to 2^-25; stretched anew by 1 / (1 - l), at most 4, and a bound that
+    # is wrong by the mean of their errors, over at least 1 - s, shifts them as much again. Then each is rounded itself.
+    tolerance = 4 * 2.0**-25 + 4 * 4 * 2.0**-25 + 2 * 2.0**-25
+    np.testing.assert_allclose(
+        before.with_influence(asked).to_dense(), matrix.with_influence(asked).to_dense(), rtol=0, atol=tolerance
+    )
+
+
+@form_by_form
+def test_the_influence_that_a_matrix_has_changes_nothing(form: str) -> None:
+    matrix = random_matrix(form)
+    assert matrix.with_influence(matrix.influence) is matrix
+    bounded = matrix.with_influence(0.3)
+    assert bounded.with_influence(0.3) is bounded
+    identity = in_form(form, np.eye(6))
+    assert identity.with_influence(0.0) is identity
+
+
+@form_by_form
+def test_no_influence_is_the_identity(form: str) -> None:
+    values = values_for(form)
+    bounded = in_form(form, values).with_influence(0.0)
+    np.testing.assert_array_equal(bounded.to_dense(), np.eye(6))
+    assert bounded.provenance.normalisation[-1]["bound"] == values[values < 1].max()
+
+
+@form_by_form
+def test_the_least_influence_leaves_the_pairs_that_are_the_same(form: str) -> None:
+    """The numbers are not exact: one of three classes in one of three rows is a third."""
+    values = np.array([[1, 0.5, 1], [0.25, 1, 0.5], [0.75, 0.25, 1]], np.float32)
+    matrix = named(form, values)
+    bounded = matrix.with_influence(1 / 3)
+    np.testing.assert_array_equal(bounded.to_dense(), [[1, 0, 1], [0, 1, 0], [0, 0, 1]])
+    assert matrix.with_influence(1 / 3 - 2.0**-54).influence == bounded.influence
+
+
+@form_by_form
+def test_more_influence_than_there_is_is_refused(form: str) -> None:
+    matrix = in_form(form, random_values(6) if form != "toeplitz" else values_for(form))
+    message = rf"of 3\.5 is more than the {matrix.influence:.9g} of the matrix, .* only lessens it; ask for less"
+    with pytest.raises(MatrixError, match=message):
+        matrix.with_influence(3.5)
+    # The number that it names is one that can be asked for.
+    assert matrix.with_influence(float(f"{matrix.influence:.9g}")) is matrix
+    with pytest.raises(MatrixError, match="more than the 0 of the matrix"):
+        in_form(form, np.eye(6)).with_influence(0.1)
+
+
+@form_by_form
+def test_less_influence_than_the_same_classes_have_is_refused(form: str) -> None:
+    values = np.eye(6)
+    values[2:, :-2] += np.eye(4)
+    values += 0.25 * (values == 0)
+    matrix = in_form(form, values)
+    message = (
+        r"of 0\.5 is less than 0\.666666667, which pairs of similarity 1 have under any lower bound: "
+        "oak/rose, lorry/tulip, van/oak, ox/lorry; ask for more, or tell"
+    )
+    with pytest.raises(MatrixError, match=message):
+        matrix.with_influence(0.5)
+    assert matrix.with_influence(0.666666667).influence == pytest.approx(4 / 6, rel=2.0**-53)
+    with pytest.raises(MatrixError, match=r"rose/tulip, rose/oak, rose/lorry, rose/van, rose/ox …; ask for more"):
+        in_form(form, np.ones((6, 6))).with_influence(0.0)
+
+
+@pytest.mark.parametrize("influence", [-1.0, math.nan, math.inf])
+def test_what_is_no_influence_is_refused(influence: float) -> None:
+    with pytest.raises(MatrixError, match=f"an influence of {influence} is no number from 0 on"):
+        random_matrix().with_influence(influence)
+
+
+def test_evidence_and_origin_are_kept_under_the_bound_that_is_found() -> None:
+    origin = Provenance("ratings", {"scale": [0, 1]}, normalisation=({"step": "clip"},))
+    matrix = SimilarityMatrix(random_values(3), NAMES[:3], origin, EVIDENCE).with_influence(0.01)
+    np.testing.assert_array_equal(matrix.evidence, EVIDENCE)
+    assert (matrix.provenance.builder, matrix.provenance.params) == (origin.builder, origin.params)
+    assert [step["step"] for step in matrix.provenance.normalisation] == ["clip", "lower_bound"]
+
+
+def test_the_influence_of_a_large_toeplitz_matrix_takes_its_diagonals_only() -> None:
+    size = 100_000  # 40 GB if it were dense
+    matrix = SimilarityMatrix(
+        toeplitz_view(0.5 ** np.abs(np.arange(1.0 - size, size))), tuple(f"c{index}" for index in range(size))
+    )
+    bounded = []
+    # The diagonals in some float64 copies; a row would be half of that, and there are 100,000 of these.
+    assert peak_memory(lambda: bounded.append(matrix.with_influence(0.5))) < 100 * 2 * size
+    # Of 2 (C - 1) neighbours at 0.5: the mean is 0.5 where (0.5 - l) / (1 - l) is 0.25 C / (C - 1).
+    height = 0.25 * size / (size - 1)
+    assert bounded[0].form == "toeplitz"
+    assert bounded[0].provenance.normalisation[-1]["bound"] == pytest.approx((0.5 - height) / (1 - height), rel=1e-12)
