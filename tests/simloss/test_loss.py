@@ -289,6 +289,33 @@ def test_checkpointing_changes_nothing(use_reentrant: bool) -> None:
     torch.testing.assert_close(saved, plain, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(("scale", "overflows"), [(2.0**6, False), (2.0**40, True)])
+def test_a_gradient_scaler_changes_nothing_and_finds_what_overflows(scale: float, overflows: bool) -> None:
+    inputs, labels, similarity = random_logits(6, 4), random_labels(6, classes=5), random_similarity(5)
+
+    def step(scaler: torch.amp.GradScaler) -> Tensor:
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(4, 5)
+        optimiser = torch.optim.SGD(layer.parameters(), lr=1.0)
+        with torch.autocast("cpu", torch.float16):
+            logits = layer(inputs)
+            loss = sim_loss(logits, labels, similarity)
+        assert (logits.dtype, loss.dtype) == (torch.float16, torch.float32)
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        return layer.weight.detach()
+
+    torch.manual_seed(0)
+    untrained = torch.nn.Linear(4, 5).weight.detach()
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    # To multiply by a power of two rounds nothing, so the steps are the same bits unless something overflows.
+    expected = untrained if overflows else step(torch.amp.GradScaler("cpu", enabled=False))
+    assert torch.equal(step(scaler), expected)
+    assert scaler.get_scale() == (scale / 2 if overflows else scale)
+    assert overflows == torch.equal(expected, untrained)
+
+
 @pytest.mark.parametrize("kind", ["indices", "probabilities"])
 def test_no_gradient_is_made_where_none_is_asked_for(kind: str) -> None:
     logits, similarity = random_logits(6, 5), random_similarity(5)
