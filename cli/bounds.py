@@ -34,16 +34,22 @@ def check_bounds(lower_bound: float | None, influence: float | None) -> None:
 
 
 def limited(
-    matrix: SimilarityMatrix, top_k: int | None, influence: float | None
+    matrix: SimilarityMatrix, top_k: int | None, influence: float | None, default: float | None = None
 ) -> tuple[SimilarityMatrix, list[tuple[str, str]]]:
     """Return the matrix with what was asked for, and what to report of it.
 
-    The influence is that of what is written, so the lower bound is found for what top k leaves.
+    The influence is that of what is written, so the lower bound is found for what top k leaves. Of a default, the
+    matrix takes what it can.
     """
     if top_k is not None:
         matrix = matrix.top_k(top_k)
+    if influence is None and default is not None:
+        least, most = matrix.influence_range
+        influence, whose = min(max(default, least), most), "the default influence"
+    else:
+        whose = "this influence"
     if influence is None:
         return matrix, []
     bounded = matrix.with_influence(influence)
     bound = 0.0 if bounded is matrix else bounded.provenance.normalisation[-1]["bound"]
-    return bounded, [("lower bound", f"{bound:.6g} (found for this influence)")]
+    return bounded, [("lower bound", f"{bound:.6g} (found for {whose})")]

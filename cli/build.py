@@ -51,8 +51,7 @@ def build(
         float | None,
         typer.Option(
             metavar="L",
-            help="Similarities become max(0, (s - L) / (1 - L)), for L in [0, 1); if not given, 0.5 with "
-            "--from-embeddings and --from-encoder, 0 with all others.",
+            help="Similarities become max(0, (s - L) / (1 - L)), for L in [0, 1); 0 keeps all.",
         ),
     ] = None,
     influence: Annotated[
@@ -60,7 +59,8 @@ def build(
         typer.Option(
             metavar="I",
             help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I "
-            "on average, after --top-k. From 0, which is cross entropy, to what the source has.",
+            "on average, after --top-k. From 0, which is cross entropy, to what the source has. If neither is given, "
+            "0.1 with --from-embeddings, --from-wordnet, --from-taxonomy and --from-encoder; all others keep all.",
         ),
     ] = None,
     top_k: Annotated[
@@ -184,8 +184,8 @@ def build(
     if top_k is not None:
         check_top_k(top_k, len(listed))
     with progress_bar(f"building {source.option.removeprefix('--')}") as progress:
-        matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
-    matrix, found = limited(matrix, top_k, influence)
+        matrix = source.build(given, listed, lower_bound or 0.0, progress)
+    matrix, found = limited(matrix, top_k, influence, source.influence if lower_bound is None else None)
     matrix.save(file)
     _report(matrix, file, found)
 

@@ -11,8 +11,9 @@ from simmatrix.summary import Counts, counts
 
 __all__ = ["concerns"]
 
-# Where less than a third of cross entropy's gradient is left; the quick start of the README shows what that can cost.
-_FAINT = 1 / 3
+# Where less of cross entropy's gradient is left, which is above an influence of about a half: there SimLoss by itself
+# gave up classes, and accuracy, on all data that it was tried on (docs/choosing.md).
+_FAINT = 2 / 3
 _SHOWN_PAIRS = 3
 _SHOWN_CLASSES = 10
 _SHOWN_SENSES = 10
@@ -61,8 +62,9 @@ def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
         return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
     if figures.signal < _FAINT:
         return (
-            f"at an influence of {figures.influence:.3g} training starts with {figures.signal:.1%} of cross entropy's "
-            "gradient and may drown; watch the accuracy, and give a larger lower bound if it suffers"
+            f"at an influence of {figures.influence:.3g} SimLoss starts with {figures.signal:.1%} of cross entropy's "
+            "gradient and may give up classes for others that are like them; take a larger lower bound, or a share of "
+            "cross entropy beside it"
         )
     return ""
 

@@ -70,7 +70,7 @@ def from_embeddings(
         The class list: a file, the name of a bundled list, or the names themselves.
     lower_bound
         l in [0, 1): similarities become max(0, (s - l) / (1 - l)). 0 keeps them all; more can be taken off later, with
-        `SimilarityMatrix.lower_bound`. (The command's default is 0.5.)
+        `SimilarityMatrix.lower_bound`. (The command's default is the one for an influence of 0.1.)
     measure
         How similar two vectors are: ``"cosine"``.
     oov

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from simmatrix import data
 from simmatrix.errors import SourceError
@@ -68,6 +69,10 @@ class ClassList:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: the read-only view of the columns can't be pickled.
+        return ClassList, (self.names, dict(self.columns), self.source, self.sha256)
 
     def column(self, name: str) -> tuple[str, ...]:
         """Return a column's C values, or C empty strings where the list has no such column."""

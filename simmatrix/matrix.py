@@ -124,6 +124,16 @@ class SimilarityMatrix:
             sums = [float(self.values[rows].sum(dtype=np.float64)) for rows in normalise.blocks(self.values)]
         return (math.fsum(sums) - len(self)) / len(self)
 
+    @property
+    def influence_range(self) -> tuple[float, float]:
+        """The influences that a lower bound can give: from that of pairs of similarity 1 alone to the matrix's own."""
+        return self._alike / len(self), self.influence
+
+    @cached_property
+    def _alike(self) -> int:
+        """How many entries off the diagonal are 1."""
+        return bounding.count_of_ones(*self._stored()) - len(self)
+
     @cached_property
     def _index(self) -> dict[str, int]:
         return {name: index for index, name in enumerate(self.classes)}
@@ -204,16 +214,14 @@ class SimilarityMatrix:
                 f"an influence of {influence} is more than the {self.influence:.9g} of the matrix, and a lower bound "
                 "only lessens it; ask for less, or take less off before: a smaller lower bound, or a larger top k"
             )
-        stored, counts = self._stored()
-        alike = bounding.count_of_ones(stored, counts) - len(self)
-        least = alike / len(self)
+        least = self._alike / len(self)
         if influence < least and not _is_same(influence, least):
             raise MatrixError(
                 f"an influence of {influence} is less than {least:.9g}, which pairs of similarity 1 have under any "
                 f"lower bound: {_some_alike(self)}; ask for more, or tell these classes apart in the source"
             )
-        mass = 0.0 if _is_same(influence, least) else influence * len(self) - alike
-        return self.lower_bound(bounding.bound_for(stored, counts, mass))
+        mass = 0.0 if _is_same(influence, least) else influence * len(self) - self._alike
+        return self.lower_bound(bounding.bound_for(*self._stored(), mass))
 
     def top_k(self, count: int) -> SimilarityMatrix:
         """Return a sparse matrix of each row's `count` largest similarities to other classes, and the diagonal.

@@ -1,9 +1,12 @@
 """Class lists in every form, and every way in which a file can be wrong."""
 
+import copy
 import csv
 import hashlib
 import json
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,13 @@ def test_bundled_lists(name: str) -> None:
     assert classes.source == name
     assert list(classes.names) == [row["class"] for row in rows]
     assert list(classes.column("synset")) == [row["synset"] for row in rows]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])  # noqa: S301
+def test_class_lists_go_to_other_processes(copied: Callable[[ClassList], ClassList]) -> None:
+    """As they do with a data set that a loader's workers are given."""
+    listed = read_classes("cifar100")
+    assert copied(listed) == listed
 
 
 def test_names_and_class_lists_are_taken_as_they_are() -> None:

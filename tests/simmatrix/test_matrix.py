@@ -640,3 +640,16 @@ def test_the_influence_of_a_large_toeplitz_matrix_takes_its_diagonals_only() -> 
     height = 0.25 * size / (size - 1)
     assert bounded[0].form == "toeplitz"
     assert bounded[0].provenance.normalisation[-1]["bound"] == pytest.approx((0.5 - height) / (1 - height), rel=1e-12)
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
+def test_the_range_of_influence_is_what_the_largest_bound_and_none_leave(form: str) -> None:
+    diagonals = np.array([0.0, 1.0, 0.25, 1.0, 0.5, 0.0, 0.75], dtype=np.float32)  # of four classes
+    values = np.array([[diagonals[3 + j - i] for j in range(4)] for i in range(4)])
+    given = {"dense": values, "sparse": csr_array(values), "toeplitz": toeplitz_view(diagonals)}[form]
+    matrix = SimilarityMatrix(given, tuple("abcd"))
+    assert matrix.form == form
+    # By the diagonals' lengths, 1, 2, 3 below the middle and 3, 2, 1 above it: two entries are 1 whatever the bound.
+    whole = (0.0 * 1 + 1.0 * 2 + 0.25 * 3 + 0.5 * 3 + 0.0 * 2 + 0.75 * 1) / 4
+    assert matrix.influence_range == (2 / 4, whole)
+    assert matrix.lower_bound(0.875).influence == 2 / 4
