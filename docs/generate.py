@@ -2,8 +2,8 @@
 
     python docs/generate.py [--measure]
 
-Tables are copied from benchmarks/results and examples/results; --measure runs the benchmarks and the example first,
-which takes about half an hour. The test of the documentation fails where a page is not what this makes.
+Tables are copied from benchmarks/results and examples/results; --measure runs the benchmarks and the examples first,
+which takes more than an hour, and needs NLTK's WordNet. The test of the documentation fails where a page is not what this makes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/builders.md", "docs/loss.md")
+PAGES = ("README.md", "docs/builders.md", "docs/loss.md", "docs/choosing.md")
 SCRIPTS = (
     "benchmarks/command.py",
     "benchmarks/read_vectors.py",
@@ -25,6 +25,8 @@ SCRIPTS = (
     "benchmarks/growth.py",
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
+    "examples/glosses.py",
+    "examples/diamonds.py",
 )
 EXAMPLE = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "plot", "compare", "blend", "classes", "senses")
@@ -60,12 +62,12 @@ def picture() -> None:
     """Draw CIFAR-100's matrix, as the README says."""
     with tempfile.TemporaryDirectory() as folder:
         matrix = str(Path(folder) / "cifar100.safetensors")
-        _simmatrix("build", "--classes", "cifar100", "-o", matrix)
+        _simmatrix("build", "--classes", "cifar100", "--lower-bound", "0.5", "-o", matrix)
         _simmatrix("plot", matrix, "--order", "superclass", "-o", str(ROOT / "docs" / "cifar100.png"))
 
 
 def measure() -> None:
-    """Run the benchmarks and the example."""
+    """Run the benchmarks and the examples."""
     for script in SCRIPTS:
         subprocess.run([sys.executable, str(ROOT / script)], check=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +89,7 @@ def _simmatrix(*arguments: str) -> None:
 def main() -> None:
     """Write everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measure", action="store_true", help="run the benchmarks and the example first")
+    parser.add_argument("--measure", action="store_true", help="run the benchmarks and the examples first")
     if parser.parse_args().measure:
         measure()
     picture()

@@ -26,7 +26,7 @@ from tests.cli.command import Command
 from tests.simmatrix.builders.minilm import MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/guide.md", "docs/builders.md", "docs/loss.md", "docs/file-format.md")
+PAGES = ("README.md", "docs/guide.md", "docs/choosing.md", "docs/builders.md", "docs/loss.md", "docs/file-format.md")
 _BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -66,7 +66,7 @@ def test_the_page_of_commands_is_current() -> None:
     assert _generate().commands_page() == _read("docs/commands.md")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/builders.md", "docs/loss.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/builders.md", "docs/loss.md", "docs/choosing.md"])
 def test_the_figures_are_those_of_the_results(name: str) -> None:
     assert name in _generate().PAGES
     assert _generate().filled(_read(name)) == _read(name)
@@ -174,4 +174,5 @@ def test_the_quick_start_trains(
     main.__globals__["EPOCHS"] = 2
     main()
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(",")[0].split("  ")[0] for line in lines[1:]] == ["cross entropy", *["SimLoss"] * 4]
+    names = [line.split(",")[0].split("  ")[0] for line in lines[1:]]
+    assert names == ["cross entropy", *["SimLoss"] * 4, "cross entropy and SimLoss"]
