@@ -45,11 +45,13 @@ def limited(
         matrix = matrix.top_k(top_k)
     if influence is None and default is not None:
         least, most = matrix.influence_range
-        influence, whose = min(max(default, least), most), "the default influence"
+        influence = min(max(default, least), most)
+        found = "found for the default" if influence == default else "as near to the default"
+        reason = f"{found} influence of {default:g}"
     else:
-        whose = "this influence"
+        reason = "found for this influence"
     if influence is None:
         return matrix, []
     bounded = matrix.with_influence(influence)
     bound = 0.0 if bounded is matrix else bounded.provenance.normalisation[-1]["bound"]
-    return bounded, [("lower bound", f"{bound:.6g} (found for {whose})")]
+    return bounded, [("lower bound", f"{bound:.6g} ({reason})")]

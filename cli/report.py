@@ -26,6 +26,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
             *origin,
             ("density", percent(figures.density)),
             ("influence", f"{figures.influence:.3g} (0 is cross entropy)"),
+            ("isolated", f"{percent(figures.identity_rows)} of the classes are similar to no other"),
             ("signal", f"{percent(figures.signal)} of cross entropy's gradient at the start of training"),
             ("file", f"{file} ({file.stat().st_size:,} bytes)"),
         ]

@@ -3,7 +3,8 @@
     python docs/generate.py [--measure]
 
 Tables are copied from benchmarks/results and examples/results; --measure runs the benchmarks and the examples first,
-which takes more than an hour, and needs NLTK's WordNet. The test of the documentation fails where a page is not what this makes.
+which takes more than an hour, and needs NLTK's WordNet. The test of the documentation fails where a page is not what
+this makes.
 """
 
 from __future__ import annotations

@@ -4,11 +4,12 @@
     python examples/age.py AFAD-Full
 
 The protocol is that of Kobs et al. (ISMIS 2020): faces scaled to 60x60, a network of three convolutions, 60 % of the
-faces for training, 20 % each for validation and test, early stopping and the choice of r in {0, 0.1, ..., 0.9} by the
-mean absolute error on validation data, ten runs that differ in their seed but not in the division. r = 0 is cross
-entropy. Batch, learning rate, widths and patience are those of the authors' code, and so is that UTKFace's faces of
-more than 90 years are left out. Two things are compared besides: soft labels, which are another loss for the same
-knowledge, and the decision of least expected error (the median of the predicted ages), which needs no training.
+faces for training, 20 % each for validation and test, early stopping and the choice of r in {0.1, ..., 0.9} by the mean
+absolute error on validation data, ten runs that differ in their seed but not in the division. The paper's r = 0 is
+cross entropy, which stands beside it. Batch, learning rate, widths and patience are those of the authors' code, and so
+is that UTKFace's faces of more than 90 years are left out. Two things are compared besides: soft labels, which are
+another loss for the same knowledge, and the decision of least expected error (the median of the predicted ages), which
+needs no training.
 
 It reads the folders as the data sets' archives have them: UTKFace's ``[age]_[gender]_[race]_[date&time].jpg`` (or
 ``.jpg.chip.jpg``, in any folders) or AFAD's ``<age>/<111 or 112>/*.jpg``. What can't be used is left out and named.
@@ -42,7 +43,7 @@ import simmatrix
 from simloss.metrics import MistakeReport
 
 SIZE, EPOCHS, PATIENCE, BATCH, LEARNING_RATE, SEEDS = 60, 200, 10, 1024, 1e-3, 10
-QUICK_FACES, QUICK_EPOCHS, QUICK_SEEDS = 400, 2, 2
+QUICK_FACES, QUICK_EPOCHS = 400, 2
 FIGURES = ("accuracy", "calibration_error", "severity", "position_mae", "position_mse")
 
 SIMLOSS = {Setting("SimLoss", f"r = {tenths / 10}"): tenths / 10 for tenths in range(1, 10)}
@@ -288,7 +289,7 @@ def main() -> None:
     settings, most, seeds, epochs = SETTINGS, None, arguments.seeds, arguments.epochs
     if arguments.quick:
         settings, most = QUICK_SETTINGS, QUICK_FACES
-        seeds, epochs = min(seeds, QUICK_SEEDS), min(epochs, QUICK_EPOCHS)
+        epochs = min(epochs, QUICK_EPOCHS)
     try:
         faces = load(arguments.folder, most)
         if faces.left_out:

@@ -38,7 +38,7 @@ import simloss
 import simmatrix
 from simloss.metrics import MistakeReport
 
-CLASSES = "cifar100"
+CLASSES, VECTORS = "cifar100", "glove-6b-50d"
 LOWER_BOUNDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 # From soft labels to hard ones, about the range of Bertinetto et al., "Making Better Mistakes", CVPR 2020.
 BETAS = (4, 10, 30)
@@ -485,14 +485,19 @@ def main(archive: Archive = ARCHIVE) -> None:
     parser.add_argument("archive", type=Path, help="cifar-100-binary.tar.gz")
     parser.add_argument("--paper", action="store_true", help="the authors' 96 classes, under their names")
     parser.add_argument("--model", choices=RECIPES, default="lenet", help="what to train (%(default)s)")
-    parser.add_argument("--vectors", default="glove-6b-50d", metavar="FILE", help="word vectors (the bundled ones)")
+    parser.add_argument("--vectors", default=VECTORS, metavar="FILE", help="word vectors (the bundled ones)")
     epochs = ", ".join(f"{name}: {recipe.epochs}" for name, recipe in RECIPES.items())
     parser.add_argument("--epochs", type=_epochs, metavar="N", help=f"at most ({epochs})")
     given = parser.parse_args()
     torch.backends.cudnn.deterministic = True
-    name = "-".join(["cifar100", given.model, *(["paper"] if given.paper else []), *(["quick"] if given.quick else [])])
+    # A name for each experiment, so that none overwrites another one's results.
+    vectors = [] if given.vectors == VECTORS else [Path(given.vectors).name.partition(".")[0]]
+    stopped = [f"{given.epochs}-epochs"] if given.epochs else []
+    name = "-".join(
+        ["cifar100", given.model, *vectors, *stopped, *(one for one in ("paper", "quick") if getattr(given, one))]
+    )
     settings = QUICK_SETTINGS if given.quick else tuple(CRITERIA)
-    trials = [Trial(setting, seed) for seed in range(1 if given.quick else given.seeds) for setting in settings]
+    trials = [Trial(setting, seed) for seed in range(given.seeds) for setting in settings]
     try:
         experiment = prepare(given, archive)
         workers = 1 if given.quick else None

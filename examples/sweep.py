@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -47,6 +48,8 @@ __all__ = [
 RESULTS = Path(__file__).parent / "results"
 
 _SPLITS = ("validation", "test")
+# What the picture shows has at least this share of what cross entropy has on the y axis.
+_LEAST_SHARE = 0.85
 _TITLES = {
     "hierarchical_distance_1": "HD@1",
     "hierarchical_distance_5": "HD@5",
@@ -268,20 +271,26 @@ def _title(name: str) -> str:
 
 
 def _picture(found: Summary, chosen: Sequence[Setting], axes: tuple[str, str], file: Path) -> None:
-    """Draw each method as a curve through its settings, each with its value; what was chosen is ringed."""
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    """Draw each method as a curve through its settings, each with its value; what was chosen is ringed.
+
+    What is far below cross entropy on the y axis is left to the table: among it nothing else could be told apart.
+    """
+    figure = Figure(figsize=(10, 5.5), layout="constrained")
     plot = figure.add_subplot(xlabel=_title(axes[0]), ylabel=_title(axes[1]))
-    for method in dict.fromkeys(setting.method for setting in found):
-        points = [[figures[axis] for axis in axes] for setting, figures in found.items() if setting.method == method]
+    plot.set_prop_cycle(color=[colormaps["tab20"](number) for number in range(20)])
+    lowest = _LEAST_SHARE * found[BASE][axes[1]].mean
+    shown = {setting: figures for setting, figures in found.items() if not figures[axes[1]].mean < lowest}
+    for method in dict.fromkeys(setting.method for setting in shown):
+        points = [[figures[axis] for axis in axes] for setting, figures in shown.items() if setting.method == method]
         (x, dx), (y, dy) = (zip(*axis, strict=True) for axis in zip(*points, strict=True))
         marker = {"marker": "*", "markersize": 14} if method == BASE.method else {"marker": "."}
-        plot.errorbar(x, y, xerr=dx, yerr=dy, linewidth=1, elinewidth=0.4, label=method, **marker)
-    for setting, figures in found.items():
+        plot.errorbar(x, y, xerr=dx, yerr=dy, linewidth=1, elinewidth=0.3, label=method, **marker)
+    for setting, figures in shown.items():
         at = (figures[axes[0]].mean, figures[axes[1]].mean)
         plot.annotate(setting.value.rpartition(" ")[2], at, (4, 4), textcoords="offset points", fontsize=6)
-    across, up = ([found[setting][axis].mean for setting in chosen] for axis in axes)
+    across, up = ([shown[setting][axis].mean for setting in chosen if setting in shown] for axis in axes)
     plot.scatter(across, up, s=120, facecolors="none", edgecolors="black", label="chosen on validation data", zorder=3)
-    plot.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")
     plot.grid(alpha=0.3)
     # Without the time of day and the version, so that the same results give the same bytes.
     figure.savefig(file, dpi=120, metadata={"Software": None})

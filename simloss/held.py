@@ -1,9 +1,10 @@
-"""What the modules have in common: they hold a similarity, move it with a model, and can bound it from below."""
+"""How `SimLoss` and its heirs hold their similarity: it moves with a model, and can be bounded from below."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,6 @@ __all__ = ["HoldsSimilarity"]
 _GIVEN = "given_similarity"
 # Numbers bounded at a time, 16 MiB in float64.
 _BLOCK = 2**21
-
-_Self = TypeVar("_Self", bound="HoldsSimilarity")
 
 
 class HoldsSimilarity(nn.Module):
@@ -79,6 +78,7 @@ class HoldsSimilarity(nn.Module):
 
     @lower_bound.setter
     def lower_bound(self, bound: float) -> None:
+        bound = float(bound)
         if not 0.0 <= bound < 1.0:
             raise ValueError(f"lower_bound must be in [0, 1), got {bound}; 0 uses the similarity as it was given")
         if bound == self._lower_bound:
@@ -86,12 +86,19 @@ class HoldsSimilarity(nn.Module):
         name = self._names[-1]
         # Tensors made in inference mode could not be used in training.
         with torch.inference_mode(False):
-            if _GIVEN not in self._buffers:
+            if _GIVEN in self._buffers:
+                # Until all is written it is no bound's, so that after an interruption any bound can be set again.
+                self._lower_bound = math.nan
+                if self.get_buffer(name).is_inference():  # as of a copy that was made in inference mode
+                    setattr(self, name, torch.empty_like(self.get_buffer(_GIVEN)))
+                _write_bounded(self.get_buffer(_GIVEN), bound, self.get_buffer(name))
+            else:
                 given = self.get_buffer(name)
+                written = torch.empty_like(given)
+                _write_bounded(given, bound, written)
                 self.register_buffer(_GIVEN, given, persistent=False)
-                setattr(self, name, torch.empty_like(given))
-            _write_bounded(self.get_buffer(_GIVEN), bound, self.get_buffer(name))
-        self._lower_bound = float(bound)
+                setattr(self, name, written)
+        self._lower_bound = bound
 
     def _form(self) -> Similarity:
         return from_tensors([self.get_buffer(name) for name in self._names])
@@ -100,7 +107,7 @@ class HoldsSimilarity(nn.Module):
         """Return what the representation says of the lower bound, which is nothing where there is none."""
         return f", lower_bound={self.lower_bound}" if self.lower_bound else ""
 
-    def _apply(self: _Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Apply a move or a cast, from which the similarity takes the device only: bfloat16 would blur it for good."""
         kept = {name: self.get_buffer(name) for name in (*self._names, _GIVEN) if name in self._buffers}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types for it

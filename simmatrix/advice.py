@@ -11,8 +11,8 @@ from simmatrix.summary import Counts, counts
 
 __all__ = ["concerns"]
 
-# Where less of cross entropy's gradient is left, which is above an influence of about a half: there SimLoss by itself
-# gave up classes, and accuracy, on all data that it was tried on (docs/choosing.md).
+# Where less of cross entropy's gradient is left: of many classes above an influence of a half, of five above a third.
+# SimLoss by itself gave up a tenth of the classes before that (docs/choosing.md).
 _FAINT = 2 / 3
 _SHOWN_PAIRS = 3
 _SHOWN_CLASSES = 10
@@ -63,8 +63,8 @@ def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
     if figures.signal < _FAINT:
         return (
             f"at an influence of {figures.influence:.3g} SimLoss starts with {figures.signal:.1%} of cross entropy's "
-            "gradient and may give up classes for others that are like them; take a larger lower bound, or a share of "
-            "cross entropy beside it"
+            "gradient and may give up classes for others that are like them; take less influence (--influence, or a "
+            "larger lower bound), or a share of cross entropy beside it"
         )
     return ""
 

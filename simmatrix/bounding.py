@@ -32,8 +32,8 @@ def check_influence(influence: float) -> None:
     """Raise `MatrixError` unless an influence is a finite number from 0."""
     if not 0.0 <= influence < math.inf:
         raise MatrixError(
-            f"an influence of {influence} is no number from 0 on; it is the mean sum of a row off the diagonal, "
-            "and 0 is cross entropy"
+            f"an influence of {influence} is not a finite number of at least 0; give the mean sum of a row off the "
+            "diagonal that is wanted, 0 for cross entropy"
         )
 
 

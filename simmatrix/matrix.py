@@ -185,8 +185,10 @@ class SimilarityMatrix:
     def with_influence(self, influence: float) -> SimilarityMatrix:
         """Return the matrix under the lower bound that gives it an influence, whatever scale its source has.
 
-        The bound found is recorded as by `lower_bound`. For 0 it is the greatest similarity of distinct classes, so
-        that the identity is left. Where a matrix has that influence already, to float32 rounding, it stays as it is.
+        It is a mean: where a few pairs are much more similar than all others, they have nearly all of a small
+        influence, and most classes are left without any. The bound found is recorded as by `lower_bound`. For 0 it is
+        the greatest similarity of distinct classes, so that the identity is left. Where a matrix has that influence
+        already, to float32 rounding, it stays as it is.
 
         Parameters
         ----------

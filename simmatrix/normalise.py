@@ -132,7 +132,7 @@ def _top(block: Float[np.ndarray, "n C"], first: int, count: int) -> np.ndarray:
 def check_lower_bound(bound: float) -> None:
     """Raise `MatrixError` unless a lower bound is in [0, 1)."""
     if not 0.0 <= bound < 1.0:
-        raise MatrixError(f"a lower bound of {bound} is outside [0, 1); 0 keeps every similarity, 0.5 is usual")
+        raise MatrixError(f"a lower bound of {bound} is outside [0, 1); 0 keeps every similarity")
 
 
 def check_top_k(count: int, size: int) -> None:

@@ -92,7 +92,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     """Make a folder with the files that the examples name, and what a training loop has at hand."""
     monkeypatch.chdir(tmp_path)
     for name in ("cifar100", "my_classes"):
-        simmatrix.from_embeddings(classes="cifar100", lower_bound=0.5).save(f"{name}.safetensors")
+        simmatrix.from_embeddings(classes="cifar100").with_influence(0.1).save(f"{name}.safetensors")
     _write_glove(tmp_path / "glove.6B.300d.txt")
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -122,7 +122,7 @@ PARTS = ("a.safetensors:0.5", "b.safetensors:0.5")
         (("a.safetensors:0.5", "gone:0.5"), ("gone: there is no such file; check the path",)),
         (("a.safetensors:0.5", "text:0.5"), ("text: is no safetensors file",)),
         ((*PARTS, "--lower-bound", "1"), ("lower bound of 1.0 is outside [0, 1)",)),
-        ((*PARTS, "--influence", "-1"), ("an influence of -1.0 is no number from 0 on",)),
+        ((*PARTS, "--influence", "-1"), ("an influence of -1.0 is not a finite number of at least 0",)),
         ((*PARTS, "--influence", "9"), ("an influence of 9.0 is more than the",)),
         ((*PARTS, "--top-k", "10"), ("can't keep 10 of the 9 other classes",)),
         ((*PARTS, "-o", "text"), ("text: is there already and is no similarity matrix",)),

@@ -206,9 +206,9 @@ def test_no_influence_is_the_identity(command: Command) -> None:
     ("influence", "parts"),
     [
         ("9", ("an influence of 9.0 is more than the", "only lessens it", "ask for less")),
-        ("-1", ("an influence of -1.0 is no number from 0 on",)),
-        ("nan", ("an influence of nan is no number from 0 on",)),
-        ("inf", ("an influence of inf is no number from 0 on",)),
+        ("-1", ("an influence of -1.0 is not a finite number of at least 0",)),
+        ("nan", ("an influence of nan is not a finite number of at least 0",)),
+        ("inf", ("an influence of inf is not a finite number of at least 0",)),
     ],
 )
 def test_an_influence_that_no_bound_gives(influence: str, parts: tuple[str, ...], command: Command) -> None:
@@ -256,7 +256,7 @@ def test_the_influence_of_a_source(options: str, influence: float | None, comman
         assert bounds == []
     else:
         assert matrix.influence == pytest.approx(influence, rel=2.0**-24)
-        assert f"lower bound  {bounds[0]:.6g} (found for the default influence)" in result.out.splitlines()
+        assert f"lower bound  {bounds[0]:.6g} (found for the default influence of 0.1)" in result.out.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -273,3 +273,4 @@ def test_a_matrix_takes_what_it_can_of_the_default(names: tuple[str, ...], influ
     result = command("build", "--from-wordnet", "--classes", "c.txt")
     assert result.code == 0
     assert simmatrix.load("c.safetensors").influence == pytest.approx(influence, rel=2.0**-24)
+    assert "(as near to the default influence of 0.1)" in result.out

@@ -458,7 +458,7 @@ def test_each_epoch_sees_each_image_once_in_an_order_of_its_own(cifar100: Module
 def test_the_modern_recipe_augments_and_lowers_its_rate_along_a_half_cosine(cifar100: ModuleType) -> None:
     pixels, seen, rates = fitted(cifar100, is_modern=True)
     same = sum(torch.equal(image, other) for batch in seen for image in batch for other in pixels)
-    assert same <= 3  # of 30 images, one in 81 is not moved
+    assert same <= 3  # of 30 images, one in 162 stays as it is
     expected = [0.25 * (1 + math.cos(math.pi * epoch / 3)) for epoch in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
     assert rates == pytest.approx(expected, rel=1e-12)
 
@@ -488,11 +488,14 @@ def test_the_criteria_take_the_matrix_at_their_setting(cifar100: ModuleType) -> 
         made = criterion(matrix)
         number = float(value.rpartition(" ")[2] or 0)
         if method == "SimLoss":
-            torch.testing.assert_close(
-                made.similarity, ((values - number) / (1 - number)).clamp_min(0), atol=1e-6, rtol=0
-            )
+            expected = ((values.double() - number) / (1 - number)).clamp_min(0)
+            # Of numbers up to 1, rounded once to float32.
+            torch.testing.assert_close(made.similarity.double(), expected, atol=2**-24, rtol=0)
         elif method == "soft labels":
-            torch.testing.assert_close(made.soft_targets, (number * (values - 1)).softmax(1))
+            expected = (number * (values.double() - 1)).softmax(1)
+            # Exponents of up to `number`, rounded twice; then exp, a sum of three and a quotient.
+            rounded = (2 * number + 6) * 2**-24
+            torch.testing.assert_close(made.soft_targets.double(), expected, rtol=rounded, atol=0)
         else:
             assert isinstance(made, nn.CrossEntropyLoss)
 
@@ -592,7 +595,7 @@ def test_minimum_risk_decides_by_the_models_own_logits(cifar100: ModuleType, mon
     assert len(others) == 11
     for bound, found in zip(cifar100.LOWER_BOUNDS, others, strict=True):
         decided = simloss.minimum_risk(logits, made.similarity.lower_bound(bound))
-        assert found.test["accuracy"] == pytest.approx((decided == made.test.labels).double().mean().item(), abs=1e-6)
+        assert found.test["accuracy"] == pytest.approx((decided == made.test.labels).double().mean().item(), abs=2**-24)
     assert others[0].test["accuracy"] != base.test["accuracy"]
 
 
@@ -639,7 +642,7 @@ def test_figures_count_mistakes_by_superclass(cifar100: ModuleType) -> None:
 # --- the command ---
 
 CALL = "import sys, cifar100; cifar100.main(cifar100.Archive(sys.argv.pop(1), 400, 150))"
-OPTIONS = ["--quick", "--paper", "--out", "out"]
+OPTIONS = ["--quick", "--paper", "--seeds", "1", "--out", "out"]
 
 
 def test_a_quick_run_gives_the_same_bytes_in_processes_and_without(

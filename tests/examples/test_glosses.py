@@ -600,7 +600,7 @@ def test_a_trial_trains_on_its_own_part_and_reports_the_two_others(
         assert found["accuracy"] == pytest.approx(right, abs=2**-24)
         assert found["classes_predicted"] == len(set(scores.argmax(1).tolist()))
     sources = {
-        "cross entropy": {("minimum risk", source): source for source in ("path", "edges", "lcs-height")},
+        "cross entropy": {(f"minimum risk, {one}", ""): one for one in ("path", "edges", "lcs-height")},
         "cross entropy + SimLoss, path": {("cross entropy + SimLoss, path, minimum risk", value): "path"},
     }.get(method, {})
     assert [one.setting for one in decided] == list(sources)
@@ -754,9 +754,9 @@ def test_a_quick_run_learns_and_gives_the_same_bytes_again(
         (method, setting, "0", part)
         for method, setting in [
             ("cross entropy", ""),
-            ("minimum risk", "path"),
-            ("minimum risk", "edges"),
-            ("minimum risk", "lcs-height"),
+            ("minimum risk, path", ""),
+            ("minimum risk, edges", ""),
+            ("minimum risk, lcs-height", ""),
             ("SimLoss, path", "influence 0.3"),
             ("cross entropy + SimLoss, path", "share 0.4"),
             ("cross entropy + SimLoss, path, minimum risk", "share 0.4"),

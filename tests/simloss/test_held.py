@@ -366,3 +366,51 @@ def test_the_examples_of_the_documentation_run() -> None:
     result = doctest.testmod(simloss.held)
     assert result.attempted >= 3
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("place", ["empty_like", "_write_bounded"])
+@pytest.mark.parametrize("earlier", [(), (0.25,)])
+def test_a_failure_on_the_way_leaves_what_was_given_and_can_be_mended(
+    place: str, earlier: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    similarity = random_similarity(6)
+    before = similarity.clone()
+    criterion = SimLoss(similarity)
+    for bound in earlier:
+        criterion.lower_bound = bound
+
+    def out_of_memory(*_arguments: object) -> None:
+        raise MemoryError("enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(simloss.held if place == "_write_bounded" else torch, place, out_of_memory)
+        try:
+            criterion.lower_bound = 0.5
+        except MemoryError:
+            assert criterion.lower_bound != 0.5
+        else:
+            assert (bool(earlier), place) == (True, "empty_like")  # no memory was needed any more
+    for bound in (0.5, *earlier, 0.75, 0.0):
+        criterion.lower_bound = bound
+        assert torch.equal(criterion.similarity, bounded(before, bound))
+    assert torch.equal(similarity, before)
+
+
+def test_any_number_is_a_bound() -> None:
+    similarity = random_similarity(6)
+    criterion = SimLoss(similarity)
+    for bound in (np.array(0.5), np.float32(0.25), torch.tensor(0.75), 0):
+        criterion.lower_bound = bound
+        assert (type(criterion.lower_bound), criterion.lower_bound) == (float, float(bound))
+        assert torch.equal(criterion.similarity, bounded(similarity, float(bound)))
+
+
+def test_a_copy_made_in_inference_mode_can_be_bounded_anew() -> None:
+    similarity = random_similarity(6)
+    criterion = SimLoss(similarity)
+    criterion.lower_bound = 0.5
+    with torch.inference_mode():
+        copied = copy.deepcopy(criterion)
+    copied.lower_bound = 0.25
+    assert torch.equal(copied.similarity, bounded(similarity, 0.25))
+    assert torch.equal(criterion.similarity, bounded(similarity, 0.5))

@@ -110,7 +110,8 @@ def test_it_takes_memory_for_some_rows_only() -> None:
 
 @pytest.mark.parametrize("influence", [-0.1, -1e-300, math.nan, math.inf, -math.inf])
 def test_what_is_no_influence_is_refused(influence: float) -> None:
-    with pytest.raises(MatrixError, match=rf"an influence of {influence} is no number from 0 on; .*0 is cross entropy"):
+    message = rf"an influence of {influence} is not a finite number of at least 0; give .*, 0 for cross entropy"
+    with pytest.raises(MatrixError, match=message):
         check_influence(influence)
 
 

@@ -616,7 +616,7 @@ def test_less_influence_than_the_same_classes_have_is_refused(form: str) -> None
 
 @pytest.mark.parametrize("influence", [-1.0, math.nan, math.inf])
 def test_what_is_no_influence_is_refused(influence: float) -> None:
-    with pytest.raises(MatrixError, match=f"an influence of {influence} is no number from 0 on"):
+    with pytest.raises(MatrixError, match=f"an influence of {influence} is not a finite number of at least 0"):
         random_matrix().with_influence(influence)
 
 
