@@ -72,9 +72,9 @@ FILES = dict(
 
 RULE = (
     "Of each method that setting which, on validation data, has the least mean distance between prediction and truth "
-    "(HD@1) without falling below cross entropy's accuracy by more than its standard deviation over the seeds, each of "
-    "which has its own split; where every setting falls below, the most accurate one. Distances are edges of WordNet's "
-    "hierarchy."
+    "(HD@1) without falling below cross entropy's accuracy there by more than its standard deviation over the seeds, "
+    "each of which has its own split; where every setting falls below, the most accurate one. Distances are edges of "
+    "WordNet's hierarchy."
 )
 
 _WORD = re.compile(r"[a-z]+")

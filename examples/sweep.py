@@ -201,6 +201,8 @@ def write(
     """
     found = summary(results, "test")
     head = f"Made by `{_command()}` on {_machine()}.\n\n"
+    if name.endswith("-quick"):
+        head += "A short run, to see it work: its figures say nothing about the methods.\n\n"
     legend = "On test data, mean ± standard deviation over the seeds."
     compared = _table([BASE, *chosen], found)
     differences = _table(chosen, _differences(results))
