@@ -78,7 +78,7 @@ def test_bad_input_of_build(case: str, command: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (("--lower-bound", "1"), ("lower bound of 1.0 is outside [0, 1)", "0.5 is usual")),
+        (("--lower-bound", "1"), ("lower bound of 1.0 is outside [0, 1)", "0 keeps every similarity")),
         (("--lower-bound", "-0.1"), ("lower bound of -0.1",)),
         (("--lower-bound", "nan"), ("lower bound of nan",)),
         (("--top-k", "3"), ("can't keep 3 of the 2 other classes; give 1 to 2",)),
