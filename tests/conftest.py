@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 
 import jaxtyping
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.cli.command import Command
 
 # Before anything imports the package: what is imported already, the hook can't reach.
 jaxtyping.install_import_hook("simmatrix", "beartype.beartype")
+
+
+# The same examples each time: a run says something of the code, not of its luck. Others are drawn with
+# --hypothesis-profile=default.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture
