@@ -43,15 +43,14 @@ def limited(
     """
     if top_k is not None:
         matrix = matrix.top_k(top_k)
-    if influence is None and default is not None:
+    if influence is not None:
+        wanted, reason = influence, "found for this influence"
+    elif default is not None:
         least, most = matrix.influence_range
-        influence = min(max(default, least), most)
-        found = "found for the default" if influence == default else "as near to the default"
-        reason = f"{found} influence of {default:g}"
+        wanted = min(max(default, least), most)
+        reason = f"{'found for' if wanted == default else 'as near to'} the default influence of {default:g}"
     else:
-        reason = "found for this influence"
-    if influence is None:
         return matrix, []
-    bounded = matrix.with_influence(influence)
+    bounded = matrix.with_influence(wanted)
     bound = 0.0 if bounded is matrix else bounded.provenance.normalisation[-1]["bound"]
     return bounded, [("lower bound", f"{bound:.6g} ({reason})")]

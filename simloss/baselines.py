@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import simmatrix
 from simloss.checks import INDEX_DTYPES, check_options, check_similarity_values, check_weight
 from simloss.forms import Similarity, Sparse, Toeplitz, class_count, rows
+from simloss.held import keeping_dtype
 from simloss.module import form_and_classes
 from simloss.reduction import label_weights, reduced, split_ignored, weighted, work_dtype
 from simmatrix.shapes import Float
@@ -159,9 +160,8 @@ class _SoftTargetLoss(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Apply a move or a cast, of which the soft targets take the device only: bfloat16 would blur them."""
-        kept = self.soft_targets
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types for it
-        self.soft_targets = kept.to(self.soft_targets.device)
+        with keeping_dtype(self, "soft_targets"):
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types for it
         return self
 
 

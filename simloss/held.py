@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, from_tensors
 from simmatrix.shapes import Float
 
-__all__ = ["HoldsSimilarity"]
+__all__ = ["HoldsSimilarity", "keeping_dtype"]
 
 # The name of the buffer with the numbers of the similarity that was given, where those in use are others.
 _GIVEN = "given_similarity"
@@ -109,13 +110,20 @@ class HoldsSimilarity(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Apply a move or a cast, from which the similarity takes the device only: bfloat16 would blur it for good."""
-        kept = {name: self.get_buffer(name) for name in (*self._names, _GIVEN) if name in self._buffers}
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types for it
-        for name, tensor in kept.items():
-            moved = self.get_buffer(name)
-            if moved.dtype != tensor.dtype:
-                setattr(self, name, tensor.to(moved.device))
+        with keeping_dtype(self, *self._names, _GIVEN):
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types for it
         return self
+
+
+@contextmanager
+def keeping_dtype(module: nn.Module, *names: str) -> Iterator[None]:
+    """Let a move or a cast of a module change the device alone of these buffers, where it has them."""
+    kept = {name: module.get_buffer(name) for name in names if name in module._buffers}
+    yield
+    for name, tensor in kept.items():
+        moved = module.get_buffer(name)
+        if moved.dtype != tensor.dtype:
+            setattr(module, name, tensor.to(moved.device))
 
 
 def _write_bounded(given: Float[Tensor, "*shape"], bound: float, out: Float[Tensor, "*shape"]) -> None:
