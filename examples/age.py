@@ -35,7 +35,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
-from sweep import BASE, Result, Setting, Trial, choose, options, run, write
+from sweep import BASE, Result, Setting, Trial, choose, keep_best, options, run, write
 from torch import Tensor, nn
 
 import simloss
@@ -252,15 +252,12 @@ class Training:
 
 def fit(model: nn.Module, train_epoch: Callable[[], None], validate: Callable[[], float], epochs: int) -> None:
     """Train until there was nothing better for more than `PATIENCE` epochs, and leave the model as it was best."""
-    best_epoch, least, state = 0, math.inf, _copy(model)
-    for epoch in range(1, epochs + 1):
+
+    def epoch() -> float:
         train_epoch()
-        error = validate()
-        if error < least:
-            best_epoch, least, state = epoch, error, _copy(model)
-        if epoch - best_epoch > PATIENCE:
-            break
-    model.load_state_dict(state)
+        return -validate()
+
+    keep_best(model, epoch, epochs, PATIENCE + 1)
 
 
 def mean_absolute_error(decided: Tensor, labels: Tensor, ages: Sequence[int]) -> float:
@@ -324,10 +321,6 @@ def _reported(scores: Tensor, labels: Tensor, ages: Sequence[int]) -> dict[str, 
     report = MistakeReport(distance=differences(ages), positions=ages)
     report.update(scores, labels)
     return {name: float(value) for name, value in report.compute().items()}
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def _some(names: Sequence[str], before: str) -> str:

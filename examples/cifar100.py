@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sweep import BASE, Result, Setting, Trial, choose, options, run, write
+from sweep import BASE, Result, Setting, Trial, choose, count_of, keep_best, options, run, write
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -422,19 +422,6 @@ def fit(model: nn.Module, criterion: nn.Module, training: Images, validation: Im
     keep_best(model, epoch, recipe.epochs, recipe.patience)
 
 
-def keep_best(model: nn.Module, epoch: Callable[[], float], epochs: int, patience: float) -> None:
-    """Run epochs, each of which changes the model and says how good it is; leave it as it was at its best."""
-    best, since, state = -math.inf, 0, {}
-    for _epoch in range(epochs):
-        good = epoch()
-        since += 1
-        if good > best:
-            best, since, state = good, 0, {name: value.clone() for name, value in model.state_dict().items()}
-        if since >= patience:
-            break
-    model.load_state_dict(state)
-
-
 @torch.no_grad()
 def predict(model: nn.Module, pixels: Tensor) -> Tensor:
     """Return the logits (N, C) of images (N, 3, 32, 32)."""
@@ -487,7 +474,7 @@ def main(archive: Archive = ARCHIVE) -> None:
     parser.add_argument("--model", choices=RECIPES, default="lenet", help="what to train (%(default)s)")
     parser.add_argument("--vectors", default=VECTORS, metavar="FILE", help="word vectors (the bundled ones)")
     epochs = ", ".join(f"{name}: {recipe.epochs}" for name, recipe in RECIPES.items())
-    parser.add_argument("--epochs", type=_epochs, metavar="N", help=f"at most ({epochs})")
+    parser.add_argument("--epochs", type=count_of("epochs"), metavar="N", help=f"at most ({epochs})")
     given = parser.parse_args()
     torch.backends.cudnn.deterministic = True
     # A name for each experiment, so that none overwrites another one's results.
@@ -505,12 +492,6 @@ def main(archive: Archive = ARCHIVE) -> None:
         write(name, given.out, results, choose(results, lambda found: (-found["accuracy"].mean,)), RULE, AXES)
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")
-
-
-def _epochs(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of epochs; give 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

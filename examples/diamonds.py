@@ -15,7 +15,6 @@ model is tested on a diamond that it was trained on.
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from sweep import BASE, Result, Setting, Together, Trial, choose, options, run, write
+from sweep import BASE, Result, Setting, Together, Trial, choose, keep_best, options, run, write
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -190,8 +189,8 @@ def fit(criterion: nn.Module, data: Problem, seed: int, epochs: int) -> nn.Modul
     steps = epochs * -(-len(labels) // BATCH)
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    least, best = float("inf"), copy.deepcopy(model.state_dict())
-    for _epoch in range(epochs):
+
+    def epoch() -> float:
         order = torch.randperm(len(labels))
         for start in range(0, len(labels), BATCH):
             batch = order[start : start + BATCH]
@@ -201,10 +200,9 @@ def fit(criterion: nn.Module, data: Problem, seed: int, epochs: int) -> nn.Modul
             optimiser.step()
             schedule.step()
         with torch.no_grad():
-            now = criterion(model(data.validation.features), data.validation.labels).item()
-        if now < least:
-            least, best = now, copy.deepcopy(model.state_dict())
-    model.load_state_dict(best)
+            return -float(criterion(model(data.validation.features), data.validation.labels))
+
+    keep_best(model, epoch, epochs)
     return model
 
 

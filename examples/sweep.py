@@ -39,6 +39,8 @@ __all__ = [
     "Train",
     "Trial",
     "choose",
+    "count_of",
+    "keep_best",
     "options",
     "run",
     "summary",
@@ -121,13 +123,42 @@ class Together(nn.Module):
         return loss
 
 
+def count_of(what: str) -> Callable[[str], int]:
+    """Return what reads a number of something, at least 1, from the command line."""
+
+    def count(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number of {what}; give 1 or more")
+        return int(text)
+
+    return count
+
+
 def options(description: str | None, *, seeds: int) -> argparse.ArgumentParser:
     """Return a parser with the options that all experiments have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=_count, default=seeds, metavar="N", help="trainings a setting (%(default)s)")
+    parser.add_argument(
+        "--seeds", type=count_of("trainings"), default=seeds, metavar="N", help="trainings a setting (%(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="a short run on less data: to see it work, not to learn")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER", help="for the results (%(default)s)")
     return parser
+
+
+def keep_best(model: nn.Module, epoch: Callable[[], float], epochs: int, patience: float = math.inf) -> None:
+    """Run epochs, each of which changes the model and says how good it is; leave it as it was at its best.
+
+    It stops after `patience` epochs in a row that are no better.
+    """
+    best, since, state = -math.inf, 0, _copied(model)
+    for _epoch in range(epochs):
+        good = epoch()
+        since += 1
+        if good > best:
+            best, since, state = good, 0, _copied(model)
+        if since >= patience:
+            break
+    model.load_state_dict(state)
 
 
 def run(train: Train, trials: Sequence[Trial], file: Path, *, workers: int | None = None) -> list[Result]:
@@ -214,6 +245,10 @@ def write(
         (folder / file).write_text(head + text, encoding="utf-8")
     _picture(found, chosen, axes, folder / f"{name}.png")
     print(head + texts[f"{name}.md"])
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def _trained(train: Train, trials: Sequence[Trial], workers: int) -> Iterator[list[Result]]:
@@ -305,9 +340,3 @@ def _command() -> str:
 def _machine() -> str:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
     return f"{device} ({platform.machine()}), Python {platform.python_version()}, PyTorch {torch.__version__}"
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of trainings; give 1 or more")
-    return int(text)
