@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 from loss_methods import Method
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Result", "mismatch"]
+__all__ = ["Part", "Result", "mismatch"]
 
 # A sum of n numbers is off by more than 8 sqrt(n) roundings of its size with a probability of about 2 exp(-8^2 / 2),
 # which is 3e-14 (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", 2019).
@@ -21,6 +21,10 @@ _DEVIATIONS = 8
 _BLOCK = 2**24
 
 
+# A class of each row, and what the target gives to it.
+Part: TypeAlias = tuple[Tensor, float]
+
+
 class Result(NamedTuple):
     """What a method returned: the mean loss, without and with gradients, and the gradients of its inputs."""
 
@@ -28,14 +32,15 @@ class Result(NamedTuple):
     gradients: Sequence[Tensor]
 
 
-def mismatch(method: Method, result: Result, inputs: Sequence[Tensor], labels: Tensor) -> str | None:
+def mismatch(method: Method, result: Result, inputs: Sequence[Tensor], target: Sequence[Part]) -> str | None:
     """Return what is wrong with a method's results, or None if rounding explains how far they are from float64.
 
     The inputs are logits (N, C), or features (N, D) and a weight (C, D). With p = softmax(z) and q = S p / sum S p (for
-    cross entropy 1 for the label, 0 elsewhere), the gradient of a row's loss is p - q, and rounding makes errors in
-    proportion to p + q. The gradients of features and weight are products with p - q, their errors with p + q.
+    cross entropy q is its target, and beside SimLoss the mean of both by their shares), the gradient of a row's loss is
+    p - q, and rounding makes errors in proportion to p + q. The gradients of features and weight are products with
+    p - q, their errors with p + q.
     """
-    count, dtype = len(labels), inputs[0].dtype
+    count, dtype = len(target[0][0]), inputs[0].dtype
     weight = inputs[1].detach().double() if len(inputs) == 2 else None
     classes = inputs[-1].shape[1 if weight is None else 0]
     found = []
@@ -45,13 +50,13 @@ def mismatch(method: Method, result: Result, inputs: Sequence[Tensor], labels: T
     for block in (slice(top, top + height) for top in range(0, count, height)):
         given = inputs[0].detach()[block].double()
         z = given if weight is None else given @ weight.T
-        losses, slopes = _exact(z, labels[block], method.rows)
-        error, share = _errors(z, losses, dtype, count, method.rounds_once)
+        losses, slopes = _exact(z, [(labels[block], given_to) for labels, given_to in target], method)
+        error, relative = _errors(z, losses, dtype, count, method)
         if weight is not None:
             shift = _logit_error(given, weight, z, dtype)
-            error, share = error + shift, share + shift + _product_error(max(count, classes), dtype)
+            error, relative = error + shift, relative + shift + _product_error(max(count, classes), dtype)
         p = z.softmax(1)
-        errors = (share * (2 * p - slopes) + p.where(p < method.drops_below, 0.0)) / count
+        errors = (relative * (2 * p - slopes) + p.where(p < method.drops_below, 0.0)) / count
         slopes /= count
         loss, loss_error = loss + losses.sum() / count, max(loss_error, error)
         if weight is None:
@@ -77,33 +82,50 @@ def _beyond(what: str, value: Tensor, exact: Tensor, error: Tensor) -> str | Non
     return f"{what} is off by {off[0].item():.3g}, allowed {error[0].item():.3g} ({off.numel():,} such numbers)"
 
 
-def _exact(z: Tensor, labels: Tensor, similar: Callable[[Tensor], Tensor] | None) -> tuple[Tensor, Tensor]:
+def _exact(z: Tensor, target: Sequence[Part], method: Method) -> tuple[Tensor, Tensor]:
     """Return the loss of each row and its gradient."""
     z = z.detach().requires_grad_()
-    if similar is None:
-        losses = functional.cross_entropy(z, labels, reduction="none")
-    else:
-        s = similar(labels)
-        e = (z - z.detach().amax(1, keepdim=True)).exp()
-        losses = (((1 - s) * e).sum(1) / (s * e).sum(1)).log1p()
+    losses = torch.stack([given * _of_class(z, labels, method) for labels, given in target]).sum(0)
     (slopes,) = torch.autograd.grad(losses.sum(), z)
     return losses.detach(), slopes
 
 
-def _errors(z: Tensor, losses: Tensor, dtype: torch.dtype, count: int, rounds_once: bool) -> tuple[float, float]:
+def _of_class(z: Tensor, labels: Tensor, method: Method) -> Tensor:
+    """Return the loss of each row for one class of it."""
+    if method.rows is None:
+        return functional.cross_entropy(z, labels, reduction="none")
+    s = method.rows(labels)
+    e = (z - z.detach().amax(1, keepdim=True)).exp()
+    losses = (((1 - s) * e).sum(1) / (s * e).sum(1)).log1p()
+    if method.share == 1:
+        return losses
+    own = functional.one_hot(labels, z.shape[1]).to(s.dtype)
+    neighbours = s - own
+    sums = neighbours.sum(1, keepdim=True)
+    given = torch.where(sums > 0, method.smoothing, 0.0)
+    smoothed = (1 - given) * own + given * neighbours / sums.masked_fill(sums == 0, 1.0)
+    entropies = functional.cross_entropy(z, smoothed, reduction="none")
+    return method.share * losses + (1 - method.share) * entropies
+
+
+def _errors(z: Tensor, losses: Tensor, dtype: torch.dtype, count: int, method: Method) -> tuple[float, float]:
     """Return how far off the mean of the losses may be, and a slope as a share of p + q.
 
     e^(z - m) is off by as many roundings as the exponent is large, and 4 for the function, the product with S and the
-    quotient; a sum of them by 8 sqrt(C). Two such sums are in each result, all in float32. What a method keeps in the
-    dtype of the inputs adds roundings there: log p as many as it is large, other things one each, 8 at most. The mean
-    over the rows may be summed in that dtype too, in cascades of 16.
+    quotient; a sum of them by 8 sqrt(C). Two such sums are in each result, all in float32. A smoothed target has a sum
+    of logits, too, each as large as the spread at most. What a method keeps in the dtype of the inputs adds roundings
+    there: log p as many as it is large, other things one each, 8 at most. The mean over the rows may be summed in that
+    dtype too, in cascades of 16.
     """
     spread, mean = (z.amax(1) - z.amin(1)).max().item(), losses.mean().item()
     work, unit = _rounding(torch.float32), _rounding(dtype)
-    in_work = 2 * work * (spread + 4 + _DEVIATIONS * math.sqrt(z.shape[1]))
-    kept = 2.0 if rounds_once else spread + math.log(z.shape[1]) + 8
-    in_mean = 2.0 if rounds_once else 4 + _DEVIATIONS * math.sqrt(16 * math.ceil(math.log(count + 1, 16)))
-    return in_work + unit * in_mean * (1 + mean) + work * _DEVIATIONS * math.sqrt(count) * mean, in_work + unit * kept
+    of_sum = _DEVIATIONS * math.sqrt(z.shape[1])
+    in_work = 2 * work * (spread + 4 + of_sum)
+    in_target = work * method.smoothing * spread * (4 + of_sum)
+    kept = 2.0 if method.rounds_once else spread + math.log(z.shape[1]) + 8
+    in_mean = 2.0 if method.rounds_once else 4 + _DEVIATIONS * math.sqrt(16 * math.ceil(math.log(count + 1, 16)))
+    in_loss = in_work + in_target + unit * in_mean * (1 + mean) + work * _DEVIATIONS * math.sqrt(count) * mean
+    return in_loss, in_work + unit * kept
 
 
 def _logit_error(features: Tensor, weight: Tensor, z: Tensor, dtype: torch.dtype) -> float:

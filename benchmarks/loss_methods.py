@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib import import_module
+from types import FunctionType
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from simloss.errors import SimilarityWarning
 from simloss.forms import Sparse, Toeplitz
 from simloss.linear import linear_sim_loss
-from simloss.loss import sim_loss
+from simloss.loss import SimLoss, sim_loss
 
 __all__ = [
+    "ALONE",
     "BASE",
+    "COMPILED",
     "FORMULA",
     "LINEAR_BASE",
     "LINEAR_FORMULA",
+    "MODULE",
+    "SHARED",
+    "SMOOTHED",
     "Form",
     "Loss",
     "Method",
     "forms",
+    "is_ours",
     "of_linear",
     "of_logits",
+    "of_ratios",
+    "of_two_classes",
 ]
 
 Loss: TypeAlias = Callable[..., Tensor]  # the mean loss: of logits, or of features and a weight
 
 BASE, FORMULA = "F.cross_entropy", "formula"
 LINEAR_BASE, LINEAR_FORMULA = "F.linear + F.cross_entropy", "F.linear + formula"
+
+# Modules, and what the name of a compiled method ends in.
+MODULE, COMPILED = "nn.CrossEntropyLoss", ", compiled"
+ALONE = "SimLoss, dense"
+SHARED, SMOOTHED = f"{ALONE}, share=0.4", f"{ALONE}, share=0.4, similarity_smoothing=0.05"
 
 # A dense similarity of more classes is not held: in float32 it would take more than 4 GiB.
 _MOST_DENSE = 2**15
@@ -55,6 +70,8 @@ class Method(NamedTuple):
     name: str
     make: Callable[[], Loss]
     rows: Callable[[Tensor], Tensor] | None = None  # of S, in float64, for labels; None for cross entropy
+    share: float = 1.0  # of SimLoss
+    smoothing: float = 0.0  # of the target in the part of cross entropy, by similarity
     rounds_once: bool = False  # keeps everything but its results in float32 at least
     spoils_input: bool = False  # puts its gradient where the logits were
     drops_below: float = 0.0  # may leave smaller probabilities out of the gradient
@@ -64,10 +81,14 @@ class Method(NamedTuple):
 
 
 def forms(classes: int, entries: int, device: torch.device) -> list[Form]:
-    """Return similarities of so many classes: a dense one where it fits, one of k entries a row, a Toeplitz one."""
+    """Return similarities of so many classes: a dense one where it fits, one of k entries a row, a Toeplitz one.
+
+    That of k entries only where an eighth of a row holds them: SimLoss makes a fuller matrix dense.
+    """
     random = torch.Generator(device).manual_seed(classes)
     dense = [_dense(classes, random)] if classes <= _MOST_DENSE else []
-    return [*dense, _sparse(classes, min(entries, classes), random), _toeplitz(classes, device)]
+    sparse = [_sparse(classes, entries, random)] if 8 * entries <= classes else []
+    return [*dense, *sparse, _toeplitz(classes, device)]
 
 
 def _dense(classes: int, random: torch.Generator) -> Form:
@@ -104,20 +125,54 @@ def _toeplitz(classes: int, device: torch.device) -> Form:
 # --- methods ----------------------------------------------------------------------------------------------------------
 
 
+def is_ours(method: str) -> bool:
+    """Return whether a method of this name is this project's."""
+    return "sim_loss" in method or "SimLoss" in method
+
+
 def of_logits(labels: Tensor, similarities: Sequence[Form]) -> list[Method]:
     """Return the methods that take logits; the formula has the first of the similarities."""
+    first = similarities[0]
     liger = Method(
         "liger_cross_entropy",
         lambda: _others(labels, "liger_kernel.transformers.functional", "liger_cross_entropy"),
         spoils_input=True,
     )
-    formula = Method(FORMULA, lambda: _formula(labels, similarities[0]), similarities[0].rows)
-    ours = [
-        Method(f"sim_loss, {form.name}", partial(_ours, labels, form), form.rows, rounds_once=True)
-        for form in similarities
+    formula = Method(FORMULA, lambda: _formula(labels, first), first.rows)
+    modules = [*_mixtures(labels, first), *(_module(labels, form) for form in similarities[1:])]
+    return [
+        *_twice(_cross_entropy(labels)),
+        _cross_entropy_module(labels),
+        liger,
+        *_twice(formula),
+        Method(f"sim_loss, {first.name}", lambda: _function(labels, first), first.rows, rounds_once=True),
+        *(one for module in modules for one in _twice(module)),
     ]
-    eager = [Method(BASE, lambda: _cross_entropy(labels)), liger, formula, *ours]
-    return [one for method in eager for one in ([method] if method is liger else [method, _compiled(method)])]
+
+
+def of_ratios(labels: Tensor, similarity: Form) -> list[Method]:
+    """Return cross entropy and this loss as modules, and both compiled."""
+    modules = _mixtures(labels, similarity)
+    compiled = [_compiled(method) for method in (_cross_entropy(labels), *modules)]
+    return [_cross_entropy_module(labels), *modules, *compiled]
+
+
+def of_two_classes(labels: Tensor, others: Tensor, first: float, similarity: Form) -> list[Method]:
+    """Return the methods for targets that give `first` to one class and the rest to another."""
+    classes = similarity.rows(labels[:1]).shape[1]
+    target = labels.new_zeros(len(labels), classes, dtype=torch.float32)
+    for of_row, given in ((labels, first), (others, 1 - first)):
+        target.scatter_add_(1, of_row.unsqueeze(1), target.new_full((len(labels), 1), given))
+
+    def apart() -> Loss:
+        criterion = _criterion(similarity)
+        return lambda logits: first * criterion(logits, labels) + (1 - first) * criterion(logits, others)
+
+    return [
+        _cross_entropy(target),
+        *_mixtures(target, similarity),
+        Method(f"{ALONE}, each class by itself", apart, similarity.rows),
+    ]
 
 
 def of_linear(labels: Tensor, similarities: Sequence[Form], dtype: torch.dtype) -> list[Method]:
@@ -130,7 +185,7 @@ def of_linear(labels: Tensor, similarities: Sequence[Form], dtype: torch.dtype) 
     def fused(features: Tensor, weight: Tensor) -> Tensor:
         return linear_sim_loss(features, weight, labels, form.similarity)
 
-    base = Method(LINEAR_BASE, lambda: _after_linear(_cross_entropy(labels)))
+    base = Method(LINEAR_BASE, lambda: _after_linear(_cross_entropy(labels).make()))
     formula = Method(LINEAR_FORMULA, lambda: _after_linear(_formula(labels, form)), form.rows)
     return [
         base,
@@ -147,22 +202,63 @@ def of_linear(labels: Tensor, similarities: Sequence[Form], dtype: torch.dtype) 
         ),
         formula,
         _compiled(formula),
-        Method(f"F.linear + sim_loss, {form.name}", lambda: _after_linear(_ours(labels, form)), form.rows),
+        Method(f"F.linear + sim_loss, {form.name}", lambda: _after_linear(_function(labels, form)), form.rows),
         Method(f"linear_sim_loss, {form.name}", lambda: fused, form.rows),
     ]
 
 
+def _twice(method: Method) -> list[Method]:
+    """Return a method and the same compiled."""
+    return [method, _compiled(method)]
+
+
 def _compiled(method: Method) -> Method:
-    return method._replace(
-        name=f"{method.name}, compiled", make=lambda: torch.compile(method.make(), fullgraph=True, dynamic=False)
-    )
+    def make() -> Loss:
+        loss = method.make()
+        assert isinstance(loss, FunctionType)
+        # With a code object of its own: where several share one, each call looks through what was compiled for all.
+        own = FunctionType(loss.__code__.replace(co_name="loss"), loss.__globals__, closure=loss.__closure__)
+        compiled: Loss = torch.compile(own, fullgraph=True, dynamic=False)
+        return compiled
+
+    return method._replace(name=f"{method.name}{COMPILED}", make=make)
 
 
-def _cross_entropy(labels: Tensor) -> Loss:
-    return lambda logits: functional.cross_entropy(logits, labels)
+def _cross_entropy(target: Tensor) -> Method:
+    return Method(BASE, lambda: lambda logits: functional.cross_entropy(logits, target))
 
 
-def _ours(labels: Tensor, form: Form) -> Loss:
+def _cross_entropy_module(target: Tensor) -> Method:
+    return Method(MODULE, lambda: _bound(torch.nn.CrossEntropyLoss(), target))
+
+
+def _mixtures(target: Tensor, form: Form) -> list[Method]:
+    """Return SimLoss by itself, beside cross entropy, and beside cross entropy with smoothed targets."""
+    return [_module(target, form, *mixture) for mixture in ((1.0, 0.0), (0.4, 0.0), (0.4, 0.05))]
+
+
+def _module(target: Tensor, form: Form, share: float = 1.0, smoothing: float = 0.0) -> Method:
+    name = f"SimLoss, {form.name}"
+    name += f", share={share}" if share < 1 else ""
+    name += f", similarity_smoothing={smoothing}" if smoothing else ""
+
+    def make() -> Loss:
+        return _bound(_criterion(form, share, smoothing), target)
+
+    return Method(name, make, form.rows, share, smoothing, rounds_once=True)
+
+
+def _criterion(form: Form, share: float = 1.0, smoothing: float = 0.0) -> SimLoss:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SimilarityWarning)  # nothing is trained with these similarities
+        return SimLoss(form.similarity, share=share, similarity_smoothing=smoothing)
+
+
+def _bound(criterion: torch.nn.Module, target: Tensor) -> Loss:
+    return lambda logits: criterion(logits, target)
+
+
+def _function(labels: Tensor, form: Form) -> Loss:
     return lambda logits: sim_loss(logits, labels, form.similarity)
 
 

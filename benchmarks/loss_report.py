@@ -3,29 +3,72 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from loss_cases import Case, Measured
-from loss_methods import BASE, FORMULA, LINEAR_BASE, LINEAR_FORMULA
+from loss_cases import Case, Measured, Ratios
+from loss_meter import Time
+from loss_methods import ALONE, BASE, COMPILED, FORMULA, LINEAR_FORMULA, MODULE, SHARED, SMOOTHED, is_ours
 from measure import table
 
-__all__ = ["draw", "tables", "write_numbers"]
+__all__ = ["draw", "ratio_table", "tables", "write_numbers"]
 
 LEGEND = """\
 Times are medians. The two columns of ratios are forward and backward over that of `F.cross_entropy` and over that of
 the formula, both eager: below 1 is faster. Memory is the most held above the inputs, in multiples of what the logits
-take. The last two columns are the rate at which the logits are read and the gradient is written, were each moved once
-and nothing else, and its share of the rate of a copy."""
+take. GB/s is the bytes of the logits and of their gradient over the time: the rate of a method that moves each of them
+once and nothing else. The last column is its share of the rate of a copy."""
+
+RATIO_LEGEND = f"""\
+Forward and backward, for N x C logits in float32; SimLoss has a dense matrix. The first two lines are times, all others
+ratios: below 1 is faster. All are of the least time among the rounds of one run, but for the ratios of medians. Compiled
+losses are held against `{BASE}` compiled."""
+
+# Of each ratio what it is called, the two methods, and which of their times is taken.
+_RATIOS = (
+    (f"SimLoss to {MODULE}", ALONE, MODULE, "least"),
+    ("the same, of medians", ALONE, MODULE, "median"),
+    ("share=0.4 to share=1", SHARED, ALONE, "least"),
+    ("share=0.4, similarity_smoothing=0.05 to share=1", SMOOTHED, ALONE, "least"),
+    ("compiled: SimLoss", ALONE + COMPILED, BASE + COMPILED, "least"),
+    ("compiled: share=0.4", SHARED + COMPILED, BASE + COMPILED, "least"),
+    ("compiled: share=0.4, similarity_smoothing=0.05", SMOOTHED + COMPILED, BASE + COMPILED, "least"),
+)
 
 
-def tables(cases: Sequence[tuple[Case, Case]]) -> str:
+def tables(cases: Sequence[tuple[Case, Case]], of_two_classes: Case) -> str:
     """Return all results as Markdown."""
     parts = [LEGEND.replace("\n", " ")]
     for of_given, of_linear in cases:
         parts += [f"### {of_given.title}", _yardsticks(of_given), _of_given(of_given)]
         parts += [f"From {of_linear.features:,} features by a linear layer:", _of_linear(of_linear)]
+    parts += [f"### {of_two_classes.title}, targets of two classes", _of_two_classes(of_two_classes)]
     return "\n\n".join([*parts, *_absent(cases)])
+
+
+def ratio_table(ratios: Sequence[Ratios]) -> str:
+    """Return the ratios of methods as Markdown, a column for each shape."""
+    shapes = list(dict.fromkeys((one.rows, one.classes) for one in ratios))
+    threads = list(dict.fromkeys(one.threads for one in ratios))
+    times = {(one.rows, one.classes, one.threads): one.times for one in ratios}
+
+    def line(name: str, number: int, cell: Callable[[dict[str, Time]], str]) -> list[str]:
+        return [name, str(number), *(cell(times[*shape, number]) for shape in shapes)]
+
+    header = ["", "threads", *(f"{count:,} x {classes:,}" for count, classes in shapes)]
+    rows = [line(MODULE, number, lambda found: _ms(found[MODULE].least)) for number in threads]
+    rows += [
+        line(name, number, partial(_quotient, one, other, kind))
+        for name, one, other, kind in _RATIOS
+        for number in threads
+    ]
+    return f"{RATIO_LEGEND.replace(chr(10), ' ')}\n\n{table(header, rows)}"
+
+
+def _quotient(one: str, other: str, kind: str, times: dict[str, Time]) -> str:
+    return f"{getattr(times[one], kind) / getattr(times[other], kind):.2f}"
 
 
 def _yardsticks(case: Case) -> str:
@@ -50,7 +93,7 @@ def _of_given(case: Case) -> str:
     ]
     rows = [
         [
-            *_common(case, one, BASE, FORMULA),
+            *_common(case, one, FORMULA),
             f"{2 * case.logit_bytes / one.both.median / 1e9:.3g}",
             f"{case.yardsticks.copy.median / one.both.median:.0%}",
         ]
@@ -61,11 +104,16 @@ def _of_given(case: Case) -> str:
 
 def _of_linear(case: Case) -> str:
     header = ["", "forward", "forward + backward", "to F.cross_entropy", "to the formula", "memory"]
-    return table(header, [_common(case, one, LINEAR_BASE, LINEAR_FORMULA) for one in case.measured])
+    return table(header, [_common(case, one, LINEAR_FORMULA) for one in case.measured])
 
 
-def _common(case: Case, one: Measured, base: str, formula: str) -> list[str]:
-    ratios = [one.both.median / case.time_of(other) for other in (base, formula)]
+def _of_two_classes(case: Case) -> str:
+    header = ["", "forward", "forward + backward", "to F.cross_entropy", "memory"]
+    return table(header, [_common(case, one) for one in case.measured])
+
+
+def _common(case: Case, one: Measured, *formula: str) -> list[str]:
+    ratios = [one.both.median / case.time_of(other) for other in (case.base, *formula)]
     return [
         one.method,
         _ms(one.forward.median),
@@ -94,10 +142,10 @@ def _absent(cases: Sequence[tuple[Case, Case]]) -> Iterator[str]:
         )
 
 
-def write_numbers(cases: Sequence[tuple[Case, Case]], path: Path) -> None:
+def write_numbers(cases: Sequence[Case], path: Path) -> None:
     """Write all figures: times in seconds, memory in bytes, rates in bytes a second."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        lines = [row for pair in cases for case in pair for row in _numbers(case)]
+        lines = [row for case in cases for row in _numbers(case)]
         writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
@@ -106,6 +154,7 @@ def write_numbers(cases: Sequence[tuple[Case, Case]], path: Path) -> None:
 def _numbers(case: Case) -> Iterator[dict[str, object]]:
     """Yield the figures of each method. Rates are of the logits and the gradient alone, and not of a linear layer."""
     size, rate = case.logit_bytes, 2 * case.logit_bytes / case.yardsticks.copy.median
+    formula = case.time_of(LINEAR_FORMULA if case.features else FORMULA)
     for one in case.measured:
         forward, both = size / one.forward.median, 2 * size / one.both.median
         rates = {
@@ -119,14 +168,15 @@ def _numbers(case: Case) -> Iterator[dict[str, object]]:
             "C": case.classes,
             "dtype": str(case.dtype).removeprefix("torch."),
             "features": case.features or "",
+            "target": case.target,
             "method": one.method,
             "rounds": one.both.rounds,
             "forward median": f"{one.forward.median:.4g}",
             "forward least": f"{one.forward.least:.4g}",
             "both median": f"{one.both.median:.4g}",
             "both least": f"{one.both.least:.4g}",
-            "to F.cross_entropy": f"{one.both.median / case.time_of(LINEAR_BASE if case.features else BASE):.4g}",
-            "to the formula": f"{one.both.median / case.time_of(LINEAR_FORMULA if case.features else FORMULA):.4g}",
+            "to F.cross_entropy": f"{one.both.median / case.time_of(case.base):.4g}",
+            "to the formula": "" if math.isnan(formula) else f"{one.both.median / formula:.4g}",
             "peak memory": one.peak,
             "logits": size,
             **{name: "" if case.features else f"{number:.4g}" for name, number in rates.items()},
@@ -140,14 +190,15 @@ def draw(cases: Sequence[tuple[Case, Case]], path: Path) -> None:
 
     columns = min(2, len(cases))
     lines = -(-len(cases) // columns)
-    figure = Figure(figsize=(6.5 * columns, 3.4 * lines), layout="constrained")
+    tallest = max(len(case.measured) for case, _ in cases)
+    figure = Figure(figsize=(6.5 * columns, (0.9 + 0.22 * tallest) * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).flatten()
     for panel in panels[len(cases) :]:
         panel.set_visible(False)
     for panel, (case, _) in zip(panels, cases, strict=False):
         names = [one.method for one in case.measured]
-        ratios = [one.both.median / case.time_of(BASE) for one in case.measured]
-        colours = ["C1" if name.startswith("sim_loss") else "C7" for name in names]
+        ratios = [one.both.median / case.time_of(case.base) for one in case.measured]
+        colours = ["C1" if is_ours(name) else "C7" for name in names]
         bars = panel.barh(range(len(names)), ratios, color=colours)
         panel.bar_label(bars, [f"{ratio:.2f}" for ratio in ratios], fontsize=7, padding=2)
         panel.set_yticks(range(len(names)), names, fontsize=8)
