@@ -30,9 +30,11 @@ __all__ = [
     "columns_of",
     "from_matrix",
     "influence_of",
+    "moved",
     "name_of",
     "rows",
     "spans",
+    "with_numbers",
 ]
 
 
@@ -133,6 +135,28 @@ def class_count(similarity: Similarity) -> int:
             return crow_indices.shape[0] - 1
         case Toeplitz(diagonals):
             return diagonals.shape[0] // 2 + 1
+
+
+def with_numbers(similarity: Similarity, numbers: Float[Tensor, "*shape"]) -> Similarity:
+    """Return the form with other numbers in the same places."""
+    match similarity:
+        case Dense():
+            return Dense(numbers)
+        case Toeplitz():
+            return Toeplitz(numbers)
+        case Sparse(crow_indices, col_indices):
+            return Sparse(crow_indices, col_indices, numbers)
+
+
+def moved(similarity: Similarity, device: torch.device) -> Similarity:
+    """Return the form on a device."""
+    match similarity:
+        case Dense(values):
+            return Dense(values.to(device))
+        case Toeplitz(diagonals):
+            return Toeplitz(diagonals.to(device))
+        case Sparse(crow_indices, col_indices, values):
+            return Sparse(crow_indices.to(device), col_indices.to(device), values.to(device))
 
 
 def influence_of(similarity: Similarity) -> float:

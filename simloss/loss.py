@@ -25,6 +25,8 @@ from simloss.forms import (
     class_count,
     from_matrix,
     influence_of,
+    moved,
+    with_numbers,
 )
 from simloss.reduction import label_weights, one_hot, reduced, smoothed, split_ignored, weighted, work_dtype
 from simloss.rows import native
@@ -355,7 +357,7 @@ class SimLoss(HoldsConstants):
         )
 
     def _options_repr(self) -> str:
-        """Return what the representation says of the options that cross entropy does not have, where they are in use."""
+        """Return what the representation says of the options that cross entropy lacks, where they are in use."""
         usual = {"share": 1.0, "similarity_smoothing": 0.0, "lower_bound": 0.0}
         return "".join(f", {name}={getattr(self, name)}" for name in usual if getattr(self, name) != usual[name])
 
@@ -448,7 +450,7 @@ class SimLoss(HoldsConstants):
             is_fixed = given is not held and numbers.device.type != "cpu" and not held[-1].is_inference()
             if is_fixed:  # in one operation, so that an interruption leaves one bound or the other
                 numbers = held[-1].copy_(numbers)
-        self._hold(given, type(given)(*given[:-1], numbers), self._held.mix)
+        self._hold(given, with_numbers(given, numbers), self._held.mix)
         self._lower_bound = bound
 
     def _warn_alone(self) -> None:
@@ -489,8 +491,8 @@ class SimLoss(HoldsConstants):
     def _move(self, device: torch.device) -> None:
         in_use, mix = self._held.similarity, self._held.mix
         is_given = in_use is self._given
-        given = type(in_use)(*(part.to(device) for part in self._given))
-        in_use = given if is_given else type(in_use)(*given[:-1], in_use[-1].to(device))
+        given = moved(self._given, device)
+        in_use = given if is_given else with_numbers(given, in_use[-1].to(device))
         if mix is not None:
             mix = mix_of(self._share, self._similarity_smoothing, device, even_alone=True)
         self._hold(given, in_use, mix)

@@ -673,7 +673,8 @@ def _mixed_slopes(
     own = smoothed - (log_rest - log_d).exp() * factor
     of_entropy[here, columns[here]] = own[here].to(p.dtype)
     share = share.to(p.dtype)
-    return share * of_similarity + (1 - share) * of_entropy
+    slopes: Tensor = share * of_similarity + (1 - share) * of_entropy
+    return slopes
 
 
 def _far_slopes(

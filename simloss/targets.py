@@ -80,7 +80,8 @@ def _computed(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the loss of each row, its gradient for the logits, and for the distribution; empty if not wanted."""
     if has_no_values(logits):
-        return _shapes(logits, *wants)
+        shapes: tuple[Tensor, Tensor, Tensor] = _shapes(logits, *wants)
+        return shapes
     if ignored is not None:
         distribution = distribution.masked_fill(ignored.unsqueeze(1), 0.0)
     counts = (distribution != 0).sum(1)
@@ -95,13 +96,12 @@ def _computed(
             losses, gradient, of_classes = _all_classes(logits, distribution, similarity, mix, wants)
         else:
             losses, of_classes = distribution.new_empty(len(logits)), None
-            gradient = torch.empty(logits.shape, dtype=losses.dtype, device=logits.device) if wants.logits else None
-            for here, way in ((is_few, _class_by_class), (~is_few, _all_classes)):
-                asked = wants.logits if way is _class_by_class else wants
-                found = way(logits[here], distribution[here], similarity, mix, asked)
-                losses[here] = found[0]
+            gradient = distribution.new_empty(logits.shape) if wants.logits else None
+            for here in (is_few, ~is_few):
+                part = _computed(logits[here], distribution[here], None, similarity, mix, wants)
+                losses[here] = part[0]
                 if gradient is not None:
-                    gradient[here] = found[1].to(gradient.dtype)
+                    gradient[here] = part[1]
     if ignored is not None:
         losses.masked_fill_(ignored, 0.0)
         if gradient is not None:

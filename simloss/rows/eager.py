@@ -75,7 +75,7 @@ def scale_gradient_(gradient: Float[Tensor, "N C"], factor: Tensor) -> None:
     """
     height = _height(gradient)
     factor = factor.expand(gradient.shape[0])
-    for rows_here, factors in zip(gradient.split(height), factor.split(height), strict=True):
+    for rows_here, factors in zip(torch.split(gradient, height), torch.split(factor, height), strict=True):
         rows_here.mul_(factors.unsqueeze(1))
 
 
@@ -131,7 +131,7 @@ def _full_block(
 ) -> tuple[Float[Tensor, "N 1"], Float[Tensor, "N 1"], Float[Tensor, "N C"]]:
     """Return a, b / a and the gradient of each row."""
     s = rows(similarity, labels, room.unlike)
-    pull = None if entropy is None else entropy.pull(s)
+    pull = s if entropy is None else entropy.pull(s)
     torch.mul(room.p, s, out=room.like)
     unlike = _remainder_(room.p, s)
     a = room.like.sum(1, keepdim=True)
@@ -153,7 +153,7 @@ def _sparse_block(
     p = room.p
     columns, s, is_entry = spans(similarity, labels, p.dtype)
     p_entries = p.gather(1, columns)
-    pull = None if entropy is None else entropy.pull(s)
+    pull = s if entropy is None else entropy.pull(s)
     like = p_entries * s
     unlike = _remainder_(p_entries, s)
     # What the classes without an entry share: summed when the entries are taken out, since 1 minus these would cancel.

@@ -175,19 +175,19 @@ INLINE void add_sums(Sums *sums, const float *restrict s, const float *restrict 
 }
 
 /* Add sum S and sum S (z - m) over the classes other than the label. A logit of -inf counts only where S is above 0. */
-INLINE void add_neighbours(Sums *sums, const float *restrict z, const float *restrict s, int64_t count, int64_t label)
+INLINE void add_neighbours(Sums *sums, const float *restrict z, const float *restrict s, int64_t count, int64_t label, float lift)
 {
     for (int64_t first = 0; first < count; first += CHUNK) {
         int64_t end = first + CHUNK < count ? first + CHUNK : count;
         float neighbours = 0.0f, between = 0.0f;
 #pragma omp simd reduction(+ : neighbours, between)
         for (int64_t c = first; c < end; c++) {
-            float of_s = c == label ? 0.0f : s[c], product = of_s * (z[c] - sums->greatest);
+            float of_s = c == label ? 0.0f : s[c] * lift, product = of_s * (z[c] - sums->greatest);
             neighbours += of_s;
             between += of_s > 0.0f ? product : 0.0f;
         }
-        sums->neighbours += neighbours;
-        sums->between += between;
+        sums->neighbours += (double)neighbours / lift;
+        sums->between += (double)between / lift;
     }
 }
 
@@ -209,7 +209,11 @@ INLINE void full_mixed_sums(const float *restrict z, const float *restrict s, fl
     sums->own = e[label];
     add_sums(sums, s, e, count, 1, label);
     if (is_smoothed)
-        add_neighbours(sums, z, s, count, label);
+        add_neighbours(sums, z, s, count, label, 1.0f);
+    if (sums->neighbours > 0.0 && sums->neighbours < 1e-20) { /* the products may have lost digits */
+        sums->neighbours = sums->between = 0.0;
+        add_neighbours(sums, z, s, count, label, 0x1p64f);
+    }
 }
 
 /* Write the slopes over e. The last vector ends with the row, and begins with classes that the others have done already:
@@ -436,7 +440,7 @@ INLINE void set_cross_entropy(Batch *batch, int place, const Sums *sums, double 
         constant += factor * smoothing * -(sums->between / sums->neighbours);
     batch->factor[1][place] = own;
     if (log_d != 0.0) {
-        batch->x[2][place] = fmax(d - 1.0, 0.0);
+        batch->x[2][place] = d < 1.0 ? 0.0 : d - 1.0; /* fmax would lose a NaN */
         batch->factor[2][place] = log_d;
         batch->terms = TERMS;
     }

@@ -93,7 +93,7 @@ def takes_batch(logits: Tensor, labels: Tensor, table: Table | None) -> bool:
         and not logits.is_neg()
         and not labels.is_neg()
         and count >= min(torch.get_num_threads(), count * classes // _ALONE)
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch has no types for it
     )
 
 

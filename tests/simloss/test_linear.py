@@ -538,9 +538,6 @@ def test_autocast_leaves_float64_alone() -> None:
 # --- under torch.compile ----------------------------------------------------------------------------------------------
 
 
-# What dynamo says to itself on its way.
-@pytest.mark.filterwarnings("ignore:.* should not be instantiated:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 @pytest.mark.parametrize("reduction", REDUCTIONS)

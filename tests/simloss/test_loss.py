@@ -327,8 +327,6 @@ def test_no_gradient_is_made_where_none_is_asked_for(kind: str) -> None:
 
 
 # Both are what dynamo says to itself on its way round the branches that depend on data.
-@pytest.mark.filterwarnings("ignore:.* should not be instantiated:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_compiled_it_gives_the_same_numbers() -> None:
     logits, labels, similarity = random_logits(6, 5), random_labels(6, classes=5), random_similarity(5)
     plain = value_and_gradient(lambda z: sim_loss(z, labels, similarity), logits)

@@ -308,9 +308,6 @@ def test_a_bound_set_before_the_backward_pass_never_makes_it_wrong(
     assert not torch.equal(gradient(module(inputs, target)), expected)
 
 
-# What dynamo says to itself on its way.
-@pytest.mark.filterwarnings("ignore:.* should not be instantiated:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("make", [SimLoss, lambda similarity: LinearSimLoss(5, similarity)], ids=["plain", "linear"])
 @form_by_form
 def test_compiled_code_sees_every_bound_and_is_compiled_once(form: str, make: Callable[[Similarity], SimLoss]) -> None:
@@ -333,8 +330,6 @@ def test_compiled_code_sees_every_bound_and_is_compiled_once(form: str, make: Ca
     assert counter.frame_count == 1
 
 
-@pytest.mark.filterwarnings("ignore:.* should not be instantiated:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_a_bound_set_before_a_compiled_backward_pass_never_makes_it_wrong() -> None:
     """Single losses of a layer: their gradients are computed in the backward pass."""
     torch._dynamo.reset()
