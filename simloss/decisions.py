@@ -8,7 +8,7 @@ from torch import Tensor
 import simmatrix
 from simloss.checks import check_similarity
 from simloss.errors import ArgumentError, DtypeError
-from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, from_matrix, rows
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, from_matrix, moved, rows
 from simmatrix.shapes import Float, Int
 
 __all__ = ["minimum_risk"]
@@ -68,7 +68,10 @@ def minimum_risk(
     >>> minimum_risk(logits, torch.eye(3))
     tensor(2)
     """
-    form = from_matrix(similarity) if isinstance(similarity, simmatrix.SimilarityMatrix) else as_similarity(similarity)
+    if isinstance(similarity, simmatrix.SimilarityMatrix):
+        form = moved(from_matrix(similarity), logits.device)
+    else:
+        form = as_similarity(similarity)
     _check(logits, form)
     if logits.ndim == 1:
         return _decisions(logits.unsqueeze(0), form).squeeze(0)
@@ -114,7 +117,11 @@ def _expected(e: Float[Tensor, "N C"], similarity: Similarity) -> Float[Tensor, 
         crow_indices, col_indices, values = similarity
         row_of_entry = torch.arange(count, device=e.device).repeat_interleave(crow_indices.diff())
         transposed = torch.sparse_coo_tensor(
-            torch.stack([col_indices.long(), row_of_entry]), values.to(e.dtype), (count, count), check_invariants=False
+            torch.stack([col_indices.long(), row_of_entry]),
+            values.to(e.dtype),
+            (count, count),
+            device=e.device,
+            check_invariants=False,
         )
         return (transposed @ e.T).T
     found = torch.zeros_like(e)
