@@ -225,9 +225,9 @@ class Experiment:
         model = self.recipe.model(len(ages)).to(device)
         criterion = settings_of(ages)[trial.setting](by_age(ages, DECAY), trial.seed).to(device)
         fit(model, criterion, training, self.recipe, lambda fitted: -mean_absolute_error(fitted, validation, ages))
-        parts = [(predict(model, part.pixels).cpu(), part.labels.cpu()) for part in (validation, test)]
+        seen, unseen = ((predict(model, part.pixels).cpu(), part.labels.cpu()) for part in (validation, test))
         decisions = {"minimum risk": partial(gains, closeness(ages).double())}
-        return results_of(trial, *parts, Yardstick(differences(ages).numpy(), None, ages, decisions))
+        return results_of(trial, seen, unseen, Yardstick(differences(ages).numpy(), None, ages, decisions))
 
 
 def mean_absolute_error(model: nn.Module, images: Images, ages: Sequence[int]) -> float:
@@ -239,11 +239,11 @@ def mean_absolute_error(model: nn.Module, images: Images, ages: Sequence[int]) -
 def main() -> None:
     """Train all settings on a folder of faces and write tables and a picture."""
     parser = options(__doc__, seeds=SEEDS)
-    parser.add_argument("folder", type=Path, help="of UTKFace or AFAD; or a zip of it")
+    parser.add_argument("data", type=Path, help="a folder or a zip of UTKFace or AFAD")
     parser.add_argument("--epochs", type=count_of("epochs"), default=RECIPE.epochs, metavar="N", help="%(default)s")
     given = parser.parse_args()
     try:
-        faces = load(given.folder, QUICK_FACES if given.quick else None)
+        faces = load(given.data, QUICK_FACES if given.quick else None)
         if faces.left_out:
             print(f"warning: left out are {', '.join(faces.left_out)}", file=sys.stderr)
         name = f"age-{faces.kind.lower()}{'-quick' if given.quick else ''}"
@@ -253,7 +253,8 @@ def main() -> None:
         epochs = min(given.epochs, QUICK_EPOCHS) if given.quick else given.epochs
         experiment = Experiment(faces, RECIPE._replace(epochs=epochs))
         results = run(experiment, trials, given.out / f"{name}.csv", workers=given.workers)
-        write(name, given.out, results, tuple(settings), ORDERED, PANELS, DRAWN, _about(faces), DECIDED)
+        command = f"age.py {given.data.name}{' --quick' if given.quick else ''}"
+        write(name, given.out, results, tuple(settings), ORDERED, PANELS, DRAWN, _about(faces), DECIDED, command)
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -268,9 +268,9 @@ class Experiment:
         # With fewer images the batch is smaller in proportion: an epoch has as many steps.
         batch = math.ceil(self.recipe.batch * len(training) / len(everything))
         fit(model, criterion, training, self.recipe._replace(batch=batch), partial(accuracy, validation))
-        parts = [(predict(model, part.pixels).cpu(), part.labels.cpu()) for part in (validation, self.test)]
+        seen, unseen = ((predict(model, part.pixels).cpu(), part.labels.cpu()) for part in (validation, self.test))
         yardstick = Yardstick.of_tree(edges_of(self.path), self.classes.column("superclass"), similarity)
-        return results_of(trial, *parts, yardstick)
+        return results_of(trial, seen, unseen, yardstick)
 
 
 def accuracy(images: Images, model: nn.Module) -> float:
@@ -341,7 +341,9 @@ def main(archive: Archive = ARCHIVE) -> None:
         trials = trials_of(settings, given.amounts, 1 if given.quick else given.seeds)
         results = run(experiment, picked(trials, given.only), given.out / f"{name}.csv", workers=given.workers)
         about = f"{len(experiment.classes)} classes, {len(experiment.training):,} + {len(experiment.test):,} images."
-        write(name, given.out, results, tuple(settings), TREE, PANELS, DRAWN, about, DECIDED)
+        chosen = [] if given.model == "lenet" else [f"--model {given.model}"]
+        command = " ".join(["cifar100.py", given.data.name, *chosen, *(f"--{flag}" for flag in flags)])
+        write(name, given.out, results, tuple(settings), TREE, PANELS, DRAWN, about, DECIDED, command)
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")
 

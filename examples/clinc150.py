@@ -66,7 +66,7 @@ def prepare(path: Path, seeds: Sequence[int], *, quick: bool = False) -> Experim
     classes = simmatrix.ClassList(tuple(domains), {"superclass": tuple(domains.values())}, source="CLINC150")
     index = {name: number for number, name in enumerate(classes.names)}
     pairs = [pair for part in PARTS for pair in parts[part]]
-    training, validation, test = torch.arange(len(pairs)).split([len(parts[part]) for part in PARTS])
+    training, validation, test = torch.split(torch.arange(len(pairs)), [len(parts[part]) for part in PARTS])
     return Experiment(
         texts=bags_of([text for text, _ in pairs], [index[intent] for _, intent in pairs]),
         classes=classes,

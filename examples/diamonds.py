@@ -253,7 +253,8 @@ def main() -> None:
         found = run(train_one, trials, given.out / f"{name}.csv", workers=given.workers)
         best = best_of(found)
         about = f"Of each method the least MAE on validation data has: {'; '.join(map(str, best))}."
-        write(name, given.out, found, settings, (*FIGURES, "classes_predicted"), PANELS, best[-5:], about, (BASE,))
+        columns, command = (*FIGURES, "classes_predicted"), f"diamonds.py{' --quick' if given.quick else ''}"
+        write(name, given.out, found, settings, columns, PANELS, best[-5:], about, (BASE,), command)
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")
 

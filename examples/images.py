@@ -58,7 +58,9 @@ class Images:
 class Files(Protocol):
     """The files of a folder or of a zip: their names, in sorted order, with / between their parts."""
 
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]:
+        """Their names."""
 
     def open(self, name: str) -> BinaryIO:
         """Open one of them."""
@@ -115,7 +117,7 @@ def open_files(path: Path) -> Iterator[Files]:
 
 
 def read_images(
-    files: Files, names: Sequence[str], size: int, formats: Sequence[str], *, exact: bool = False
+    files: Files, names: Sequence[str], size: int, formats: tuple[str, ...], *, exact: bool = False
 ) -> tuple[Tensor, list[str], list[str]]:
     """Return images (N, 3, size, size) in uint8, the files they are of, and a message for each that can't be read.
 
@@ -140,7 +142,7 @@ def read_images(
     return images[: len(kept)], kept, unreadable
 
 
-def _pixels(stream: BinaryIO, size: int, formats: Sequence[str], *, exact: bool) -> Tensor:
+def _pixels(stream: BinaryIO, size: int, formats: tuple[str, ...], *, exact: bool) -> Tensor:
     with Image.open(stream, formats=formats) as image:
         if exact and image.size != (size, size):
             raise ValueError(f"{image.width} x {image.height} pixels, not {size} x {size}")
@@ -187,7 +189,7 @@ def fit(
     model: nn.Module, criterion: nn.Module, training: Images, recipe: Recipe, good: Callable[[nn.Module], float]
 ) -> None:
     """Train the model, and leave it as it was after the epoch in which `good` said most of it."""
-    model.to(memory_format=_LAYOUT)
+    model.to(memory_format=_LAYOUT)  # type: ignore[call-overload]  # which torch's types do not know
     optimiser = recipe.optimiser(model.parameters())
     schedule = CosineAnnealingLR(optimiser, recipe.epochs) if recipe.is_modern else None
 

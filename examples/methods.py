@@ -20,9 +20,11 @@ import simmatrix
 from simloss.metrics import MistakeReport
 
 __all__ = [
+    "ALONE",
     "CANDIDATE",
     "DECIDED",
     "DRAWN",
+    "LITTLE",
     "MAIN",
     "PANELS",
     "PERMUTED",
@@ -106,7 +108,8 @@ def drawn(labels: Tensor, rows: Tensor, amount: str, seed: int) -> Tensor:
 
 def edges_of(path: simmatrix.SimilarityMatrix) -> np.ndarray:
     """Return the edges between each two classes, (C, C), of their path similarity 1 / (edges + 1)."""
-    return np.rint(1 / path.to_dense().astype(np.float64) - 1)
+    edges: np.ndarray = np.rint(1 / path.to_dense().astype(np.float64) - 1)
+    return edges
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:
@@ -175,7 +178,7 @@ class Yardstick:
         found = {name: float(value) for name, value in report.compute().items()}
         del found["calibration_error"]
         found.pop("hierarchical_distance_5", None)
-        return found | {"classes_predicted": float(len(scores.argmax(1).unique()))}
+        return found | {"classes_predicted": float(len(set(scores.argmax(1).tolist())))}
 
 
 def results_of(

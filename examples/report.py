@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
-import shlex
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +14,21 @@ import torch
 from matplotlib.figure import Figure
 from sweep import BASE, PROBABLE, Result, Setting, Trial
 
-__all__ = ["FIGURES", "ORDERED", "TREE", "Change", "Panel", "changes", "chosen", "machine", "picture", "table", "write"]
+__all__ = [
+    "FIGURES",
+    "ORDERED",
+    "TREE",
+    "Change",
+    "Panel",
+    "amounts_of",
+    "changes",
+    "chosen",
+    "machine",
+    "means",
+    "picture",
+    "table",
+    "write",
+]
 
 
 class Kind(NamedTuple):
@@ -57,7 +69,7 @@ class Change(NamedTuple):
 
     mean: float
     error: float
-    count: int
+    seeds: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Change:
@@ -100,6 +112,12 @@ def changes(
     return {name: Change.of([own[name] - other[name] for own, other in pairs]) for name in names}
 
 
+def amounts_of(results: Iterable[Result]) -> list[str]:
+    """Return the amounts of training data, the least first and all of them last."""
+    amounts = {result.trial.amount for result in results}
+    return sorted(amounts, key=lambda amount: (not amount.isdecimal(), int(amount) if amount.isdecimal() else 0))
+
+
 def means(results: Iterable[Result], amount: str, setting: Setting, split: str = "test") -> dict[str, Change]:
     """Return a setting's own figures, decided by the most probable class."""
     found: list[Mapping[str, float]] = [
@@ -139,7 +157,7 @@ def table(
             found = means(results, amount, BASE) if is_base else changes(results, amount, setting, decision)
             if found:
                 cells = [FIGURES[name].shown(found[name], "" if is_base else "+") for name in names]
-                rows.append([str(setting), decision, str(next(iter(found.values())).count), *cells])
+                rows.append([str(setting), decision, str(next(iter(found.values())).seeds), *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -214,6 +232,7 @@ def write(
     drawn: Sequence[Setting],
     about: str,
     decided: Sequence[Setting],
+    command: str,
 ) -> None:
     """Write the tables (``name.md``) and the picture (``name.png``), and print the tables.
 
@@ -233,12 +252,11 @@ def write(
         Sentences on the data.
     decided
         The settings that are shown with all decisions.
+    command
+        What makes it: the script with what it needs. Results may have come in several runs, so it is not this run's.
     """
-    amounts = sorted(
-        {result.trial.amount for result in results},
-        key=lambda one: (not one.isdecimal(), int(one) if one.isdecimal() else 0),
-    )
-    head = f"Made by `{_command()}` on {machine()}. {about}\n\n{LEGEND}\n"
+    amounts = amounts_of(results)
+    head = f"Made by `python examples/{command}` on {machine()}. {about}\n\n{LEGEND}\n"
     if name.endswith("-quick"):
         head += "\nA short run, to see it work: its figures say nothing about the methods.\n"
     parts = [
@@ -249,10 +267,6 @@ def write(
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     picture(results, drawn, amounts, panels, folder / f"{name}.png")
     print(text)
-
-
-def _command() -> str:
-    return shlex.join(["python", f"examples/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def machine() -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "ALL",
     "BASE",
     "PROBABLE",
+    "RESULTS",
     "DataError",
     "Result",
     "Setting",

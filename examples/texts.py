@@ -232,11 +232,12 @@ def main(
                     print(f"{amount:>4}  rate {recipe.rate}  epochs {recipe.epochs:3}  accuracy {accuracy:.4f}")
             return
         trials = [Trial(setting, seed, amount) for amount in given.amounts for seed in seeds for setting in SETTINGS]
+        command = " ".join([f"{name}.py", *([given.data.name] if "data" in given else [])])
         if given.quick:
-            name = f"{name}-quick"
+            name, command = f"{name}-quick", f"{command} --quick"
             quick = dict.fromkeys(given.amounts, Recipe(RATES[-1], QUICK_EPOCHS))
             experiment, trials = replace(experiment, recipes=quick), trials[: len(SETTINGS)]
         results = run(experiment, picked(trials, given.only), given.out / f"{name}.csv", workers=given.workers)
-        write(name, given.out, results, tuple(SETTINGS), TREE, PANELS, DRAWN, experiment.described, DECIDED)
+        write(name, given.out, results, tuple(SETTINGS), TREE, PANELS, DRAWN, experiment.described, DECIDED, command)
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")

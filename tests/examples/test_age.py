@@ -231,7 +231,7 @@ def test_an_aligned_face_is_scaled_from_all_its_pixels(age: ModuleType, tmp_path
     path = tmp_path / f"20_0_0_{DATE}.jpg.chip.jpg"
     Image.fromarray(noise).save(path)
     with images.open_files(tmp_path) as files:
-        found, *_ = images.read_images(files, [path.name], 60, ["JPEG"])
+        found, *_ = images.read_images(files, [path.name], 60, ("JPEG",))
     expected = Image.open(path).resize((60, 60), Image.Resampling.BILINEAR)
     assert np.array_equal(found[0].permute(1, 2, 0).numpy(), np.array(expected))
 
@@ -241,7 +241,7 @@ def test_other_colour_models_become_red_green_and_blue(age: ModuleType, tmp_path
     path = tmp_path / f"20_0_0_{DATE}.jpg"
     Image.new("L", (1200, 900), 77).convert(mode).save(path, quality=100)
     with images.open_files(tmp_path) as files:
-        found, names, unreadable = images.read_images(files, [path.name], 60, ["JPEG"])
+        found, names, unreadable = images.read_images(files, [path.name], 60, ("JPEG",))
     assert (names, unreadable) == ([path.name], [])
     assert found.shape == (1, 3, 60, 60)
     assert found.unique().tolist() == [77]
@@ -439,7 +439,7 @@ def test_the_command_trains_in_processes_of_its_own(tmp_path: Path) -> None:
     command = [sys.executable, EXAMPLES / "age.py", folder, "--quick", "--only", "cross", "--out", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Made by `python examples/age.py " in done.stdout
+    assert "Made by `python examples/age.py faces --quick` on " in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import importlib
 import itertools
 import math
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def test_a_change_is_that_of_pairs_of_seeds(order: int) -> None:
             # Rounded sums of four numbers below 2.
             expected = mean_and_error([factor * difference for difference in differences(setting)])
             assert found[name][:2] == pytest.approx(expected, abs=2**-50)
-            assert found[name].count == 4
+            assert found[name].seeds == 4
     validation = report.changes(results(), "all", MILD, split="validation")["accuracy"]
     assert validation.mean == pytest.approx(mean_and_error(differences(MILD))[0] / 2, abs=2**-50)
 
@@ -74,14 +73,14 @@ def test_a_decision_is_compared_with_the_most_probable_class_or_with_itself() ->
 def test_only_seeds_that_both_have_are_compared() -> None:
     some = [one for one in results() if one.trial.setting != BASE or one.trial.seed in (1, 3)]
     found = report.changes(some, "all", MILD)["accuracy"]
-    assert (found.count, found.mean) == (2, pytest.approx((differences(MILD)[1] + differences(MILD)[3]) / 2))
+    assert (found.seeds, found.mean) == (2, pytest.approx((differences(MILD)[1] + differences(MILD)[3]) / 2))
     assert report.changes(some, "50", MILD) == {}
 
 
 def test_one_seed_has_no_error_and_shows_nothing() -> None:
     """A figure that a seed lacks, as the severity of no mistakes, has no mean."""
     one = report.Change.of([0.25])
-    assert (one.mean, math.isnan(one.error), one.count) == (0.25, True, 1)
+    assert (one.mean, math.isnan(one.error), one.seeds) == (0.25, True, 1)
     assert not one.is_rise
     assert not one.is_fall
     assert math.isnan(report.Change.of([math.nan, 1.0]).mean)
@@ -106,19 +105,18 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line] for line in lines if "---" not in line[0]]
 
 
-def write(monkeypatch: pytest.MonkeyPatch, folder: Path, found: list[Any], drawn: list[Any]) -> str:
+def write(folder: Path, found: list[Any], drawn: list[Any]) -> str:
     folder.mkdir(exist_ok=True)
-    monkeypatch.setattr(sys, "argv", ["/somewhere/bikes.py", "--seeds", "4", "--out", "my folder"])
-    report.write("bikes", folder, found, tuple(ACCURACY), NAMES, PANELS, drawn, "All bikes.", [BASE])
+    report.write(
+        "bikes", folder, found, tuple(ACCURACY), NAMES, PANELS, drawn, "All bikes.", [BASE], "bikes.py data.zip"
+    )
     return (folder / "bikes.md").read_text(encoding="utf-8")
 
 
-def test_the_tables_say_what_changes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = write(monkeypatch, tmp_path, results(), [MILD])
+def test_the_tables_say_what_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = write(tmp_path, results(), [MILD])
     assert capsys.readouterr().out.strip() == text.strip()
-    assert text.startswith("Made by `python examples/bikes.py --seeds 4 --out 'my folder'` on ")
+    assert text.startswith("Made by `python examples/bikes.py data.zip` on ")
     assert "All bikes." in text
 
     def cells(values: list[float], sign: str = "+") -> list[str]:
@@ -140,12 +138,12 @@ def test_the_tables_say_what_changes(
     assert statistics.stdev([0.9, 0.9 - 1 / 7]) > 0.1
 
 
-def test_the_same_results_give_the_same_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_same_results_give_the_same_picture(tmp_path: Path) -> None:
     for folder in (tmp_path / "a", tmp_path / "b"):
-        write(monkeypatch, folder, results(), [MILD, STRONG])
+        write(folder, results(), [MILD, STRONG])
     first, second = ((tmp_path / folder / "bikes.png").read_bytes() for folder in "ab")
     assert first == second
-    write(monkeypatch, tmp_path / "a", results(), [STRONG])
+    write(tmp_path / "a", results(), [STRONG])
     assert (tmp_path / "a" / "bikes.png").read_bytes() != first
     assert first.startswith(b"\x89PNG\r\n\x1a\n")
     assert b"Matplotlib" not in first
@@ -159,8 +157,6 @@ def test_names_on_a_picture_do_not_stand_on_each_other() -> None:
 
 
 @pytest.mark.parametrize("value", [0.25, math.nan])
-def test_a_picture_of_one_seed_and_of_no_figures_is_drawn(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: float
-) -> None:
-    write(monkeypatch, tmp_path, [result(BASE, 0, 0.5), result(MILD, 0, value)], [MILD, STRONG])
+def test_a_picture_of_one_seed_and_of_no_figures_is_drawn(tmp_path: Path, value: float) -> None:
+    write(tmp_path, [result(BASE, 0, 0.5), result(MILD, 0, value)], [MILD, STRONG])
     assert (tmp_path / "bikes.png").stat().st_size > 0

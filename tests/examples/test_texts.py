@@ -386,7 +386,9 @@ def test_the_quick_run_on_diagnoses_is_a_command(tmp_path: Path) -> None:
     command = [sys.executable, EXAMPLES / "icd10.py", "--quick", "--workers", "1", "--out", tmp_path, "--amounts", "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("3,262 texts, 30 classes, 2 superclasses.\nMade by `python examples/icd10.py --quick")
+    assert done.stdout.startswith(
+        "3,262 texts, 30 classes, 2 superclasses.\nMade by `python examples/icd10.py --quick` on "
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"icd10-quick.{end}" for end in ("csv", "md", "png")]
 
 
