@@ -4,8 +4,8 @@
 
 Tables are copied from benchmarks/results and examples/results; --measure runs the benchmarks and the examples first,
 which takes more than an hour, and needs NLTK's WordNet. Trainings that are in the files of results are not run again,
-and those on data that have to be given are not run at all; docs/choosing.md has their commands. The test of the documentation fails where a page is not what
-this makes.
+and those on data that have to be given are not run at all; docs/choosing.md has their commands. The test of the
+documentation fails where a page is not what this makes.
 """
 
 from __future__ import annotations
