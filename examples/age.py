@@ -40,6 +40,7 @@ from methods import (
     UNIFORM,
     Criterion,
     Yardstick,
+    alone,
     gains,
     results_of,
 )
@@ -187,7 +188,7 @@ def settings_of(ages: Sequence[int]) -> dict[Setting, Criterion]:
     """Return the settings of PLAN.md for classes of these ages; the order itself is their S."""
 
     def sim_loss(decay: float) -> Criterion:
-        return lambda _matrix, _seed: simloss.SimLoss(by_age(ages, decay))
+        return lambda _matrix, _seed: alone(by_age(ages, decay))
 
     return {
         **{setting: SETTINGS[setting] for setting in (BASE, SMOOTHED, SHARED, CANDIDATE)},

@@ -37,6 +37,7 @@ from methods import (
     SETTINGS,
     Criterion,
     Yardstick,
+    alone,
     drawn,
     edges_of,
     median_bound,
@@ -219,7 +220,7 @@ def settings_of(words: simmatrix.SimilarityMatrix) -> dict[Setting, Criterion]:
     """Return the settings of PLAN.md: those of all data sets, and those that take the classes' word vectors."""
 
     def sim_loss(bound: float) -> Criterion:
-        return lambda _matrix, _seed: simloss.SimLoss(words.lower_bound(bound))
+        return lambda _matrix, _seed: alone(words.lower_bound(bound))
 
     return {
         **SETTINGS,

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from methods import alone
 from report import Panel, chosen, write
 from sweep import ALL, BASE, PROBABLE, DataError, Result, Setting, Trial, keep_best, options, picked, run
 from torch import Tensor, nn
@@ -62,7 +63,7 @@ PANELS = (
 
 def by_order(decay: float, classes: list[str]) -> nn.Module:
     """Return SimLoss with a similarity of decay^|i - j|."""
-    return simloss.SimLoss(simmatrix.from_order(classes, decay=decay), classes=classes)
+    return alone(simmatrix.from_order(classes, decay=decay))
 
 
 def beside(decay: float, share: float, classes: list[str]) -> nn.Module:

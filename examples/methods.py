@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ __all__ = [
     "UNIFORM",
     "Criterion",
     "Yardstick",
+    "alone",
     "drawn",
     "edges_of",
     "gains",
@@ -65,6 +67,13 @@ def _candidate(matrix: simmatrix.SimilarityMatrix) -> nn.Module:
     return simloss.SimLoss(matrix, share=SHARE, similarity_smoothing=SMOOTHING)
 
 
+def alone(similarity: simmatrix.SimilarityMatrix) -> nn.Module:
+    """Return the paper's loss, SimLoss without cross entropy; that classes may be given up is what is to be seen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return simloss.SimLoss(similarity)
+
+
 SMOOTHED = Setting("smoothing by S")
 ALONE = Setting("SimLoss", "with S")
 SHARED = Setting("share 0.4")
@@ -75,12 +84,12 @@ PERMUTED = Setting("permuted classes")
 SETTINGS: dict[Setting, Criterion] = {
     BASE: lambda _matrix, _seed: nn.CrossEntropyLoss(),
     SMOOTHED: lambda matrix, _seed: simloss.SimilarityLabelSmoothingLoss(matrix, SMOOTHING),
-    ALONE: lambda matrix, _seed: simloss.SimLoss(matrix),
+    ALONE: lambda matrix, _seed: alone(matrix),
     SHARED: lambda matrix, _seed: simloss.SimLoss(matrix, share=SHARE),
     CANDIDATE: lambda matrix, _seed: _candidate(matrix),
     UNIFORM: lambda _matrix, _seed: nn.CrossEntropyLoss(label_smoothing=0.1),
     PERMUTED: lambda matrix, seed: _candidate(permuted(matrix, seed)),
-    LITTLE: lambda matrix, _seed: simloss.SimLoss(matrix.with_influence(0.1)),
+    LITTLE: lambda matrix, _seed: alone(matrix.with_influence(0.1)),
 }
 """Of classes with a hierarchy."""
 MAIN = (BASE, SMOOTHED, ALONE, SHARED, CANDIDATE)
