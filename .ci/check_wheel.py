@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Where each folder of the repository is installed, and what of it.
 INSTALLED = {
     "simmatrix": ("simmatrix", ("**/*.py", "py.typed")),
-    "simloss": ("simloss", ("**/*.py", "py.typed", "native.c")),
+    "simloss": ("simloss", ("**/*.py", "py.typed", "rows/native.c")),
     "cli": ("simmatrix/cli", ("**/*.py",)),
     "data": (
         "simmatrix/data",

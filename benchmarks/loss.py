@@ -39,7 +39,7 @@ from loss_methods import forms
 from loss_report import draw, tables, write_numbers
 from measure import RESULTS, write_result
 
-from simloss import native
+from simloss.rows import native
 
 
 class Defaults(NamedTuple):

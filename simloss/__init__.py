@@ -9,10 +9,10 @@ The metrics are in `simloss.metrics`: importing them imports torchmetrics.
 
 from simloss.baselines import SimilarityLabelSmoothingLoss, SoftLabelLoss
 from simloss.decisions import minimum_risk
+from simloss.errors import SimilarityWarning
 from simloss.forms import Sparse, Toeplitz
 from simloss.linear import LinearSimLoss, linear_sim_loss
-from simloss.loss import sim_loss
-from simloss.module import SimLoss
+from simloss.loss import SimLoss, sim_loss
 from simloss.parallel import ClassParallelSimLoss, class_parallel_sim_loss, shard_similarity
 from simmatrix.version import __version__
 
@@ -21,6 +21,7 @@ __all__ = [
     "LinearSimLoss",
     "SimLoss",
     "SimilarityLabelSmoothingLoss",
+    "SimilarityWarning",
     "SoftLabelLoss",
     "Sparse",
     "Toeplitz",

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import simmatrix
 from simloss.checks import INDEX_DTYPES, check_options, check_similarity_values, check_weight
+from simloss.constants import HoldsConstants
+from simloss.errors import ArgumentError, DtypeError
 from simloss.forms import Similarity, Sparse, Toeplitz, class_count, rows
-from simloss.held import keeping_dtype
-from simloss.module import form_and_classes
+from simloss.loss import form_and_classes
 from simloss.reduction import label_weights, reduced, split_ignored, weighted, work_dtype
 from simmatrix.shapes import Float
 
@@ -57,7 +58,7 @@ def similarity_smoothed_labels(similarity: Float[Tensor, "C C"], label_smoothing
     return shares.diagonal_scatter(own.squeeze(1))
 
 
-class _SoftTargetLoss(nn.Module):
+class _SoftTargetLoss(HoldsConstants):
     """Cross entropy with a soft target for each class."""
 
     weight: Tensor | None
@@ -77,7 +78,7 @@ class _SoftTargetLoss(nn.Module):
         check_similarity_values(form)
         check_options(reduction, 0.0)
         check_weight(weight, class_count(form))
-        self.register_buffer("soft_targets", to_targets(_dense(form)), persistent=False)
+        self.soft_targets = to_targets(_dense(form))
         self.register_buffer("weight", weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
@@ -137,12 +138,12 @@ class _SoftTargetLoss(nn.Module):
             or input.shape[axis] != count
             or target.shape != input.shape[:axis] + input.shape[axis + 1 :]
         ):
-            raise ValueError(
+            raise ArgumentError(
                 f"for {count} classes and a target of shape {tuple(target.shape)}, logits must have shape (C), (N, C) "
                 f"or (N, C, d1, ...) to match; got {tuple(input.shape)}"
             )
         if target.dtype not in INDEX_DTYPES:
-            raise TypeError(f"class indices must be torch.int64 or torch.uint8, got {target.dtype}")
+            raise DtypeError(f"class indices must be torch.int64 or torch.uint8, got {target.dtype}")
         labels, ignored = split_ignored(target.flatten().long(), count, self.ignore_index)
         logs = input.movedim(axis, -1).reshape(-1, count).log_softmax(1, dtype=work_dtype(input))
         shares = weighted(self.soft_targets.index_select(0, labels).to(logs.dtype), self.weight)
@@ -158,11 +159,11 @@ class _SoftTargetLoss(nn.Module):
         """Return what the representation says beside the name."""
         return f"num_classes={len(self.soft_targets)}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Apply a move or a cast, of which the soft targets take the device only: bfloat16 would blur them."""
-        with keeping_dtype(self, "soft_targets"):
-            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types for it
-        return self
+    def _device(self) -> torch.device:
+        return self.soft_targets.device
+
+    def _move(self, device: torch.device) -> None:
+        self.soft_targets = self.soft_targets.to(device)
 
 
 class SoftLabelLoss(_SoftTargetLoss):
@@ -211,7 +212,7 @@ class SoftLabelLoss(_SoftTargetLoss):
         classes: Sequence[str] | None = None,
     ) -> None:
         if not 0 <= beta < float("inf"):
-            raise ValueError(f"beta must be finite and at least 0, got {beta}")
+            raise ArgumentError(f"beta must be finite and at least 0, got {beta}")
         super().__init__(similarity, lambda s: soft_labels(s, beta), weight, ignore_index, reduction, classes)
         self.beta = beta
 

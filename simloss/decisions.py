@@ -7,6 +7,7 @@ from torch import Tensor
 
 import simmatrix
 from simloss.checks import check_similarity
+from simloss.errors import ArgumentError, DtypeError
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, from_matrix, rows
 from simmatrix.shapes import Float, Int
 
@@ -77,13 +78,13 @@ def minimum_risk(
 
 def _check(logits: Tensor, similarity: Similarity) -> None:
     if logits.ndim == 0:
-        raise ValueError("logits must have shape (C), (N, C) or (N, C, d1, ...), got a single number")
+        raise ArgumentError("logits must have shape (C), (N, C) or (N, C, d1, ...), got a single number")
     if not logits.is_floating_point():
-        raise TypeError(f"logits must be of a floating-point dtype, got {logits.dtype}")
+        raise DtypeError(f"logits must be of a floating-point dtype, got {logits.dtype}")
     check_similarity(similarity)
     classes, count = logits.shape[0 if logits.ndim == 1 else 1], class_count(similarity)
     if classes != count:
-        raise ValueError(
+        raise ArgumentError(
             f"similarity has shape {(count, count)}, but the logits of shape {tuple(logits.shape)} have {classes} "
             "classes"
         )

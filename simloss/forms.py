@@ -13,20 +13,24 @@ import torch
 from torch import Tensor
 
 import simmatrix
+from simloss.errors import ArgumentError, DtypeError
 from simmatrix.matrix import is_sparse
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.toeplitz import diagonals_of
 
 __all__ = [
+    "FORMS",
     "Dense",
     "Similarity",
     "Sparse",
     "Toeplitz",
     "as_similarity",
+    "bounded",
     "class_count",
     "columns_of",
     "from_matrix",
-    "from_tensors",
+    "influence_of",
+    "name_of",
     "rows",
     "spans",
 ]
@@ -60,12 +64,16 @@ class Toeplitz(NamedTuple):
 
 Similarity: TypeAlias = Dense | Sparse | Toeplitz
 
+# By the names under which an operator is told of a form: `FORMS[name_of(s)](*s)` is s.
+FORMS: dict[str, type[Similarity]] = {"dense": Dense, "sparse": Sparse, "toeplitz": Toeplitz}
 
-def from_tensors(tensors: list[Tensor]) -> Similarity:
-    """Return the form that consists of these tensors: `from_tensors(list(similarity))` is that similarity."""
-    if len(tensors) == len(Sparse._fields):
-        return Sparse(*tensors)
-    return Dense(tensors[0]) if tensors[0].ndim == 2 else Toeplitz(tensors[0])
+# Numbers bounded at a time, 16 MiB in float64.
+_BLOCK = 2**21
+
+
+def name_of(similarity: Similarity) -> str:
+    """Return the name of a form in `FORMS`."""
+    return type(similarity).__name__.lower()
 
 
 def as_similarity(similarity: object) -> Similarity:
@@ -80,7 +88,7 @@ def as_similarity(similarity: object) -> Similarity:
     """
     if isinstance(similarity, Tensor) and similarity.layout == torch.sparse_csr:
         if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1]:
-            raise ValueError(
+            raise ArgumentError(
                 "similarity must be a square matrix, one row a class; got a CSR tensor of shape "
                 f"{tuple(similarity.shape)}"
             )
@@ -90,10 +98,12 @@ def as_similarity(similarity: object) -> Similarity:
     if isinstance(similarity, (Dense, Sparse, Toeplitz)):
         return similarity
     if isinstance(similarity, Tensor):
-        raise TypeError(f"similarity must be a strided or a CSR tensor, got {similarity.layout}; call .to_sparse_csr()")
+        raise DtypeError(
+            f"similarity must be a strided or a CSR tensor, got {similarity.layout}; call .to_sparse_csr()"
+        )
     if isinstance(similarity, simmatrix.SimilarityMatrix):
-        raise TypeError("of a SimilarityMatrix give the function simloss.SimLoss(matrix).similarity, made once")
-    raise TypeError(
+        raise DtypeError("of a SimilarityMatrix give the function simloss.SimLoss(matrix).similarity, made once")
+    raise DtypeError(
         "similarity must be a tensor, Sparse or Toeplitz, or for a module a SimilarityMatrix; got "
         f"{type(similarity).__name__} (SimLoss.from_file reads files)"
     )
@@ -123,6 +133,14 @@ def class_count(similarity: Similarity) -> int:
             return crow_indices.shape[0] - 1
         case Toeplitz(diagonals):
             return diagonals.shape[0] // 2 + 1
+
+
+def influence_of(similarity: Similarity) -> float:
+    """Return the mean sum of a row off the diagonal, as `simmatrix.SimilarityMatrix.influence` has it."""
+    count, numbers = class_count(similarity), similarity[-1].double()
+    if isinstance(similarity, Toeplitz):
+        numbers = numbers * (count - torch.arange(1 - count, count, device=numbers.device).abs())
+    return float(numbers.sum().item()) / count - 1
 
 
 def rows(similarity: Similarity, labels: Int[Tensor, " N"], out: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
@@ -182,6 +200,18 @@ def spans(similarity: Sparse, labels: Int[Tensor, " N"], dtype: torch.dtype) -> 
     if is_entry is not None:
         values = values.masked_fill((counts == 0).unsqueeze(1), 0.0)
     return Spans(columns, values, is_entry)
+
+
+def bounded(given: Float[Tensor, "*shape"], bound: float, out: Float[Tensor, "*shape"]) -> None:
+    """Write max(0, (s - l) / (1 - l)) of each number, a block of rows at a time."""
+    # Tensors on the device, since a division by a number from the host may become a product with its inverse there:
+    # with both differences and the quotient rounded alike, what is 1 stays 1.
+    wide = torch.float32 if given.device.type == "mps" else torch.float64
+    least = torch.full((), bound, dtype=wide, device=given.device)
+    span = 1 - least
+    height = max(1, _BLOCK * given.shape[0] // max(given.numel(), 1))
+    for block, place in zip(torch.split(given, height), torch.split(out, height), strict=True):
+        place.copy_(block.to(wide, copy=True).sub_(least).div_(span).clamp_(min=0))
 
 
 def columns_of(similarity: Similarity, first: int, last: int, columns: int) -> Similarity:

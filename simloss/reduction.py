@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from simloss.checks import has_no_values
 from simmatrix.shapes import Bool, Float, Int
 
 __all__ = [
@@ -41,7 +42,9 @@ def split_ignored(
         If a label is neither a class nor ignore_index. On a GPU looking would mean to wait for the device; there the
         look-up in the similarity matrix asserts, as that of F.cross_entropy does.
     """
-    may_look = target.device.type == "cpu" and not torch.compiler.is_compiling()
+    if target.is_cpu and torch.compiler.is_compiling():
+        return _checked_labels(target, classes, ignore_index), target == ignore_index
+    may_look = target.is_cpu and not has_no_values(target)
     if may_look and not 0 <= ignore_index < classes and _all_within(target, classes):
         return target, None
     ignored = target == ignore_index
@@ -49,6 +52,17 @@ def split_ignored(
     if may_look and not _all_within(labels, classes):
         raise out_of_bounds(target, classes, ignore_index)
     return labels, ignored
+
+
+@torch.library.custom_op("simloss::checked_labels", mutates_args=())
+def _checked_labels(target: Tensor, classes: int, ignore_index: int) -> Tensor:
+    """Do the same under torch.compile, whose graphs can't look at a label."""
+    return split_ignored(target, classes, ignore_index)[0].clone()
+
+
+@_checked_labels.register_fake
+def _labels_like(target: Tensor, _classes: int, _ignore_index: int) -> Tensor:
+    return torch.empty_like(target)
 
 
 def out_of_bounds(labels: Int[Tensor, " N"], classes: int, ignore_index: int) -> IndexError:

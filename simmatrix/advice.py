@@ -9,11 +9,11 @@ from typing import Any
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.summary import Counts, counts
 
-__all__ = ["concerns"]
+__all__ = ["FAINT", "concerns"]
 
 # Where less of cross entropy's gradient is left: of many classes above an influence of a half, of five above a third.
 # SimLoss by itself gave up a tenth of the classes before that (docs/choosing.md).
-_FAINT = 2 / 3
+FAINT = 2 / 3
 _SHOWN_PAIRS = 3
 _SHOWN_CLASSES = 10
 _SHOWN_SENSES = 10
@@ -60,7 +60,7 @@ def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
             else "no two classes are similar in this source, take another source or measure"
         )
         return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
-    if figures.signal < _FAINT:
+    if figures.signal < FAINT:
         return (
             f"at an influence of {figures.influence:.3g} SimLoss starts with {figures.signal:.1%} of cross entropy's "
             "gradient and may give up classes for others that are like them; take less influence (--influence, or a "

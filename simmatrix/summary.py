@@ -18,7 +18,7 @@ from simmatrix.toeplitz import diagonals_of, lengths
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["QUANTILES", "SHOWN_PAIRS", "Counts", "Statistics", "counts", "signal", "statistics"]
+__all__ = ["QUANTILES", "SHOWN_PAIRS", "Counts", "Statistics", "counts", "gradient_kept", "signal", "statistics"]
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """The quantiles that are reported of the similarities of distinct classes."""
@@ -128,8 +128,18 @@ def signal(matrix: SimilarityMatrix) -> float:
     with I the row's influence, and 1/C - 1 under cross entropy. Their ratio, (C / (1 + I) - 1) / (C - 1), is 1 for the
     identity and 0 for a matrix of ones. The influence I is the rows' mean.
     """
-    size = len(matrix)
-    return (size / (1 + matrix.influence) - 1) / (size - 1)
+    return gradient_kept(len(matrix), matrix.influence)
+
+
+def gradient_kept(classes: int, influence: float) -> float:
+    """Return the `signal` of so many classes at this influence.
+
+    Examples
+    --------
+    >>> gradient_kept(100, 0.0), gradient_kept(100, 99.0)
+    (1.0, 0.0)
+    """
+    return (classes / (1 + influence) - 1) / (classes - 1) if classes > 1 else 1.0
 
 
 @dataclass(frozen=True)

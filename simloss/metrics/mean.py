@@ -88,8 +88,16 @@ class MeanOverExamples(Metric):
         """Return the numbers to take the mean of, for predictions, best first, and true classes."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
-        """Apply a move or a cast, of which only the device counts: sums and distances keep all their digits."""
-        return super()._apply(lambda tensor: tensor.to(fn(tensor.new_empty(0)).device), exclude_state)
+        """Apply a move or a cast, of which only the device counts: sums and distances keep all their digits.
+
+        The meta device has no values, so all stays where it is.
+        """
+
+        def moved(tensor: Tensor) -> Tensor:
+            device = fn(tensor.new_empty(0)).device
+            return tensor if device.type == "meta" else tensor.to(device)
+
+        return super()._apply(moved, exclude_state)
 
 
 def _digest(settings: Sequence[object], tables: Mapping[str, Tensor]) -> str:

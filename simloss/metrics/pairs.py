@@ -11,9 +11,9 @@ from torch import Tensor
 
 import simmatrix
 from simloss.checks import check_similarity_values
-from simloss.forms import Dense, Similarity, Sparse, Toeplitz, class_count, from_tensors
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz, class_count
+from simloss.loss import form_and_classes
 from simloss.metrics.mean import MeanOverExamples
-from simloss.module import form_and_classes
 from simmatrix.shapes import Float, Int
 
 __all__ = ["Distances", "MeanOverPairs", "Similarities"]
@@ -52,11 +52,11 @@ class MeanOverPairs(MeanOverExamples):
         tables = {f"{kind}_{field}": part for field, part in zip(form._fields, form, strict=True)}
         super().__init__(class_count(form), tables, ignore_index, count, **kwargs)
         self.classes = names
-        self._tables = list(tables)
+        self._form, self._tables = type(form), list(tables)
         self._is_distance = distance is not None
 
     def _similarities(self, labels: Int[Tensor, " n"], predicted: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-        return _entries(from_tensors([self.get_buffer(name) for name in self._tables]), labels, predicted)
+        return _entries(self._form(*(self.get_buffer(name) for name in self._tables)), labels, predicted)
 
     def _distances(self, labels: Int[Tensor, " n"], predicted: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         found = self._similarities(labels, predicted)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from simloss.autograd import Batch, Held, index_loss
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz
 
 
@@ -56,6 +57,13 @@ def random_distribution(*shape: int, seed: int = 0, dtype: torch.dtype = torch.f
 
 def random_weight(classes: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.rand(classes, generator=torch.Generator().manual_seed(seed + 4)).add(0.5).to(dtype)
+
+
+def class_loss(
+    logits: Tensor, labels: Tensor, similarity: Similarity, reduction: str = "sum", mix: Tensor | None = None
+) -> Tensor:
+    """Return the loss of class indices before the public surface rounds and reshapes it."""
+    return index_loss(logits, Batch(labels, Held(similarity, mix, None), None, -100, reduction))
 
 
 def value_and_gradient(

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor, init_device_mesh
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from simloss import Sparse, Toeplitz, divided_loss
+from simloss import Sparse, Toeplitz, parallel
 from simloss.parallel import ClassParallelSimLoss, class_parallel_sim_loss, shard_similarity
 from tests.simloss.cases import random_logits, random_similarity, random_weight, uneven
 
@@ -177,8 +177,8 @@ class Process:
     def outcome(self, case: Case) -> Outcome:
         logits, part = self.columns(case.logits, case.widths), self.part(case)
         options = {"reduction": "none", **case.options}
-        usual = divided_loss._BLOCK
-        divided_loss._BLOCK = case.block or usual
+        usual = parallel._BLOCK
+        parallel._BLOCK = case.block or usual
         with Communication() as forward:
             value = class_parallel_sim_loss(logits, case.target, part, **options)
         upstream = uneven(self.whole(value).detach())
@@ -188,7 +188,7 @@ class Process:
             upstream = DTensor.from_local(upstream, self.mesh, [Replicate()], run_check=False)
         with Communication() as backward:
             value.backward(upstream)
-        divided_loss._BLOCK = usual
+        parallel._BLOCK = usual
         gradient = logits.grad
         assert gradient is not None
         assert type(gradient) is type(value) is (DTensor if case.widths is None else Tensor)
@@ -411,6 +411,7 @@ CHECKS = (
 def work(rank: int, size: int, folder: Path) -> None:
     """Run all cases as one of the processes, and write what came out."""
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "at an influence of")  # as random similarities have much of it
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size)
     try:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simmatrix
+from simloss.forms import FORMS as CLASSES
 from simloss.forms import (
     Dense,
     Sparse,
@@ -16,7 +17,7 @@ from simloss.forms import (
     class_count,
     columns_of,
     from_matrix,
-    from_tensors,
+    name_of,
     rows,
     spans,
 )
@@ -76,9 +77,9 @@ def test_spans_of_rows_of_one_length_need_no_mask() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_form_is_its_tensors(form: str) -> None:
+def test_a_form_is_its_name_and_tensors(form: str) -> None:
     similarity, _ = in_form(form, 5)
-    again = from_tensors(list(similarity))
+    again = CLASSES[name_of(similarity)](*similarity)
     assert type(again) is type(similarity)
     assert all(one is other for one, other in zip(again, similarity, strict=True))
 

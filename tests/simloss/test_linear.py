@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
-import simloss.chunked_loss
 import simloss.linear
 import simmatrix
 from simloss import Toeplitz, sim_loss
@@ -119,7 +118,7 @@ def height(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
 
 
 def chunks_of(height: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(simloss.chunked_loss, "_height", lambda *_: height)
+    monkeypatch.setattr(simloss.linear, "_height", lambda *_: height)
     return height
 
 
@@ -263,7 +262,7 @@ def test_logits_in_float16_keep_slopes_that_are_too_small_for_it(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
 ) -> None:
     """On a CPU the logits would be in float32. Times the weight or what comes upstream, most slopes are below 2^-25."""
-    monkeypatch.setattr(simloss.chunked_loss, "_chunk_dtype", lambda dtype, _: dtype)
+    monkeypatch.setattr(simloss.linear, "_chunk_dtype", lambda dtype, _: dtype)
     chunks_of(20, monkeypatch)
     small = 1e-7
 
@@ -343,7 +342,7 @@ def test_ignored_rows_count_nothing_whatever_is_in_them(
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_all_examples_ignored(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
     """NaN for the mean, and zero gradients nevertheless."""
-    monkeypatch.setattr(simloss.chunked_loss, "_chunk_dtype", lambda dtype, _: dtype)
+    monkeypatch.setattr(simloss.linear, "_chunk_dtype", lambda dtype, _: dtype)
     labels, similarity = torch.full((COUNT,), -100), random_similarity(CLASSES)
     value, *gradients = value_and_gradients(fused(labels, similarity), layer(dtype=dtype))
     assert value.isnan()
@@ -352,7 +351,7 @@ def test_all_examples_ignored(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtyp
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nothing_upstream_gives_gradients_of_zero(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
-    monkeypatch.setattr(simloss.chunked_loss, "_chunk_dtype", lambda dtype, _: dtype)
+    monkeypatch.setattr(simloss.linear, "_chunk_dtype", lambda dtype, _: dtype)
     loss = fused(random_labels(COUNT, classes=CLASSES), random_similarity(CLASSES), reduction="none")
     _, *gradients = value_and_gradients(loss, layer(dtype=dtype), torch.zeros_like)
     assert all(torch.equal(gradient, torch.zeros_like(gradient)) for gradient in gradients)
@@ -399,10 +398,10 @@ def test_only_gradients_that_are_wanted_are_made(
     labels, similarity = random_labels(COUNT, classes=CLASSES), random_similarity(CLASSES)
     value, *all_of_them = value_and_gradients(fused(labels, similarity, reduction=reduction), layer())
     made, slopes = [], []
-    losses, row_losses = simloss.chunked_loss._losses, simloss.chunked_loss.row_losses
-    monkeypatch.setattr(simloss.chunked_loss, "_losses", lambda *arguments: made.append(losses(*arguments)) or made[-1])
+    losses, row_losses = simloss.linear._losses, simloss.linear.row_losses
+    monkeypatch.setattr(simloss.linear, "_losses", lambda *arguments: made.append(losses(*arguments)) or made[-1])
     monkeypatch.setattr(
-        simloss.chunked_loss, "row_losses", lambda *arguments: slopes.append(arguments[-1]) or row_losses(*arguments)
+        simloss.linear, "row_losses", lambda *arguments: slopes.append(arguments[-1]) or row_losses(*arguments)
     )
     leaves = [part.requires_grad_(is_wanted) for part, is_wanted in zip(layer(), wanted, strict=True)]
     loss = fused(labels, similarity, reduction=reduction)(*leaves)
@@ -558,10 +557,8 @@ def test_compiled_as_one_graph_it_gives_the_same_numbers(reduction: str, dtype: 
 def test_compiled_it_makes_the_gradients_of_single_losses_once(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.compiler.reset()
     made = []
-    losses = simloss.chunked_loss._losses
-    monkeypatch.setattr(
-        simloss.chunked_loss, "_losses", lambda *arguments: made.append(arguments[-1]) or losses(*arguments)
-    )
+    losses = simloss.linear._losses
+    monkeypatch.setattr(simloss.linear, "_losses", lambda *arguments: made.append(arguments[-1]) or losses(*arguments))
     loss = fused(random_labels(COUNT, classes=CLASSES), random_similarity(CLASSES), reduction="none")
     leaves = [part.requires_grad_(is_wanted) for part, is_wanted in zip(layer(), (True, False, True), strict=True)]
     value = torch.compile(loss, backend="aot_eager", fullgraph=True)(*leaves)
@@ -575,8 +572,10 @@ def test_compiled_it_makes_the_gradients_of_single_losses_once(monkeypatch: pyte
 def test_the_operator_keeps_to_what_torch_asks_of_operators(dtype: torch.dtype, bias: bool, is_summed: bool) -> None:
     parts = [None if part is None else part.requires_grad_() for part in layer(bias=bias, dtype=dtype)]
     labels, similarity = random_labels(COUNT, classes=CLASSES), [random_similarity(CLASSES)]
-    arguments = (*parts, labels, similarity, None, -100, dtype, is_summed, [is_summed, is_summed, is_summed and bias])
-    torch.library.opcheck(torch.ops.simloss.linear_losses.default, arguments)
+    wanted = [is_summed, is_summed, is_summed and bias]
+    for mix in (None, torch.tensor([0.4, 0.05], dtype=torch.float64)):
+        arguments = (*parts, labels, "dense", similarity, -100, None, mix, dtype, is_summed, wanted)
+        torch.library.opcheck(torch.ops.simloss.linear_losses.default, arguments)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -621,7 +620,7 @@ def test_memory_does_not_grow_with_the_logits(monkeypatch: pytest.MonkeyPatch, r
 @pytest.mark.parametrize("count", [1, 10**9])
 def test_a_chunk_takes_no_more_than_the_workspace(count: int, classes: int, dtype: torch.dtype, device: str) -> None:
     """But on a GPU has as many rows as its products need."""
-    rows = simloss.chunked_loss._height(count, classes, dtype, torch.device(device))
+    rows = simloss.linear._height(count, classes, dtype, torch.device(device))
     fitting = 2**28 // (classes * dtype.itemsize)
     assert rows <= fitting or (device == "cuda" and rows == 2048)
     assert rows == fitting or device == "cuda" or classes < 1_000_000
@@ -721,12 +720,12 @@ def test_casting_leaves_the_similarity_as_it_is() -> None:
 
 
 def test_the_device_is_that_of_all_its_tensors() -> None:
-    """The meta device stands in for a GPU."""
+    """But for the meta device, on which the similarity would have no values."""
     module = LinearSimLoss(
         FEATURES, random_similarity(CLASSES), weight=random_weight(CLASSES), device="meta", dtype=torch.float16
     )
     tensors = [module.linear.weight, module.similarity, module.weight]
-    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert [tensor.device.type for tensor in tensors] == ["meta", "cpu", "meta"]
     assert [tensor.dtype for tensor in tensors] == [torch.float16, torch.float32, torch.float32]
 
 

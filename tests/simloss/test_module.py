@@ -84,11 +84,28 @@ def test_casting_a_model_leaves_the_similarity_as_it_is(cast: str, dtype: torch.
     assert model["layer"].weight.grad.isfinite().all()
 
 
-def test_the_similarity_moves_with_a_model() -> None:
-    """The meta device stands in for a GPU."""
-    model = nn.ModuleDict({"loss": SimLoss(random_similarity(5), random_weight(5))}).to("meta")
-    assert model["loss"].similarity.device == model["loss"].weight.device == torch.device("meta")
-    assert dict(model.named_buffers()).keys() == {"loss.similarity_values", "loss.weight"}
+@pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
+def test_the_similarity_moves_with_a_model(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meta device stands in for a GPU: what is asked of the parts is recorded."""
+    similarity, _ = in_form(form, 5)
+    model = nn.ModuleDict({"loss": SimLoss(similarity, random_weight(5), share=0.4)})
+    moved = []
+    monkeypatch.setattr(SimLoss, "_move", lambda _self, device: moved.append(device))
+    model.to("cpu")
+    model.to("meta")
+    assert moved == [torch.device("cpu")]
+    assert dict(model.named_buffers()).keys() == {"loss.weight"}
+    assert model["loss"].weight.is_meta
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
+def test_a_move_takes_every_part_along(form: str) -> None:
+    similarity, _ = in_form(form, 5)
+    module = SimLoss(similarity, share=0.4, similarity_smoothing=0.05)
+    module.lower_bound = 0.5
+    module._move(torch.device("meta"))  # which `to` never asks for, and which tells where the parts went
+    assert all(part.is_meta for part in (*module._given, *module._held.similarity, module._held.mix))
+    assert module._held.table is None
 
 
 def test_copies_and_pickles_compute_the_same() -> None:
@@ -114,22 +131,8 @@ def test_each_form_is_held_moved_and_copied_as_it_is(form: str) -> None:
         assert [part.dtype for part in other.similarity] == [part.dtype for part in similarity]
         # Two sums in another order: a rounding for each of five classes, two dozen elsewhere.
         torch.testing.assert_close(other(logits, labels), expected, rtol=29 * 2.0**-24, atol=0)
-    assert {buffer.device.type for buffer in copy.deepcopy(module).to("meta").buffers()} == {"meta"}
     assert module.state_dict() == {}
     assert f"similarity={type(similarity).__name__} torch.float16" in repr(module)
-
-
-def test_made_on_meta_it_gets_memory_as_any_module() -> None:
-    module = SimLoss(random_similarity(5), random_weight(5)).to("meta").to_empty(device="cpu")
-    assert module.similarity.device.type == "cpu"
-    assert module.similarity.shape == (5, 5)
-
-
-def test_a_move_copies_the_similarity_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    module, moved = SimLoss(random_similarity(5)), []
-    module._apply(lambda tensor: moved.append(tensor) or tensor.clone())
-    assert len(moved) == 1
-    assert module.similarity.data_ptr() != moved[0].data_ptr()
 
 
 def test_it_says_what_it_is() -> None:
@@ -346,6 +349,6 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def test_the_examples_of_the_documentation_run() -> None:
-    results = [doctest.testmod(module) for module in (simloss.loss, simloss.module)]
-    assert sum(result.attempted for result in results) >= 12
+    results = [doctest.testmod(module) for module in (simloss.loss, simloss.linear)]
+    assert sum(result.attempted for result in results) >= 20
     assert sum(result.failed for result in results) == 0

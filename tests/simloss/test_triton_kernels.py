@@ -14,26 +14,34 @@ from pathlib import Path
 import pytest
 import torch
 
-from simloss.cuda.launch import launch_for
+from simloss.rows.cuda.launch import launch_for
 
 CONTRACT = Path(__file__).with_name("triton_contract.py")
 
 
-def assert_contract_is_kept(environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CONTRACT)]
+INTERPRETER = {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+
+
+def assert_contract_is_kept(environment: dict[str, str], tests: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", tests, str(CONTRACT)]
     run = subprocess.run(
         command, cwd=CONTRACT.parents[2], env=os.environ | environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_the_contract_is_kept_in_the_interpreter() -> None:
-    assert_contract_is_kept({"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"})
+def test_the_heart_of_the_contract_is_kept_in_the_interpreter() -> None:
+    assert_contract_is_kept(INTERPRETER, "not slow")
+
+
+@pytest.mark.slow
+def test_the_rest_of_the_contract_is_kept_in_the_interpreter() -> None:
+    assert_contract_is_kept(INTERPRETER, "slow")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_contract_is_kept_on_the_device() -> None:
-    assert_contract_is_kept({"TRITON_INTERPRET": "0"})
+    assert_contract_is_kept({"TRITON_INTERPRET": "0"}, "slow or not slow")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ import torch
 from torch import Tensor
 from triton.runtime.interpreter import InterpreterOptions, interpreter_builder
 
-from simloss.cuda import launch as launching
-from simloss.cuda.launch import Launch, launch_for, row_losses, scale_gradient_
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz
+from simloss.rows.call import Call
+from simloss.rows.cuda import launch as launching
+from simloss.rows.cuda.launch import Launch, launch_for, row_losses, scale_gradient_
 from tests import oracle
 from tests.simloss.cases import (
     assert_within_budget,
@@ -50,10 +52,10 @@ def _interpreter_like_a_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         yield
 
 
-@pytest.fixture(params=["held", "swept"])
+@pytest.fixture(params=["registers", "sweeps"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make rows of more than 16 classes go through several tiles, or leave the choice as it is."""
-    if request.param == "swept":
+    if request.param == "sweeps":
         monkeypatch.setattr(launching, "launch_for", lambda *_: Launch(rows=1, tile=16, warps=4))
     return request.param
 
@@ -75,21 +77,30 @@ def form_and_rows(form: str, classes: int, dtype: torch.dtype = torch.float32) -
     rows[:, 0] = 0.0
     rows[count // 2] = 0.5
     rows.fill_diagonal_(1.0)
-    rows = rows.to(dtype)
-    if form == "dense":
-        return Dense(rows.to(DEVICE)), rows
-    crow = torch.nn.functional.pad((rows != 0).sum(1).cumsum(0), (1, 0))
-    return Sparse(crow.to(DEVICE), rows.nonzero()[:, 1].int().to(DEVICE), rows[rows != 0].to(DEVICE)), rows
+    return in_form(form, rows.to(dtype)), rows.to(dtype)
+
+
+def in_form(form: str, rows: Tensor) -> Similarity:
+    return Dense(rows.to(DEVICE)) if form == "dense" else Sparse(*(part.to(DEVICE) for part in sparse_of(rows)))
+
+
+def mix_of(share: float, smoothing: float) -> Tensor:
+    return torch.tensor([share, smoothing], dtype=torch.float64, device=DEVICE)
 
 
 def computed(
-    logits: Tensor, labels: Tensor, similarity: Similarity, scale: Tensor | None = None, gradient: Tensor | None = None
+    logits: Tensor,
+    labels: Tensor,
+    similarity: Similarity,
+    scale: Tensor | None = None,
+    gradient: Tensor | None = None,
+    mix: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return losses and their gradient. It is written over rubbish, so that an element left out shows."""
     if gradient is None:
         gradient = torch.full(logits.shape, 777.0, dtype=logits.dtype, device=DEVICE)
-    scale = None if scale is None else scale.to(DEVICE)
-    losses = row_losses(logits.to(DEVICE), labels.to(DEVICE), similarity, scale, IGNORED, gradient)
+    call = Call(IGNORED, None if scale is None else scale.to(DEVICE), mix)
+    losses = row_losses(logits.to(DEVICE), labels.to(DEVICE), similarity, call, gradient)
     return losses.cpu(), gradient.cpu()
 
 
@@ -116,6 +127,7 @@ MIDDLE = [(7, 100), (7, 1000), (3, 1001), (3, 1024), (1, 1025), (2, 2049)]
 LARGE = [(1, 8193), (1, 32000), (2, 50257)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("count", "classes"), SMALL + MIDDLE)
 @pytest.mark.parametrize("form", FORMS)
@@ -125,6 +137,7 @@ def test_losses_and_gradients_are_those_of_the_oracle(form: str, count: int, cla
     assert_right(computed(logits, labels, similarity), logits, labels, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "classes"), LARGE)
 @pytest.mark.parametrize("form", FORMS)
 def test_losses_and_gradients_of_many_classes(form: str, count: int, classes: int) -> None:
@@ -133,6 +146,7 @@ def test_losses_and_gradients_of_many_classes(form: str, count: int, classes: in
     assert_right(computed(logits, labels, similarity), logits, labels, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("classes", [17, 32, 100])
 @pytest.mark.parametrize("form", FORMS)
@@ -160,6 +174,7 @@ def test_every_element_is_right_to_its_last_digits(form: str, classes: int, dtyp
         assert worst <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("near", ["by the logits", "by the similarity"])
 @pytest.mark.parametrize("loss", [1e-3, 3e-6, 1e-8])
 @pytest.mark.parametrize("form", ["dense", "sparse"])
@@ -173,13 +188,7 @@ def test_digits_near_zero_loss(form: str, loss: float, near: str, kernel: str) -
     else:
         logits[0, [0, 9, 20, 30]] = torch.tensor([0.0, -0.5, -1.5, -2.25])
         rows[0, 30] = 1.0 - max(loss, 2 * U)  # there are no more float32 just below 1
-    similarity: Similarity = Dense(rows.to(DEVICE))
-    if form == "sparse":
-        stored = rows[0].nonzero()[:, 0]
-        similarity = Sparse(
-            torch.tensor([0, len(stored)], device=DEVICE), stored.to(DEVICE), rows[0, stored].to(DEVICE)
-        )
-    losses, gradient = computed(logits, torch.tensor([0]), similarity)
+    losses, gradient = computed(logits, torch.tensor([0]), in_form(form, rows))
     exact, slopes = oracle.sim_loss_row(logits[0].double().numpy(), rows[0].double().numpy())
     assert 1e-9 < exact < 2e-3
     np.testing.assert_allclose(losses.double(), exact, rtol=14 * U)
@@ -195,12 +204,10 @@ def spread(values: list[float], fill: float) -> Tensor:
 
 def one_row(form: str, row: Tensor) -> Similarity:
     """Return a matrix whose row 0 is this one."""
-    if form == "dense":
-        return Dense(row.unsqueeze(0).to(DEVICE))
-    stored = row.nonzero()[:, 0].to(DEVICE)
-    return Sparse(torch.tensor([0, len(stored)], device=DEVICE), stored, row.to(DEVICE)[stored])
+    return in_form(form, row.unsqueeze(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("smallest", [0.5, 1e-30, 1e-42])
 @pytest.mark.parametrize("gap", [50.0, 80.0, 104.0, 1e4])
@@ -222,6 +229,7 @@ def test_similar_classes_far_below_the_maximum(
     assert_right(computed(logits, labels, one_row(form, row)), logits, labels, row.unsqueeze(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [128.0, 1024.0, 65536.0])
 @pytest.mark.parametrize("form", ["dense", "sparse"])
 def test_the_gradient_keeps_its_digits_far_below_the_maximum(form: str, gap: float, kernel: str) -> None:
@@ -237,11 +245,14 @@ def test_the_gradient_keeps_its_digits_far_below_the_maximum(form: str, gap: flo
 def test_similar_classes_all_at_minus_infinity(form: str, kernel: str) -> None:
     """As in F.cross_entropy the loss is infinite, and the gradient finite: it pulls at the similar classes by S."""
     logits = spread([-torch.inf, -torch.inf, 0.0, 0.0, -torch.inf], -torch.inf).unsqueeze(0)
-    losses, gradient = computed(logits, torch.tensor([0]), one_row(form, spread([1.0, 0.25, 0.0, 0.0, 0.0], 0.0)))
-    assert losses.tolist() == [torch.inf]
-    torch.testing.assert_close(gradient[0], spread([-0.8, -0.2, 0.5, 0.5, 0.0], 0.0), rtol=4 * U, atol=0)
+    similarity = one_row(form, spread([1.0, 0.25, 0.0, 0.0, 0.0], 0.0))
+    for mix, own, other in ((None, -0.8, -0.2), (mix_of(0.25, 0.0), -0.95, -0.05), (mix_of(0.0, 0.0), -1.0, 0.0)):
+        losses, gradient = computed(logits, torch.tensor([0]), similarity, mix=mix)
+        assert losses.tolist() == [torch.inf]
+        torch.testing.assert_close(gradient[0], spread([own, other, 0.5, 0.5, 0.0], 0.0), rtol=4 * U, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rubbish", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("form", FORMS)
 def test_ignored_rows_are_zero_whatever_is_in_them(form: str, rubbish: float, kernel: str) -> None:
@@ -256,6 +267,7 @@ def test_ignored_rows_are_zero_whatever_is_in_them(form: str, rubbish: float, ke
     assert gradient[[0, 2]].abs().sum(1).min() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 39, slice(None)])
 @pytest.mark.parametrize("rubbish", [torch.nan, torch.inf])
 @pytest.mark.parametrize("form", FORMS)
@@ -265,17 +277,20 @@ def test_not_a_number_goes_through_and_stays_in_its_row(
     similarity, _ = form_and_rows(form, 40)
     logits = random_logits(3, 40)
     logits[1, place] = rubbish
-    losses, gradient = computed(logits, torch.tensor([0, 1, 2]), similarity)
-    assert losses.isnan().tolist() == [False, True, False]
-    assert gradient.isnan().all(1).tolist() == [False, True, False]
-    assert not gradient[[0, 2]].isnan().any()
+    for mix in (None, mix_of(0.3, 0.05)):
+        losses, gradient = computed(logits, torch.tensor([0, 1, 2]), similarity, mix=mix)
+        assert losses.isnan().tolist() == [False, True, False]
+        assert gradient.isnan().all(1).tolist() == [False, True, False]
+        assert not gradient[[0, 2]].isnan().any()
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_no_finite_logit_gives_not_a_number(form: str, kernel: str) -> None:
-    losses, gradient = computed(torch.full((1, 40), -torch.inf), torch.tensor([0]), form_and_rows(form, 40)[0])
-    assert losses.isnan().all()
-    assert gradient.isnan().all()
+    for mix in (None, mix_of(0.3, 0.05)):
+        logits, label = torch.full((1, 40), -torch.inf), torch.tensor([0])
+        losses, gradient = computed(logits, label, form_and_rows(form, 40)[0], mix=mix)
+        assert losses.isnan().all()
+        assert gradient.isnan().all()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -289,6 +304,7 @@ def test_minus_infinity_is_a_class_of_probability_0(form: str, kernel: str) -> N
     assert_right((losses, gradient[:, kept]), logits[:, kept], labels, rows[:, kept])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [torch.tensor(0.25), torch.tensor([2.0, -0.5, 0.0])], ids=["one", "a row"])
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_count_by_their_scale(form: str, scale: Tensor, kernel: str) -> None:
@@ -296,12 +312,14 @@ def test_rows_count_by_their_scale(form: str, scale: Tensor, kernel: str) -> Non
     similarity, _ = form_and_rows(form, 40)
     logits, labels = random_logits(3, 40), torch.tensor([0, 1, 2])
     logits[0, :3] = -200.0  # a far row
-    plain = computed(logits, labels, similarity)
-    scaled = computed(logits, labels, similarity, scale)
-    assert torch.equal(scaled[0], plain[0] * scale)
-    assert torch.equal(scaled[1], plain[1] * (scale.unsqueeze(1) if scale.ndim else scale))
+    for mix in (None, mix_of(0.3, 0.05)):
+        plain = computed(logits, labels, similarity, mix=mix)
+        scaled = computed(logits, labels, similarity, scale, mix=mix)
+        assert torch.equal(scaled[0], plain[0] * scale)
+        assert torch.equal(scaled[1], plain[1] * (scale.unsqueeze(1) if scale.ndim else scale))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("form", FORMS)
 def test_in_place_or_not_at_all_or_again_the_result_is_the_same(form: str, dtype: torch.dtype, kernel: str) -> None:
@@ -309,17 +327,19 @@ def test_in_place_or_not_at_all_or_again_the_result_is_the_same(form: str, dtype
     logits, labels = random_logits(5, 40, dtype=dtype), torch.tensor([0, 1, IGNORED, 2, 0])
     logits[3, :3] = -200.0
     before = logits.clone()
-    first = computed(logits, labels, similarity)
-    assert torch.equal(logits, before)
-    again = computed(logits, labels, similarity)
-    space = logits.to(DEVICE, copy=True)
-    in_place = computed(space, labels, similarity, gradient=space)
-    losses = row_losses(logits.to(DEVICE), labels.to(DEVICE), similarity, None, IGNORED, None).cpu()
-    for value, gradient in (again, in_place, (losses, first[1])):
-        assert torch.equal(value, first[0])
-        assert torch.equal(gradient, first[1])
+    for mix in (None, mix_of(0.3, 0.05)):
+        first = computed(logits, labels, similarity, mix=mix)
+        assert torch.equal(logits, before)
+        again = computed(logits, labels, similarity, mix=mix)
+        space = logits.to(DEVICE, copy=True)
+        in_place = computed(space, labels, similarity, gradient=space, mix=mix)
+        losses = row_losses(logits.to(DEVICE), labels.to(DEVICE), similarity, Call(IGNORED, mix=mix), None).cpu()
+        for value, gradient in (again, in_place, (losses, first[1])):
+            assert torch.equal(value, first[0])
+            assert torch.equal(gradient, first[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_strides_do_not_matter(form: str, kernel: str) -> None:
     similarity, _ = form_and_rows(form, 40)
@@ -336,6 +356,7 @@ def test_strides_do_not_matter(form: str, kernel: str) -> None:
     assert wide.isnan().all()
 
 
+@pytest.mark.slow
 def test_strides_of_the_similarity_do_not_matter(kernel: str) -> None:
     logits, labels, values = random_logits(3, 40), torch.tensor([0, 7, 39]), random_similarity(40)
     plain = computed(logits, labels, Dense(values.to(DEVICE)))
@@ -364,6 +385,7 @@ def test_strides_of_the_labels_do_not_matter(kernel: str) -> None:
     assert all(map(torch.equal, computed(logits, torch.tensor(7).expand(3), values), same))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_similarity_of_another_dtype_is_used_in_full(form: str, dtype: torch.dtype, kernel: str) -> None:
@@ -373,6 +395,7 @@ def test_a_similarity_of_another_dtype_is_used_in_full(form: str, dtype: torch.d
     assert all(map(torch.equal, computed(logits, labels, similarity), computed(logits, labels, single)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
 def test_indices_may_be_short_or_long(dtype: torch.dtype, kernel: str) -> None:
     similarity, rows = form_and_rows("sparse", 40)
@@ -400,9 +423,125 @@ def test_a_label_out_of_bounds_fails_the_assertion(form: str, label: int, kernel
         computed(random_logits(2, 40), torch.tensor([0, label]), form_and_rows(form, 40)[0])
 
 
+# --- a share of cross entropy, with smoothed labels -------------------------------------------------------------------
+
+MIXES = [(0.0, 0.05), (0.0, 1.0), (0.3, 0.0), (0.3, 0.05), (1.0, 1.0)]
+
+
+class Mixed(NamedTuple):
+    """The loss of a row and its slopes in float64, and the sum of the absolute values of the terms of each slope."""
+
+    loss: float
+    slopes: np.ndarray
+    terms: np.ndarray
+
+
+def mixed_row(z: np.ndarray, s: np.ndarray, label: int, share: float, smoothing: float) -> Mixed:
+    """Return share * SimLoss + (1 - share) * the cross entropy of a target of which similar classes get a part."""
+    e = np.exp(z - z.max())
+    p, others = e / math.fsum(e), np.arange(len(z)) != label
+    rest = math.fsum(e[others])
+    target = np.where(others, 0.0, 1.0)
+    if (s[others] > 0).any():
+        target = np.where(others, smoothing * (s / math.fsum(s[others])), 1.0 - smoothing)
+    log_p = z - z.max() - math.log(math.fsum(e))
+    if e[label] > 1e-250:
+        log_p[label] = -math.log1p(rest / e[label])
+    entropy = math.fsum(-(target * log_p)[target > 0])
+    of_entropy, entropy_terms = p - target, p + target
+    of_entropy[label] = (1.0 - target[label]) - rest / math.fsum(e)
+    entropy_terms[label] = (1.0 - target[label]) + rest / math.fsum(e)
+    if share == 0:
+        return Mixed(entropy, of_entropy, entropy_terms)
+    of_similarity, slopes = oracle.sim_loss_row(z, s)
+    loss = share * of_similarity + ((1 - share) * entropy if share < 1 else 0.0)
+    terms = np.abs(2 * p * (1 - s) - slopes)  # p (1 - S) + p S b / a
+    return Mixed(loss, share * slopes + (1 - share) * of_entropy, share * terms + (1 - share) * entropy_terms)
+
+
+def assert_mixed(
+    similarity: Similarity, rows: Tensor, logits: Tensor, labels: Tensor, mixes: list[tuple[float, float]]
+) -> None:
+    """Compare with the formula, by counted roundings as `test_every_element_is_right_to_its_last_digits` does."""
+    mix = mix_of(0.0, 0.0)
+    limits = torch.finfo(torch.promote_types(logits.dtype, torch.float32))
+    allowed = (logits.shape[1] + 24) * limits.eps
+    own = torch.finfo(logits.dtype)  # the gradient is rounded to this
+    rounding, least = (own.eps / 2, own.tiny * own.eps / 2) if own.bits == 16 else (0.0, 0.0)
+    for share, smoothing in mixes:
+        mix.copy_(mix_of(share, smoothing))
+        losses, gradient = computed(logits, labels, similarity, mix=mix)
+        for loss, slopes, z, label in zip(losses, gradient.double().numpy(), logits, labels.tolist(), strict=True):
+            if label == IGNORED:
+                assert loss == 0
+                assert not slopes.any()
+                continue
+            exact = mixed_row(z.double().numpy(), rows[label].double().numpy(), label, share, smoothing)
+            np.testing.assert_allclose(loss.double(), exact.loss, rtol=allowed, atol=smoothing * limits.eps)
+            # What an exponential loses to underflow is multiplied by b / a, up to where a row counts as far.
+            growth = math.exp(min(exact.loss / share, math.log(limits.eps / limits.tiny))) if share else 0.0
+            room = allowed * exact.terms + limits.tiny * (1 + growth) + rounding * np.abs(exact.slopes) + least
+            assert (np.abs(slopes - exact.slopes) <= room).all(), (share, smoothing, label)
+
+
+def rows_of_each_kind(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return logits and labels: each label with each kind of logits, and a row to ignore."""
+    labels = torch.arange(ROWS).repeat(6)
+    logits, s = random_logits(len(labels), rows.shape[1]), rows[labels]
+    others = s.scatter(1, labels.unsqueeze(1), 1.0) == 0
+    ascending, near, far, lost, unlike = (slice(ROWS * kind, ROWS * (kind + 1)) for kind in range(1, 6))
+    logits[ascending] = logits[ascending].sort().values  # each tile has a new maximum
+    logits[near] -= 20.0
+    logits[near].scatter_(1, labels[near].unsqueeze(1), 2.0)
+    logits[far] = torch.where(others[far], logits[far], logits[far] - 200.0)
+    logits[lost].scatter_(1, labels[lost].unsqueeze(1), -200.0)
+    logits[unlike] = logits[unlike].masked_fill(others[unlike], -torch.inf)
+    ignored = torch.full((1, rows.shape[1]), torch.nan)
+    return torch.cat([logits, ignored]).to(dtype), torch.cat([labels, torch.tensor([IGNORED])])
+
+
+def test_a_share_of_cross_entropy_in_float32(kernel: str) -> None:
+    similarity, rows = form_and_rows("dense", 24)
+    assert_mixed(similarity, rows, *rows_of_each_kind(rows, torch.float32), [(0.0, 0.0), (0.3, 0.05)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "dtype"),
+    [
+        ("dense", torch.float16),
+        ("dense", torch.float64),
+        ("sparse", torch.float32),
+        ("sparse", torch.float64),
+        ("toeplitz", torch.float32),
+        ("toeplitz", torch.float16),
+    ],
+)
+def test_a_share_of_cross_entropy_with_smoothed_labels(form: str, dtype: torch.dtype, kernel: str) -> None:
+    similarity, rows = form_and_rows(form, 24, torch.float64 if dtype == torch.float64 else torch.float32)
+    assert_mixed(similarity, rows, *rows_of_each_kind(rows, dtype), MIXES)
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_neighbours_at_the_edge(form: str, kernel: str) -> None:
+    """There are none, or their similarities are subnormal, or they or the label are at minus infinity.
+
+    Differences of logits are whole numbers, so that their products with subnormal numbers are exact.
+    """
+    rows = torch.eye(ROWS, 40)
+    rows[0, [12, 30]] = torch.tensor([0.5, 0.25])
+    rows[2, [15, 33]] = torch.tensor([1e-42, 3e-42])
+    labels = torch.tensor([0, 0, 1, 2])
+    logits = random_logits(4, 40, scale=2.0).round()
+    logits[0, 12] = -torch.inf
+    logits[1, 0] = -torch.inf
+    assert_mixed(in_form(form, rows), rows, logits, labels, MIXES)
+
+
 # --- the backward pass ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *ROUNDED])
 @pytest.mark.parametrize("shape", [(0, 5), (1, 1), (7, 40), (289, 3), (3, 9000)])
 @pytest.mark.parametrize("is_single", [True, False])

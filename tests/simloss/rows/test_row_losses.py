@@ -13,14 +13,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from simloss import blocks, native
-from simloss.distribution_loss import distribution_losses
-from simloss.forms import Dense, Similarity, from_tensors
-from simloss.index_loss import index_loss
+from simloss import targets
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz
 from simloss.reduction import work_dtype
+from simloss.rows import eager, native
+from simloss.rows.call import Call
+from simloss.targets import distribution_losses
 from tests import oracle
 from tests.simloss.cases import (
     assert_within_budget,
+    class_loss,
     eager_sim_loss,
     in_form,
     random_labels,
@@ -42,12 +44,13 @@ def losses(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> L
     """Return a function of logits, labels, a matrix (a tensor stands for a dense one) and which rows are ignored."""
     if request.param == "torch":
         monkeypatch.setattr(native, "takes", lambda *_: False)
+    monkeypatch.setattr(targets, "_FEW", 0)  # else a label is no distribution
 
     def of_indices(
         logits: Tensor, labels: Tensor, similarity: Similarity | Tensor, ignored: Tensor | None = None
     ) -> Tensor:
         labels = labels if ignored is None else labels.masked_fill(ignored, -100)
-        return index_loss(logits, labels, form_of(similarity), None, -100, False)
+        return class_loss(logits, labels, form_of(similarity), "none")
 
     def of_one_hot(
         logits: Tensor, labels: Tensor, similarity: Similarity | Tensor, ignored: Tensor | None = None
@@ -56,6 +59,15 @@ def losses(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> L
         return distribution_losses(logits, one_hot, ignored, form_of(similarity))
 
     return of_one_hot if request.param == "distribution" else of_indices
+
+
+def row_losses_by(
+    way: object, logits: Tensor, labels: Tensor, similarity: Similarity, call: Call, gradient: Tensor | None
+) -> Tensor:
+    """Return the losses as one way computes them."""
+    if way is native:
+        return native.row_losses(logits, labels, similarity, native.table_of(similarity), call, gradient)[0]
+    return eager.row_losses(logits, labels, similarity, call, gradient)
 
 
 def form_of(similarity: Similarity | Tensor) -> Similarity:
@@ -68,9 +80,11 @@ def test_what_is_compiled_here() -> None:
     taken = [torch.float32, torch.bfloat16]
     for dtype in (*taken, torch.float16, torch.float64):
         logits = random_logits(6, 5, dtype=dtype)
-        assert native.takes(logits, labels, Dense(similarity), None, torch.empty_like(logits)) == (dtype in taken)
-        assert not native.takes(logits, labels, Dense(similarity.half()), None, torch.empty_like(logits))
-        assert not native.takes(logits, labels, Dense(similarity), None, torch.empty_like(logits, dtype=torch.float16))
+        assert native.takes(logits, labels) == (dtype in taken)
+        assert native.takes_results(logits, None, torch.empty_like(logits))
+        assert dtype == torch.float16 or not native.takes_results(logits, None, logits.half())
+    assert native.table_of(Dense(similarity)) is not None
+    assert native.table_of(Dense(similarity.half())) is None
 
 
 def assert_is_oracle(value: Tensor, gradient: Tensor, expected: tuple[np.ndarray, np.ndarray, float]) -> None:
@@ -142,19 +156,19 @@ def test_at_large_numbers_of_classes(form: str, classes: int) -> None:
     diagonals[classes - 4 : classes + 3] = torch.tensor([0.25, 0.5, 0.75, 1.0, 0.5, 0.25, 0.125])
     dense = torch.stack([diagonals[classes - 1 - y : 2 * classes - 1 - y] for y in labels.tolist()])
     if form == "toeplitz":
-        similarity, of_labels = from_tensors([diagonals]), labels
+        similarity, of_labels = Toeplitz(diagonals), labels
     else:  # three classes have a row here, and the labels are their numbers
         similarity, of_labels = (Dense(dense) if form == "dense" else sparse_of(dense)), torch.arange(3)
     exact = [oracle.sim_loss_row(z, s) for z, s in zip(logits.numpy(), dense.numpy(), strict=True)]
-    for way in (native, blocks):
+    for way in (native, eager):
         gradient = torch.empty_like(logits)
-        value = way.row_losses(logits, of_labels, similarity, None, -100, gradient)
+        value = row_losses_by(way, logits, of_labels, similarity, Call(-100), gradient)
         assert_is_oracle(
             value, gradient, (np.array([row[0] for row in exact]), np.stack([row[1] for row in exact]), 3.0)
         )
 
 
-@pytest.mark.parametrize("way", [blocks, native])
+@pytest.mark.parametrize("way", [eager, native])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("scale", [None, torch.tensor(0.25), torch.tensor([0.5, 1.0, 2.0, 0.0, 0.125, 4.0, 1.0])])
 def test_the_contract_of_each_way(way: object, form: str, scale: Tensor | None) -> None:
@@ -169,7 +183,7 @@ def test_the_contract_of_each_way(way: object, form: str, scale: Tensor | None) 
         for z, y in zip(logits[[0, 1, 3, 4, 5, 6]].numpy(), labels[[0, 1, 3, 4, 5, 6]], strict=True)
     ]
     gradient = torch.full((7, 9), 5.0)
-    value = way.row_losses(logits, labels, similarity, scale, 77, gradient)
+    value = row_losses_by(way, logits, labels, similarity, Call(77, scale), gradient)
     others = torch.tensor([0, 1, 3, 4, 5, 6])
     factor = counts[others].double().numpy()
     np.testing.assert_allclose(value[others].numpy(), [row[0] for row in expected] * factor, rtol=33 * 2.0**-24)
@@ -177,9 +191,9 @@ def test_the_contract_of_each_way(way: object, form: str, scale: Tensor | None) 
     np.testing.assert_allclose(gradient[others].numpy(), slopes, rtol=0, atol=4 * 33 * 2.0**-24)
     assert value[2] == 0
     assert torch.equal(gradient[2], torch.zeros(9))
-    assert torch.equal(way.row_losses(logits, labels, similarity, scale, 77, None), value)
+    assert torch.equal(row_losses_by(way, logits, labels, similarity, Call(77, scale), None), value)
     in_place = logits.clone()
-    assert torch.equal(way.row_losses(in_place, labels, similarity, scale, 77, in_place), value)
+    assert torch.equal(row_losses_by(way, in_place, labels, similarity, Call(77, scale), in_place), value)
     assert torch.equal(in_place, gradient)
 
 
@@ -194,15 +208,15 @@ def test_bfloat16_is_rounded_once_at_the_end(form: str, is_in_place: bool) -> No
     similarity, dense = in_form(form, 33)
     logits[11, dense[labels[11]] > 0] = -300.0
     wide = torch.empty(count, 33)
-    expected = native.row_losses(logits.float(), labels, similarity, torch.tensor(0.5), -100, wide)
+    expected = row_losses_by(native, logits.float(), labels, similarity, Call(-100, torch.tensor(0.5)), wide)
     room = logits.clone()
     narrow = room if is_in_place else torch.empty_like(room)
-    value = native.row_losses(room, labels, similarity, torch.tensor(0.5), -100, narrow)
+    value = row_losses_by(native, room, labels, similarity, Call(-100, torch.tensor(0.5)), narrow)
     torch.testing.assert_close(value, expected, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(narrow, wide.bfloat16(), rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("way", [blocks, native])
+@pytest.mark.parametrize("way", [eager, native])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("is_in_place", [False, True])
 def test_far_rows_among_others(way: object, form: str, is_in_place: bool) -> None:
@@ -214,7 +228,7 @@ def test_far_rows_among_others(way: object, form: str, is_in_place: bool) -> Non
     scale = torch.tensor([1.0, 0.5, 1.0, 2.0, 1.0])
     room = logits.clone()
     gradient = room if is_in_place else torch.empty(5, 9)
-    value = way.row_losses(room, labels, similarity, scale, -100, gradient)
+    value = row_losses_by(way, room, labels, similarity, Call(-100, scale), gradient)
     rows = [oracle.sim_loss_row(z, dense[y].numpy()) for z, y in zip(logits.numpy(), labels, strict=True)]
     expected = (
         np.array([row[0] for row in rows]) * scale.numpy(),
@@ -224,19 +238,19 @@ def test_far_rows_among_others(way: object, form: str, is_in_place: bool) -> Non
     assert_is_oracle(value, gradient / 2, (expected[0], expected[1] / 2, 5.0))
 
 
-@pytest.mark.parametrize("way", [blocks, native])
+@pytest.mark.parametrize("way", [eager, native])
 def test_threads_and_blocks_change_nothing(way: object, monkeypatch: pytest.MonkeyPatch) -> None:
     similarity, _ = in_form("dense", 100)
     logits, labels = random_logits(600, 100), random_labels(600, classes=100)
     whole = torch.empty(600, 100)
-    value = way.row_losses(logits, labels, similarity, None, -100, whole)
+    value = row_losses_by(way, logits, labels, similarity, Call(-100), whole)
     threads = torch.get_num_threads()
     try:
         for count, block in ((1, 2**18), (3, 100), (2, 3 * 100 + 1)):
             torch.set_num_threads(count)
-            monkeypatch.setattr(blocks, "_BLOCK", block)
+            monkeypatch.setattr(eager, "_BLOCK", block)
             pieces = torch.empty(600, 100)
-            again = way.row_losses(logits, labels, similarity, None, -100, pieces)
+            again = row_losses_by(way, logits, labels, similarity, Call(-100), pieces)
             if way is native:  # to the last bit
                 assert torch.equal(again, value)
                 assert torch.equal(pieces, whole)
@@ -414,10 +428,12 @@ def test_tensors_of_other_kinds_are_left_to_torch(losses: Losses) -> None:
     class Mine(Tensor):
         pass
 
-    assert not native.takes(logits.as_subclass(Mine), labels, Dense(similarity), None, None)
-    assert not native.takes(logits, labels, Dense(similarity.as_subclass(Mine)), None, None)
-    assert not native.takes(logits, labels.as_subclass(Mine), Dense(similarity), None, None)
-    assert not native.takes(logits, labels, Dense(similarity), torch.ones((), device="meta"), None)
+    assert not native.takes(logits.as_subclass(Mine), labels)
+    assert native.table_of(Dense(similarity.as_subclass(Mine))) is None
+    assert not native.takes(logits, labels.as_subclass(Mine))
+    assert not native.takes_results(logits, torch.ones((), device="meta"), None)
+    assert not native.takes_batch(logits.as_subclass(Mine), labels, native.table_of(Dense(similarity)))
+    assert not native.takes_batch(logits, labels.as_subclass(Mine), native.table_of(Dense(similarity)))
 
 
 @pytest.mark.parametrize("step", [1, 3])
@@ -459,11 +475,11 @@ def test_a_similarity_in_half_precision_is_used_in_full(losses: Losses) -> None:
 
 
 @pytest.mark.parametrize("label", [5, -1, 2**40])
-@pytest.mark.parametrize("way", [blocks, native])
+@pytest.mark.parametrize("way", [eager, native])
 def test_labels_that_are_no_classes_are_refused(way: object, label: int) -> None:
     labels = torch.tensor([0, label, 2])
     with pytest.raises(IndexError, match=rf"target {label} is out of bounds: classes are 0 to 4"):
-        way.row_losses(random_logits(3, 5), labels, Dense(random_similarity(5)), None, -100, None)
+        row_losses_by(way, random_logits(3, 5), labels, Dense(random_similarity(5)), Call(-100), None)
 
 
 @pytest.mark.parametrize(
@@ -480,8 +496,8 @@ def test_no_memory_outside_a_sparse_matrix_is_read(crow_indices: list[int], col_
     """SimLoss checks a matrix when it is made; the function takes what it is given."""
     # What stands behind the entries in memory would do as entries.
     columns, values = torch.tensor([*col_indices, 0, 1]).int()[:3], torch.ones(5)[:3]
-    broken = from_tensors([torch.tensor(crow_indices), columns, values])
+    broken = Sparse(torch.tensor(crow_indices), columns, values)
     logits = random_logits(3, 3)
-    assert native.takes(logits, torch.tensor([0, 1, 2]), broken, None, None)
+    assert native.table_of(broken) is not None
     with pytest.raises(IndexError, match="entries"):
-        native.row_losses(logits, torch.tensor([0, 1, 2]), broken, None, -100, None)
+        row_losses_by(native, logits, torch.tensor([0, 1, 2]), broken, Call(-100), None)

@@ -1,18 +1,19 @@
-"""Rows that are held in registers: one read of the logits, one write of the gradient."""
+"""Rows that fit the registers of a program: one read of the logits, one write of the gradient."""
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-from simloss.cuda.arithmetic import exp_of_difference, least_sum, log, log1p, quotient
-from simloss.cuda.lookup import label_of, scale_of, span, stored
+from simloss.rows.cuda.arithmetic import exp_of_difference, least_sum, log, log1p, quotient
+from simloss.rows.cuda.lookup import label_of, scale_of, span, stored
+from simloss.rows.cuda.mixing import cross_entropy, mixed_slope, mixture
 
-__all__ = ["held_rows", "score"]
+__all__ = ["rows_in_registers", "score"]
 
 
 @triton.jit(debug=True)  # without which there is no assertion on the labels
-def held_rows(
+def rows_in_registers(
     logits,
     labels,
     values,
@@ -22,6 +23,7 @@ def held_rows(
     value_row_stride,
     value_column_stride,
     scale,
+    mix,
     gradient,
     losses,
     count,
@@ -58,9 +60,20 @@ def held_rows(
     here = logits + rows[:, None] * logit_stride + columns
     z = tl.load(here, mask=mask, other=-float("inf")).to(work)
     highest = tl.max(z, 1)
+    is_label = columns == label.to(tl.int32)[:, None]
+    others = s if mix is None else tl.where(is_label, 0.0, s)
+    if mix is not None:
+        own_logit = tl.sum(tl.where(is_label, z, 0.0), 1)
+        neighbours = tl.sum(others, 1)
+        # A class of no similarity counts nothing, even where its logit is -inf.
+        between = tl.sum(tl.where(others > 0.0, others * (z - highest[:, None]), 0.0), 1)
     e = exp_of_difference(z, highest[:, None], is_exact)
-    a = tl.sum(s * e, 1)
+    a = tl.sum(others * e, 1)
     b = tl.sum((1.0 - s) * e, 1)
+    if mix is not None:
+        rest = a + b
+        own = exp_of_difference(own_logit, highest, is_exact)
+        a += own
     d = a + b
     ratio = quotient(b, a)
     loss = log1p(ratio)
@@ -72,13 +85,20 @@ def held_rows(
         top = tl.max(tl.where(s > 0.0, z, -float("inf")), 1)
         scores = score(z, s, top[:, None])
         best = tl.max(scores, 1)
-        share = exp_of_difference(scores, best[:, None], True)
-        total = tl.sum(share, 1)
+        part = exp_of_difference(scores, best[:, None], True)
+        total = tl.sum(part, 1)
         loss = tl.where(far, tl.log(d) + (highest - top) - (best + tl.log(total)), loss)
-        q = share * quotient(weight, total)[:, None]
+        q = part * quotient(weight, total)[:, None]
         slope = tl.where(far[:, None], p - q, p * ((1.0 - s) - s * ratio[:, None]))
     else:
         slope = p * ((1.0 - s) - s * ratio[:, None])
+    if mix is not None:
+        least, behind = least_sum(classes, work), highest - own_logit
+        share, entropy, own_slope, pull = cross_entropy(
+            mix, own, rest, d, behind, neighbours, between, least, weight, work
+        )
+        loss = mixture(loss, entropy, share)
+        slope = mixed_slope(slope, p, s, is_label, share, own_slope[:, None], pull[:, None], work)
     tl.store(losses + rows, tl.where(counts, loss * weight, 0.0), mask=rows < count)
     if gradient is not None:
         there = gradient + rows[:, None] * gradient_row_stride + columns.to(tl.int64) * gradient_column_stride

@@ -5,15 +5,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from simloss.cuda.arithmetic import exp_of_difference, least_sum, log1p, quotient
-from simloss.cuda.held import score
-from simloss.cuda.lookup import label_of, scale_of, span, stored_tile
+from simloss.rows.cuda.arithmetic import exp_of_difference, least_sum, log1p, quotient
+from simloss.rows.cuda.lookup import label_of, scale_of, span, stored_tile
+from simloss.rows.cuda.mixing import cross_entropy, mixed_slope, mixture
+from simloss.rows.cuda.registers import score
 
-__all__ = ["swept_row"]
+__all__ = ["row_in_sweeps"]
 
 
 @triton.jit(debug=True)  # without which there is no assertion on the labels
-def swept_row(
+def row_in_sweeps(
     logits,
     labels,
     values,
@@ -23,6 +24,7 @@ def swept_row(
     value_row_stride,
     value_column_stride,
     scale,
+    mix,
     gradient,
     losses,
     count,
@@ -57,27 +59,48 @@ def swept_row(
         first, entries = span(crow_indices, label)
     weight = scale_of(scale, row, counts, scale_stride, work)
     if counts:
+        if mix is not None:
+            # Read before the sums are: after them, another thread may have written the gradient in its place.
+            own_logit = tl.load(logits + label).to(work)
         whole = classes // tile * tile  # tiles before this one need no mask
         highest = tl.full([], -float("inf"), work)
         a_lanes = tl.zeros([tile], work)
         b_lanes = tl.zeros([tile], work)
+        neighbour_lanes = tl.zeros([tile], work)
+        between_lanes = tl.zeros([tile], work)
         for start in range(0, whole, tile):
             z = _logit_tile(logits, start, classes, work, tile, False)
             s = _similarity_tile(
                 values, col_indices, first, entries, value_column_stride, start, classes, work, tile, False
             )
-            highest, a_lanes, b_lanes = _added(z, s, highest, a_lanes, b_lanes, is_exact)
+            is_label = _is_label(start, label, tile)
+            highest, a_lanes, b_lanes, neighbour_lanes, between_lanes = _added(
+                z, s, is_label, mix, highest, a_lanes, b_lanes, neighbour_lanes, between_lanes, is_exact
+            )
         if whole < classes:
             z = _logit_tile(logits, whole, classes, work, tile, True)
             s = _similarity_tile(
                 values, col_indices, first, entries, value_column_stride, whole, classes, work, tile, True
             )
-            highest, a_lanes, b_lanes = _added(z, s, highest, a_lanes, b_lanes, is_exact)
+            is_label = _is_label(whole, label, tile)
+            highest, a_lanes, b_lanes, neighbour_lanes, between_lanes = _added(
+                z, s, is_label, mix, highest, a_lanes, b_lanes, neighbour_lanes, between_lanes, is_exact
+            )
         a = tl.sum(a_lanes, 0)
         b = tl.sum(b_lanes, 0)
+        if mix is not None:
+            rest = a + b
+            own = exp_of_difference(own_logit, highest, is_exact)
+            a += own
         d = a + b
         ratio = quotient(b, a)
         rate = quotient(weight, d)
+        if mix is not None:
+            least, behind = least_sum(classes, work), highest - own_logit
+            neighbours, between = tl.sum(neighbour_lanes, 0), tl.sum(between_lanes, 0)
+            share, entropy, own_slope, pull = cross_entropy(
+                mix, own, rest, d, behind, neighbours, between, least, weight, work
+            )
         if a < least_sum(classes, work):
             top, best, total = _far_sums(
                 logits, values, col_indices, first, entries, value_column_stride, classes, work, tile
@@ -90,10 +113,11 @@ def swept_row(
                     s = _similarity_tile(
                         values, col_indices, first, entries, value_column_stride, start, classes, work, tile, True
                     )
-                    slope = (
-                        exp_of_difference(z, highest, is_exact) * rate
-                        - exp_of_difference(score(z, s, top), best, True) * far_rate
-                    )
+                    p = exp_of_difference(z, highest, is_exact) * rate
+                    slope = p - exp_of_difference(score(z, s, top), best, True) * far_rate
+                    if mix is not None:
+                        is_label = _is_label(start, label, tile)
+                        slope = mixed_slope(slope, p, s, is_label, share, own_slope, pull, work)
                     _store_tile(gradient, slope, start, classes, gradient_column_stride, tile, True)
         else:
             loss = log1p(ratio)
@@ -103,15 +127,25 @@ def swept_row(
                     s = _similarity_tile(
                         values, col_indices, first, entries, value_column_stride, start, classes, work, tile, False
                     )
-                    slope = (exp_of_difference(z, highest, is_exact) * rate) * ((1.0 - s) - s * ratio)
+                    p = exp_of_difference(z, highest, is_exact) * rate
+                    slope = p * ((1.0 - s) - s * ratio)
+                    if mix is not None:
+                        is_label = _is_label(start, label, tile)
+                        slope = mixed_slope(slope, p, s, is_label, share, own_slope, pull, work)
                     _store_tile(gradient, slope, start, classes, gradient_column_stride, tile, False)
                 if whole < classes:
                     z = _logit_tile(logits, whole, classes, work, tile, True)
                     s = _similarity_tile(
                         values, col_indices, first, entries, value_column_stride, whole, classes, work, tile, True
                     )
-                    slope = (exp_of_difference(z, highest, is_exact) * rate) * ((1.0 - s) - s * ratio)
+                    p = exp_of_difference(z, highest, is_exact) * rate
+                    slope = p * ((1.0 - s) - s * ratio)
+                    if mix is not None:
+                        is_label = _is_label(whole, label, tile)
+                        slope = mixed_slope(slope, p, s, is_label, share, own_slope, pull, work)
                     _store_tile(gradient, slope, whole, classes, gradient_column_stride, tile, True)
+        if mix is not None:
+            loss = mixture(loss, entropy, share)
         tl.store(losses + row, loss * weight)
     else:
         tl.store(losses + row, 0.0)
@@ -157,6 +191,12 @@ def _similarity_tile(
 
 
 @triton.jit
+def _is_label(start, label, tile: tl.constexpr):
+    """Return where in one tile the label is."""
+    return start + tl.arange(0, tile) == label.to(tl.int32)
+
+
+@triton.jit
 def _store_tile(gradient, slope, start, classes, stride, tile: tl.constexpr, is_masked: tl.constexpr):
     """Write one tile of the gradient of a row."""
     columns = start + tl.arange(0, tile)
@@ -169,13 +209,22 @@ def _store_tile(gradient, slope, start, classes, stride, tile: tl.constexpr, is_
 
 
 @triton.jit
-def _added(z, s, highest, a_lanes, b_lanes, is_exact: tl.constexpr):
-    """Return the maximum so far, and the two sums so far lane by lane, with one more tile."""
+def _added(z, s, is_label, mix, highest, a_lanes, b_lanes, neighbour_lanes, between_lanes, is_exact: tl.constexpr):
+    """Return the maximum so far, and the sums so far lane by lane, with one more tile.
+
+    Where cross entropy has a share, a leaves out the label, and the last two are sums of S and of S (z - m) without it.
+    """
+    others = s if mix is None else tl.where(is_label, 0.0, s)
     higher = tl.maximum(highest, tl.max(z, 0))
     shift = tl.where(higher == -float("inf"), 0.0, higher)  # nothing but -inf yet
     less = exp_of_difference(highest, shift, is_exact)
     e = exp_of_difference(z, shift, is_exact)
-    return higher, a_lanes * less + s * e, b_lanes * less + (1.0 - s) * e
+    if mix is not None:
+        between_lanes -= neighbour_lanes * tl.where(highest == -float("inf"), 0.0, shift - highest)
+        # A class of no similarity counts nothing, even where its logit is -inf.
+        between_lanes += tl.where(others > 0.0, others * (z - shift), 0.0)
+        neighbour_lanes += others
+    return higher, a_lanes * less + others * e, b_lanes * less + (1.0 - s) * e, neighbour_lanes, between_lanes
 
 
 @triton.jit

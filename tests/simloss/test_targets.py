@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from simloss import distribution_loss, sim_loss
-from simloss.distribution_loss import distribution_losses
+from simloss import sim_loss, targets
 from simloss.forms import Dense
+from simloss.targets import distribution_losses
 from tests import oracle
 from tests.simloss.cases import (
     in_form,
@@ -69,7 +69,7 @@ def test_blocks_of_classes_change_nothing(monkeypatch: pytest.MonkeyPatch, form:
     logits, target = random_logits(5, 7, scale=200.0), random_distribution(5, 7)
     similarity, _ = in_form(form, 7)
     whole = value_and_gradient(lambda z: distribution_losses(z, target, None, similarity), logits)
-    monkeypatch.setattr(distribution_loss, "_BLOCK", block)
+    monkeypatch.setattr(targets, "_BLOCK", block)
     pieces = value_and_gradient(lambda z: distribution_losses(z, target, None, similarity), logits)
     scale = whole[0].max().item()
     torch.testing.assert_close(pieces, whole, rtol=0, atol=(7 + 24) * 2.0**-24 * scale)
@@ -94,10 +94,8 @@ def test_second_derivatives_are_refused() -> None:
 
 
 def test_no_gradient_is_computed_where_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, per_class = [], distribution_loss._per_class
-    monkeypatch.setattr(
-        distribution_loss, "_per_class", lambda *arguments: asked.append(arguments[3:]) or per_class(*arguments)
-    )
+    asked, per_class = [], targets._per_class
+    monkeypatch.setattr(targets, "_per_class", lambda *arguments: asked.append(arguments[3:]) or per_class(*arguments))
     logits, target, similarity = random_logits(4, 5), random_distribution(4, 5), in_form("dense", 5)[0]
     distribution_losses(logits, target, None, similarity)
     distribution_losses(logits.requires_grad_(), target, None, similarity)
@@ -133,5 +131,5 @@ def test_compiled_without_a_break_it_gives_the_same_numbers(form: str, kind: str
 def test_the_operator_keeps_torchs_rules(form: str, needs: tuple[bool, bool]) -> None:
     logits, target = random_logits(6, 5).requires_grad_(needs[0]), random_distribution(6, 5).requires_grad_(needs[1])
     ignored = torch.tensor([False, True, False, False, False, False])
-    arguments = (logits, target, ignored, list(in_form(form, 5)[0]), *needs)
+    arguments = (logits, target, ignored, form, list(in_form(form, 5)[0]), None, *needs)
     torch.library.opcheck(torch.ops.simloss.distribution_losses.default, arguments)

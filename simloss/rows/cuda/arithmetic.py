@@ -63,5 +63,5 @@ def log(x):
 
 @triton.jit
 def least_sum(classes, work: tl.constexpr):
-    """Return the sum a below which it may have lost digits to underflow; see `far.least_sum`."""
+    """Return the sum a below which it may have lost digits to underflow; see `eager.least_sum`."""
     return tl.full([], 2.0**-970 if work == tl.float64 else 2.0**-103, work) * classes

@@ -11,11 +11,12 @@ import triton
 from torch import Tensor
 from triton.backends.nvidia.compiler import CUDAOptions
 
-from simloss.cuda.held import held_rows
-from simloss.cuda.scaled import scaled
-from simloss.cuda.swept import swept_row
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz
 from simloss.reduction import work_dtype
+from simloss.rows.call import Call
+from simloss.rows.cuda.registers import rows_in_registers
+from simloss.rows.cuda.scaled import scaled
+from simloss.rows.cuda.sweeps import row_in_sweeps
 from simmatrix.shapes import Float, Int
 
 __all__ = ["OPTIONS", "Launch", "launch_for", "row_losses", "scale_gradient_"]
@@ -36,30 +37,29 @@ class Launch(NamedTuple):
 
 # For so many classes at most: the elements that a program holds, and its warps. Not measured. A thread has 8 elements,
 # since with 16 it takes so many registers that few warps fit a multiprocessor; 4 where each is a row's.
-_HELD = ((32, 512, 4), (128, 1024, 4), (2048, 2048, 8), (4096, 4096, 16), (8192, 8192, 32))
-_SWEPT = Launch(rows=1, tile=2048, warps=8)
+_IN_REGISTERS = ((32, 512, 4), (128, 1024, 4), (2048, 2048, 8), (4096, 4096, 16), (8192, 8192, 32))
+_IN_SWEEPS = Launch(rows=1, tile=2048, warps=8)
 _LEAST_TILE = 16
 
 
 def launch_for(classes: int, dtype: torch.dtype) -> Launch:
     """Return how to launch the kernels for rows of so many classes, computed in this dtype."""
     per_word = dtype.itemsize // 4  # float64 takes two registers
-    for most, elements, warps in _HELD:
+    for most, elements, warps in _IN_REGISTERS:
         if classes * per_word <= most:
             tile = max(_LEAST_TILE, triton.next_power_of_2(classes))
             return Launch(elements // per_word // tile, tile, warps)
-    return _SWEPT._replace(tile=_SWEPT.tile // per_word)
+    return _IN_SWEEPS._replace(tile=_IN_SWEEPS.tile // per_word)
 
 
 def row_losses(
     logits: Float[Tensor, "N C"],
     labels: Int[Tensor, " N"],
     similarity: Similarity,
-    scale: Tensor | None,
-    ignore_index: int,
+    call: Call,
     gradient: Float[Tensor, "N C"] | None,
 ) -> Float[Tensor, " N"]:
-    """Return scale * (-log sum_c S[y, c] softmax(z)[c]) of each row, and write its gradient; see `blocks.row_losses`.
+    """Return the loss of each row and write its gradient; see `rows.row_losses`.
 
     A label that is neither a class nor `ignore_index` fails an assertion on the device.
     """
@@ -72,7 +72,9 @@ def row_losses(
         logits = logits.contiguous()
     labels = labels.contiguous()
     launch = launch_for(classes, dtype)
-    kernel, shape = (held_rows, {"row_count": launch.rows}) if classes <= launch.tile else (swept_row, {})
+    fits = classes <= launch.tile
+    kernel, shape = (rows_in_registers, {"row_count": launch.rows}) if fits else (row_in_sweeps, {})
+    scale = call.scale
     table = _arguments(similarity, classes)
     gradient_strides = (0, 0) if gradient is None else gradient.stride()
     with _on_device_of(logits):
@@ -81,11 +83,12 @@ def row_losses(
             labels,
             *table,
             scale,
+            call.mix,
             gradient,
             losses,
             count,
             classes,
-            ignore_index,
+            call.ignore_index,
             logits.stride(0),
             0 if scale is None or scale.ndim == 0 else scale.stride(0),
             *gradient_strides,

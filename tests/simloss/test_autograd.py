@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from simloss import SimLoss, native, sim_loss
-from simloss import index_loss as module
-from simloss.index_loss import index_loss
+from simloss import SimLoss, autograd, sim_loss
+from simloss.rows import native
 from tests.simloss.cases import (
+    class_loss,
     in_form,
     random_labels,
     random_logits,
@@ -32,7 +32,7 @@ def test_a_graph_that_is_kept_gives_the_same_gradient_again(form: str, dtype: to
     labels, (similarity, _) = random_labels(6, classes=5), in_form(form, 5)
 
     def loss() -> Tensor:
-        return index_loss(logits, labels, similarity, None, -100, is_summed)
+        return class_loss(logits, labels, similarity, "sum" if is_summed else "none")
 
     value = loss()
     upstream = uneven(value.detach())
@@ -46,7 +46,7 @@ def test_a_graph_that_is_kept_gives_the_same_gradient_again(form: str, dtype: to
 def test_a_gradient_that_was_handed_out_stays_as_it_is() -> None:
     """It is the caller's, who may well add to it."""
     logits = random_logits(6, 5).requires_grad_()
-    value = index_loss(logits, random_labels(6, classes=5), in_form("dense", 5)[0], None, -100, True)
+    value = class_loss(logits, random_labels(6, classes=5), in_form("dense", 5)[0])
     (first,) = torch.autograd.grad(value, logits, retain_graph=True)
     before = first.clone()
     first.mul_(7)
@@ -57,7 +57,7 @@ def test_a_gradient_that_was_handed_out_stays_as_it_is() -> None:
 
 def test_a_graph_that_was_not_kept_is_refused_as_torch_does() -> None:
     logits = random_logits(6, 5).requires_grad_()
-    value = index_loss(logits, random_labels(6, classes=5), in_form("dense", 5)[0], None, -100, True)
+    value = class_loss(logits, random_labels(6, classes=5), in_form("dense", 5)[0])
     value.backward()
     with pytest.raises(RuntimeError, match="backward through the graph a second time"):
         value.backward()
@@ -67,9 +67,9 @@ def test_logits_changed_in_place_never_give_a_wrong_gradient() -> None:
     """The first gradient was computed before; for the second there is nothing to compute it from any more."""
     leaf = random_logits(6, 5).requires_grad_()
     labels, (similarity, _) = random_labels(6, classes=5), in_form("dense", 5)
-    _, expected = value_and_gradient(lambda z: index_loss(z, labels, similarity, None, -100, True), leaf)
+    _, expected = value_and_gradient(lambda z: class_loss(z, labels, similarity), leaf)
     logits = leaf.clone()
-    value = index_loss(logits, labels, similarity, None, -100, True)
+    value = class_loss(logits, labels, similarity)
     logits.detach().mul_(2)
     logits.mul_(2)
     (first,) = torch.autograd.grad(value, leaf, retain_graph=True)
@@ -95,7 +95,7 @@ def test_labels_overwritten_before_the_backward_pass_change_nothing(reduction: s
 def test_second_derivatives_are_refused(form: str) -> None:
     """Also where the upstream gradient is a constant, which torch's once_differentiable would let pass."""
     logits = random_logits(6, 5).requires_grad_()
-    value = index_loss(logits, random_labels(6, classes=5), in_form(form, 5)[0], None, -100, False)
+    value = class_loss(logits, random_labels(6, classes=5), in_form(form, 5)[0], "none")
     for total in (value.sum(), value.square().sum()):
         with pytest.raises(RuntimeError, match="no second derivative"):
             torch.autograd.grad(total, logits, create_graph=True)
@@ -103,12 +103,12 @@ def test_second_derivatives_are_refused(form: str) -> None:
 
 def test_no_gradient_is_computed_where_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(module, "row_losses", lambda *arguments: asked.append(arguments[-1]) or torch.zeros(6))
+    monkeypatch.setattr(autograd, "row_losses", lambda *arguments: asked.append(arguments[-1]) or torch.zeros(6))
     logits, labels = random_logits(6, 5), random_labels(6, classes=5)
-    index_loss(logits, labels, in_form("dense", 5)[0], None, -100, True)
-    index_loss(logits.requires_grad_(), labels, in_form("dense", 5)[0], None, -100, True)
+    class_loss(logits, labels, in_form("dense", 5)[0])
+    class_loss(logits.requires_grad_(), labels, in_form("dense", 5)[0])
     with torch.no_grad():
-        index_loss(logits, labels, in_form("dense", 5)[0], None, -100, True)
+        class_loss(logits, labels, in_form("dense", 5)[0])
     assert asked[0] is None
     assert asked[1].shape == (6, 5)
     assert asked[2] is None
@@ -116,7 +116,7 @@ def test_no_gradient_is_computed_where_none_is_asked_for(monkeypatch: pytest.Mon
 
 def test_nothing_is_kept_once_the_loss_is_gone() -> None:
     logits = random_logits(6, 5).requires_grad_()
-    value = index_loss(logits, random_labels(6, classes=5), in_form("dense", 5)[0], None, -100, True)
+    value = class_loss(logits, random_labels(6, classes=5), in_form("dense", 5)[0])
     kept = weakref.ref(value.grad_fn.gradient)
     gc.collect()
     assert kept() is not None
@@ -177,17 +177,19 @@ def test_compiled_without_a_gradient() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("wants_gradient", [False, True])
-@pytest.mark.parametrize("scale", [None, torch.tensor(0.5)])
-def test_the_operator_keeps_torchs_rules(form: str, wants_gradient: bool, scale: Tensor | None) -> None:
+@pytest.mark.parametrize("mix", [None, torch.tensor([0.4, 0.05], dtype=torch.float64)])
+def test_the_operator_keeps_torchs_rules(form: str, wants_gradient: bool, mix: Tensor | None) -> None:
     logits = random_logits(6, 5).requires_grad_(wants_gradient)
-    arguments = (logits, random_labels(6, classes=5), list(in_form(form, 5)[0]), scale, -100, wants_gradient)
-    torch.library.opcheck(torch.ops.simloss.row_losses.default, arguments)
+    labels, parts = random_labels(6, classes=5), list(in_form(form, 5)[0])
+    for reduction in ("mean", "none"):
+        arguments = (logits, labels, form, parts, None, -100, reduction, mix, wants_gradient)
+        torch.library.opcheck(torch.ops.simloss.index_loss.default, arguments)
 
 
 def test_the_operator_refuses_second_derivatives() -> None:
     logits = random_logits(6, 5).requires_grad_()
-    losses, _ = torch.ops.simloss.row_losses(
-        logits, random_labels(6, classes=5), list(in_form("dense", 5)[0]), None, -100, True
+    losses, _ = torch.ops.simloss.index_loss(
+        logits, random_labels(6, classes=5), "dense", list(in_form("dense", 5)[0]), None, -100, "none", None, True
     )
     with pytest.raises(RuntimeError, match="no second derivative"):
         torch.autograd.grad(losses.sum(), logits, create_graph=True)
@@ -207,4 +209,5 @@ def test_modules_compile_without_a_break(kind: str) -> None:
 
 def test_compiled_c_is_what_runs() -> None:
     """Not torch's operations, which would make the tests above about something else."""
-    assert native.takes(random_logits(6, 5), random_labels(6, classes=5), in_form("dense", 5)[0], None, None)
+    assert native.takes(random_logits(6, 5), random_labels(6, classes=5))
+    assert native.table_of(in_form("dense", 5)[0]) is not None

@@ -1,0 +1,186 @@
+"""The loss of class indices as torch's autograd knows it: eagerly, and as an operator under torch.compile.
+
+The gradient is computed in the forward pass, while the exponentials are at hand, and is private until the backward pass
+hands it out. So that pass multiplies it by the upstream gradient in place, or where that is 1 does nothing at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from simloss.forms import FORMS, Similarity, name_of
+from simloss.reduction import row_scale, split_ignored, work_dtype
+from simloss.rows import native, row_losses, scale_gradient_
+from simloss.rows.call import Call
+from simmatrix.shapes import Float, Int
+
+__all__ = ["Batch", "Held", "IndexLoss", "index_loss", "refuse_second_derivative", "refuse_tracing"]
+
+
+class Held(NamedTuple):
+    """What a call takes from a module that holds it ready, as it is at one moment."""
+
+    similarity: Similarity
+    mix: Float[Tensor, " 2"] | None
+    table: native.Table | None  # where compiled C finds the similarity, if it takes all of the call
+
+
+class Batch(NamedTuple):
+    """All that the loss of class indices takes beside the logits."""
+
+    labels: Int[Tensor, " N"]
+    held: Held
+    weight: Float[Tensor, " C"] | None
+    ignore_index: int
+    reduction: str
+
+
+def index_loss(logits: Float[Tensor, "N C"], batch: Batch) -> Float[Tensor, ""] | Float[Tensor, " N"]:
+    """Return the reduced loss of rows with class indices, in the work dtype; `rows.call` has the formula."""
+    wants_gradient = logits.requires_grad and torch.is_grad_enabled()
+    if torch.compiler.is_compiling():
+        labels, (form, mix, _), weight, *options = batch
+        loss: Tensor = _operator(logits, labels, name_of(form), list(form), weight, *options, mix, wants_gradient)[0]
+        return loss
+    result: Tensor = IndexLoss.apply(logits, batch, wants_gradient)  # type: ignore[no-untyped-call]  # torch has no types for it
+    return result
+
+
+def refuse_second_derivative() -> None:
+    """Raise where a backward pass is recorded. once_differentiable would let some of these through as constants."""
+    if torch.is_grad_enabled():
+        raise RuntimeError("this loss has no second derivative: call it without create_graph=True")
+
+
+def refuse_tracing() -> None:
+    """Raise where torch.jit.trace or the exporter that builds on it records a call.
+
+    A trace keeps the numbers of the tensors that it was made with: which examples were ignored, and the loss itself.
+    """
+    if torch.jit.is_tracing():
+        raise RuntimeError(
+            "torch.jit.trace would record this loss as a constant: trace the model without it, or use torch.compile or "
+            "torch.export"
+        )
+
+
+def _computed(logits: Tensor, batch: Batch, wants_gradient: bool) -> tuple[Tensor, Tensor | None]:
+    """Return the reduced loss, and the gradient of the sum of what is reduced where it is wanted.
+
+    The gradient is in float32 for float16 logits: divided by the number of examples, many a slope is too small for
+    float16, until the scale that a GradScaler put on the loss comes upstream.
+    """
+    labels, (form, mix, table), weight, ignore_index, reduction = batch
+    if table is not None:
+        gradient = torch.empty_like(logits) if wants_gradient else None
+        call, is_mean = Call(ignore_index, None, mix), reduction == "mean"
+        losses, kept = native.row_losses(logits, labels, form, table, call, gradient, is_mean)
+        return losses.sum() if kept or not is_mean else losses.new_full((), torch.nan), gradient
+    gradient = None
+    if wants_gradient:
+        dtype = torch.float32 if logits.dtype == torch.float16 else logits.dtype
+        gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
+    classes, ignored = split_ignored(labels, logits.shape[1], ignore_index)
+    scale, nothing = row_scale(classes, ignored, weight, reduction, work_dtype(logits))
+    losses = row_losses(logits, labels, form, Call(ignore_index, scale, mix), gradient)
+    loss = losses if reduction == "none" else losses.sum()
+    return loss if nothing is None else loss + nothing, gradient
+
+
+class IndexLoss(torch.autograd.Function):
+    """`index_loss`, not under torch.compile: `apply` takes logits, a batch, and whether their gradient is wanted."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, batch: Batch, wants_gradient: bool) -> Tensor:
+        """Compute the loss, and the gradient with it."""
+        loss, ctx.gradient = _computed(logits, batch, wants_gradient)
+        labels, (form, mix, _), weight, ignore_index, reduction = batch
+        ctx.save_for_backward(logits, labels, weight, mix, *form)
+        # A mask of its own: labels may be overwritten before the backward pass, say by the next batch.
+        ctx.ignored = labels == ignore_index if reduction == "none" else None
+        ctx.batch = batch
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """Hand the gradient out."""
+        if torch.is_grad_enabled():
+            refuse_second_derivative()
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:  # the graph was kept, and its first gradient has been given away
+            logits = ctx.saved_tensors[
+                0
+            ]  # which raises where it was freed, or anything saved was changed in place since
+            gradient = _computed(logits, ctx.batch, wants_gradient=True)[1]
+        if ctx.ignored is not None:  # what comes for ignored examples may be infinite, say from a mean over nothing
+            upstream = upstream.masked_fill(ctx.ignored, 0.0)
+        scale_gradient_(gradient, upstream)
+        return gradient, None, None
+
+
+# --- under torch.compile ----------------------------------------------------------------------------------------------
+
+_SCHEMA = (
+    "(Tensor logits, Tensor labels, str form, Tensor[] similarity, Tensor? weight, int ignore_index, str reduction,"
+    " Tensor? mix, bool wants_gradient) -> (Tensor, Tensor)"
+)
+
+
+@torch.library.custom_op("simloss::index_loss", mutates_args=(), schema=_SCHEMA)
+def _operator(
+    logits: Tensor,
+    labels: Tensor,
+    form: str,
+    similarity: list[Tensor],
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    mix: Tensor | None,
+    wants_gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the loss and its gradient. One that is not wanted is empty: an operator returns tensors only."""
+    similarities = FORMS[form](*similarity)
+    is_simple = weight is None and reduction != "none" and native.takes(logits, labels)
+    held = Held(similarities, mix, native.table_of(similarities) if is_simple else None)
+    loss, gradient = _computed(logits, Batch(labels, held, weight, ignore_index, reduction), wants_gradient)
+    return loss, loss.new_empty(0) if gradient is None else gradient
+
+
+@_operator.register_fake
+def _shapes(
+    logits: Tensor,
+    labels: Tensor,
+    _form: str,
+    _similarity: list[Tensor],
+    _weight: Tensor | None,
+    _ignore_index: int,
+    reduction: str,
+    _mix: Tensor | None,
+    wants_gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    loss = torch.empty(labels.shape if reduction == "none" else (), dtype=work_dtype(logits), device=logits.device)
+    if not wants_gradient:
+        return loss, loss.new_empty(0)
+    dtype = torch.float32 if logits.dtype == torch.float16 else logits.dtype
+    return loss, torch.empty(logits.shape, dtype=dtype, device=logits.device)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    logits, labels, _form, similarity, _weight, ignore_index, reduction, _mix, _wants_gradient = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(output[1], *([labels] if reduction == "none" else []))
+    ctx.ignore_index, ctx.dtype, ctx.parts = ignore_index, logits.dtype, len(similarity)
+
+
+def _slopes(ctx: Any, upstream: Tensor, _of_gradient: Tensor) -> tuple[Any, ...]:
+    refuse_second_derivative()
+    gradient, *labels = ctx.saved_tensors
+    if labels:
+        upstream = upstream.masked_fill(labels[0] == ctx.ignore_index, 0.0).unsqueeze(1)
+    return (gradient * upstream).to(ctx.dtype), None, None, [None] * ctx.parts, None, None, None, None, None
+
+
+_operator.register_autograd(_slopes, setup_context=_keep)
