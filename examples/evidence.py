@@ -188,7 +188,7 @@ def text_of(folder: Path) -> str:
             found = changes(cell.results, cell.amount, best)
             shown = [FIGURES[name].shown(found[name], "+") for name in SHOWN]
             rows.append([str(cell), str(found["accuracy"].seeds), *shown])
-        parts += [f"**{str(best).capitalize()}, difference to cross entropy on test data**\n", _table(rows)]
+        parts += [f"**The chosen setting, {best}: differences to cross entropy on test data**\n", _table(rows)]
         parts.append(_statement(cells, best))
     rows = [["claim", "holds", "not in"], ["---"] * 3]
     rows += [[one.claim, f"{one.right} of {one.cells}", "; ".join(one.wrong)] for one in claims(cells)]
