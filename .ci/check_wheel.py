@@ -17,7 +17,7 @@ INSTALLED = {
     "cli": ("simmatrix/cli", ("**/*.py",)),
     "data": (
         "simmatrix/data",
-        ("*.py", "LICENSES.md", "classes/*.tsv", "vectors/*.safetensors", "wordnet/*.safetensors"),
+        ("*.py", "LICENSES.md", "classes/*.tsv", "vectors/*.safetensors", "wordnet/*.safetensors", "wordnet/*.txt.gz"),
     ),
 }
 # What is compiled on the way: it is in no clean checkout.

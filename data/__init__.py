@@ -10,7 +10,14 @@ from pathlib import Path
 
 from simmatrix.errors import SourceError
 
-__all__ = ["class_list_names", "class_list_path", "vector_file_names", "vector_file_path", "wordnet_path"]
+__all__ = [
+    "class_list_names",
+    "class_list_path",
+    "vector_file_names",
+    "vector_file_path",
+    "wordnet_definitions_path",
+    "wordnet_path",
+]
 
 
 def class_list_names() -> tuple[str, ...]:
@@ -94,13 +101,27 @@ def wordnet_path() -> Path:
     return _path("wordnet", ".safetensors", "wordnet-3.0")
 
 
+def wordnet_definitions_path() -> Path:
+    r"""Return the path of the definitions of WordNet 3.0's nouns, a text file compressed by gzip.
+
+    Line i, in UTF-8, is of the i-th noun synset of `wordnet_path`: the number of the lexicographers' file that it is in
+    (lexnames(5WN)), ``03`` to ``28``, a tab, and its definition, without examples of use.
+
+    Examples
+    --------
+    >>> wordnet_definitions_path().name
+    'definitions-3.0.txt.gz'
+    """
+    return _path("wordnet", ".txt.gz", "definitions-3.0")
+
+
 def _folder(name: str) -> Path:
     # A real folder even for an editable install; NumPy and torch can't be imported from a zip file in any case.
     return Path(str(files("simmatrix.data"))) / name
 
 
 def _names(folder: str, suffix: str) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in _folder(folder).glob(f"*{suffix}")))
+    return tuple(sorted(path.name.removesuffix(suffix) for path in _folder(folder).glob(f"*{suffix}")))
 
 
 def _path(folder: str, suffix: str, name: str) -> Path:

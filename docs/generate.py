@@ -3,8 +3,9 @@
     python docs/generate.py [--measure]
 
 Tables are copied from benchmarks/results and examples/results; --measure runs the benchmarks and the examples first,
-which takes more than an hour, and needs NLTK's WordNet. The test of the documentation fails where a page is not what
-this makes.
+which takes more than an hour, and needs NLTK's WordNet. Trainings that are in the files of results are not run again,
+and those on data that have to be given are not run at all; docs/choosing.md has their commands. The test of the
+documentation fails where a page is not what this makes.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ SCRIPTS = (
     "benchmarks/growth.py",
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
+    "examples/icd10.py",
     "examples/glosses.py",
     "examples/diamonds.py",
+    "examples/evidence.py",
 )
 EXAMPLE = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "plot", "compare", "blend", "classes", "senses")

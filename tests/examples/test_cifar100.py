@@ -1,8 +1,7 @@
-"""CIFAR-100's experiment: the reader on archives written byte by byte here, the training on images made up."""
+"""CIFAR-100's experiment: the readers on archives and folders written here, the training on images made up."""
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import hashlib
 import importlib
@@ -10,11 +9,13 @@ import io
 import itertools
 import math
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -22,9 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-import simloss
 import simmatrix
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -33,14 +34,16 @@ SUPERCLASSES = CLASSES.column("superclass")
 COARSE = sorted(set(SUPERCLASSES))
 
 
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(EXAMPLES)
+    sweep, methods, images, data, experiment_module = map(
+        importlib.import_module, ("sweep", "methods", "images", "cifar100_data", "cifar100")
+    )
+
+
 @pytest.fixture
-def cifar100(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Return the example as a module, which imports its neighbour as a script would."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    before = set(sys.modules)
-    yield importlib.import_module("cifar100")
-    for name in {"cifar100", "sweep"} - before:
-        sys.modules.pop(name, None)
+def cifar100() -> ModuleType:
+    return experiment_module
 
 
 class Record(NamedTuple):
@@ -83,45 +86,45 @@ def written(path: Path, files: Mapping[str, bytes], counts: tuple[int, int]) -> 
 
 
 def spec(path: Path, counts: tuple[int, int]) -> Any:
-    archive: Any = importlib.import_module("cifar100").Archive
+    archive: Any = data.Archive
     return archive(hashlib.md5(path.read_bytes()).hexdigest(), *counts)  # noqa: S324  # the checksum that is known of it
 
 
 # --- the reader ---
 
 
-def test_pixels_and_labels_are_read_as_they_stand(cifar100: ModuleType, tmp_path: Path) -> None:
+def test_pixels_and_labels_are_read_as_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     training, test = records(7, seed=1), records(3, seed=2)
     archive = written(path, contents(training, test), (7, 3))
-    for images, expected in zip(cifar100.read_archive(path, CLASSES, archive), (training, test), strict=True):
-        assert images.pixels.shape == (len(expected), 3, 32, 32)
-        assert images.pixels.dtype == torch.uint8
-        assert images.labels.tolist() == [record.fine for record in expected]
+    for found, expected in zip(data.read_archive(path, CLASSES, archive), (training, test), strict=True):
+        assert found.pixels.shape == (len(expected), 3, 32, 32)
+        assert found.pixels.dtype == torch.uint8
+        assert found.labels.tolist() == [record.fine for record in expected]
         for n, channel, row, column in itertools.product(range(len(expected)), range(3), (0, 5, 31), (0, 9, 31)):
-            assert images.pixels[n, channel, row, column] == expected[n].pixels[1024 * channel + 32 * row + column]
+            assert found.pixels[n, channel, row, column] == expected[n].pixels[1024 * channel + 32 * row + column]
 
 
-def test_what_is_read_is_the_readers_own(cifar100: ModuleType, tmp_path: Path) -> None:
+def test_what_is_read_is_the_readers_own(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
-    images, _test = cifar100.read_archive(path, CLASSES, written(path, contents(records(2, 1), records(1, 2)), (2, 1)))
-    assert images.pixels.is_contiguous()
-    assert images.pixels.numpy().flags.writeable
+    found, _test = data.read_archive(path, CLASSES, written(path, contents(records(2, 1), records(1, 2)), (2, 1)))
+    assert found.pixels.is_contiguous()
+    assert found.pixels.numpy().flags.writeable
 
 
-def test_the_order_of_the_files_in_the_archive_is_nothing(cifar100: ModuleType, tmp_path: Path) -> None:
+def test_the_order_of_the_files_in_the_archive_is_nothing(tmp_path: Path) -> None:
     files = contents(records(4, 1), records(2, 2))
     labels = []
     for name, order in (("a", list(files)), ("b", list(files)[::-1])):
         path = tmp_path / name
         archive = written(path, {file: files[file] for file in order}, (4, 2))
-        labels.append([part.labels.tolist() for part in cifar100.read_archive(path, CLASSES, archive)])
+        labels.append([part.labels.tolist() for part in data.read_archive(path, CLASSES, archive)])
     assert labels[0] == labels[1]
 
 
 def test_the_archive_known_is_the_published_one(cifar100: ModuleType) -> None:
     assert cifar100.ARCHIVE == ("03b5dce01913d631647c71ecec9e9cb8", 50_000, 10_000)
-    assert cifar100.RECORD == 3074
+    assert data.RECORD == 3074
 
 
 TRAINING, TEST = records(5, seed=1), records(2, seed=2)
@@ -170,37 +173,37 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_wrong_archive_is_refused(case: str, cifar100: ModuleType, tmp_path: Path) -> None:
+def test_a_wrong_archive_is_refused(case: str, tmp_path: Path) -> None:
     changed, message = BAD[case]
     path = tmp_path / "a.tar.gz"
     files = {name: content for name, content in {**FILES, **changed}.items() if content is not None}
     archive = written(path, files, (5, 2))
-    with pytest.raises(cifar100.DataError) as caught:
-        cifar100.read_archive(path, CLASSES, archive)
+    with pytest.raises(data.DataError) as caught:
+        data.read_archive(path, CLASSES, archive)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
 
 
-def test_swapped_superclasses_are_refused(cifar100: ModuleType, tmp_path: Path) -> None:
+def test_swapped_superclasses_are_refused(tmp_path: Path) -> None:
     """Each label is in range, but means another superclass."""
     path = tmp_path / "a.tar.gz"
     archive = written(path, {**FILES, COARSE_FILE: "\n".join(COARSE[::-1]).encode()}, (5, 2))
-    with pytest.raises(cifar100.DataError, match="that class is in another superclass"):
-        cifar100.read_archive(path, CLASSES, archive)
+    with pytest.raises(data.DataError, match="that class is in another superclass"):
+        data.read_archive(path, CLASSES, archive)
 
 
-def test_another_checksum_is_refused_before_anything_is_read(cifar100: ModuleType, tmp_path: Path) -> None:
+def test_another_checksum_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     archive = written(path, FILES, (5, 2))
-    with pytest.raises(cifar100.DataError, match=f"the MD5 checksum is {archive.md5}, .* is {'0' * 32}; get "):
-        cifar100.read_archive(path, CLASSES, archive._replace(md5="0" * 32))
+    with pytest.raises(data.DataError, match=f"the MD5 checksum is {archive.md5}, .* is {'0' * 32}; get "):
+        data.read_archive(path, CLASSES, archive._replace(md5="0" * 32))
     path.write_bytes(b"no archive")
-    with pytest.raises(cifar100.DataError, match="checksum"):
-        cifar100.read_archive(path, CLASSES, archive)
+    with pytest.raises(data.DataError, match="checksum"):
+        data.read_archive(path, CLASSES, archive)
 
 
 @pytest.mark.parametrize("how", ["not compressed", "cut off", "damaged", "the tar cut off"])
-def test_what_is_no_archive_is_refused(how: str, cifar100: ModuleType, tmp_path: Path) -> None:
+def test_what_is_no_archive_is_refused(how: str, tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     written(path, contents(records(40, 1), TEST), (40, 2))
     raw = path.read_bytes()
@@ -214,18 +217,18 @@ def test_what_is_no_archive_is_refused(how: str, cifar100: ModuleType, tmp_path:
         "the tar cut off": gzip.compress(tar[:4000]),
     }[how]
     path.write_bytes(changed)
-    with pytest.raises(cifar100.DataError, match=r"a\.tar\.gz: "):
-        cifar100.read_archive(path, CLASSES, spec(path, (40, 2)))
+    with pytest.raises(data.DataError, match=r"a\.tar\.gz: "):
+        data.read_archive(path, CLASSES, spec(path, (40, 2)))
 
 
-def test_a_link_is_refused(cifar100: ModuleType, tmp_path: Path) -> None:
+def test_a_link_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         link = tarfile.TarInfo(FINE)
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
         tar.addfile(link)
-    with pytest.raises(cifar100.DataError, match=r"fine_label_names\.txt is no plain file"):
-        cifar100.read_archive(path, CLASSES, spec(path, (5, 2)))
+    with pytest.raises(data.DataError, match=r"fine_label_names\.txt is no plain file"):
+        data.read_archive(path, CLASSES, spec(path, (5, 2)))
 
 
 # --- the classes ---
@@ -248,7 +251,7 @@ def looked_up(classes: simmatrix.ClassList) -> list[str]:
 
 
 def test_the_papers_classes_are_those_of_the_page_whose_name_is_one_word(cifar100: ModuleType) -> None:
-    classes = cifar100.paper_classes()
+    classes = cifar100.paper_classes(CLASSES)
     names = looked_up(classes)
     assert len(names) == 96
     assert set(names) == {name for group in GROUPS for name in group if " " not in name}
@@ -263,13 +266,13 @@ def test_the_papers_classes_are_those_of_the_page_whose_name_is_one_word(cifar10
 
 def test_the_papers_classes_are_in_label_order(cifar100: ModuleType) -> None:
     """The authors sort their names, which is the data set's own order."""
-    classes = cifar100.paper_classes()
+    classes = cifar100.paper_classes(CLASSES)
     assert list(classes.names) == [name for name in CLASSES.names if name not in cifar100.LEFT_OUT]
     assert looked_up(classes) == sorted(looked_up(classes))
 
 
 def test_only_those_left_out_need_several_words(cifar100: ModuleType) -> None:
-    found = simmatrix.from_embeddings(classes=cifar100.paper_classes()).provenance.resolution
+    found = simmatrix.from_embeddings(classes=cifar100.paper_classes(CLASSES)).provenance.resolution
     # The bundled vectors are an extract that lacks "lawnmower".
     assert [name for name, one in found.items() if len(one["words"]) != 1] == ["lawn_mower"]
     found = simmatrix.from_embeddings(classes=list(cifar100.LEFT_OUT.values())).provenance.resolution
@@ -277,14 +280,13 @@ def test_only_those_left_out_need_several_words(cifar100: ModuleType) -> None:
 
 
 def test_a_class_found_under_another_name_is_told_of(cifar100: ModuleType) -> None:
-    matrix = simmatrix.from_embeddings(classes=cifar100.paper_classes())
+    matrix = simmatrix.from_embeddings(classes=cifar100.paper_classes(CLASSES))
     assert "the vectors have no 'lawnmower': lawn_mower is looked up by lawn and mower" in cifar100.notes(matrix)
     assert list(cifar100.notes(simmatrix.from_embeddings(classes="cifar100"))) == []
 
 
 def test_images_of_other_classes_are_left_out(cifar100: ModuleType) -> None:
-    images = cifar100.Images(torch.arange(6), torch.tensor([3, 0, 2, 1, 3, 2]))
-    kept = cifar100.select(images, [1, 3], 4)
+    kept = cifar100.select(images.Images(torch.arange(6), torch.tensor([3, 0, 2, 1, 3, 2])), [1, 3], 4)
     assert kept.pixels.tolist() == [0, 3, 4]
     assert kept.labels.tolist() == [1, 0, 1]
 
@@ -293,22 +295,22 @@ def test_images_of_other_classes_are_left_out(cifar100: ModuleType) -> None:
 
 
 def test_a_tenth_is_kept_for_validation(cifar100: ModuleType) -> None:
-    images = cifar100.Images(torch.arange(250), torch.arange(250) % 7)
-    training, validation = cifar100.split(images, seed=3)
+    every = images.Images(torch.arange(250), torch.arange(250) % 7)
+    training, validation = cifar100.split(every, seed=3)
     assert len(validation) == 25
     assert sorted([*training.pixels.tolist(), *validation.pixels.tolist()]) == list(range(250))
     for part in (training, validation):
         assert torch.equal(part.labels, part.pixels % 7)
-    assert torch.equal(cifar100.split(images, seed=3)[1].pixels, validation.pixels)
-    assert not torch.equal(cifar100.split(images, seed=4)[1].pixels, validation.pixels)
+    assert torch.equal(cifar100.split(every, seed=3)[1].pixels, validation.pixels)
+    assert not torch.equal(cifar100.split(every, seed=4)[1].pixels, validation.pixels)
 
 
-def test_an_augmented_image_is_a_part_of_the_padded_one_or_its_mirror_image(cifar100: ModuleType) -> None:
+def test_an_augmented_image_is_a_part_of_the_padded_one_or_its_mirror_image() -> None:
     torch.manual_seed(0)
-    images = torch.randint(1, 256, (400, 3, 32, 32), dtype=torch.uint8)
-    augmented = cifar100.augment(images)
+    before = torch.randint(1, 256, (400, 3, 32, 32), dtype=torch.uint8)
+    augmented = images.augment(before)
     assert augmented.dtype == torch.uint8
-    padded = np.pad(images.numpy(), ((0, 0), (0, 0), (4, 4), (4, 4)))
+    padded = np.pad(before.numpy(), ((0, 0), (0, 0), (4, 4), (4, 4)))
     moves = set()
     for image, found in zip(padded, augmented.numpy(), strict=True):
         parts = {(y, x): image[:, y : y + 32, x : x + 32] for y in range(9) for x in range(9)}
@@ -383,35 +385,6 @@ def test_a_block_adds_what_goes_around_it(cifar100: ModuleType) -> None:
 # --- the training ---
 
 
-@pytest.mark.parametrize(
-    ("accuracies", "patience", "run", "best"),
-    [
-        ([0.1, 0.3, 0.2, 0.25, 0.9], 2, 4, 2),  # stops two epochs after the second
-        ([0.1, 0.3, 0.2, 0.4, 0.1], 2, 5, 4),
-        ([0.1, 0.3, 0.3, 0.3, 0.9], 2, 4, 2),  # as good is not better
-        ([0.0, 0.0, 0.0], 20, 3, 1),
-        ([0.5, 0.1, 0.1, 0.6, 0.2], math.inf, 5, 4),
-    ],
-)
-def test_training_stops_for_lack_of_progress_and_keeps_the_best(
-    accuracies: list[float], patience: float, run: int, best: int, cifar100: ModuleType
-) -> None:
-    model = nn.BatchNorm1d(1)  # has a parameter and a state that is none
-    done = []
-
-    def epoch() -> float:
-        done.append(len(done) + 1)
-        with torch.no_grad():
-            for value in (model.weight, model.running_mean):
-                assert value is not None
-                value.fill_(done[-1])
-        return accuracies[done[-1] - 1]
-
-    cifar100.keep_best(model, epoch, len(accuracies), patience)
-    assert len(done) == run
-    assert model.state_dict()["weight"].item() == model.state_dict()["running_mean"].item() == best
-
-
 class Recorder(nn.Module):
     """A model of two classes that keeps what it is trained on."""
 
@@ -426,11 +399,11 @@ class Recorder(nn.Module):
         return self.bias.expand(len(pixels), 2)
 
 
-def fitted(cifar100: ModuleType, *, is_modern: bool) -> tuple[torch.Tensor, list[torch.Tensor], list[float]]:
+def fitted(*, is_modern: bool) -> tuple[torch.Tensor, list[torch.Tensor], list[float]]:
     """Return the images, the batches trained on, and the learning rate of each; 3 epochs of 10 images by 4."""
     torch.manual_seed(0)
     pixels = torch.randint(1, 256, (12, 3, 32, 32), dtype=torch.uint8)
-    images = cifar100.Images(pixels, torch.arange(12) % 2)
+    every = images.Images(pixels, torch.arange(12) % 2)
     model, rates = Recorder(), []
 
     def optimiser(parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
@@ -438,32 +411,34 @@ def fitted(cifar100: ModuleType, *, is_modern: bool) -> tuple[torch.Tensor, list
         made.register_step_pre_hook(lambda *_arguments: rates.append(made.param_groups[0]["lr"]))
         return made
 
-    recipe = cifar100.Recipe(cifar100.lenet, optimiser, batch=4, epochs=3, patience=math.inf, is_modern=is_modern)
-    cifar100.fit(model, nn.CrossEntropyLoss(), images[:10], images[10:], recipe)
+    recipe = images.Recipe(
+        experiment_module.lenet, optimiser, batch=4, epochs=3, patience=math.inf, is_modern=is_modern
+    )
+    images.fit(model, nn.CrossEntropyLoss(), every[:10], recipe, lambda _model: 0.0)
     return pixels[:10], model.seen, rates
 
 
-def test_each_epoch_sees_each_image_once_in_an_order_of_its_own(cifar100: ModuleType) -> None:
-    pixels, seen, rates = fitted(cifar100, is_modern=False)
+def test_each_epoch_sees_each_image_once_in_an_order_of_its_own() -> None:
+    pixels, seen, rates = fitted(is_modern=False)
     assert [len(batch) for batch in seen] == [4, 4, 2] * 3
     orders = []
     for epoch in range(3):
-        images = torch.cat(seen[3 * epoch : 3 * epoch + 3])
-        orders.append([next(n for n in range(10) if torch.equal(pixels[n], image)) for image in images])
+        shown = torch.cat(seen[3 * epoch : 3 * epoch + 3])
+        orders.append([next(n for n in range(10) if torch.equal(pixels[n], image)) for image in shown])
         assert sorted(orders[-1]) == list(range(10))
     assert orders[0] != orders[1] != orders[2]
     assert rates == [0.5] * 9
 
 
-def test_the_modern_recipe_augments_and_lowers_its_rate_along_a_half_cosine(cifar100: ModuleType) -> None:
-    pixels, seen, rates = fitted(cifar100, is_modern=True)
+def test_the_modern_recipe_augments_and_lowers_its_rate_along_a_half_cosine() -> None:
+    pixels, seen, rates = fitted(is_modern=True)
     same = sum(torch.equal(image, other) for batch in seen for image in batch for other in pixels)
     assert same <= 3  # of 30 images, one in 162 stays as it is
     expected = [0.25 * (1 + math.cos(math.pi * epoch / 3)) for epoch in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
     assert rates == pytest.approx(expected, rel=1e-12)
 
 
-def test_each_step_takes_the_gradient_of_its_own_batch(cifar100: ModuleType) -> None:
+def test_each_step_takes_the_gradient_of_its_own_batch() -> None:
     """With one class and a bias alone it is softmax(bias) - (1, 0)."""
     model, steps = Recorder(), []
 
@@ -473,31 +448,30 @@ def test_each_step_takes_the_gradient_of_its_own_batch(cifar100: ModuleType) -> 
         made.register_step_pre_hook(lambda *_arguments: steps.append(model.bias.grad))
         return made
 
-    images = cifar100.Images(torch.zeros(8, 3, 32, 32, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64))
-    recipe = cifar100.Recipe(cifar100.lenet, optimiser, batch=4, epochs=2, patience=math.inf, is_modern=False)
-    cifar100.fit(model, nn.CrossEntropyLoss(), images, images, recipe)
+    every = images.Images(torch.zeros(8, 3, 32, 32, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64))
+    recipe = images.Recipe(experiment_module.lenet, optimiser, batch=4, epochs=2, patience=math.inf, is_modern=False)
+    images.fit(model, nn.CrossEntropyLoss(), every, recipe, lambda _model: 0.0)
     assert len(steps) == 2 * 4
     for bias, gradient in zip(steps[::2], steps[1::2], strict=True):
         torch.testing.assert_close(gradient, bias.softmax(0) - torch.tensor([1.0, 0.0]))
 
 
-def test_the_criteria_take_the_matrix_at_their_setting(cifar100: ModuleType) -> None:
-    matrix = simmatrix.from_embeddings(classes=["rose", "tulip", "truck"])
-    values = torch.tensor(matrix.to_dense())
-    for (method, value), criterion in cifar100.CRITERIA.items():
-        made = criterion(matrix)
-        number = float(value.rpartition(" ")[2] or 0)
-        if method == "SimLoss":
-            expected = ((values.double() - number) / (1 - number)).clamp_min(0)
-            # Of numbers up to 1, rounded once to float32.
-            torch.testing.assert_close(made.similarity.double(), expected, atol=2**-24, rtol=0)
-        elif method == "soft labels":
-            expected = (number * (values.double() - 1)).softmax(1)
-            # Exponents of up to `number`, rounded twice; then exp, a sum of three and a quotient.
-            rounded = (2 * number + 6) * 2**-24
-            torch.testing.assert_close(made.soft_targets.double(), expected, rtol=rounded, atol=0)
-        else:
-            assert isinstance(made, nn.CrossEntropyLoss)
+def test_the_settings_by_words_and_soft_labels_are_those_of_the_plan(cifar100: ModuleType) -> None:
+    words = simmatrix.from_embeddings(classes=["rose", "tulip", "truck"])
+    path = simmatrix.from_wordnet(["rose", "tulip", "truck"])
+    settings = cifar100.settings_of(words)
+    assert list(settings)[: len(methods.SETTINGS)] == list(methods.SETTINGS)
+    values = torch.tensor(words.to_dense()).double()
+    for bound in (0.5, 0.7, 0.9):
+        made = settings[sweep.Setting("SimLoss", f"words, l = {bound}")](path, 0)
+        # Of numbers up to 1, rounded once to float32.
+        expected = ((values - bound) / (1 - bound)).clamp_min(0)
+        torch.testing.assert_close(made.similarity.double(), expected, atol=2**-24, rtol=0)
+    soft = settings[sweep.Setting("soft labels", "beta 30")](path, 0)
+    expected = (30 * (torch.tensor(path.to_dense()).double() - 1)).softmax(1)
+    # Exponents of up to 30, rounded twice; then exp, a sum of three and a quotient.
+    torch.testing.assert_close(soft.soft_targets.double(), expected, rtol=66 * 2**-24, atol=0)
+    assert len(settings) == len(methods.SETTINGS) + 4
 
 
 def test_the_recipes_are_those_of_the_paper_and_of_resnets(cifar100: ModuleType) -> None:
@@ -509,192 +483,146 @@ def test_the_recipes_are_those_of_the_paper_and_of_resnets(cifar100: ModuleType)
     assert (modern.batch, modern.epochs, modern.patience, modern.is_modern) == (128, 200, math.inf, True)
     group = modern.optimiser(parameter).param_groups[0]
     assert [group[name] for name in ("lr", "momentum", "nesterov", "weight_decay")] == [0.1, 0.9, True, 5e-4]
-    bounds = [f"l = {n / 10}" for n in range(10)] + ["l = 0.99"]
-    assert [setting.value for setting in cifar100.CRITERIA if setting.method == "SimLoss"] == bounds
 
 
-# --- what comes of it ---
-
-
-def test_by_gains_the_best_class_is_that_of_minimum_risk(cifar100: ModuleType) -> None:
-    matrix = simmatrix.from_embeddings(classes=["rose", "tulip", "truck", "bus", "shark"]).lower_bound(0.3)
-    torch.manual_seed(0)
-    logits = torch.randn(50, 5, dtype=torch.float64)
-    found = cifar100.gains(logits, matrix)
-    similarity = matrix.to_dense()
-    probabilities = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
-    expected = [[sum(p[y] * similarity[y, k] for y in range(5)) for k in range(5)] for p in probabilities]
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-14)
-    assert torch.equal(found.argmax(1), simloss.minimum_risk(logits, matrix))
-    assert not torch.equal(found.argmax(1), logits.argmax(1))
-
-
-def test_the_most_accurate_setting_on_validation_data_is_chosen_of_each_method(
-    cifar100: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    setting = importlib.import_module("sweep").Setting
-    base, low, high, other = setting("cross entropy"), setting("a", "0"), setting("a", "1"), setting("b", "0")
-    accuracies = {base: (0.9, 0.9), low: (0.5, 0.7), high: (0.3, 0.8), other: (0.1, 0.1)}
-    results = [
-        importlib.import_module("sweep").Result(one, seed, {"accuracy": value}, {"accuracy": 1 - value})
-        for one, values in accuracies.items()
-        for seed, value in enumerate(values)
-    ]
-    written: list[Any] = []
-    monkeypatch.setattr(cifar100, "prepare", lambda *_: None)
-    monkeypatch.setattr(cifar100, "run", lambda *_, **__: results)
-    monkeypatch.setattr(cifar100, "write", lambda *given: written.append(given))
-    monkeypatch.setattr(sys, "argv", ["cifar100.py", "some.tar.gz"])
-    cifar100.main()
-    ((_name, _folder, given_results, chosen, _rule, axes),) = written
-    assert (given_results, chosen, axes) == (results, [low, other], ("severity", "accuracy"))
-
-
-def experiment(cifar100: ModuleType) -> Any:
-    """Four classes of images, each of a colour of its own with noise, in two superclasses."""
-    classes = simmatrix.read_classes("cifar100").select(["rose", "tulip", "bus", "train"])
-    generator = torch.Generator().manual_seed(5)
-    colours = torch.tensor([[200, 40, 40], [200, 160, 40], [40, 40, 200], [40, 160, 200]]).view(4, 3, 1, 1)
-
-    def images(count: int) -> Any:
-        labels = torch.arange(count) % 4
-        noise = torch.randint(-40, 41, (count, 3, 32, 32), generator=generator)
-        return cifar100.Images((colours[labels] + noise).to(torch.uint8), labels)
-
-    recipe = cifar100.RECIPES["lenet"]._replace(batch=32, epochs=4)
-    similarity = simmatrix.from_embeddings(classes=classes)
-    heights = simmatrix.from_taxonomy("superclass", classes, measure="lcs-height")
-    return cifar100.Experiment(images(400), images(80), classes.column("superclass"), similarity, heights, recipe)
-
-
-@pytest.mark.parametrize(
-    ("method", "value"), [("cross entropy", ""), ("SimLoss", "l = 0.9"), ("soft labels", "beta = 10")]
-)
-def test_a_training_learns_what_is_easy(method: str, value: str, cifar100: ModuleType) -> None:
-    sweep = importlib.import_module("sweep")
-    results = cifar100.train(experiment(cifar100), sweep.Trial(sweep.Setting(method, value), 1))
-    assert results[0].setting == (method, value)
-    assert results[0].validation["accuracy"] > 0.9
-    assert results[0].test["accuracy"] > 0.9
-    others = results[1:]
-    assert [one.setting for one in others] == [
-        ("minimum risk", f"l = {bound}") for bound in cifar100.LOWER_BOUNDS if method == "cross entropy"
-    ]
-    for one in others:
-        assert one.test.keys() == results[0].test.keys()
-        assert one.test["calibration_error"] == results[0].test["calibration_error"]
-
-
-def test_minimum_risk_decides_by_the_models_own_logits(cifar100: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = importlib.import_module("sweep")
-    made = experiment(cifar100)
-    logits = torch.randn(80, 4, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr(cifar100, "fit", lambda *_arguments: None)
-    monkeypatch.setattr(cifar100, "predict", lambda _model, pixels: logits[: len(pixels)])
-    base, *others = cifar100.train(made, sweep.Trial(sweep.BASE, 0))
-    assert len(others) == 11
-    for bound, found in zip(cifar100.LOWER_BOUNDS, others, strict=True):
-        decided = simloss.minimum_risk(logits, made.similarity.lower_bound(bound))
-        assert found.test["accuracy"] == pytest.approx((decided == made.test.labels).double().mean().item(), abs=2**-24)
-    assert others[0].test["accuracy"] != base.test["accuracy"]
-
-
-def test_a_training_again_gives_the_same(cifar100: ModuleType) -> None:
-    sweep = importlib.import_module("sweep")
-    made = experiment(cifar100)
-    made = made._replace(recipe=made.recipe._replace(epochs=1))
-    runs = [cifar100.train(made, sweep.Trial(sweep.Setting("SimLoss", "l = 0.5"), seed)) for seed in (3, 3, 4)]
-    assert runs[0] == runs[1]
-    assert runs[0][0].test != runs[2][0].test
-
-
-@pytest.mark.parametrize("paper", [False, True])
-@pytest.mark.parametrize("quick", [False, True])
-def test_what_is_asked_for_is_prepared(paper: bool, quick: bool, cifar100: ModuleType, tmp_path: Path) -> None:
-    path = tmp_path / "a.tar.gz"
-    training, test = records(400, 1), records(150, 2)
-    archive = written(path, contents(training, test), (400, 150))
-    given = {"archive": path, "paper": paper, "quick": quick, "vectors": "glove-6b-50d", "model": "lenet"}
-    made = cifar100.prepare(argparse.Namespace(**given, epochs=None), archive)
-    names = made.similarity.classes
-    assert len(names) == (96 if paper else 100)
-    assert names == made.heights.classes
-    assert made.superclasses == tuple(SUPERCLASSES[CLASSES.names.index(name)] for name in names)
-    assert (made.heights["rose", "tulip"], made.heights["rose", "bus"]) == (0.5, 0.0)
-    for images, all_records, few in ((made.training, training, 300), (made.test, test, 100)):
-        labels = [CLASSES.names[record.fine] for record in (all_records[:few] if quick else all_records)]
-        assert [names[label] for label in images.labels] == [name for name in labels if name in names]
-    assert made.recipe == cifar100.RECIPES["lenet"]._replace(epochs=2 if quick else 1000)
-    assert cifar100.prepare(argparse.Namespace(**given, epochs=7), archive).recipe.epochs == 7
-
-
-def test_figures_count_mistakes_by_superclass(cifar100: ModuleType) -> None:
-    """Rose and tulip are flowers, bus and train vehicles."""
-    scores = torch.eye(4)[[0, 1, 2, 0]]
-    found = cifar100.figures(scores, torch.tensor([0, 0, 0, 0]), experiment(cifar100))
-    assert found["accuracy"] == 0.5
-    assert found["hierarchical_distance_1"] == (0.5 + 1) / 4
-    assert found["severity"] == (0.5 + 1) / 2
-    assert found["superclass_accuracy"] == 0.75
-    assert found["failed_superclass_accuracy"] == 0.5
+def test_the_main_settings_of_all_seeds_come_first_and_the_others_have_fewer_seeds(cifar100: ModuleType) -> None:
+    settings = cifar100.settings_of(simmatrix.from_embeddings(classes=["rose", "tulip"]))
+    trials = cifar100.trials_of(settings, ["all", "50"], 5)
+    main = [*map(str, methods.MAIN), "SimLoss, words, l = 0.7"]
+    assert [str(trial.setting) for trial in trials[:6]] == main
+    assert {(trial.amount, trial.seed) for trial in trials[:6]} == {("all", 0)}
+    assert [str(trial.setting) for trial in trials[:60]] == main * 10
+    others = trials[60:]
+    assert not {str(trial.setting) for trial in others} & set(main)
+    assert {trial.seed for trial in others} == {0, 1, 2}
+    assert len(set(trials)) == len(trials) == 60 + 2 * 3 * (len(settings) - 6)
 
 
 # --- the command ---
 
-CALL = "import sys, cifar100; cifar100.main(cifar100.Archive(sys.argv.pop(1), 400, 150))"
-OPTIONS = ["--quick", "--paper", "--seeds", "1", "--out", "out"]
+
+def folder_of(path: Path, classes: Sequence[str], training: int, test: int) -> Path:
+    """Write so many images of each class, a colour a class with noise, and return the folder."""
+    generator = np.random.default_rng(0)
+    for number, name in enumerate(classes):
+        for part, count in (("train", training), ("test", test)):
+            (path / part / name).mkdir(parents=True)
+            for one in range(count):
+                pixels = np.full((32, 32, 3), [2 * number, 255 - 2 * number, 37 * number % 256], dtype=np.uint8)
+                pixels[:8] = generator.integers(0, 256, (8, 32, 3))
+                Image.fromarray(pixels).save(path / part / name / f"{name}_s_{one:06}.png")
+    return path
 
 
-def test_a_quick_run_gives_the_same_bytes_in_processes_and_without(
-    cifar100: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_of(tmp_path_factory.mktemp("cifar100"), CLASSES.names, 6, 2)
+
+
+def zipped(folder: Path, path: Path, *, above: str = "") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, f"{above}{file.relative_to(folder).as_posix()}")
+    return path
+
+
+def test_a_folder_and_a_zip_are_read_alike(folder: Path, tmp_path: Path) -> None:
+    inside = zipped(folder, tmp_path / "a.zip", above="cifar100/")
+    for path in (folder, zipped(folder, tmp_path / "b.zip"), inside):
+        training, test = data.read(path, CLASSES)
+        for found, count in ((training, 6), (test, 2)):
+            assert found.labels.tolist() == [number for number in range(100) for _ in range(count)]
+            assert found.pixels.shape == (100 * count, 3, 32, 32)
+        pixels = np.array(Image.open(folder / "train" / "rose" / "rose_s_000004.png"))
+        at = CLASSES.names.index("rose") * 6 + 4
+        assert np.array_equal(training.pixels[at].permute(1, 2, 0).numpy(), pixels)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: (path / "train" / "rose").rename(path / "train" / "roses"), "train/roses is no class of CIFAR"),
+        (lambda path: shutil.rmtree(path / "test" / "rose"), "has no images test/CLASS/*.png of rose"),
+        (lambda path: shutil.rmtree(path / "test"), "of apple, aquarium_fish, baby and 97 more"),
+        (lambda path: (path / "train/rose/x.png").write_bytes(b"no image"), "train/rose/x.png (cannot identify"),
+        (lambda path: Image.new("RGB", (31, 32)).save(path / "test/rose/x.png"), "x.png (31 x 32 pixels, not 32 x 32)"),
+    ],
+)
+def test_other_folders_are_refused(
+    folder: Path, tmp_path: Path, change: Callable[[Path], object], message: str
 ) -> None:
+    path = tmp_path / "changed"
+    shutil.copytree(folder, path)
+    change(path)
+    with pytest.raises(data.DataError) as caught:
+        data.read(path, CLASSES)
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
+
+
+def test_a_zip_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = zipped(folder, tmp_path / "a.zip")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(data.DataError, match="is no folder and no whole zip"):
+        data.read(path, CLASSES)
+    with pytest.raises(data.DataError, match="is no folder and no zip"):
+        data.read(tmp_path / "absent.zip", CLASSES)
+
+
+def run(cifar100: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)  # to be put back
+    monkeypatch.setattr(sys, "argv", ["cifar100.py", *map(str, arguments)])
+    cifar100.main()
+
+
+def test_a_quick_run_writes_its_tables_and_goes_on_where_it_was(
+    cifar100: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    arguments = [folder, "--quick", "--paper", "--workers", "1", "--amounts", "3"]
+    run(cifar100, monkeypatch, *arguments, "--out", once)
+    run(cifar100, monkeypatch, *arguments, "--out", twice, "--only", "label", "share 0.4")
+    run(cifar100, monkeypatch, *arguments, "--out", twice)
+    names = [f"cifar100-paper-quick.{end}" for end in ("csv", "md", "png")]
+    for out in (once, twice):
+        assert sorted(file.name for file in out.iterdir()) == names
+    for name in (names[0], names[2]):
+        assert (once / name).read_bytes() == (twice / name).read_bytes()
+    found = sweep.read_results(once / names[0])
+    assert {str(one.trial.setting) for one in found} == set(
+        map(str, cifar100.settings_of(simmatrix.from_embeddings(classes=["rose", "bus"])))
+    )
+    assert {one.decision for one in found} == {"most probable", "minimum risk", "superclass"}
+    assert "96 classes, 576 + 192 images." in (once / names[1]).read_text()
+
+
+def test_the_command_trains_on_the_binary_archive_in_a_process_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     archive = written(path, contents(records(400, 1), records(150, 2)), (400, 150))
-    separate = tmp_path / "separate"
-    separate.mkdir()
+    call = "import sys, cifar100; cifar100.main(cifar100.Archive(sys.argv.pop(1), 400, 150))"
+    options = ["--quick", "--only", "cross", "--amounts", "all", "--out", str(tmp_path / "out")]
     done = subprocess.run(
-        [sys.executable, "-c", CALL, archive.md5, str(path), *OPTIONS],
-        cwd=separate,
+        [sys.executable, "-c", call, archive.md5, str(path), *options],
         env={**os.environ, "PYTHONPATH": str(EXAMPLES), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "note: the vectors have no 'lawnmower': lawn_mower is looked up by lawn and mower\n" in done.stderr
-    assert "Warning" not in done.stderr
-    names = [f"cifar100-lenet-paper-quick{end}" for end in ("-all.md", ".csv", ".md", ".png")]
-    assert sorted(file.name for file in (separate / "out").iterdir()) == names
-    rows = [line.split(",") for line in (separate / "out" / names[1]).read_text().splitlines()]
-    assert len(rows) == 1 + 2 * (1 + 11 + 1)  # cross entropy, minimum risk and SimLoss, each on two parts
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
-    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)  # to be put back
-    monkeypatch.setattr(sys, "argv", ["cifar100.py", str(path), *OPTIONS])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        cifar100.main(archive)
-    finally:
-        torch.set_num_threads(threads)
-    assert "| SimLoss | l = 0.5 |" in capsys.readouterr().out
-    assert (tmp_path / "out" / names[1]).read_bytes() == (separate / "out" / names[1]).read_bytes()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "100 classes, 400 + 150 images." in done.stdout
 
 
-@pytest.mark.parametrize("case", ["another file", "no file", "a folder", "no vectors"])
+@pytest.mark.parametrize("case", ["another file", "no file", "no vectors"])
 def test_bad_input_is_one_message_and_nothing_is_written(
     case: str, cifar100: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.tar.gz"
-    archive = written(path, FILES, (5, 2))
-    given = {"no file": [str(tmp_path / "absent.tar.gz")], "a folder": [str(tmp_path)]}.get(case, [str(path)])
+    written(path, FILES, (5, 2))
+    given = [tmp_path / "absent.tar.gz"] if case == "no file" else [path]
     given += ["--vectors", str(tmp_path / "absent.txt")] if case == "no vectors" else []
-    message = {"another file": "MD5 checksum", "no file": "absent.tar.gz", "a folder": "directory"}
-    monkeypatch.setattr(sys, "argv", ["cifar100.py", *given, "--out", str(tmp_path / "out")])
-    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
-    with pytest.raises(SystemExit, match=f"^error: .*{message.get(case, 'absent.txt')}"):
-        cifar100.main(cifar100.ARCHIVE if case == "another file" else archive)
+    message = {"another file": "MD5 checksum", "no file": "absent.tar.gz"}.get(case, "absent.txt")
+    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+        run(cifar100, monkeypatch, *given, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,239 @@
+"""What all experiments together say: the setting that PLAN.md's rule chooses, and its claims, one by one.
+
+    python examples/evidence.py
+
+It reads the files of results beside it and trains nothing. A cell is a data set with superclasses and an amount of
+training data, of which all settings with S are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from methods import ALONE, CANDIDATE, LITTLE, PERMUTED, SHARED, SMOOTHED, UNIFORM
+from report import FIGURES, Change, amounts_of, changes, chosen, means
+from sweep import BASE, PROBABLE, RESULTS, DataError, Result, Setting, read_results
+
+DATA = {
+    "icd10": "ICD-10-CM",
+    "cifar100": "CIFAR-100",
+    "clinc150": "CLINC150",
+    "glosses": "glosses",
+}
+# Those among which the plan's rule chooses.
+WITH_S = (SMOOTHED, ALONE, LITTLE, SHARED, CANDIDATE)
+# So much accuracy may be lost.
+LEAST = -0.005
+SHOWN = ("accuracy", "superclass_accuracy", "failed_superclass_accuracy", "severity", "scaled_calibration_error")
+
+
+class Cell(NamedTuple):
+    """A data set with an amount of training data."""
+
+    name: str
+    amount: str
+    results: Sequence[Result]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.amount}{' a class' if self.amount.isdecimal() else ''}"
+
+    def change(self, setting: Setting, figure: str, split: str = "test") -> Change | None:
+        """Return how a figure differs from cross entropy's, or None if it was not measured."""
+        return changes(self.results, self.amount, setting, split=split).get(figure)
+
+
+def cells_of(folder: Path) -> list[Cell]:
+    """Return the cells for which all settings with S were trained."""
+    files = {name: folder / f"{file}.csv" for file, name in DATA.items()}
+    found = {name: read_results(file) for name, file in files.items() if file.exists()}
+    cells = [Cell(name, amount, results) for name, results in found.items() for amount in amounts_of(results)]
+    return [cell for cell in cells if all(cell.change(setting, "accuracy") for setting in (*WITH_S, BASE))]
+
+
+def choice(cells: Sequence[Cell]) -> tuple[Setting | None, dict[Setting, tuple[float, float]]]:
+    """Return the setting that the plan's rule chooses, and of each its two figures on validation data.
+
+    These are the change of accuracy where it is least, and the mean gain of superclass accuracy.
+    """
+
+    def of(setting: Setting, figure: str) -> list[float]:
+        found = (cell.change(setting, figure, split="validation") for cell in cells)
+        return [change.mean for change in found if change]
+
+    figures = {
+        setting: (min(of(setting, "accuracy")), statistics.fmean(of(setting, "superclass_accuracy")))
+        for setting in WITH_S
+    }
+    kept = [setting for setting, (least, _) in figures.items() if least >= LEAST]
+    return max(kept, key=lambda setting: figures[setting][1], default=None), figures
+
+
+class Verdict(NamedTuple):
+    """Of a claim: in how many of the cells it is so, and where it is not."""
+
+    claim: str
+    right: int
+    cells: int
+    wrong: Sequence[str]
+
+
+def verdict(claim: str, cells: Iterable[Cell], holds: Callable[[Cell], bool | None]) -> Verdict:
+    """Return the verdict on a claim; a cell in which something was not measured does not count."""
+    found = {str(cell): answer for cell in cells if (answer := holds(cell)) is not None}
+    wrong = [name for name, answer in found.items() if not answer]
+    return Verdict(claim, len(found) - len(wrong), len(found), wrong)
+
+
+def claims(cells: Sequence[Cell]) -> list[Verdict]:
+    """Return the verdicts on the claims of PLAN.md that are about cells."""
+
+    def that(
+        is_so: Callable[[Change], bool],
+        figure: str,
+        setting: Setting = CANDIDATE,
+        base: Setting = BASE,
+        decision: str = PROBABLE,
+    ) -> Callable[[Cell], bool | None]:
+        """Return what tells of a change whether it is so; both decide alike."""
+
+        def holds(cell: Cell) -> bool | None:
+            found = changes(cell.results, cell.amount, setting, decision, base=base, base_decision=decision)
+            change = found.get(figure)
+            return None if change is None else is_so(change)
+
+        return holds
+
+    def rises(change: Change) -> bool:
+        return change.is_rise
+
+    def falls(change: Change) -> bool:
+        return change.is_fall
+
+    superclass = "superclass_accuracy"
+    found: dict[str, Callable[[Cell], bool | None]] = {
+        "1. The candidate raises superclass accuracy.": that(rises, superclass),
+        "2. It lowers severity.": that(falls, "severity"),
+        "3. Its accuracy is no more than 0.5 points below cross entropy's.": that(
+            lambda change: change.mean >= LEAST, "accuracy"
+        ),
+        "4a. Its superclass accuracy is above that of the control with permuted classes.": that(
+            rises, superclass, base=PERMUTED
+        ),
+        "4b. Label smoothing does not raise superclass accuracy.": that(
+            lambda change: not change.is_rise, superclass, UNIFORM
+        ),
+        "5. Both deciding by superclass, its superclass accuracy is above cross entropy's.": that(
+            rises, superclass, decision="superclass"
+        ),
+        "6. Scaled, its calibration error is at most a point larger.": that(
+            lambda change: change.mean <= 0.01, "scaled_calibration_error"
+        ),
+        "7. SimLoss alone with S loses accuracy.": that(falls, "accuracy", ALONE),
+    }
+    return [verdict(claim, cells, holds) for claim, holds in found.items()]
+
+
+def papers_findings(folder: Path) -> list[str]:
+    """Return what the paper's own two data sets say of the paper's loss, a line each."""
+    lines = []
+    for file, name, figure, method, sign in (
+        ("cifar100", "CIFAR-100", "accuracy", "SimLoss", -1),
+        ("age-utkface", "UTKFace", "position_mae", "SimLoss", 1),
+    ):
+        path = folder / f"{file}.csv"
+        results = read_results(path) if path.exists() else []
+        if file == "cifar100":  # claim 8 is about word vectors
+            results = [
+                one
+                for one in results
+                if one.trial.setting.method != method or one.trial.setting.value.startswith("words")
+            ]
+        for amount in amounts_of(results):
+            cost = _cost(figure, sign)
+            best = chosen(results, amount, method, cost)
+            change = changes(results, amount, best).get(figure) if best else None
+            if best and change:
+                base = means(results, amount, BASE)[figure]
+                kind = FIGURES[figure]
+                lines.append(
+                    f"| {name}, {amount} | {best} | {change.seeds} | {kind.title} | {kind.shown(base)} "
+                    f"| {kind.shown(change, '+')} |"
+                )
+    return lines
+
+
+def _cost(figure: str, sign: int) -> Callable[[Mapping[str, Change]], float]:
+    return lambda found: sign * found[figure].mean
+
+
+def text_of(folder: Path) -> str:
+    """Return the page of evidence, in Markdown."""
+    cells = cells_of(folder)
+    if not cells:
+        raise DataError(f"{folder} holds no results of a data set with superclasses; run the experiments first")
+    best, figures = choice(cells)
+    parts = ["Made by `python examples/evidence.py` from the files of results beside it.\n"]
+    rows = [["setting", "accuracy where it is least", "superclass accuracy, mean gain", ""], ["---"] * 4]
+    for setting, (least, gain) in figures.items():
+        rows.append([str(setting), f"{100 * least:+.2f}", f"{100 * gain:+.2f}", "chosen" if setting == best else ""])
+    parts += [f"**The plan's rule, on validation data of {len(cells)} cells, in points**\n", _table(rows)]
+    if best:
+        rows = [["data", "seeds", *(FIGURES[name].title for name in SHOWN)], ["---"] * (2 + len(SHOWN))]
+        for cell in cells:
+            found = changes(cell.results, cell.amount, best)
+            shown = [FIGURES[name].shown(found[name], "+") for name in SHOWN]
+            rows.append([str(cell), str(found["accuracy"].seeds), *shown])
+        parts += [f"**The chosen setting, {best}: differences to cross entropy on test data**\n", _table(rows)]
+        parts.append(_statement(cells, best))
+    rows = [["claim", "holds", "not in"], ["---"] * 3]
+    rows += [[one.claim, f"{one.right} of {one.cells}", "; ".join(one.wrong)] for one in claims(cells)]
+    parts += ["**The plan's claims, on test data**\n", _table(rows)]
+    lines = papers_findings(folder)
+    if lines:
+        head = "| data | the paper's SimLoss, chosen on validation data | seeds | figure | cross entropy | difference |"
+        parts += [
+            "**Claim 8, the paper's findings**\n",
+            "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *lines]),
+        ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _statement(cells: Sequence[Cell], setting: Setting) -> str:
+    """Return between what the changes are, a sentence."""
+
+    def ends(figure: str) -> tuple[float, float]:
+        found = [change.mean for cell in cells if (change := cell.change(setting, figure))]
+        return min(found), max(found)
+
+    gain, milder, accuracy = ends("superclass_accuracy"), ends("severity"), ends("accuracy")
+    return (
+        f"With {setting}, superclass accuracy changes by {100 * gain[0]:+.2f} to {100 * gain[1]:+.2f} points and "
+        f"severity by {milder[0]:+.3f} to {milder[1]:+.3f} edges, at a change of accuracy of {100 * accuracy[0]:+.2f} "
+        f"to {100 * accuracy[1]:+.2f} points (means over the seeds)."
+    )
+
+
+def _table(rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main() -> None:
+    """Write the page of evidence beside the results, and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER", help="with the results (%(default)s)")
+    folder = parser.parse_args().out
+    try:
+        text = text_of(folder)
+        (folder / "evidence.md").write_text(text, encoding="utf-8")
+    except (DataError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
