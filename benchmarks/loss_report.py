@@ -23,7 +23,7 @@ once and nothing else. The last column is its share of the rate of a copy."""
 
 RATIO_LEGEND = f"""\
 Forward and backward, for N x C logits in float32; SimLoss has a dense matrix. The first two lines are times, all others
-ratios: below 1 is faster. All are of the least time among the rounds of one run, but for the ratios of medians. Compiled
+ratios: below 1 is faster. All but the ratios of medians are of the least time among the rounds of one run. Compiled
 losses are held against `{BASE}` compiled."""
 
 # Of each ratio what it is called, the two methods, and which of their times is taken.
