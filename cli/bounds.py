@@ -22,8 +22,7 @@ def check_bounds(lower_bound: float | None, influence: float | None) -> None:
     MatrixError
         If one is out of its range.
     """
-    from simmatrix.bounding import check_influence
-    from simmatrix.normalise import check_lower_bound
+    from simmatrix.normalise import check_influence, check_lower_bound
 
     if lower_bound is not None and influence is not None:
         raise typer.BadParameter("--influence finds the lower bound itself; give it or --lower-bound, not both")

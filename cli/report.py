@@ -16,8 +16,7 @@ __all__ = ["report"]
 
 def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]]) -> None:
     """Print the figures of a matrix just written, with `origin` among them, what is worrying, and what to do next."""
-    from simmatrix.advice import concerns
-    from simmatrix.summary import counts
+    from simmatrix.summary import concerns, counts
 
     figures = counts(matrix)
     print_pairs(

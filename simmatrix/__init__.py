@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simmatrix.advice import concerns
     from simmatrix.blending import blend
     from simmatrix.build import (
         from_confusion,
@@ -35,10 +34,9 @@ if TYPE_CHECKING:
         SimilarityError,
         SourceError,
     )
-    from simmatrix.matrix import SimilarityMatrix
+    from simmatrix.matrix import SimilarityMatrix, load, save
     from simmatrix.provenance import Provenance
-    from simmatrix.storage import load, save
-    from simmatrix.summary import Statistics, statistics
+    from simmatrix.summary import Statistics, concerns, statistics
     from simmatrix.version import __version__
 
 __all__ = [
@@ -88,7 +86,7 @@ _HOME = {
     "__version__": "version",
     "blend": "blending",
     "compare": "comparison",
-    "concerns": "advice",
+    "concerns": "summary",
     "from_confusion": "build",
     "from_embeddings": "build",
     "from_encoder": "build",
@@ -98,9 +96,9 @@ _HOME = {
     "from_taxonomy": "build",
     "from_triplets": "build",
     "from_wordnet": "build",
-    "load": "storage",
+    "load": "matrix",
     "read_classes": "classes",
-    "save": "storage",
+    "save": "matrix",
     "statistics": "summary",
 }
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
 from typing import Any
 
-import numpy as np
-
 from simmatrix.errors import ClassOrderError, MatrixError
-from simmatrix.matrix import SimilarityMatrix, Values, is_sparse
-from simmatrix.normalise import blocks
+from simmatrix.forms import weighted_mean
+from simmatrix.matrix import SimilarityMatrix
 from simmatrix.provenance import Input, Provenance
-from simmatrix.toeplitz import diagonals_of, toeplitz_view
 
 __all__ = ["blend", "check_weights"]
 
@@ -58,8 +53,8 @@ def blend(parts: Iterable[tuple[SimilarityMatrix, float]], files: Sequence[Input
     check_weights(weights)
     labels = _labels(len(matrices), files)
     aligned = [_aligned(matrix, matrices[0], label, labels[0]) for matrix, label in zip(matrices, labels, strict=True)]
-    values = _mean([matrix.values for matrix in aligned], weights)
-    return SimilarityMatrix(values, matrices[0].classes, _lineage(matrices, weights, files))
+    mean = weighted_mean([matrix.stored for matrix in aligned], weights)
+    return SimilarityMatrix(mean, matrices[0].classes, _lineage(matrices, weights, files))
 
 
 def check_weights(weights: Sequence[float]) -> None:
@@ -94,34 +89,6 @@ def _aligned(matrix: SimilarityMatrix, first: SimilarityMatrix, its: str, firsts
         raise ClassOrderError(
             f"{its} has other classes than {firsts}; {listed}. Build all of them from the same class list"
         ) from None
-
-
-def _mean(parts: Sequence[Values], weights: Sequence[float]) -> Values:
-    """Return the weighted sum, computed in float64 and rounded to float32 once."""
-    if all(is_sparse(part) for part in parts):
-        sparse: Values = _weighted(parts, weights)
-        return sparse
-    diagonals = [None if is_sparse(part) else diagonals_of(part) for part in parts]
-    if all(diagonal is not None for diagonal in diagonals):
-        return toeplitz_view(_read_only(_weighted(diagonals, weights).astype(np.float32)))
-    mean = np.empty(parts[0].shape, np.float32)
-    for rows in blocks(mean):
-        mean[rows] = _weighted([_dense(part[rows]) for part in parts], weights)
-    return _read_only(mean)
-
-
-def _weighted(parts: Sequence[Any], weights: Sequence[float]) -> Any:
-    """Return the weighted sum of arrays, dense or sparse."""
-    return reduce(operator.add, (part.astype(np.float64) * weight for part, weight in zip(parts, weights, strict=True)))
-
-
-def _dense(rows: Any) -> np.ndarray:
-    return np.asarray(rows.toarray() if is_sparse(rows) else rows)
-
-
-def _read_only(values: np.ndarray) -> np.ndarray:
-    values.flags.writeable = False
-    return values
 
 
 def _lineage(matrices: Sequence[SimilarityMatrix], weights: list[float], files: Sequence[Input]) -> Provenance:

@@ -23,7 +23,6 @@ from simmatrix.errors import SourceError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.names import shown_name
 from simmatrix.normalise import check_lower_bound, normalise
-from simmatrix.provenance import Provenance
 from simmatrix.suggest import nearest, or_list
 from simmatrix.vectors.streams import archive_of, member_of
 from simmatrix.vectors.vectors import Progress, silent
@@ -451,6 +450,5 @@ def _shown(path: Path) -> str:
 
 def normalised(raw: RawSimilarity, *, bound: float) -> SimilarityMatrix:
     """Return the matrix of raw similarities, on the scale that their builder states, with a lower bound."""
-    values, steps = normalise(raw.values, mapping=raw.scale or "clip", bound=bound)
-    provenance = Provenance(raw.builder, raw.params, raw.source, raw.resolution, steps)
-    return SimilarityMatrix(values, raw.classes, provenance, raw.evidence)
+    values, steps = normalise(raw.values, scale=raw.scale, bound=bound)
+    return SimilarityMatrix(values, raw.classes, raw.provenance.with_step(*steps), raw.evidence)

@@ -11,6 +11,7 @@ from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.square import Square, read_square
 from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
+from simmatrix.provenance import Provenance
 from simmatrix.shapes import Bool, Float
 
 __all__ = ["confusion_similarity", "from_counts"]
@@ -68,10 +69,12 @@ def confusion_similarity(path: Path, classes: ClassList) -> RawSimilarity:
     return RawSimilarity(
         values=from_counts(square.values),
         classes=classes.names,
-        builder="confusion",
-        params={},
-        source=inputs("confusion", path, square.sha256, classes),
-        resolution=square.resolution,
+        provenance=Provenance(
+            builder="confusion",
+            params={},
+            source=inputs("confusion", path, square.sha256, classes),
+            resolution=square.resolution,
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
 from simmatrix.files import sha256_of, stopping
-from simmatrix.provenance import Input
+from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
 from simmatrix.suggest import nearest_to_each, or_list
 from simmatrix.vectors.formats import detect_format, is_streamed, read_vectors, words_of
@@ -115,10 +115,12 @@ def embedding_similarity(
     return RawSimilarity(
         values=MEASURES[measure](unit),
         classes=tuple(found),
-        builder="embeddings",
-        params={"measure": measure, "oov": oov, "dimension": unit.shape[1], **dropped},
-        source=recorded,
-        resolution=_recorded(found, classes),
+        provenance=Provenance(
+            builder="embeddings",
+            params={"measure": measure, "oov": oov, "dimension": unit.shape[1], **dropped},
+            source=recorded,
+            resolution=_recorded(found, classes),
+        ),
     )
 
 

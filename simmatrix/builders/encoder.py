@@ -27,7 +27,7 @@ from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
 from simmatrix.files import reading, sha256_of
 from simmatrix.names import shown_name
-from simmatrix.provenance import Input
+from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
 from simmatrix.vectors.vectors import silent
 
@@ -99,12 +99,14 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     return RawSimilarity(
         values=cosine(unit[positions]),
         classes=classes.names,
-        builder="encoder",
-        params={"model": recorded, "dimension": unit.shape[1]},
-        source=(Input("encoder", recorded, checksum), Input("classes", classes.source, classes.sha256)),
-        resolution={
-            class_: {"how": one.how, "words": [one.text]} for class_, one in zip(classes.names, called, strict=True)
-        },
+        provenance=Provenance(
+            builder="encoder",
+            params={"model": recorded, "dimension": unit.shape[1]},
+            source=(Input("encoder", recorded, checksum), Input("classes", classes.source, classes.sha256)),
+            resolution={
+                class_: {"how": one.how, "words": [one.text]} for class_, one in zip(classes.names, called, strict=True)
+            },
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from simmatrix.builders.scale import check_scale
 from simmatrix.builders.square import Square, read_square
 from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
+from simmatrix.provenance import Provenance
 
 __all__ = ["given_similarity"]
 
@@ -53,10 +54,12 @@ def given_similarity(
     return RawSimilarity(
         values=square.values,
         classes=classes.names,
-        builder="matrix",
-        params={"scale": [low, high], "unknown": unknown, **ignored},
-        source=inputs("matrix", path, square.sha256, classes),
-        resolution=square.resolution,
+        provenance=Provenance(
+            builder="matrix",
+            params={"scale": [low, high], "unknown": unknown, **ignored},
+            source=inputs("matrix", path, square.sha256, classes),
+            resolution=square.resolution,
+        ),
         scale=None if scale is None else (low, high),
     )
 

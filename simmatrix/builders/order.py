@@ -12,7 +12,7 @@ import numpy as np
 from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
-from simmatrix.provenance import Input
+from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
 from simmatrix.suggest import nearest, or_list
 from simmatrix.toeplitz import toeplitz_view
@@ -127,12 +127,15 @@ def order_similarity(
     return RawSimilarity(
         values=values,
         classes=classes.names,
-        builder="order",
-        params={"kernel": kernel, **chosen, "length_scale": length_scale, **where, "circular": circular, **circle},
-        source=(Input("classes", classes.source, classes.sha256),),
-        resolution={
-            name: {"how": "position", "words": [text]} for name, text in zip(classes.names, stand.texts, strict=True)
-        },
+        provenance=Provenance(
+            builder="order",
+            params={"kernel": kernel, **chosen, "length_scale": length_scale, **where, "circular": circular, **circle},
+            source=(Input("classes", classes.source, classes.sha256),),
+            resolution={
+                name: {"how": "position", "words": [text]}
+                for name, text in zip(classes.names, stand.texts, strict=True)
+            },
+        ),
     )
 
 

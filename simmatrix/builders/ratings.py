@@ -18,6 +18,7 @@ from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
 from simmatrix.files import decoded, read_bytes
 from simmatrix.names import some_names
+from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.suggest import or_list
 
@@ -106,21 +107,23 @@ def rating_similarity(
     return RawSimilarity(
         values=np.multiply(values, unit, out=values),
         classes=classes.names,
-        builder="ratings",
-        params={
-            "scale": [low, high],
-            "scale_from": scale_of.source,
-            "complete": complete,
-            **gaps,
-            "unknown": unknown,
-            "ignored": int(np.count_nonzero((pairs >= len(classes)).any(axis=1))),
-            "duplicates": duplicates,
-            "averaged": averaged,
-            **({"unused_columns": list(table.unused)} if table.unused else {}),
-            **_agreement(said, table, len(classes)),
-        },
-        source=inputs("ratings", path, hashlib.sha256(raw).hexdigest(), classes),
-        resolution=found.resolution,
+        provenance=Provenance(
+            builder="ratings",
+            params={
+                "scale": [low, high],
+                "scale_from": scale_of.source,
+                "complete": complete,
+                **gaps,
+                "unknown": unknown,
+                "ignored": int(np.count_nonzero((pairs >= len(classes)).any(axis=1))),
+                "duplicates": duplicates,
+                "averaged": averaged,
+                **({"unused_columns": list(table.unused)} if table.unused else {}),
+                **_agreement(said, table, len(classes)),
+            },
+            source=inputs("ratings", path, hashlib.sha256(raw).hexdigest(), classes),
+            resolution=found.resolution,
+        ),
         scale=(low, high),
         evidence=evidence,
     ).in_order(wanted)

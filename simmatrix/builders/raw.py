@@ -1,15 +1,17 @@
-"""What every builder returns."""
+"""What every builder returns, and the matrix that it becomes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simmatrix.provenance import Input
+from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["RawSimilarity", "raw_type"]
 
@@ -29,15 +31,11 @@ class RawSimilarity:
     Parameters
     ----------
     values
-        (C, C), float32 or float64, finite; any range. The builder gives them away: `normalise` may overwrite them.
+        (C, C), float32 or float64, finite; any range. The builder gives them away: `normalised` may overwrite them.
     classes
         The C names. Fewer than in the class list only where dropping was asked for.
-    builder, params
-        Which builder made them, and from which parameters.
-    source
-        Every input, with its checksum.
-    resolution
-        How each class was found, by class name.
+    provenance
+        Which builder made them, from which parameters and inputs, and how each class was found.
     scale
         The values that stand for "not similar" and "the same", where they are not 0 and 1: they become 0 and 1.
     evidence
@@ -46,10 +44,7 @@ class RawSimilarity:
 
     values: Float[np.ndarray, "C C"]
     classes: tuple[str, ...]
-    builder: str
-    params: Mapping[str, Any]
-    source: tuple[Input, ...]
-    resolution: Mapping[str, Mapping[str, Any]]
+    provenance: Provenance
     scale: tuple[float, float] | None = None
     evidence: Int[np.ndarray, "C C"] | None = None
 
@@ -64,6 +59,6 @@ class RawSimilarity:
             self,
             values=self.values[square],
             classes=names,
-            resolution={name: self.resolution[name] for name in names},
+            provenance=self.provenance.only(names),
             evidence=None if self.evidence is None else self.evidence[square],
         )

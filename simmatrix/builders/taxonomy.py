@@ -19,7 +19,7 @@ from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
 from simmatrix.files import decoded, read_bytes
-from simmatrix.provenance import Input
+from simmatrix.provenance import Input, Provenance
 from simmatrix.suggest import nearest_to_each, or_list
 from simmatrix.taxonomy.columns import column_taxonomy
 from simmatrix.taxonomy.content import intrinsic
@@ -111,12 +111,14 @@ def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: 
     return RawSimilarity(
         values=values,
         classes=classes.names,
-        builder="taxonomy",
-        params={"measure": measure, **loaded.params, **({"information_content": "intrinsic"} if informed else {})},
-        source=(*loaded.inputs, Input("classes", classes.source, classes.sha256)),
-        resolution={
-            name: {"how": one.how, "words": list(one.words)} for name, one in zip(classes.names, found, strict=True)
-        },
+        provenance=Provenance(
+            builder="taxonomy",
+            params={"measure": measure, **loaded.params, **({"information_content": "intrinsic"} if informed else {})},
+            source=(*loaded.inputs, Input("classes", classes.source, classes.sha256)),
+            resolution={
+                name: {"how": one.how, "words": list(one.words)} for name, one in zip(classes.names, found, strict=True)
+            },
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
 from simmatrix.files import decoded, read_bytes
+from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.tables import key, rows
 
@@ -116,16 +117,18 @@ def triplet_similarity(
     return RawSimilarity(
         values=values,
         classes=classes.names,
-        builder="triplets",
-        params={
-            "triplets": len(triplets),
-            "complete": complete,
-            **gaps,
-            "unknown": unknown,
-            "ignored": len(table.triplets) - len(triplets),
-        },
-        source=inputs("triplets", path, hashlib.sha256(raw).hexdigest(), classes),
-        resolution=found.resolution,
+        provenance=Provenance(
+            builder="triplets",
+            params={
+                "triplets": len(triplets),
+                "complete": complete,
+                **gaps,
+                "unknown": unknown,
+                "ignored": len(table.triplets) - len(triplets),
+            },
+            source=inputs("triplets", path, hashlib.sha256(raw).hexdigest(), classes),
+            resolution=found.resolution,
+        ),
         evidence=evidence,
     ).in_order(wanted)
 

@@ -27,7 +27,7 @@ from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
 from simmatrix.files import read_bytes
 from simmatrix.names import shown_name
-from simmatrix.provenance import Input
+from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
 from simmatrix.suggest import nearest_to_each, or_list
 from simmatrix.taxonomy.content import from_counts, intrinsic, propagated
@@ -108,13 +108,15 @@ def wordnet_similarity(
     return RawSimilarity(
         values=taxonomy_values(source.taxonomy(pos), nodes, measure, content, raw_type(len(classes))),
         classes=classes.names,
-        builder="wordnet",
-        params=params,
-        source=tuple(inputs),
-        resolution={
-            name: _recorded(found[name], source, phrase)
-            for name, phrase in zip(classes.names, classes.column("phrase"), strict=True)
-        },
+        provenance=Provenance(
+            builder="wordnet",
+            params=params,
+            source=tuple(inputs),
+            resolution={
+                name: _recorded(found[name], source, phrase)
+                for name, phrase in zip(classes.names, classes.column("phrase"), strict=True)
+            },
+        ),
     )
 
 

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from simmatrix import data
+from simmatrix import data, load
 from simmatrix.build import DEFAULT_VECTORS, from_embeddings
 from simmatrix.errors import ClassNotFoundError, MatrixError, SourceError
-from simmatrix.storage import load
 from simmatrix.vectors.formats import FORMATS, read_vectors, words_of
 
 BUNDLED = data.vector_file_path(DEFAULT_VECTORS)

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-import simmatrix.quantiles
-from simmatrix import SimilarityMatrix, concerns, statistics
+from simmatrix import SimilarityMatrix, concerns, statistics, summary
 from simmatrix.summary import QUANTILES, SHOWN_PAIRS, Counts, counts, signal
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import in_form, peak_memory, random_toeplitz, random_values
@@ -105,9 +104,9 @@ def test_statistics_of_floats_that_differ_in_their_last_bits(size: int, data: st
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
-@pytest.mark.parametrize("counted", [simmatrix.quantiles._COUNTED, 1000])
+@pytest.mark.parametrize("counted", [summary._COUNTED, 1000])
 def test_quantiles_over_many_blocks(share: float, counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simmatrix.quantiles, "_COUNTED", counted)
+    monkeypatch.setattr(summary, "_COUNTED", counted)
     values = random_values(1200, share=share)
     values[values > 0.9] = 1
     values[(values > 0.4) & (values < 0.5)] = 0.45

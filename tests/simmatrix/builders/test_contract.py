@@ -56,17 +56,17 @@ def test_nothing_is_more_similar_to_a_class_than_itself(case: tuple[str, Path]) 
     own = raw.values.diagonal()[:, None]
     others = raw.values - np.diag(raw.values.diagonal())
     # A confusion may be larger than its share of what was recognised; it is cut off at 1.
-    assert raw.builder == "confusion" or (others <= own).all()
+    assert raw.provenance.builder == "confusion" or (others <= own).all()
 
 
 def test_it_is_said_how_each_class_was_found_and_from_what(case: tuple[str, Path]) -> None:
     raw = built(case)
-    assert list(raw.resolution) == list(NAMES)
-    assert all(isinstance(one["how"], str) for one in raw.resolution.values())
-    assert all(isinstance(word, str) for one in raw.resolution.values() for word in one["words"])
-    assert raw.builder in case[0]
-    assert ("classes", CLASSES.source, CLASSES.sha256) in [tuple(one) for one in raw.source]
-    assert all(len(one.sha256) == 64 and "/" not in one.name for one in raw.source)
+    assert list(raw.provenance.resolution) == list(NAMES)
+    assert all(isinstance(one["how"], str) for one in raw.provenance.resolution.values())
+    assert all(isinstance(word, str) for one in raw.provenance.resolution.values() for word in one["words"])
+    assert raw.provenance.builder in case[0]
+    assert ("classes", CLASSES.source, CLASSES.sha256) in [tuple(one) for one in raw.provenance.source]
+    assert all(len(one.sha256) == 64 and "/" not in one.name for one in raw.provenance.source)
 
 
 def test_permuting_the_classes_permutes_the_matrix(case: tuple[str, Path]) -> None:
@@ -74,7 +74,7 @@ def test_permuting_the_classes_permutes_the_matrix(case: tuple[str, Path]) -> No
     order = [3, 0, 5, 1, 4, 2]
     permuted = built(case, tuple(NAMES[index] for index in order))
     assert np.array_equal(permuted.values, raw.values[np.ix_(order, order)])
-    assert permuted.resolution == raw.resolution
+    assert permuted.provenance.resolution == raw.provenance.resolution
     assert permuted.scale == raw.scale
     if raw.evidence is not None:
         assert permuted.evidence is not None
@@ -100,7 +100,7 @@ def test_sixteen_threads_give_sixteen_equal_matrices(case: tuple[str, Path]) -> 
         several = list(pool.map(lambda _: build(CLASSES), range(16)))
     for raw in several:
         assert np.array_equal(raw.values, several[0].values)
-        assert (raw.params, raw.source, raw.resolution) == (several[0].params, several[0].source, several[0].resolution)
+        assert raw.provenance == several[0].provenance
 
 
 def test_the_same_bytes_in_processes_with_other_hash_seeds(tmp_path: Path) -> None:

@@ -30,10 +30,10 @@ def test_values_are_kept_as_they_are(tmp_path: Path) -> None:
     values = [[1.0, 0.8, 0.1], [0.7, 1.0, 0.2], [0.1, 0.0, 1.0]]
     raw = similarity(tmp_path, values)
     assert raw.values.tolist() == values
-    assert (raw.builder, raw.classes, raw.scale, raw.evidence) == ("matrix", CLASSES.names, None, None)
-    assert raw.params == {"scale": [0.0, 1.0], "unknown": "error"}
-    assert [one[:2] for one in raw.source] == [("matrix", "m.tsv"), ("classes", "classes")]
-    assert raw.source[1] == Input("classes", "classes", CLASSES.sha256)
+    assert (raw.provenance.builder, raw.classes, raw.scale, raw.evidence) == ("matrix", CLASSES.names, None, None)
+    assert raw.provenance.params == {"scale": [0.0, 1.0], "unknown": "error"}
+    assert [one[:2] for one in raw.provenance.source] == [("matrix", "m.tsv"), ("classes", "classes")]
+    assert raw.provenance.source[1] == Input("classes", "classes", CLASSES.sha256)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_stated_scale_is_handed_on(tmp_path: Path, values: list[list[float]], 
     raw = similarity(tmp_path, values, scale=scale)
     assert raw.values.tolist() == values
     assert raw.scale == scale
-    assert raw.params["scale"] == list(scale)
+    assert raw.provenance.params["scale"] == list(scale)
 
 
 def test_rounding_is_no_error(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_rows_and_columns_that_are_no_class_are_counted(tmp_path: Path) -> None:
     classes = ClassList(("tulip", "rose"))
     raw = given_similarity(path, classes, unknown="ignore")
     assert raw.values.tolist() == [[1, 0.25], [0.25, 1]]
-    assert raw.params == {"scale": [0.0, 1.0], "unknown": "ignore", "ignored": 2}
+    assert raw.provenance.params == {"scale": [0.0, 1.0], "unknown": "ignore", "ignored": 2}
     with pytest.raises(SourceError, match=r"line 3: 'car' is no class of classes; .*\(--unknown ignore\)"):
         given_similarity(path, classes)
 

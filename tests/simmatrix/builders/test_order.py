@@ -192,7 +192,7 @@ def test_class_names_can_be_the_numbers() -> None:
     classes = ClassList(("-1", "2.5", " 3e0 "))
     raw = order_similarity(classes, decay=0.5, positions="class")
     np.testing.assert_allclose(raw.values, slowly([-1.0, 2.5, 3.0], "decay", 0.5), **EXACT)
-    assert raw.resolution["2.5"] == {"how": "position", "words": ["2.5"]}
+    assert raw.provenance.resolution["2.5"] == {"how": "position", "words": ["2.5"]}
 
 
 def test_distances_beyond_float64_are_dissimilar() -> None:
@@ -225,9 +225,9 @@ def test_what_is_recorded() -> None:
     classes = listed([8.0, 40.0, 70.0])
     raw = order_similarity(classes, decay=0.8, positions="age", circular=True, period=100.0)
     assert raw.classes == ("c0", "c1", "c2")
-    assert raw.builder == "order"
-    assert raw.source == (Input("classes", "ages.tsv", classes.sha256),)
-    assert raw.params == {
+    assert raw.provenance.builder == "order"
+    assert raw.provenance.source == (Input("classes", "ages.tsv", classes.sha256),)
+    assert raw.provenance.params == {
         "kernel": "decay",
         "decay": 0.8,
         "length_scale": 1.0,
@@ -235,14 +235,14 @@ def test_what_is_recorded() -> None:
         "circular": True,
         "period": 100.0,
     }
-    assert raw.resolution["c1"] == {"how": "position", "words": ["40.0"]}
+    assert raw.provenance.resolution["c1"] == {"how": "position", "words": ["40.0"]}
     assert (raw.scale, raw.evidence) == (None, None)
     plain = order_similarity(listed(), kernel="laplace", length_scale=2.0)
-    assert plain.params == {"kernel": "laplace", "length_scale": 2.0, "circular": False}
-    assert plain.resolution["c6"] == {"how": "position", "words": ["6"]}
-    assert order_similarity(listed(), decay=0.8, circular=True).params["period"] == 7
+    assert plain.provenance.params == {"kernel": "laplace", "length_scale": 2.0, "circular": False}
+    assert plain.provenance.resolution["c6"] == {"how": "position", "words": ["6"]}
+    assert order_similarity(listed(), decay=0.8, circular=True).provenance.params["period"] == 7
     for one in (raw, plain):
-        json.dumps([dict(one.params), dict(one.resolution)], allow_nan=False)
+        json.dumps([dict(one.provenance.params), dict(one.provenance.resolution)], allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -310,9 +310,9 @@ def test_a_hundred_thousand_classes_in_order_take_no_matrix() -> None:
     classes = listed(size=100_000)
     raws: list[RawSimilarity] = []
     assert peak_memory(lambda: raws.append(order_similarity(classes, decay=0.9))) < 100_000_000
-    values, _ = normalise(raws[0].values, bound=0.1)
-    assert diagonals_of(values) is not None
-    assert values[0, 2] == np.float32((0.9**2 - 0.1) / 0.9)
+    form, _ = normalise(raws[0].values, bound=0.1)
+    assert form.name == "toeplitz"
+    assert form.values[0, 2] == np.float32((0.9**2 - 0.1) / 0.9)
 
 
 def test_a_large_dense_matrix_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
