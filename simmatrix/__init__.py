@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simmatrix.blending import blend
-    from simmatrix.build import (
-        from_confusion,
-        from_embeddings,
-        from_encoder,
-        from_matrix,
-        from_order,
-        from_ratings,
-        from_taxonomy,
-        from_triplets,
-        from_wordnet,
-    )
+    from simmatrix.builders.confusion import from_confusion
+    from simmatrix.builders.embeddings import from_embeddings
+    from simmatrix.builders.encoder import from_encoder
+    from simmatrix.builders.order import from_order
+    from simmatrix.builders.ratings import from_ratings
+    from simmatrix.builders.ready import from_matrix
+    from simmatrix.builders.taxonomy import from_taxonomy
+    from simmatrix.builders.triplets import from_triplets
+    from simmatrix.builders.wordnet import from_wordnet
     from simmatrix.classes import ClassList, read_classes
     from simmatrix.comparison import Comparison, compare
     from simmatrix.errors import (
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
         ClassOrderError,
         MatrixError,
         OutputError,
+        ParameterError,
         SimilarityError,
         SourceError,
     )
@@ -46,6 +45,7 @@ __all__ = [
     "Comparison",
     "MatrixError",
     "OutputError",
+    "ParameterError",
     "Provenance",
     "SimilarityError",
     "SimilarityMatrix",
@@ -78,6 +78,7 @@ _HOME = {
     "Comparison": "comparison",
     "MatrixError": "errors",
     "OutputError": "errors",
+    "ParameterError": "errors",
     "Provenance": "provenance",
     "SimilarityError": "errors",
     "SimilarityMatrix": "matrix",
@@ -87,15 +88,15 @@ _HOME = {
     "blend": "blending",
     "compare": "comparison",
     "concerns": "summary",
-    "from_confusion": "build",
-    "from_embeddings": "build",
-    "from_encoder": "build",
-    "from_matrix": "build",
-    "from_order": "build",
-    "from_ratings": "build",
-    "from_taxonomy": "build",
-    "from_triplets": "build",
-    "from_wordnet": "build",
+    "from_confusion": "builders.confusion",
+    "from_embeddings": "builders.embeddings",
+    "from_encoder": "builders.encoder",
+    "from_matrix": "builders.ready",
+    "from_order": "builders.order",
+    "from_ratings": "builders.ratings",
+    "from_taxonomy": "builders.taxonomy",
+    "from_triplets": "builders.triplets",
+    "from_wordnet": "builders.wordnet",
     "load": "matrix",
     "read_classes": "classes",
     "save": "matrix",
@@ -106,7 +107,9 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    # Kept, so that it is looked for once.
+    globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from simmatrix.errors import SourceError
-from simmatrix.files import check_input, reading
+from simmatrix.files import open_input, refusal
 
 if TYPE_CHECKING:
-    from io import BufferedReader
+    from io import FileIO
 
 __all__ = ["LONGEST_HEADER", "Container", "canonical_json", "open_container", "parsed_json", "serialised"]
 
@@ -57,8 +57,10 @@ def parsed_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
+def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]) -> list[bytes | memoryview]:
     r"""Return the parts of a file, its header first. The tensors are written in the order given.
+
+    Metadata that is no text is written as JSON. Raises ValueError, with its name, for what has no JSON.
 
     Examples
     --------
@@ -66,7 +68,7 @@ def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
     >>> header[8:], bytes(values)
     (b'{"__metadata__":{"name":"two"},"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}     ', b'\x01\x02')
     """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    header: dict[str, Any] = {"__metadata__": {name: _text(name, content) for name, content in metadata.items()}}
     parts: list[bytes | memoryview] = []
     start = 0
     for name, tensor in tensors.items():
@@ -82,23 +84,36 @@ def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
     return [len(text).to_bytes(8, "little") + text, *parts]
 
 
+def _text(name: str, content: object) -> str:
+    try:
+        return content if isinstance(content, str) else canonical_json(content)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 class Container(NamedTuple):
     """An open file: its metadata, and each tensor's type, shape and place."""
 
     path: Path
     metadata: Mapping[str, str]
     tensors: Mapping[str, Mapping[str, Any]]
-    file: BufferedReader
+    file: FileIO
     start: int
 
     def read(self, name: str) -> np.ndarray:
         """Return a tensor in an array of its own, read-only."""
         tensor = self.tensors[name]
         array = np.empty(tensor["shape"], _CODES[tensor["dtype"]])
-        with reading(self.path):
+        buffer, done = _bytes(array), 0
+        try:
             self.file.seek(self.start + tensor["data_offsets"][0])
-            if self.file.readinto(_bytes(array)) != array.nbytes:
-                raise SourceError("was cut short while it was read; read it again", self.path)
+            # One read of the system gives 2 GB at most.
+            while done < array.nbytes and (size := self.file.readinto(buffer[done:])):
+                done += size
+        except OSError as error:
+            raise refusal(error, self.path) from None
+        if done < array.nbytes:
+            raise SourceError("was cut short while it was read; read it again", self.path)
         array.flags.writeable = False
         return array
 
@@ -112,22 +127,20 @@ def open_container(path: Path, remedy: str) -> Iterator[Container]:
     SourceError
         If it can't be read, or is no safetensors file or a damaged one, with the remedy.
     """
-    check_input(path)
-    with reading(path):
-        file = path.open("rb")
-    with file:
+    with open_input(path) as file:
+        start = b""
         try:
-            with reading(path):
-                size = file.seek(0, os.SEEK_END)
-                file.seek(0)
-                start = file.read(8)
-                metadata, tensors, begin = _layout(start, file, size)
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(8)
+            metadata, tensors, begin = _layout(start, file, size)
+        except OSError as error:
+            raise refusal(error, path) from None
         except ValueError as error:
             raise SourceError(f"{_kind(start)} ({error}); {remedy}", path) from None
         yield Container(path, metadata, tensors, file, begin)
 
 
-def _layout(start: bytes, file: BufferedReader, size: int) -> tuple[dict[str, str], dict[str, dict[str, Any]], int]:
+def _layout(start: bytes, file: FileIO, size: int) -> tuple[dict[str, str], dict[str, dict[str, Any]], int]:
     """Return the metadata, the tensors and where they begin. Raises ValueError for anything that is unsound."""
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > min(size - 8, LONGEST_HEADER):

@@ -1,48 +1,45 @@
 """The forms of a similarity matrix: dense, sparse, Toeplitz. Each owns what depends on how its values are stored.
 
 Nobody else asks which form a matrix has: a form gives a row, what is stored and how many entries each value stands for,
-other classes' rows and columns, the tensors of the file.
+other classes' rows and columns, the tensors of the file. `simmatrix.dense` has the first two.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from simmatrix.blocks import (
-    BLOCK,
-    TILE,
+from simmatrix.dense import (
+    Dense,
     Elementwise,
+    Form,
+    Others,
+    Sparse,
+    Stored,
+    Values,
     apply,
     blocks,
-    can_overwrite,
+    canonical,
     frozen,
+    is_sparse,
     read_only,
-    tiles,
-    top_positions,
+    sparse,
 )
 from simmatrix.errors import MatrixError, SourceError
 from simmatrix.shapes import Float, Int
 from simmatrix.toeplitz import diagonals_of, lengths, toeplitz_view, top_of_rows
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-    from typing_extensions import TypeIs
-
 __all__ = [
     "Dense",
     "Form",
-    "Others",
     "Sparse",
-    "Stored",
     "Toeplitz",
     "Values",
     "form_of",
@@ -51,233 +48,6 @@ __all__ = [
     "raw_form",
     "weighted_mean",
 ]
-
-Values: TypeAlias = "Float[np.ndarray, 'C C'] | csr_array"
-
-
-class Stored(NamedTuple):
-    """What is stored of a matrix, and how many of its entries each value stands for (None where each is one)."""
-
-    values: Float[np.ndarray, "*shape"]
-    counts: Int[np.ndarray, " D"] | None
-
-    def parts(self, size: int = BLOCK) -> Iterator[tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"] | None]]:
-        """Yield about `size` values at a time, with their counts."""
-        for rows in blocks(self.values, size):
-            yield self.values[rows].reshape(-1), None if self.counts is None else self.counts[rows]
-
-
-class Others(NamedTuple):
-    """What is counted of the C (C - 1) similarities of distinct classes.
-
-    `same` has the first pairs of similarity 1 in either direction, each once and in order; `same_count` counts all.
-    """
-
-    positive: int
-    identity_rows: int
-    same: tuple[tuple[int, int], ...]
-    same_count: int
-
-
-class Form(ABC):
-    """How the values of a matrix are stored."""
-
-    name: ClassVar[str]
-    tensor_names: ClassVar[tuple[str, ...]]
-    values: Any
-    """The whole matrix: an array (C, C) or a SciPy sparse array."""
-
-    def __len__(self) -> int:
-        return int(self.values.shape[0])
-
-    @abstractmethod
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Return the arrays that a file holds, by `tensor_names`."""
-
-    @abstractmethod
-    def stored(self) -> Stored:
-        """Return what is stored of the values."""
-
-    @abstractmethod
-    def total(self) -> float:
-        """Return the sum of all entries."""
-
-    @abstractmethod
-    def mapped(self, *functions: Elementwise) -> Form:
-        """Return functions of each value, one after the other, computed in float64 and rounded to float32 once."""
-
-    @abstractmethod
-    def select(self, indices: Int[np.ndarray, " n"]) -> Form:
-        """Return the rows and columns of some classes."""
-
-    @abstractmethod
-    def others(self, most: int) -> Others:
-        """Count the similarities of distinct classes; name up to `most` pairs of similarity 1."""
-
-    @abstractmethod
-    def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
-        """Return how many of the stored values are wrong, and where each stands (first), in order."""
-
-    def row(self, index: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Return the columns, ascending, and the values of what is stored of a row."""
-        return np.arange(len(self)), self.values[index]
-
-    def block(self, rows: slice) -> Float[np.ndarray, "n C"]:
-        """Return some rows as a plain array."""
-        return np.asarray(self.values[rows])
-
-    def dense(self) -> Float[np.ndarray, "C C"]:
-        """Return the values as a contiguous array, read-only."""
-        return read_only(np.array(self.values, order="C"))
-
-    def top_k(self, count: int) -> Sparse:
-        """Keep each row's `count` largest values off the diagonal, and its diagonal; the rest becomes 0.
-
-        Of equal values the class that comes first is kept. The result need not be symmetric.
-        """
-        dense = self.dense()
-        kept = np.concatenate([top_positions(dense[rows], rows.start, count) for rows in blocks(dense)])
-        rows, columns = np.divmod(kept, len(dense))
-        return _sparse(dense[rows, columns], columns, np.searchsorted(rows, np.arange(len(dense) + 1)))
-
-
-class Dense(Form):
-    """All C x C values."""
-
-    name = "dense"
-    tensor_names = ("similarity",)
-
-    def __init__(self, values: Float[np.ndarray, "C C"] | Int[np.ndarray, "C C"]) -> None:
-        self.values = values
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        return {"similarity": self.values}
-
-    def stored(self) -> Stored:
-        return Stored(self.values, None)
-
-    def total(self) -> float:
-        return math.fsum(float(self.values[rows].sum(dtype=np.float64)) for rows in blocks(self.values))
-
-    def dense(self) -> Float[np.ndarray, "C C"]:
-        return self.values
-
-    def mapped(self, *functions: Elementwise) -> Dense:
-        return Dense(read_only(apply(self.values, functions, np.empty(self.values.shape, np.float32))))
-
-    def normalised(self, *functions: Elementwise) -> Dense:
-        """Return `mapped` with a diagonal of ones; float32 values that can be written to are overwritten."""
-        out = self.values if can_overwrite(self.values) else np.empty(self.values.shape, np.float32)
-        values = apply(self.values, functions, out)
-        np.fill_diagonal(values, 1.0)
-        return Dense(read_only(values))
-
-    def is_symmetric(self) -> bool:
-        """Tell whether the values equal their transpose."""
-        values = self.values
-        return all(np.array_equal(values[rows, cols], values[cols, rows].T) for rows, cols in tiles(len(self)))
-
-    def symmetrised(self) -> Dense:
-        """Return (S + S^T) / 2; float32 values that can be written to are overwritten."""
-        out = self.values if can_overwrite(self.values) else np.array(self.values, np.float64)
-        for rows, columns in tiles(len(out)):
-            mean = out[rows, columns] / 2 + out[columns, rows].T / 2
-            out[rows, columns] = mean
-            out[columns, rows] = mean.T
-        return Dense(out)
-
-    def select(self, indices: Int[np.ndarray, " n"]) -> Dense:
-        return Dense(read_only(self.values[indices[:, None], indices]))
-
-    def others(self, most: int) -> Others:
-        # By blocks: a mask of all values would take a quarter of the matrix's memory, the indices of all four times it.
-        entries: list[int] = []
-        ones = -len(self)
-        for rows in blocks(self.values):
-            block = self.values[rows]
-            entries += (int(np.count_nonzero(row)) for row in block > 0)
-            ones += int(np.count_nonzero(block == 1))
-        same, count = self._same_pairs(most) if ones > 0 else ((), 0)
-        return Others(sum(entries) - len(self), entries.count(1), same, count)
-
-    def _same_pairs(self, most: int) -> tuple[tuple[tuple[int, int], ...], int]:
-        values, pairs, count = self.values, [], 0
-        for top in range(0, len(values), TILE):
-            same = values[top : top + TILE, top:] == 1
-            for left in range(top, len(values), TILE):
-                columns = slice(left - top, left - top + TILE)
-                same[:, columns] |= (values[left : left + TILE, top : top + TILE] == 1).T
-            same = np.triu(same, 1)
-            count += int(np.count_nonzero(same))
-            pairs += [(top + int(i), top + int(j)) for i, j in islice(zip(*same.nonzero(), strict=True), most)]
-            del pairs[most:]
-        return tuple(pairs), count
-
-    def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
-        count = sum(int(np.count_nonzero(is_wrong(self.values[rows]))) for rows in blocks(self.values))
-        found = ((rows.start, np.argwhere(is_wrong(self.values[rows])).tolist()) for rows in blocks(self.values))
-        return count, ((first + row, column) for first, places in found for row, column in places)
-
-
-class Sparse(Form):
-    """The values above 0, row by row: a SciPy CSR array, its columns sorted."""
-
-    name = "sparse"
-    tensor_names = ("crow_indices", "col_indices", "values")
-
-    def __init__(self, values: csr_array) -> None:
-        self.values: csr_array = values
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        # int64 first, so that every tensor starts at a multiple of its item's size.
-        values = self.values
-        parts = (values.indptr.astype("<i8"), values.indices.astype("<i4"), values.data)
-        return dict(zip(self.tensor_names, parts, strict=True))
-
-    def stored(self) -> Stored:
-        return Stored(self.values.data, None)
-
-    def total(self) -> float:
-        return float(self.values.sum(dtype=np.float64))
-
-    def row(self, index: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        stored = slice(*self.values.indptr[index : index + 2].tolist())
-        return self.values.indices[stored], self.values.data[stored]
-
-    def block(self, rows: slice) -> Float[np.ndarray, "n C"]:
-        return np.asarray(self.values[rows].toarray())
-
-    def dense(self) -> Float[np.ndarray, "C C"]:
-        return read_only(np.asarray(self.values.toarray()))
-
-    def mapped(self, *functions: Elementwise) -> Sparse:
-        values = self.values.copy()
-        values.data = apply(self.values.data, functions, np.empty(values.data.shape, np.float32))
-        return Sparse(_canonical(values))
-
-    def select(self, indices: Int[np.ndarray, " n"]) -> Sparse:
-        return Sparse(_canonical(self.values[indices, :][:, indices]))
-
-    def others(self, most: int) -> Others:
-        size = len(self)
-        entries = self.values.tocoo()
-        rows, columns = (axis.astype(np.int64) for axis in entries.coords)
-        keep = rows != columns
-        is_same = keep & (entries.data == 1)
-        rows_same, columns_same = rows[is_same], columns[is_same]
-        pairs = np.unique(np.minimum(rows_same, columns_same) * size + np.maximum(rows_same, columns_same))
-        return Others(
-            positive=int(np.count_nonzero(keep)),
-            identity_rows=size - len(np.unique(rows[keep])),
-            same=tuple(divmod(pair, size) for pair in pairs[:most].tolist()),
-            same_count=len(pairs),
-        )
-
-    def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
-        entries = self.values.tocoo()
-        wrong = is_wrong(entries.data)
-        rows, columns = (axis[wrong].tolist() for axis in entries.coords)
-        return int(np.count_nonzero(wrong)), zip(rows, columns, strict=True)
 
 
 class Toeplitz(Form):
@@ -294,7 +64,7 @@ class Toeplitz(Form):
         return Toeplitz, (self.diagonals,)
 
     @cached_property
-    def values(self) -> Float[np.ndarray, "C C"]:  # type: ignore[override]
+    def values(self) -> Float[np.ndarray, "C C"]:
         """The matrix as a read-only view of its diagonals."""
         return toeplitz_view(self.diagonals)
 
@@ -332,7 +102,7 @@ class Toeplitz(Form):
         return Dense(read_only(self.values[indices[:, None], indices]))
 
     def top_k(self, count: int) -> Sparse:
-        return _sparse(*top_of_rows(self.diagonals, count))
+        return sparse(*top_of_rows(self.diagonals, count))
 
     def others(self, most: int) -> Others:
         size = len(self)
@@ -370,13 +140,13 @@ def form_of(values: object) -> Form:
     """
     if isinstance(values, Toeplitz):
         return Toeplitz(frozen(values.diagonals))
-    if isinstance(values, Sparse) and not values.values.data.flags.writeable:
-        return values
-    if isinstance(values, Form):
-        values = values.values
+    if isinstance(values, Dense):
+        return Dense(frozen(values.values))
+    if isinstance(values, Sparse):
+        return Sparse(canonical(values.values)) if values.values.data.flags.writeable else values
     if is_sparse(values):
         _check_square(values.shape)
-        return Sparse(_canonical(values))
+        return Sparse(canonical(values))
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise MatrixError(f"values of type {array.dtype} are no similarities; give numbers")
@@ -406,7 +176,7 @@ def form_of_tensors(tensors: Mapping[str, np.ndarray], count: int, path: Path) -
         raise SourceError(f"its sparse matrix is damaged ({error}); build it again", path) from None
     if not matrix.has_canonical_format or (values == 0).any():
         raise SourceError("its sparse matrix is damaged (unsorted columns or stored zeros); build it again", path)
-    return Sparse(_canonical(matrix))
+    return Sparse(canonical(matrix))
 
 
 def raw_form(values: Float[np.ndarray, "C C"]) -> Dense | Toeplitz:
@@ -415,15 +185,10 @@ def raw_form(values: Float[np.ndarray, "C C"]) -> Dense | Toeplitz:
     return Dense(values) if diagonals is None else Toeplitz(diagonals)
 
 
-def is_sparse(values: Any) -> TypeIs[csr_array]:
-    """Tell whether values are a SciPy sparse array of any kind, without importing SciPy."""
-    return hasattr(values, "tocsr")
-
-
 def weighted_mean(forms: Sequence[Form], weights: Sequence[float]) -> Form:
     """Return the weighted sum, computed in float64 and rounded once: sparse or Toeplitz if all are so, else dense."""
     if all(isinstance(one, Sparse) for one in forms):
-        return Sparse(_canonical(_weighted([one.values for one in forms], weights)))
+        return Sparse(canonical(_weighted([one.values for one in forms], weights)))
     toeplitz = [one.diagonals for one in forms if isinstance(one, Toeplitz)]
     if len(toeplitz) == len(forms):
         return Toeplitz(frozen(_weighted(toeplitz, weights)))
@@ -433,28 +198,10 @@ def weighted_mean(forms: Sequence[Form], weights: Sequence[float]) -> Form:
     return Dense(read_only(mean))
 
 
-def _weighted(parts: Sequence[Any], weights: Sequence[float]) -> Any:
-    return reduce(operator.add, (part.astype(np.float64) * weight for part, weight in zip(parts, weights, strict=True)))
-
-
-def _sparse(data: np.ndarray, columns: np.ndarray, starts: np.ndarray) -> Sparse:
-    from scipy.sparse import csr_array
-
-    return Sparse(_canonical(csr_array((data, columns, starts), shape=(len(starts) - 1, len(starts) - 1))))
-
-
-def _canonical(values: Any) -> csr_array:
-    """Return one form for the same values, whatever they came from: sorted, nothing twice, no zero stored."""
-    from scipy.sparse import csr_array
-
-    sparse = csr_array(values, dtype=np.float32, copy=True)
-    sparse.sum_duplicates()
-    sparse.eliminate_zeros()
-    for part in (sparse.data, sparse.indices, sparse.indptr):
-        part.flags.writeable = False
-    return sparse
-
-
 def _check_square(shape: tuple[int, ...]) -> None:
     if len(shape) != 2 or shape[0] != shape[1]:
         raise MatrixError(f"values of shape {shape} are not square; a row and a column belong to each class")
+
+
+def _weighted(parts: Sequence[Any], weights: Sequence[float]) -> Any:
+    return reduce(operator.add, (part.astype(np.float64) * weight for part, weight in zip(parts, weights, strict=True)))

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from simmatrix import normalise
-from simmatrix.blocks import frozen, read_only
+from simmatrix.classes import names_in_order
+from simmatrix.dense import Parts, frozen, read_only
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError
 from simmatrix.forms import Dense, Form, Sparse, Toeplitz, Values, form_of, form_of_tensors, is_sparse
-from simmatrix.names import is_name
 from simmatrix.provenance import Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import read_matrix, write_matrix
-from simmatrix.suggest import nearest_to_each, or_list
+from simmatrix.text import all_composed, are_names, composed, is_name, nearest_to_each, or_list, some
 
 __all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "save"]
 
@@ -69,13 +69,21 @@ class SimilarityMatrix:
     stored: Form = field(init=False)
 
     def __post_init__(self) -> None:
-        stored, classes = form_of(self.values), tuple(self.classes)
-        _check(stored, classes)
+        stored, classes = form_of(self.values), all_composed(self.classes)
+        _check(stored, classes, is_named=are_names(classes))
         object.__setattr__(self, "stored", stored)
         object.__setattr__(self, "values", stored.values)
         object.__setattr__(self, "classes", classes)
         if self.evidence is not None:
             object.__setattr__(self, "evidence", _checked_evidence(self.evidence, classes))
+
+    @classmethod
+    def of(
+        cls, stored: Form, classes: tuple[str, ...], provenance: Provenance, evidence: np.ndarray | None = None
+    ) -> SimilarityMatrix:
+        """Return the matrix whose values are kept in a form."""
+        values: Any = stored
+        return cls(values, classes, provenance, evidence)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: copied and unpickled arrays can be written to.
@@ -110,7 +118,8 @@ class SimilarityMatrix:
     @cached_property
     def influence(self) -> float:
         """The mean over the rows of their sum off the diagonal, from 0 (cross entropy) to C - 1."""
-        return (self.stored.total() - len(self)) / len(self)
+        count = len(self.classes)
+        return (self.stored.total() - count) / count
 
     @property
     def influence_range(self) -> tuple[float, float]:
@@ -120,7 +129,11 @@ class SimilarityMatrix:
     @cached_property
     def _alike(self) -> int:
         """How many entries off the diagonal are 1."""
-        return normalise.count_of_ones(self.stored.stored()) - len(self)
+        return normalise.count_of_ones(self._parts) - len(self.classes)
+
+    @cached_property
+    def _parts(self) -> Parts:
+        return self.stored.stored().parts()
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -159,12 +172,13 @@ class SimilarityMatrix:
         0.375
         """
         normalise.check_lower_bound(bound)
-        if bound == 0:
-            return self
+        return self._bounded(bound) if bound else self
+
+    def _bounded(self, bound: float) -> SimilarityMatrix:
         bounded = self.stored.mapped(partial(normalise.lower_bound, bound=bound))
         return self._with(bounded, {"step": "lower_bound", "bound": bound})
 
-    def with_influence(self, influence: float) -> SimilarityMatrix:
+    def with_influence(self, influence: float, *, nearest: bool = False) -> SimilarityMatrix:
         """Return the matrix under the lower bound that gives it an influence, whatever scale its source has.
 
         It is a mean: where a few pairs are much more similar than all others, they have nearly all of a small
@@ -177,6 +191,8 @@ class SimilarityMatrix:
         influence
             The mean over the rows of their sum off the diagonal that is wanted, from 0 (cross entropy) to the matrix's
             own. It comes out right to float32 rounding, a relative error of 2^-24.
+        nearest
+            Whether to take the nearest influence that a lower bound can give, where it can't give this one.
 
         Raises
         ------
@@ -191,6 +207,9 @@ class SimilarityMatrix:
         (0.375, 0.2)
         """
         normalise.check_influence(influence)
+        if nearest:
+            least, most = self.influence_range
+            influence = min(max(influence, least), most)
         if _is_same(influence, self.influence):
             return self
         if influence > self.influence:
@@ -205,7 +224,7 @@ class SimilarityMatrix:
                 f"lower bound: {_some_alike(self)}; ask for more, or tell these classes apart in the source"
             )
         mass = 0.0 if _is_same(influence, least) else influence * len(self) - self._alike
-        return self.lower_bound(normalise.bound_for(self.stored.stored(), mass))
+        return self._bounded(normalise.bound_for(self._parts, mass))
 
     def top_k(self, count: int) -> SimilarityMatrix:
         """Return a sparse matrix of each row's `count` largest similarities to other classes, and the diagonal.
@@ -231,10 +250,10 @@ class SimilarityMatrix:
         >>> matrix.select(["truck", "rose"]).classes
         ('truck', 'rose')
         """
-        names = _names(names)
+        names = names_in_order(names)
         indices = np.array(self._indices(names), dtype=np.intp)
         evidence = None if self.evidence is None else read_only(self.evidence[indices[:, None], indices])
-        return SimilarityMatrix(self.stored.select(indices), names, self.provenance.only(names), evidence)
+        return SimilarityMatrix.of(self.stored.select(indices), names, self.provenance.only(names), evidence)
 
     def reorder(self, names: Sequence[str]) -> SimilarityMatrix:
         """Return the matrix with its classes in another order, such as a training set's.
@@ -249,7 +268,7 @@ class SimilarityMatrix:
         >>> SimilarityMatrix(np.eye(2), ("rose", "tulip")).reorder(["tulip", "rose"]).classes
         ('tulip', 'rose')
         """
-        wanted = _names(names)
+        wanted = names_in_order(names)
         if wanted == self.classes:
             return self
         _check_same(wanted, self.classes)
@@ -260,34 +279,46 @@ class SimilarityMatrix:
         save(self, path)
 
     def _with(self, stored: Form, step: Step) -> SimilarityMatrix:
-        return SimilarityMatrix(stored, self.classes, self.provenance.with_step(step), self.evidence)
+        # What a sound matrix becomes under a bound or a top k is sound: not checked again.
+        matrix = object.__new__(SimilarityMatrix)
+        provenance = self.provenance.with_step(step)
+        fields = {"stored": stored, "values": stored.values, "classes": self.classes, "provenance": provenance}
+        vars(matrix).update(fields, evidence=self.evidence)
+        return matrix
 
     def _indices(self, names: Iterable[str]) -> list[int]:
-        unknown = [name for name in names if name not in self._index]
+        wanted = [composed(name) for name in names]
+        unknown = [name for name in wanted if name not in self._index]
         if unknown:
-            raise ClassNotFoundError(f"the matrix has no class {_some(_hinted(unknown, self.classes))}", tuple(unknown))
-        return [self._index[name] for name in names]
+            raise ClassNotFoundError(f"the matrix has no class {some(_hinted(unknown, self.classes))}", tuple(unknown))
+        return [self._index[name] for name in wanted]
 
 
-def _check(stored: Form, classes: tuple[str, ...]) -> None:
-    if len(classes) != len(stored):
-        raise MatrixError(f"{len(classes)} classes were named for {len(stored)} rows; name each row once")
+def _check(stored: Form, classes: tuple[str, ...], *, is_named: bool) -> None:
+    count = stored.values.shape[0]
+    if len(classes) != count:
+        raise MatrixError(f"{len(classes)} classes were named for {count} rows; name each row once")
     if len(classes) < 2:
         raise MatrixError("a similarity needs at least two classes")
-    if nameless := [f"{index}: {name!r}" for index, name in enumerate(classes) if not is_name(name)]:
-        raise MatrixError(
-            f"no class names: {_some(nameless)} (counted from 0); a name is text without control characters, not empty"
-        )
-    if repeated := _repeated(classes):
-        raise MatrixError(f"the class {_some(repeated)} stands there twice; names must be unique")
+    if not is_named:
+        _explain_names(classes)
     # NaN fails both comparisons.
     if not all(block.min() >= 0 and block.max() <= 1 for block, _ in stored.stored().parts() if block.size):
         wrong = _where(stored, lambda values: ~((values >= 0) & (values <= 1)), classes)
         raise MatrixError(f"not in [0, 1]: {wrong}; normalise the values first")
     diagonal = stored.values.diagonal()
     if not (diagonal == 1).all():
-        wrong = _some([classes[index] for index in np.flatnonzero(diagonal != 1)])
+        wrong = some([classes[index] for index in np.flatnonzero(diagonal != 1)])
         raise MatrixError(f"the similarity to itself is not 1: {wrong}; set the diagonal to 1")
+
+
+def _explain_names(classes: tuple[str, ...]) -> None:
+    if nameless := [f"{index}: {name!r}" for index, name in enumerate(classes) if not is_name(name)]:
+        raise MatrixError(
+            f"no class names: {some(nameless)} (counted from 0); a name is text without control characters, not empty"
+        )
+    repeated = [name for name, count in Counter(classes).items() if count > 1]
+    raise MatrixError(f"the class {some(repeated)} stands there twice; names must be unique")
 
 
 def _checked_evidence(evidence: Any, classes: tuple[str, ...]) -> Int[np.ndarray, "C C"]:
@@ -339,30 +370,13 @@ def _some_alike(matrix: SimilarityMatrix) -> str:
     return ", ".join(found[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
 
 
-def _names(names: Sequence[object]) -> tuple[str, ...]:
-    """Return class names as a tuple; what data sets offer as their classes is not always names."""
-    if isinstance(names, str):
-        raise ClassOrderError(
-            f"the classes are one text, {names!r}; give a list of names (simmatrix.read_classes reads files)"
-        )
-    found = tuple(names)
-    for position, name in enumerate(found):
-        if not isinstance(name, str):
-            kind = type(name).__name__
-            raise ClassOrderError(
-                f"class {position} (counted from 0) is {name!r}, a {kind}; give the classes by name "
-                "(for torchvision's ImageNet these are its wnids)"
-            )
-    return tuple(str(name) for name in found)
-
-
 def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
-    repeated = _repeated(wanted)
+    repeated = [name for name, count in Counter(wanted).items() if count > 1]
     known, asked = set(classes), set(wanted)
     lacking = [name for name in wanted if name not in known]
     unasked = [name for name in classes if name not in asked]
     parts = [
-        f"{what} {_some(names)}"
+        f"{what} {some(names)}"
         for what, names in (
             ("not in the matrix:", _hinted(lacking, unasked)),
             ("only in the matrix:", unasked),
@@ -384,17 +398,6 @@ def _hinted(unknown: Sequence[str], known: Iterable[str]) -> list[str]:
         for name, near in zip(unknown, hints, strict=False)
     ]
     return shown + [repr(name) for name in unknown[_SHOWN:]]
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    if len(set(names)) == len(names):
-        return []
-    return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def save(matrix: SimilarityMatrix, path: str | Path) -> None:
@@ -435,6 +438,6 @@ def load(path: str | Path) -> SimilarityMatrix:
     tensors, classes, provenance = read_matrix(path)
     try:
         form = form_of_tensors(tensors, len(classes), path)
-        return SimilarityMatrix(form, classes, provenance, tensors.get("evidence"))
+        return SimilarityMatrix.of(form, classes, provenance, tensors.get("evidence"))
     except MatrixError as error:
         raise MatrixError(f"{path}: {error}") from None

@@ -20,13 +20,14 @@ from functools import partial
 
 import numpy as np
 
-from simmatrix.blocks import Elementwise
-from simmatrix.errors import MatrixError
-from simmatrix.forms import Dense, Stored, Toeplitz, raw_form
+from simmatrix.dense import Elementwise, Parts
+from simmatrix.errors import MatrixError, ParameterError
+from simmatrix.forms import Dense, Toeplitz, raw_form
 from simmatrix.provenance import Step
 from simmatrix.shapes import Bool, Float, Int
 
 __all__ = [
+    "DEFAULT_INFLUENCE",
     "affine",
     "bound_for",
     "check_influence",
@@ -38,16 +39,17 @@ __all__ = [
     "normalise",
 ]
 
+DEFAULT_INFLUENCE = 0.1
+"""What the command leaves of a source that has no scale of its own: with SimLoss by itself it cost from nothing to some
+points of accuracy (docs/choosing.md)."""
+
 # Steps on the scale from 0 to 1 among which a first pass looks for the bound. A power of two, so that no float32 falls
 # into a step that is not its own.
 _STEPS = 1 << 12
 
 
-def clip(
-    values: Float[np.ndarray, "*shape"], *, out: Float[np.ndarray, "*shape"] | None = None
-) -> Float[np.ndarray, "*shape"]:
-    """Cut off below 0 and above 1: for similarities that are already on the scale, such as a cosine."""
-    return np.asarray(np.clip(values, 0.0, 1.0, out=out))
+clip: Elementwise = partial(np.clip, a_min=0.0, a_max=1.0)
+"""Cut off below 0 and above 1: for similarities that are already on the scale, such as a cosine."""
 
 
 def affine(
@@ -55,7 +57,7 @@ def affine(
 ) -> Float[np.ndarray, "*shape"]:
     """Map `low` to 0 and `high` to 1, linearly, and cut off outside."""
     out = np.subtract(values, low, out=out)
-    return clip(np.divide(out, high - low, out=out), out=out)
+    return np.asarray(clip(np.divide(out, high - low, out=out), out=out))
 
 
 def lower_bound(
@@ -104,7 +106,7 @@ def normalise(
     else:
         low, high = scale
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise MatrixError(f"the range ({low}, {high}) is empty; give the lowest value first")
+            raise ParameterError(f"the range ({low}, {high}) is empty; give the lowest value first")
         functions = [partial(affine, low=low, high=high)]
         steps.append({"step": "affine", "low": low, "high": high})
     if bound > 0.0:
@@ -115,39 +117,39 @@ def normalise(
 
 
 def check_lower_bound(bound: float) -> None:
-    """Raise `MatrixError` unless a lower bound is in [0, 1)."""
+    """Raise `ParameterError` unless a lower bound is in [0, 1)."""
     if not 0.0 <= bound < 1.0:
-        raise MatrixError(f"a lower bound of {bound} is outside [0, 1); 0 keeps every similarity")
+        raise ParameterError(f"a lower bound of {bound} is outside [0, 1); 0 keeps every similarity")
 
 
 def check_top_k(count: int, size: int) -> None:
-    """Raise `MatrixError` unless `count` of the others can be kept of each of `size` classes."""
+    """Raise `ParameterError` unless `count` of the others can be kept of each of `size` classes."""
     if not 1 <= count < size:
-        raise MatrixError(f"can't keep {count} of the {size - 1} other classes; give 1 to {size - 1}")
+        raise ParameterError(f"can't keep {count} of the {size - 1} other classes; give 1 to {size - 1}")
 
 
 def check_influence(influence: float) -> None:
-    """Raise `MatrixError` unless an influence is a finite number from 0."""
+    """Raise `ParameterError` unless an influence is a finite number from 0."""
     if not 0.0 <= influence < math.inf:
-        raise MatrixError(
+        raise ParameterError(
             f"an influence of {influence} is not a finite number of at least 0; give the mean sum of a row off the "
             "diagonal that is wanted, 0 for cross entropy"
         )
 
 
-def count_of_ones(stored: Stored) -> int:
+def count_of_ones(parts: Parts) -> int:
     """Return how many entries of a matrix are 1, its diagonal's among them."""
-    return sum(_number_and_sum(block == 1, block, weights)[0] for block, weights in stored.parts())
+    return sum(_number_and_sum(block == 1, block, weights)[0] for block, weights in parts)
 
 
-def bound_for(stored: Stored, mass: float) -> float:
+def bound_for(parts: Parts, mass: float) -> float:
     """Return the least lower bound under which the similarities below 1 add up to a mass, or to less.
 
     Takes a few passes over the values, and memory for some rows only.
 
     Parameters
     ----------
-    stored
+    parts
         What is stored of a matrix, float32 in [0, 1]. Values that are 1 are passed over.
     mass
         From 0 to what the values below 1 add up to. For 0 the bound is the greatest of them.
@@ -159,25 +161,25 @@ def bound_for(stored: Stored, mass: float) -> float:
 
     Examples
     --------
-    >>> bound_for(Stored(np.array([[1, 0.5, 0.2], [0.5, 1, 0.2], [0.2, 0.2, 1]], np.float32), None), 0.5)
+    >>> bound_for([(np.array([1, 0.5, 0.2, 0.5, 1, 0.2, 0.2, 0.2, 1], np.float32), None)], 0.5)
     0.3333333333333333
     """
     if mass == 0:
-        return max(float(block.max(initial=0, where=block < 1)) for block, _ in stored.parts())
-    bound = _root_from(stored, mass, _step_before(stored, mass))
+        return max(float(block.max(initial=0, where=block < 1)) for block, _ in parts)
+    bound = _root_from(parts, mass, _step_before(parts, mass))
     # From wherever it starts, the first step ends at the root or left of it, and from there they go right.
-    while (further := _root_from(stored, mass, bound)) > bound:
+    while (further := _root_from(parts, mass, bound)) > bound:
         bound = further
     return bound
 
 
-def _step_before(stored: Stored, mass: float) -> float:
+def _step_before(parts: Parts, mass: float) -> float:
     """Return the last multiple of 1 / _STEPS before G is negative, from the number and the sum of the values in each.
 
     One pass, where Newton's method would take many through the values that are far below the root.
     """
     numbers, sums = np.zeros(_STEPS + 1), np.zeros(_STEPS + 1)
-    for block, weights in stored.parts():
+    for block, weights in parts:
         places = (block * _STEPS).astype(np.intp)
         numbers += np.bincount(places, weights, _STEPS + 1)
         sums += np.bincount(places, block if weights is None else block.astype(np.float64) * weights, _STEPS + 1)
@@ -189,13 +191,13 @@ def _step_before(stored: Stored, mass: float) -> float:
     return float(steps[max(first - 1, 0)])
 
 
-def _root_from(stored: Stored, mass: float, bound: float) -> float:
+def _root_from(parts: Parts, mass: float, bound: float) -> float:
     """Return a step of Newton's method: where G were 0 if it went on in the direction that it has above a bound."""
     # Compared in float32, which takes a fraction of the time: above the bound is above the last float32 up to it.
     least = np.float32(bound)
     if float(least) > bound:
         least = np.nextafter(least, np.float32(0))
-    found = [_number_and_sum((block > least) & (block < 1), block, weights) for block, weights in stored.parts()]
+    found = [_number_and_sum((block > least) & (block < 1), block, weights) for block, weights in parts]
     number, total = sum(one for one, _ in found), math.fsum(one for _, one in found)
     # At the root more entries are above than the mass, but rounding may have led past the last of them.
     return (total - mass) / (number - mass) if number > mass else bound

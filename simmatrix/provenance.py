@@ -8,10 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from simmatrix.container import canonical_json, parsed_json
-from simmatrix.errors import OutputError, SourceError
+from simmatrix.container import parsed_json
+from simmatrix.errors import SourceError
+from simmatrix.text import all_composed
 
-__all__ = ["Input", "Provenance", "Step", "parsed_field", "written_field"]
+__all__ = ["Input", "Provenance", "Step", "parsed_field"]
 
 Step = Mapping[str, Any]
 """One step of normalisation: its name under ``step``, and its parameters."""
@@ -63,14 +64,14 @@ class Provenance:
         """Return a copy that tells of these classes alone, in this order."""
         return replace(self, resolution={name: self.resolution[name] for name in classes if name in self.resolution})
 
-    def to_metadata(self, path: Path) -> dict[str, str]:
-        """Return the texts that a file holds; the path is for messages."""
+    def to_metadata(self) -> dict[str, object]:
+        """Return what a file holds of it."""
         return {
             "builder": self.builder,
-            "params": written_field("params", dict(self.params), path),
-            "source": written_field("source", [one._asdict() for one in self.source], path),
-            "resolution": written_field("resolution", {name: dict(one) for name, one in self.resolution.items()}, path),
-            "normalisation": written_field("normalisation", [dict(step) for step in self.normalisation], path),
+            "params": dict(self.params),
+            "source": [one._asdict() for one in self.source],
+            "resolution": {name: dict(found) for name, found in self.resolution.items()},
+            "normalisation": [dict(step) for step in self.normalisation],
         }
 
     @classmethod
@@ -96,17 +97,8 @@ class Provenance:
             if not is_sound:
                 raise _damaged(name, path)
         inputs = tuple(Input(**one) for one in source)
-        return cls(metadata.get("builder", ""), params, inputs, resolution, tuple(normalisation))
-
-
-def written_field(name: str, content: object, path: Path) -> str:
-    """Return one field of a file's metadata as JSON."""
-    try:
-        return canonical_json(content)
-    except (TypeError, ValueError) as error:
-        raise OutputError(
-            f"{path}: its {name} can't be written as JSON ({error}); give text and finite numbers"
-        ) from None
+        found = dict(zip(all_composed(resolution), resolution.values(), strict=True))
+        return cls(metadata.get("builder", ""), params, inputs, found, tuple(normalisation))
 
 
 def parsed_field(metadata: Mapping[str, str], name: str, kind: type, path: Path) -> Any:

@@ -45,21 +45,24 @@ def write_matrix(
     path: Path, tensors: Mapping[str, np.ndarray], classes: tuple[str, ...], provenance: Provenance
 ) -> None:
     """Write a matrix's tensors, in their order, and what is told of it; see `simmatrix.save`."""
-    check_output(path)
     # The first version that has these tensors: older releases read what they can.
-    version = next(one for one, layouts in _LAYOUTS.items() if any(tensors.keys() == names.keys() for names in layouts))
-    header, *arrays = serialised(
-        tensors,
-        {
-            "format": FORMAT,
-            "format_version": str(version),
-            "kind": KIND,
-            "classes": canonical_json(classes),
-            "classes_sha256": _digest(classes),
-            **provenance.to_metadata(path),
-            "tool_version": __version__,
-        },
-    )
+    version = min(one for one, layouts in _LAYOUTS.items() if tensors.keys() in [layout.keys() for layout in layouts])
+    check_output(path)
+    told = provenance.to_metadata()
+    names = canonical_json(classes)
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(version),
+        "kind": KIND,
+        "classes": names,
+        "classes_sha256": hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest(),
+        **told,
+        "tool_version": __version__,
+    }
+    try:
+        header, *arrays = serialised(tensors, metadata)
+    except ValueError as error:
+        raise OutputError(f"{path}: can't hold the matrix's {error}; give text and finite numbers") from None
     if len(header) > LONGEST_HEADER:
         raise OutputError(
             f"{path}: the names of {len(classes)} classes, and how each was found, take {len(header) // 10**6} MB; "

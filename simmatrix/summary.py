@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from simmatrix.blocks import blocks
-from simmatrix.forms import Form, Stored
+from simmatrix.dense import Stored, blocks
+from simmatrix.forms import Form
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.shapes import Int
 
@@ -23,7 +23,6 @@ __all__ = [
     "concerns",
     "counts",
     "quantiles",
-    "signal",
     "statistics",
 ]
 
@@ -36,8 +35,6 @@ SHOWN_PAIRS = 1000
 # The high bits of 1.0, whose low bits are 0; and how many values are counted at a time.
 _ONE = 0x3F80
 _COUNTED = 1 << 22
-# Eigenvalues take time that grows with C^3: some tenths of a second here.
-_EIGENVALUES_UP_TO = 1024
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,6 @@ class Counts:
         The first 1000 pairs of distinct classes with similarity 1, by name: the loss can't tell them apart.
     indistinguishable_pairs
         How many such pairs there are, 0 to C (C - 1) / 2.
-    signal
-        What is left of cross entropy's gradient at the start of training, in [0, 1]; see `signal`.
     completed_pairs
         Pairs of distinct classes that nobody judged, so that a method gave their value, 0 to C (C - 1) / 2; None where
         the values are not made from judgements.
@@ -71,7 +66,6 @@ class Counts:
     identity_rows: float
     indistinguishable: tuple[tuple[str, str], ...]
     indistinguishable_pairs: int
-    signal: float
     completed_pairs: int | None
 
 
@@ -83,12 +77,9 @@ class Statistics(Counts):
     ----------
     quantiles
         Of the similarities of distinct classes, by level.
-    smallest_eigenvalue
-        Of the symmetric part; None above 1024 classes. Negative: the matrix is no inner product.
     """
 
     quantiles: dict[float, float]
-    smallest_eigenvalue: float | None
 
 
 def counts(matrix: SimilarityMatrix) -> Counts:
@@ -99,16 +90,16 @@ def counts(matrix: SimilarityMatrix) -> Counts:
     >>> counts(SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip"))).density
     1.0
     """
-    size = len(matrix)
+    size = len(matrix.classes)
+    influence = matrix.influence
     others = matrix.stored.others(SHOWN_PAIRS)
     return Counts(
         classes=size,
-        influence=matrix.influence,
+        influence=influence,
         density=others.positive / (size * (size - 1)),
         identity_rows=others.identity_rows / size,
         indistinguishable=tuple((matrix.classes[i], matrix.classes[j]) for i, j in others.same),
         indistinguishable_pairs=others.same_count,
-        signal=signal(matrix),
         completed_pairs=None if matrix.evidence is None else _unjudged(matrix.evidence),
     )
 
@@ -119,13 +110,12 @@ def statistics(matrix: SimilarityMatrix) -> Statistics:
     Examples
     --------
     >>> figures = statistics(SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip")))
-    >>> figures.density, figures.smallest_eigenvalue
+    >>> figures.density, figures.quantiles[0.5]
     (1.0, 0.5)
     """
     return Statistics(
         **vars(counts(matrix)),
         quantiles=dict(zip(QUANTILES, quantiles(matrix.stored, QUANTILES), strict=True)),
-        smallest_eigenvalue=_smallest_eigenvalue(matrix),
     )
 
 
@@ -137,6 +127,7 @@ def quantiles(form: Form, levels: Sequence[float]) -> list[float]:
 
     Examples
     --------
+    >>> from simmatrix.forms import Dense
     >>> quantiles(Dense(np.array([[1, 0.25, 0], [0.25, 1, 0.5], [0, 0.5, 1]], np.float32)), [0, 0.5, 1])
     [0.0, 0.25, 0.5]
     """
@@ -172,29 +163,11 @@ def _bits(stored: Stored) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     return ((values.view(np.int32) & 0x7FFFFFFF, counts) for values, counts in stored.parts(_COUNTED))
 
 
-def signal(matrix: SimilarityMatrix) -> float:
-    """Return how much of cross entropy's gradient the loss keeps for a model that has learnt nothing yet, in [0, 1].
-
-    Where all C classes are equally likely, the gradient in the true class's logit is 1/C - 1 / (1 + I) under SimLoss,
-    with I the row's influence, and 1/C - 1 under cross entropy. Their ratio, (C / (1 + I) - 1) / (C - 1), is 1 for the
-    identity and 0 for a matrix of ones. The influence I is the rows' mean.
-    """
-    size = len(matrix)
-    return (size / (1 + matrix.influence) - 1) / (size - 1)
-
-
 def _unjudged(evidence: Int[np.ndarray, "C C"]) -> int:
     judged = sum(int(np.count_nonzero(evidence[rows])) for rows in blocks(evidence))
     on_diagonal = int(np.count_nonzero(evidence.diagonal()))
     size = len(evidence)
     return (size * (size - 1) - (judged - on_diagonal)) // 2
-
-
-def _smallest_eigenvalue(matrix: SimilarityMatrix) -> float | None:
-    if len(matrix) > _EIGENVALUES_UP_TO:
-        return None
-    values = matrix.to_dense().astype(np.float64)
-    return float(np.linalg.eigvalsh((values + values.T) / 2)[0])
 
 
 # Where less of cross entropy's gradient is left: of many classes above an influence of a half, of five above a third.
@@ -246,10 +219,13 @@ def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
             else "no two classes are similar in this source, take another source or measure"
         )
         return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
-    if figures.signal < _FAINT:
+    # Where all C classes are equally likely, the gradient in the true class's logit is 1/C - 1 / (1 + I) under SimLoss,
+    # with I the row's influence, and 1/C - 1 under cross entropy.
+    signal = (figures.classes / (1 + figures.influence) - 1) / (figures.classes - 1)
+    if signal < _FAINT:
         return (
-            f"at an influence of {figures.influence:.3g} SimLoss starts with {figures.signal:.1%} of cross entropy's "
-            "gradient and may give up classes for others that are like them; take less influence (--influence, or a "
+            f"at an influence of {figures.influence:.3g} SimLoss starts with {signal:.1%} of cross entropy's "
+            "gradient and may give up classes for others that are like them; take less influence (or a "
             "larger lower bound), or a share of cross entropy beside it"
         )
     return ""

@@ -10,6 +10,7 @@ SIMMATRIX = {
     "Comparison",
     "MatrixError",
     "OutputError",
+    "ParameterError",
     "Provenance",
     "SimilarityError",
     "SimilarityMatrix",

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simmatrix.container import serialised
-from simmatrix.taxonomy.lexicon import PARTS, PartOfSpeech
 from simmatrix.taxonomy.wndb import read_exceptions, read_part
+from simmatrix.taxonomy.wordnet import PARTS, PartOfSpeech
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import normalise
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 
 if TYPE_CHECKING:
     pass
 
-__all__ = ["RawSimilarity", "raw_type"]
+__all__ = ["RawSimilarity", "cosine", "raw_type"]
 
 # Up to here raw matrices are kept in float64, so that a lower bound near 1 is exact; above it memory counts more.
 _EXACT_UP_TO = 10_000
+# Rows of a product of matrices that are worked out at a time.
+_BLOCK = 1024
 
 
 def raw_type(count: int) -> type[np.float64] | type[np.float32]:
@@ -62,3 +66,30 @@ class RawSimilarity:
             provenance=self.provenance.only(names),
             evidence=None if self.evidence is None else self.evidence[square],
         )
+
+    def normalised(self, lower_bound: float = 0.0) -> SimilarityMatrix:
+        """Return the matrix: on the scale that the builder states, with a lower bound, and a record of both."""
+        values, steps = normalise(self.values, scale=self.scale, bound=lower_bound)
+        return SimilarityMatrix.of(values, self.classes, self.provenance.with_step(*steps), self.evidence)
+
+
+def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
+    """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit.
+
+    The order of the rows changes nothing but the order of the result, not even the last bit.
+    """
+    count = len(unit)
+    # A product of matrices rounds by where a row stands, so the rows are put in an order of their own.
+    order = np.array(sorted(range(count), key=lambda row: unit[row].tobytes()), dtype=np.intp)
+    values = np.empty((count, count), dtype=raw_type(count))
+    # By blocks of the upper triangle, mirrored: no second matrix, and both halves round alike.
+    for top in range(0, count, _BLOCK):
+        rows = order[top : top + _BLOCK]
+        for left in range(top, count, _BLOCK):
+            columns = order[left : left + _BLOCK]
+            block = unit[rows] @ unit[columns].T
+            if left == top:
+                block = np.triu(block) + np.triu(block, 1).T
+            values[np.ix_(rows, columns)] = block
+            values[np.ix_(columns, rows)] = block.T
+    return values

@@ -13,7 +13,7 @@ from scipy.linalg import toeplitz
 from scipy.sparse import csr_array
 
 from simmatrix import toeplitz as toeplitz_module
-from simmatrix.errors import MatrixError
+from simmatrix.errors import MatrixError, ParameterError
 from simmatrix.forms import raw_form
 from simmatrix.normalise import affine, clip, lower_bound
 from simmatrix.normalise import normalise as normalised_form
@@ -142,7 +142,7 @@ def test_every_result_is_a_similarity(raw: np.ndarray, scale: tuple[float, float
     ],
 )
 def test_parameters_out_of_range_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(MatrixError, match=message):
+    with pytest.raises(ParameterError, match=message):
         normalise(RAW.copy(), **options)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import simmatrix
-from simmatrix.build import normalised
 from simmatrix.builders.raw import RawSimilarity
 from tests.simmatrix.builders.cases import ASYMMETRIC, CASES, CLASSES, NAMES
 
@@ -43,11 +42,11 @@ def test_symmetric_but_where_a_reason_is_stated(case: tuple[str, Path]) -> None:
 
 def test_a_matrix_is_symmetric_and_says_if_it_was_made_so(case: tuple[str, Path]) -> None:
     values = built(case).values
-    matrix = normalised(built(case), bound=0.0)
+    matrix = built(case).normalised()
     assert np.array_equal(matrix.to_dense(), matrix.to_dense().T)
     assert ({"step": "symmetrise"} in matrix.provenance.normalisation) == (case[0] in ASYMMETRIC)
     if case[0] in ASYMMETRIC:
-        means = normalised(replace(built(case), values=(values + values.T) / 2), bound=0.0)
+        means = replace(built(case), values=(values + values.T) / 2).normalised()
         assert np.array_equal(matrix.to_dense(), means.to_dense())
 
 
@@ -83,7 +82,7 @@ def test_permuting_the_classes_permutes_the_matrix(case: tuple[str, Path]) -> No
 
 @pytest.mark.parametrize("bound", [0.0, 0.3])
 def test_save_and_load(case: tuple[str, Path], bound: float, tmp_path: Path) -> None:
-    matrix = normalised(built(case), bound=bound)
+    matrix = built(case).normalised(bound)
     matrix.save(tmp_path / "m.safetensors")
     loaded = simmatrix.load(tmp_path / "m.safetensors")
     assert np.array_equal(loaded.to_dense(), matrix.to_dense())

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from simmatrix import data
-from simmatrix.build import from_embeddings
-from simmatrix.builders import embeddings
+from simmatrix import data, from_embeddings
 from simmatrix.builders import raw as raw_module
 from simmatrix.builders.embeddings import VectorSource, cosine, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
-from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.summary import concerns
 from simmatrix.vectors.formats import read_vectors, words_of
 
@@ -91,7 +89,7 @@ def test_bundled_lists_resolve_on_the_bundled_vectors(name: str) -> None:
 def test_blocks_change_nothing(block: int, exact_up_to: int, monkeypatch: pytest.MonkeyPatch) -> None:
     unit = np.random.default_rng(0).normal(size=(20, 6))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    monkeypatch.setattr(embeddings, "_BLOCK", block)
+    monkeypatch.setattr(raw_module, "_BLOCK", block)
     monkeypatch.setattr(raw_module, "_EXACT_UP_TO", exact_up_to)
     values = cosine(unit)
     assert np.array_equal(values, values.T)
@@ -151,7 +149,7 @@ def test_missing_classes_are_named_with_the_nearest_spellings(tmp_path: Path) ->
         "  red_lorry: no 'lorry'",
         "  n017: no 'trukc', nearest truck",
         "give them another phrase (a phrase column in the class list), take other vectors, "
-        "or leave them out (--oov drop)",
+        'or leave them out (oov="drop")',
     ]
 
 
@@ -196,10 +194,10 @@ def test_a_vocabulary_of_its_own_is_recorded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"measure": "euclid"}, "'euclid' is no measure; choose cosine"), ({"oov": "skip"}, "choose error or drop")],
+    [({"oov": "skip"}, "oov must be 'error' or 'drop', got 'skip'")],
 )
 def test_choices(options: dict[str, str], message: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=message):
+    with pytest.raises(ParameterError, match=message):
         similarity(tmp_path, "rose", "truck", **options)
 
 

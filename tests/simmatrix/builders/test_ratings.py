@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from simmatrix.builders.ratings import rating_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 
 SHIPPED = Path(gensim.__file__).parent / "test" / "test_data"
 NAMES = ("rose", "tulip", "truck", "bus")
@@ -283,7 +283,7 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             GOOD + "truck,rose,3\n",
             {},
             4,
-            r"'truck' and 'rose' are rated 3, but 1 on line 2; take one of them out, or average them \(--duplicates me",
+            r"'truck' and 'rose' are rated 3, but 1 on line 2; take one of them out, or average them \(duplicates=.me",
         ),
         (
             "rose,tulip,1\nrose,tulip,1\n" + GOOD,
@@ -299,14 +299,14 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             "'rose' and 'tulip' are rated 5 by 'bob', but 1 on line 1; ",
         ),
         (GOOD + "rose,Roses,5\n", {}, 4, "'Roses' is no class of classes .did you mean rose"),
-        (GOOD + "rose,car,5\n", {}, 4, "'car' is no class of classes.*--unknown ignore"),
+        (GOOD + "rose,car,5\n", {}, 4, "'car' is no class of classes.*unknown=.ignore"),
         (GOOD + "rose,,5\n", {"unknown": "ignore"}, 4, "should hold a name is empty"),
         (
             "rose,tulip,5,ann\nrose,truck,1,ann\nrose,tulip,3,bob\ntulip,truck,3,bob\n",
             {},
             3,
             "the rater 'bob' rates every pair 3, so that nothing tells this rater's scale; state the scale if it is "
-            "that of all .--scale LOW:HIGH., or take this rater's rows out$",
+            "that of all .scale=.LOW:HIGH.., or take this rater's rows out$",
         ),
         (
             "rose,tulip,5,ann\nrose,truck,1,ann\nrose,tulip,1,bob\nrose,truck,3,bob\nrose,rose,2,bob\n"
@@ -319,7 +319,7 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             GOOD + "rose,bus,1e308\nbus,tulip,-1e308\n",
             {},
             None,
-            "the scale from -1e.308 to 1e.308 is too wide to reckon",
+            "the scale from -1e.308 to 1e.308 is too wide to calculate",
         ),
         (
             "A,B,Rating,Guesser,,list\nrose,tulip,5,me,1,2\nrose,tulip,4,you,,2\n",
@@ -338,9 +338,9 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             "a,b,rating,who,rater\nrose,tulip,5,me,x\nrose,tulip,4,you,x\n",
             {},
             3,
-            r"by 'x', but 5 on line 2; take one of them out, or average them \(--duplicates mean\)$",
+            r"by 'x', but 5 on line 2; take one of them out, or average them \(duplicates=.mean.\)$",
         ),
-        ("rose,tulip,5\nrose,truck,5\n", {}, None, r"every rating is 5; give the scale they are on \(--scale LOW:HIGH"),
+        ("rose,tulip,5\nrose,truck,5\n", {}, None, r"every rating is 5; give the scale they are on \(scale=.LOW:HIGH"),
         (
             "rose,tulip,5\nrose,truck,1\n",
             {},
@@ -360,14 +360,13 @@ def test_bad_ratings_are_refused_with_their_line(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"complete": "median"}, "'median' is no way to complete a matrix; choose mean or low-rank"),
-        ({"unknown": "drop"}, "'drop' is no way to treat unknown names; choose error or ignore"),
-        ({"duplicates": "first"}, "'first' is no way to treat contradictory ratings; choose error or mean"),
-        ({"scale": (7.0, 1.0)}, "the scale from 7 to 1 is no range"),
+        ({"complete": "median"}, "complete must be 'mean' or 'low-rank', got 'median'"),
+        ({"unknown": "drop"}, "unknown must be 'error' or 'ignore', got 'drop'"),
+        ({"duplicates": "first"}, "duplicates must be 'error' or 'mean', got 'first'"),
     ],
 )
 def test_options_are_checked(tmp_path: Path, option: dict[str, object], message: str) -> None:
-    with pytest.raises(SourceError, match=message):
+    with pytest.raises(ParameterError, match=message):
         similarity(tmp_path, GOOD, **option)
 
 
@@ -391,7 +390,7 @@ def test_shipped_data_sets_are_read_as_they_are(
     rows = shipped(name)
     words = sorted({word for *pair, _rating in rows for word in pair})
     classes = ClassList(tuple(words))
-    with pytest.raises(SourceError, match="--duplicates mean"):
+    with pytest.raises(SourceError, match=r"duplicates=.mean."):
         rating_similarity(SHIPPED / name, classes, complete="mean")
     raw = rating_similarity(SHIPPED / name, classes, complete="mean", duplicates="mean")
     assert raw.scale == scale
@@ -466,4 +465,4 @@ def test_a_name_composed_in_another_way_is_the_same_name(tmp_path: Path) -> None
     for name in ("caf\u00e9", "cafe\u0301"):
         raw = similarity(tmp_path, text, name, "tulip", "truck", unknown="ignore")
         assert raw.values.tolist() == [[5, 5, 1], [5, 5, 2], [1, 2, 5]]
-        assert raw.provenance.resolution[name]["how"] == "name"
+        assert raw.provenance.resolution["caf\u00e9"]["how"] == "name"

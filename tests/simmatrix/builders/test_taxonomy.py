@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from simmatrix.builders import raw as raw_module
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, taxonomy_similarity
+from simmatrix.choices import TAXONOMY_FORMATS as FORMATS
 from simmatrix.classes import ClassList, read_classes
-from simmatrix.errors import ClassNotFoundError, SourceError
-from simmatrix.taxonomy.formats import FORMATS
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT
 
 OUTLINE = "living\n  animal\n    Sea lion\n    dog\n      poodle\n      beagle\n  plant\n    rose\n"
@@ -106,7 +106,7 @@ def test_a_class_is_found_by_its_name_or_a_form_of_it(name: str, how: str, node:
 def test_an_accent_may_be_written_as_a_sign_of_its_own(tmp_path: Path) -> None:
     text = "plant\n  ros\u00e9\n  lys\u0065\u0301\n"
     raw = similarity(tmp_path, "rose\u0301", "lys\u00e9", text=text)
-    assert [one["words"] for one in raw.provenance.resolution.values()] == [["ros\u00e9"], ["lyse\u0301"]]
+    assert [one["words"] for one in raw.provenance.resolution.values()] == [["ros\u00e9"], ["lys\u00e9"]]
 
 
 def test_a_plural_node_is_not_taken_for_a_class_in_the_singular(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_list_without_columns_is_refused() -> None:
 
 
 def test_an_unknown_measure_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"'cosine' is no measure on a taxonomy; choose path, .* or lcs-height"):
+    with pytest.raises(ParameterError, match=r"measure must be 'path', .* or 'lcs-height', got 'cosine'"):
         taxonomy_similarity(TaxonomyFile(tmp_path / "none", "none"), ClassList(("a", "b")), measure="cosine")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.triplets import shares, triplet_similarity
 from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 
 NAMES = ("rose", "tulip", "truck", "bus")
 Answer = tuple[str, str, str]
@@ -149,5 +149,5 @@ def test_a_class_that_was_never_seen_is_an_error_even_with_completion(tmp_path: 
 
 @pytest.mark.parametrize("option", [{"complete": "median"}, {"unknown": "drop"}])
 def test_options_are_checked(tmp_path: Path, option: dict[str, str]) -> None:
-    with pytest.raises(SourceError, match=r"is no way to .*; choose"):
+    with pytest.raises(ParameterError, match=r"(complete|unknown) must be .*, got"):
         similarity(tmp_path, GOOD, **option)

@@ -6,47 +6,61 @@ from pathlib import Path
 
 import numpy as np
 
-from simmatrix.builders.matching import inputs
+from simmatrix.builders.lookup import inputs
 from simmatrix.builders.raw import RawSimilarity
-from simmatrix.builders.scale import check_scale
-from simmatrix.builders.square import Square, read_square
-from simmatrix.classes import ClassList
+from simmatrix.builders.square import Square, parsed_scale, read_square
+from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 
-__all__ = ["given_similarity"]
+__all__ = ["from_matrix", "given_similarity"]
 
 # Of the scale's width: what a cosine computed in float32 is off by. It is cut off when the values are mapped to [0, 1].
 _ROUNDING = 1e-5
-_REMEDY = "make the names and the class list agree, or leave out what is not in it (--unknown ignore)"
+_REMEDY = 'make the names and the class list agree, or leave out what is not in it (unknown="ignore")'
+
+
+def from_matrix(
+    matrix: str | Path,
+    classes: Classes,
+    *,
+    scale: str | tuple[float, float] | None = None,
+    unknown: str = "error",
+    lower_bound: float = 0.0,
+) -> SimilarityMatrix:
+    """Build a matrix from one that is ready, in another program's format.
+
+    Parameters
+    ----------
+    matrix
+        Similarities (C, C): text separated by tabs or commas, with the classes' names in its first row and first
+        column, in any order; or an array saved by ``numpy.save``, in the order of the class list. It need not be
+        symmetric.
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    scale
+        The values for "not similar" and "the same", (-1, 1) or ``"-1:1"``; 0 and 1 if not given.
+    unknown, lower_bound
+        As in `from_ratings`.
+
+    Raises
+    ------
+    SimilarityError
+        If the file can't be read, a class has no row or column, a value is off the scale by more than rounding, or a
+        class is not "the same" as itself, as in a matrix of distances.
+    """
+    check_lower_bound(lower_bound)
+    raw = given_similarity(Path(matrix), read_classes(classes), scale=parsed_scale(scale), unknown=unknown)
+    return raw.normalised(lower_bound)
 
 
 def given_similarity(
     path: Path, classes: ClassList, *, scale: tuple[float, float] | None = None, unknown: str = "error"
 ) -> RawSimilarity:
-    """Return the similarities that a file holds, as they are.
-
-    Parameters
-    ----------
-    path
-        Text separated by tabs or commas, with the classes' names in its first row and first column, in any order; or
-        an array (C, C) saved by ``numpy.save``, in the order of the class list. It need not be symmetric.
-    classes
-        The class list.
-    scale
-        The values that stand for "not similar" and "the same", such as (-1, 1) or (1, 7); 0 and 1 if not given.
-    unknown
-        What to do with rows and columns that are no class: ``"error"``, or ``"ignore"`` to leave them out.
-
-    Raises
-    ------
-    SourceError
-        If the file can't be read, a value is off the scale by more than rounding, or a class is not "the same" as
-        itself, as in a matrix of distances.
-    ClassNotFoundError
-        If a class has no row or no column.
-    """
-    low, high = check_scale(scale) or (0.0, 1.0)
+    """Return the similarities that a file holds, as they are."""
+    low, high = scale or (0.0, 1.0)
     square = read_square(path, classes, unknown=unknown, remedy=_REMEDY)
     _check_diagonal(square, classes, path, low, high)
     _check_range(square, classes, path, low, high, is_given=scale is not None)
@@ -77,7 +91,7 @@ def _check_diagonal(square: Square, classes: ClassList, path: Path, low: float, 
         index = int(wrong[0])
         raise SourceError(
             f"{classes.names[index]!r} has the similarity {diagonal[index]:g} with itself, which should be {high:g}, "
-            f"the end of the scale; mend it, or give the scale that the values are on ({_option(square)})",
+            f"the end of the scale; mend it, or give the scale that the values are on ({_scale_hint(square)})",
             path,
             square.line(index),
         )
@@ -91,11 +105,11 @@ def _check_range(square: Square, classes: ClassList, path: Path, low: float, hig
     remedy = "mend it, or give a wider scale" if is_given else "give the scale that the values are on"
     raise SourceError(
         f"{classes.names[row]!r} and {classes.names[column]!r} have the similarity {values[row, column]:g}, off the "
-        f"scale from {low:g} to {high:g}; {remedy} ({_option(square)})",
+        f"scale from {low:g} to {high:g}; {remedy} ({_scale_hint(square)})",
         path,
         square.line(row),
     )
 
 
-def _option(square: Square) -> str:
-    return f"--scale LOW:HIGH; they run from {square.values.min():g} to {square.values.max():g}"
+def _scale_hint(square: Square) -> str:
+    return f'scale="LOW:HIGH"; they run from {square.values.min():g} to {square.values.max():g}'
