@@ -87,7 +87,7 @@ def read_vectors(
     format
         The file's format; detected from its contents if not given.
     vocabulary
-        A text file with the words in the order of the rows, for formats that hold an array alone.
+        Text file with one word per line, in the order of the rows, for files that hold no words.
     progress
         Called with the bytes done and the bytes there are.
 
