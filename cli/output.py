@@ -109,7 +109,7 @@ def with_options(message: str) -> str:
         return f"--{name.replace('_', '-')} {value}"
 
     named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, message)
-    return re.sub(r"^(?=[a-z_]+ must )", "--", named)
+    return re.sub(r"^[a-z_]+(?= must )", lambda name: f"--{name[0].replace('_', '-')}", named)
 
 
 def visible(text: str) -> str:

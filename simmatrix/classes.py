@@ -18,9 +18,11 @@ from simmatrix.errors import ClassOrderError, SourceError
 from simmatrix.files import check_input, decoded, read_bytes
 from simmatrix.text import all_composed, are_names, is_name, nearest, or_list
 
-__all__ = ["ClassList", "Classes", "names_in_order", "read_classes"]
+__all__ = ["ClassList", "Classes", "Names", "names_in_order", "read_classes"]
 
 Names: TypeAlias = "Iterable[str] | Mapping[Any, Any]"
+"""Names of classes in label order, or a mapping between them and their indices."""
+
 _SHOWN = 5
 
 
@@ -125,16 +127,16 @@ class ClassList:
         """Return a column's C values, or C empty strings where the list has no such column."""
         return self.columns.get(name, ("",) * len(self.names))
 
-    def select(self, names: Sequence[str]) -> ClassList:
+    def select(self, names: Names) -> ClassList:
         """Return the list of some of its classes, in the order given."""
-        names = names_in_order(names)
+        wanted = names_in_order(names)
         positions = {name: position for position, name in enumerate(self.names)}
-        lacking = [name for name in names if name not in positions]
+        lacking = [name for name in wanted if name not in positions]
         if lacking:
             raise SourceError(f"has no class {lacking[0]!r}; give the list that the matrix was built for", self.source)
-        kept = [positions[name] for name in names]
+        kept = [positions[name] for name in wanted]
         columns = {column: tuple(values[at] for at in kept) for column, values in self.columns.items()}
-        return ClassList(names, columns, self.source, self.sha256)
+        return ClassList(wanted, columns, self.source, self.sha256)
 
 
 Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList"

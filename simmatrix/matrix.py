@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from simmatrix import normalise
-from simmatrix.classes import names_in_order
+from simmatrix.classes import Names, names_in_order
 from simmatrix.dense import Parts, frozen, read_only
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError
 from simmatrix.forms import Dense, Form, Sparse, Toeplitz, Values, form_of, form_of_tensors, is_sparse
@@ -234,7 +234,7 @@ class SimilarityMatrix:
         normalise.check_top_k(count, len(self))
         return self._with(self.stored.top_k(count), {"step": "top_k", "count": count})
 
-    def select(self, names: Sequence[str]) -> SimilarityMatrix:
+    def select(self, names: Names) -> SimilarityMatrix:
         """Return the matrix of some of the classes, in the order given.
 
         A Toeplitz matrix stays one for classes that follow each other in it, and becomes dense for others.
@@ -250,12 +250,12 @@ class SimilarityMatrix:
         >>> matrix.select(["truck", "rose"]).classes
         ('truck', 'rose')
         """
-        names = names_in_order(names)
-        indices = np.array(self._indices(names), dtype=np.intp)
+        wanted = names_in_order(names)
+        indices = np.array(self._indices(wanted), dtype=np.intp)
         evidence = None if self.evidence is None else read_only(self.evidence[indices[:, None], indices])
-        return SimilarityMatrix.of(self.stored.select(indices), names, self.provenance.only(names), evidence)
+        return SimilarityMatrix.of(self.stored.select(indices), wanted, self.provenance.only(wanted), evidence)
 
-    def reorder(self, names: Sequence[str]) -> SimilarityMatrix:
+    def reorder(self, names: Names) -> SimilarityMatrix:
         """Return the matrix with its classes in another order, such as a training set's.
 
         Raises
