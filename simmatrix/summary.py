@@ -136,20 +136,21 @@ def quantiles(form: Form, levels: Sequence[float]) -> list[float]:
     highs = np.zeros(_ONE + 1, np.int64)
     for bits, counts in _bits(stored):
         highs += np.bincount(bits >> 16, counts, len(highs)).astype(np.int64)
-    # What is not stored is 0, and the diagonal's ones are no similarities of distinct classes.
-    unstored = size**2 - int(highs.sum())
-    highs[0] += unstored
+    # What is not counted is 0, and the diagonal's ones are no similarities of distinct classes.
+    zeros = size**2 - int(highs.sum())
+    highs[0] += zeros
     highs[_ONE] -= size
     ends = np.cumsum(highs)
     of_places = np.searchsorted(ends, places, side="right").tolist()
     lows = {high: np.zeros(1 << 16, np.int64) for high in of_places}
     for bits, counts in _bits(stored):
+        upper = bits >> 16
         for high, numbers in lows.items():
-            is_here = bits >> 16 == high
+            is_here = upper == high
             here = None if counts is None else counts[is_here]
             numbers += np.bincount(bits[is_here] & 0xFFFF, here, len(numbers)).astype(np.int64)
     if 0 in lows:
-        lows[0][0] += unstored
+        lows[0][0] += zeros
     found = [
         high << 16 | int(np.searchsorted(np.cumsum(lows[high]), place - (ends[high - 1] if high else 0), side="right"))
         for high, place in zip(of_places, places, strict=True)
@@ -159,8 +160,14 @@ def quantiles(form: Form, levels: Sequence[float]) -> list[float]:
 
 
 def _bits(stored: Stored) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Yield the bits of the values, without the sign that a zero may have, and how many entries each stands for."""
-    return ((values.view(np.int32) & 0x7FFFFFFF, counts) for values, counts in stored.parts(_COUNTED))
+    """Yield the bits of the values above 0, some at a time, and how many entries each stands for."""
+    for values, counts in stored.parts(_COUNTED):
+        # Most values may be 0.
+        positive = values > 0
+        if positive.all():
+            yield values.view(np.int32), counts
+        else:
+            yield values[positive].view(np.int32), None if counts is None else counts[positive]
 
 
 def _unjudged(evidence: Int[np.ndarray, "C C"]) -> int:

@@ -227,7 +227,7 @@ def _not_found(
 ) -> ClassNotFoundError:
     """Name every missing class, the words of it that are unknown, and what is spelt like them."""
     unknown = {name: _unknown_words(attempts_, vectors) for name, attempts_ in missing.items()}
-    asked = sorted({word for one in unknown.values() for word in one})
+    asked = list(dict.fromkeys(word for one in unknown.values() for word in one))
     nearest = dict(zip(asked, nearest_to_each(asked, file.words()), strict=True))
     lines = []
     for name, one in unknown.items():
