@@ -28,8 +28,7 @@ import numpy as np
 from measure import median_run, table, write_result
 
 import simmatrix
-from simmatrix.taxonomy.content import intrinsic
-from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT, taxonomy_values
+from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT, intrinsic, taxonomy_values
 from simmatrix.taxonomy.wordnet import bundled_wordnet
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from simmatrix.cli.app import app
-from simmatrix.cli.output import fail
+from simmatrix.cli.output import fail, with_options
 from simmatrix.errors import SimilarityError
 
 __all__ = ["main"]
@@ -20,7 +20,7 @@ def main() -> None:
         # By this name whatever starts it: usage lines and shell completion go by it.
         app(prog_name="simmatrix")
     except SimilarityError as error:
-        fail(str(error))
+        fail(with_options(str(error)))
         sys.exit(1)
     except UnicodeEncodeError as error:
         fail(f"the output's encoding {error.encoding} has no {error.object[error.start]!a}; set PYTHONIOENCODING=utf-8")

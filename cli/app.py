@@ -8,13 +8,11 @@ import typer
 
 from simmatrix.cli.blend import blend
 from simmatrix.cli.build import build
-from simmatrix.cli.classes import classes
+from simmatrix.cli.classes import classes, senses
 from simmatrix.cli.compare import compare
 from simmatrix.cli.plot import plot
-from simmatrix.cli.senses import senses
-from simmatrix.cli.show import show
+from simmatrix.cli.show import show, validate
 from simmatrix.cli.sources import Grouped
-from simmatrix.cli.validate import validate
 
 __all__ = ["app"]
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simmatrix.cli.bounds import check_bounds, limited
-from simmatrix.cli.output import progress_bar
-from simmatrix.cli.report import report
+from simmatrix.cli.options import Influence, LowerBound, TopK, check_bounds, limited
+from simmatrix.cli.output import progress_bar, report
 
 if TYPE_CHECKING:
     from simmatrix.provenance import Input
@@ -25,22 +24,9 @@ def blend(
     parts: Annotated[
         list[str], typer.Argument(metavar="FILE:WEIGHT", help="Matrix files, each with its weight; they sum to 1.")
     ],
-    lower_bound: Annotated[
-        float | None,
-        typer.Option(metavar="L", help="The blend's similarities become max(0, (s - L) / (1 - L)); 0 if not given."),
-    ] = None,
-    influence: Annotated[
-        float | None,
-        typer.Option(
-            metavar="I",
-            help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I "
-            "on average, after --top-k. From 0, which is cross entropy, to what the blend has.",
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(metavar="K", min=1, help="Keep each class's K most similar others (sparse)."),
-    ] = None,
+    lower_bound: LowerBound = None,
+    influence: Influence = None,
+    top_k: TopK = None,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Matrix file.")] = Path(
         "blend.safetensors"
     ),
@@ -72,12 +58,10 @@ def _parsed(part: str) -> tuple[Path, float]:
 
 
 def _input(file: Path) -> Input:
-    from threading import Event
-
     from simmatrix.files import sha256_of
-    from simmatrix.names import shown_name
     from simmatrix.provenance import Input
+    from simmatrix.text import shown_name
 
     name = shown_name(file)
     with progress_bar(f"reading {name}") as progress:
-        return Input("matrix", name, sha256_of(file, Event(), progress))
+        return Input("matrix", name, sha256_of(file, progress))

@@ -4,40 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simmatrix.cli.bounds import check_bounds, limited
-from simmatrix.cli.output import built_by, progress_bar
-from simmatrix.cli.report import report
-from simmatrix.cli.sources import chosen, options_of
+from simmatrix.choices import Completion, Duplicates, Kernel, Measure, Oov, TaxonomyFormat, Unknown, VectorFormat
+from simmatrix.cli.options import Influence, LowerBound, TopK, check_bounds, limited
+from simmatrix.cli.output import built_by, progress_bar, report, warn
+from simmatrix.cli.sources import chosen, options_of, renamed
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["Completion", "Duplicates", "Format", "Kernel", "Measure", "Oov", "Unknown", "build"]
-
-# The names in the library's tables, which can't be imported here: the command must start quickly.
-Format: TypeAlias = Literal[
-    "glove",
-    "word2vec",
-    "word2vec-binary",
-    "fasttext",
-    "keyedvectors",
-    "npy",
-    "npz",
-    "safetensors",
-    "edges",
-    "outline",
-    "json",
-]
-Kernel: TypeAlias = Literal["decay", "laplace", "gaussian"]
-Measure: TypeAlias = Literal["path", "wup", "lch", "res", "lin", "jcn", "lcs-height"]
-Completion: TypeAlias = Literal["mean", "low-rank"]
-Duplicates: TypeAlias = Literal["error", "mean"]
-Oov: TypeAlias = Literal["error", "drop"]
-Unknown: TypeAlias = Literal["error", "ignore"]
+__all__ = ["build"]
 
 
 def build(
@@ -47,26 +26,9 @@ def build(
             metavar="PATH|NAME", help="Class list: .txt, .tsv, .csv or .json, or a bundled one (simmatrix classes)."
         ),
     ],
-    lower_bound: Annotated[
-        float | None,
-        typer.Option(
-            metavar="L",
-            help="Similarities become max(0, (s - L) / (1 - L)), for L in [0, 1); 0 keeps all.",
-        ),
-    ] = None,
-    influence: Annotated[
-        float | None,
-        typer.Option(
-            metavar="I",
-            help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I "
-            "on average, after --top-k. From 0, which is cross entropy, to what the source has. If neither is given, "
-            "0.1 with --from-embeddings, --from-wordnet, --from-taxonomy and --from-encoder; all others keep all.",
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(metavar="K", min=1, help="Keep each class's K most similar others (sparse)."),
-    ] = None,
+    lower_bound: LowerBound = None,
+    influence: Influence = None,
+    top_k: TopK = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Matrix file; named after the class list if not given."),
@@ -109,12 +71,21 @@ def build(
         str | None,
         typer.Option(metavar="MODEL", help="A sentence encoder: a folder or a hub name (needs the extra encoder)."),
     ] = None,
+    vector_format: Annotated[
+        VectorFormat | None,
+        typer.Option(
+            help="Format of the word vectors; detected if not given. (Its earlier name, --format, still works.)"
+        ),
+    ] = None,
+    taxonomy_format: Annotated[
+        TaxonomyFormat | None, typer.Option(help="Format of the hierarchy; detected if not given.")
+    ] = None,
     format: Annotated[
-        Format | None,
-        typer.Option(help="Format of the file, if it is not to be detected."),
+        str | None, typer.Option(hidden=True, help="The earlier name of --vector-format and --taxonomy-format.")
     ] = None,
     vocabulary: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Words of vectors that are an array alone, one a line.")
+        Path | None,
+        typer.Option(metavar="PATH", help="Text file with one word per line, for vector files that hold no words."),
     ] = None,
     oov: Annotated[
         Oov | None,
@@ -173,19 +144,24 @@ def build(
     # Before anything else is bound: every option, by the name under which `simmatrix.cli.sources` has it.
     given = options_of(locals())
     import simmatrix
-    from simmatrix.normalise import check_top_k
+    from simmatrix.normalise import DEFAULT_INFLUENCE, check_top_k
     from simmatrix.storage import check_output
 
+    given, said = renamed(given)
     source = chosen(given)
+    what = source.option.removeprefix("--")
+    if said:
+        warn(said)
     check_bounds(lower_bound, influence)
     listed = simmatrix.read_classes(classes)
     file = output or Path(f"{Path(listed.source).stem}.safetensors")
     check_output(file)
     if top_k is not None:
         check_top_k(top_k, len(listed))
-    with progress_bar(f"building {source.option.removeprefix('--')}") as progress:
+    with progress_bar(f"building {what}") as progress:
         matrix = source.build(given, listed, lower_bound or 0.0, progress)
-    matrix, found = limited(matrix, top_k, influence, source.influence if lower_bound is None else None)
+    is_bounded = source.is_bounded and lower_bound is None
+    matrix, found = limited(matrix, top_k, influence, DEFAULT_INFLUENCE if is_bounded else None)
     matrix.save(file)
     _report(matrix, file, found)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simmatrix.cli.lists import class_list, recorded_list
+from simmatrix.cli.options import AsJson, MatrixPath, class_list, recorded_list
 from simmatrix.cli.output import print_line, print_pairs, print_table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SHOWN = 5
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")],
+    first: MatrixPath,
     second: Annotated[Path, typer.Argument(metavar="OTHER", help="Another one.")],
     classes: Annotated[
         str | None,
@@ -31,7 +31,7 @@ def compare(
         ),
     ] = None,
     count: Annotated[int, typer.Option("-n", "--pairs", metavar="N", min=1, help="How many pairs to list.")] = 10,
-    json: Annotated[bool, typer.Option("--json", help="Everything as JSON, for machines.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Compare two matrices: rank correlations, the pairs that differ most, how well each knows the superclasses."""
     import simmatrix

@@ -1,22 +1,30 @@
-"""What people see: tables, warnings and progress. Colours on a terminal, plain text in a pipe."""
+"""What people see: tables, warnings, progress, and what is said of a matrix file that was written.
+
+Colours on a terminal, plain text in a pipe.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from simmatrix.names import is_unsafe
+from simmatrix.choices import TAXONOMY_FORMATS
+from simmatrix.files import silent
+from simmatrix.text import is_unsafe
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from simmatrix.vectors.vectors import Progress
+    from simmatrix.files import Progress
+    from simmatrix.matrix import SimilarityMatrix
 
 __all__ = [
     "built_by",
@@ -26,8 +34,10 @@ __all__ = [
     "print_pairs",
     "print_table",
     "progress_bar",
+    "report",
     "visible",
     "warn",
+    "with_options",
 ]
 
 # Parameters that are shown in a way of their own: a warning, or a line for each part of a blend.
@@ -81,6 +91,25 @@ def warn(sentences: Iterable[str]) -> None:
 def fail(message: str) -> None:
     """Print an error to standard error."""
     typer.secho(f"error: {visible(message)}", fg=_colour("red"), err=True)
+
+
+def with_options(message: str) -> str:
+    r"""Return a message of the library with options in place of its arguments.
+
+    Examples
+    --------
+    >>> with_options('average them (duplicates="mean"), or give the format (format="json")')
+    'average them (--duplicates mean), or give the format (--taxonomy-format json)'
+    """
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match["name"], match["value"]
+        if name == "format":
+            name = "taxonomy_format" if value in TAXONOMY_FORMATS else "vector_format"
+        return f"--{name.replace('_', '-')} {value}"
+
+    named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, message)
+    return re.sub(r"^[a-z_]+(?= must )", lambda name: f"--{name[0].replace('_', '-')}", named)
 
 
 def visible(text: str) -> str:
@@ -162,7 +191,7 @@ def _console(*, stderr: bool = False) -> Console:
 def progress_bar(what: str) -> Iterator[Progress]:
     """Give a function to report progress to; a bar shows on a terminal once the work has taken a second."""
     if not sys.stderr.isatty():
-        yield lambda _done, _total: None
+        yield silent
         return
     started = time.monotonic()
     with ExitStack() as stack:
@@ -184,3 +213,27 @@ def _start_bar(stack: ExitStack, what: str, total: int) -> Callable[[int], None]
     progress = stack.enter_context(Progress(*columns, console=_console(stderr=True), transient=True))
     task = progress.add_task(what, total=total)
     return lambda done: progress.update(task, completed=done)
+
+
+def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]]) -> None:
+    """Print the figures of a matrix just written, with `origin` among them, what is worrying, and what to do next."""
+    from simmatrix.summary import concerns, counts
+
+    figures = counts(matrix)
+    print_pairs(
+        [
+            ("classes", str(figures.classes)),
+            *origin,
+            ("density", percent(figures.density)),
+            ("influence", f"{figures.influence:.3g} (0 is cross entropy)"),
+            ("isolated", f"{percent(figures.identity_rows)} of the classes are similar to no other"),
+            ("file", f"{file} ({file.stat().st_size:,} bytes)"),
+        ]
+    )
+    dropped = matrix.provenance.params.get("dropped", [])
+    if dropped:
+        warn([f"no vector, left out: {', '.join(dropped)} ({len(dropped)} of the classes)"])
+    warn(concerns(matrix, figures))
+    # The training set has them, and the loss would refuse what is proposed.
+    if not dropped:
+        print_line(f'next: criterion = simloss.SimLoss.from_file("{file}", classes=train_set.classes)', "cyan")

@@ -1,20 +1,20 @@
-"""`simmatrix show`: what a matrix file holds."""
+"""`simmatrix show` and `simmatrix validate`: what a matrix file holds, and whether it fits a class list."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simmatrix.cli.options import AsJson, MatrixPath
 from simmatrix.cli.output import built_by, percent, print_line, print_pairs, print_table, warn
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
     from simmatrix.summary import Statistics
 
-__all__ = ["show"]
+__all__ = ["show", "validate"]
 
 # More rows are no table to read, and in JSON the pairs of so many classes would take minutes.
 _SHOWN = 200
@@ -22,7 +22,7 @@ _IN_JSON = 10_000
 
 
 def show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")],
+    file: MatrixPath,
     classes: Annotated[
         list[str] | None,
         typer.Argument(
@@ -34,7 +34,7 @@ def show(
     count: Annotated[
         int, typer.Option("-n", "--neighbours", metavar="N", min=1, help="How many neighbours of each.")
     ] = 5,
-    json: Annotated[bool, typer.Option("--json", help="Everything as JSON, for machines.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Show a matrix: its figures, where it comes from, how each class was found, neighbours of chosen classes."""
     import simmatrix
@@ -77,17 +77,14 @@ def _by_default(names: Sequence[str], *, json: bool) -> Sequence[str]:
 
 
 def _figures(matrix: SimilarityMatrix, figures: Statistics) -> list[tuple[str, str]]:
-    eigenvalue = figures.smallest_eigenvalue
     return [
         ("classes", str(figures.classes)),
         ("form", matrix.form),
         ("influence", f"{figures.influence:.4g} (mean row sum off the diagonal; 0 is cross entropy)"),
-        ("signal", f"{percent(figures.signal)} of cross entropy's gradient at the start of training"),
         ("density", f"{percent(figures.density)} of the pairs are above 0"),
         ("identity rows", percent(figures.identity_rows)),
         ("quantiles", ", ".join(f"{level:g}: {value:.3f}" for level, value in figures.quantiles.items())),
         ("similarity 1", f"{figures.indistinguishable_pairs:,} pairs of distinct classes"),
-        ("smallest eigenvalue", "not computed at this size" if eigenvalue is None else f"{eigenvalue:.4g}"),
     ]
 
 
@@ -131,3 +128,25 @@ def _print_json(
         "normalisation": list(origin.normalisation),
     }
     typer.echo(json.dumps(content, indent=2))
+
+
+def validate(
+    file: MatrixPath,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="PATH|NAME", help="Class list that the matrix should fit, such as the training set's."),
+    ] = None,
+) -> None:
+    """Check a matrix file: its layout, invariants, checksum of names, and the class list it is meant for."""
+    import simmatrix
+
+    matrix = simmatrix.load(file)
+    warn(simmatrix.concerns(matrix))
+    fits = ""
+    if classes is not None:
+        names = simmatrix.read_classes(classes).names
+        matrix.reorder(names)
+        fits = f", the classes of {classes}" + (
+            "" if names == matrix.classes else " in another order (SimLoss.from_file reorders them by name)"
+        )
+    print_line(f"{file}: sound, {len(matrix)} classes{fits}")

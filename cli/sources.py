@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 from typer.core import TyperCommand
 
+from simmatrix.choices import TAXONOMY_FORMATS, VECTOR_FORMATS
+
 if TYPE_CHECKING:
     from simmatrix.classes import ClassList
+    from simmatrix.files import Progress
     from simmatrix.matrix import SimilarityMatrix
-    from simmatrix.vectors.vectors import Progress
 
-__all__ = ["SOURCES", "Grouped", "Source", "chosen", "options_of", "titled"]
+__all__ = ["SOURCES", "Grouped", "Source", "chosen", "options_of", "renamed", "titled"]
 
 
 class Source(NamedTuple):
-    """A source: the parameter of `build` that names it, what else it takes, and its influence if none is asked for.
+    """A source: the parameter of `build` that names it, which is also the library's function, and what else it takes.
 
-    That is None for sources whose scale is the user's own, of which all is kept.
-
-    The function of the library that builds from it has the name of the parameter.
+    A source without a scale of the user's own is bounded by default: of all others everything is kept.
     """
 
     name: str
     options: tuple[str, ...] = ()
-    influence: float | None = None
+    is_bounded: bool = False
     reports_progress: bool = False
 
     @property
@@ -47,31 +47,47 @@ class Source(NamedTuple):
             *where,
             classes=classes,
             lower_bound=lower_bound,
-            **{name: given[name] for name in self.options if name in given},
+            **{_argument(name): given[name] for name in self.options if name in given},
             **({"progress": progress} if self.reports_progress else {}),
         )
 
 
-# A compromise: with SimLoss by itself it cost from nothing to some points of accuracy (docs/choosing.md).
-_MODERATE = 0.1
-
 # In the order of the help. The first is the one that is meant where none is named.
 SOURCES = (
-    Source("from_embeddings", ("format", "vocabulary", "oov"), _MODERATE, reports_progress=True),
+    Source("from_embeddings", ("vector_format", "vocabulary", "oov"), is_bounded=True, reports_progress=True),
     Source("from_order", ("decay", "kernel", "length_scale", "positions", "circular", "period")),
-    Source("from_wordnet", ("measure", "wordnet", "language", "information_content"), _MODERATE),
-    Source("from_taxonomy", ("measure", "format"), _MODERATE),
+    Source("from_wordnet", ("measure", "wordnet", "language", "information_content"), is_bounded=True),
+    Source("from_taxonomy", ("measure", "taxonomy_format"), is_bounded=True),
     Source("from_ratings", ("scale", "complete", "unknown", "duplicates")),
     Source("from_triplets", ("complete", "unknown")),
     Source("from_confusion"),
     Source("from_matrix", ("scale", "unknown")),
-    Source("from_encoder", influence=_MODERATE),
+    Source("from_encoder", is_bounded=True),
 )
 
 
 def options_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were given: all others are None, or False."""
     return {name: value for name, value in parameters.items() if value is not None and value is not False}
+
+
+def renamed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the options with `--format` under the name that it has now, and what to say about it.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the format is none of the source's.
+    """
+    given = dict(given)
+    old = given.pop("format", None)
+    if old is None:
+        return given, []
+    choices = {"taxonomy_format": TAXONOMY_FORMATS, "vector_format": VECTOR_FORMATS}
+    name = "taxonomy_format" if "from_taxonomy" in given else "vector_format"
+    if old not in choices[name]:
+        raise typer.BadParameter(f"{old!r} is no format of {_option(name)}; choose {', '.join(choices[name])}")
+    return {**given, name: old}, [f"--format is now {_option(name)}; the old name goes away in the next version"]
 
 
 def chosen(given: Mapping[str, Any]) -> Source:
@@ -109,10 +125,16 @@ class Grouped(TyperCommand):
         """Write the options, group by group in the order of their first option."""
         groups: dict[str, list[Any]] = {}
         for parameter in self.get_params(ctx):
-            groups.setdefault(titled(parameter.name or ""), []).append(parameter.get_help_record(ctx))
+            if (record := parameter.get_help_record(ctx)) is not None:
+                groups.setdefault(titled(parameter.name or ""), []).append(record)
         for title, records in groups.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+def _argument(name: str) -> str:
+    """Return the argument that an option is in the library, where each kind of file has but one format."""
+    return "format" if name in ("vector_format", "taxonomy_format") else name
 
 
 def _option(name: str) -> str:

@@ -32,9 +32,8 @@ from simloss.reduction import label_weights, one_hot, reduced, smoothed, split_i
 from simloss.rows import native
 from simloss.rows.call import mix_of
 from simloss.targets import distribution_losses
-from simmatrix.advice import FAINT
 from simmatrix.shapes import Float
-from simmatrix.summary import gradient_kept
+from simmatrix.summary import FAINT, gradient_kept
 
 __all__ = ["SimLoss", "form_and_classes", "sim_loss"]
 

@@ -12,103 +12,67 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simmatrix.advice import concerns
-    from simmatrix.blending import blend
-    from simmatrix.build import (
-        from_confusion,
-        from_embeddings,
-        from_encoder,
-        from_matrix,
-        from_order,
-        from_ratings,
-        from_taxonomy,
-        from_triplets,
-        from_wordnet,
-    )
-    from simmatrix.classes import ClassList, read_classes
-    from simmatrix.comparison import Comparison, compare
-    from simmatrix.errors import (
-        ClassNotFoundError,
-        ClassOrderError,
-        MatrixError,
-        OutputError,
-        SimilarityError,
-        SourceError,
-    )
-    from simmatrix.matrix import SimilarityMatrix
-    from simmatrix.provenance import Provenance
-    from simmatrix.storage import load, save
-    from simmatrix.summary import Statistics, statistics
-    from simmatrix.version import __version__
+    from simmatrix.blending import blend as blend
+    from simmatrix.builders.confusion import from_confusion as from_confusion
+    from simmatrix.builders.embeddings import from_embeddings as from_embeddings
+    from simmatrix.builders.encoder import from_encoder as from_encoder
+    from simmatrix.builders.order import from_order as from_order
+    from simmatrix.builders.ratings import from_ratings as from_ratings
+    from simmatrix.builders.ready import from_matrix as from_matrix
+    from simmatrix.builders.taxonomy import from_taxonomy as from_taxonomy
+    from simmatrix.builders.triplets import from_triplets as from_triplets
+    from simmatrix.builders.wordnet import from_wordnet as from_wordnet
+    from simmatrix.classes import ClassList as ClassList
+    from simmatrix.classes import read_classes as read_classes
+    from simmatrix.comparison import Comparison as Comparison
+    from simmatrix.comparison import compare as compare
+    from simmatrix.errors import ClassNotFoundError as ClassNotFoundError
+    from simmatrix.errors import ClassOrderError as ClassOrderError
+    from simmatrix.errors import MatrixError as MatrixError
+    from simmatrix.errors import OutputError as OutputError
+    from simmatrix.errors import ParameterError as ParameterError
+    from simmatrix.errors import SimilarityError as SimilarityError
+    from simmatrix.errors import SourceError as SourceError
+    from simmatrix.matrix import SimilarityMatrix as SimilarityMatrix
+    from simmatrix.matrix import load as load
+    from simmatrix.matrix import save as save
+    from simmatrix.provenance import Provenance as Provenance
+    from simmatrix.summary import Statistics as Statistics
+    from simmatrix.summary import concerns as concerns
+    from simmatrix.summary import statistics as statistics
+    from simmatrix.version import __version__ as __version__
 
-__all__ = [
-    "ClassList",
-    "ClassNotFoundError",
-    "ClassOrderError",
-    "Comparison",
-    "MatrixError",
-    "OutputError",
-    "Provenance",
-    "SimilarityError",
-    "SimilarityMatrix",
-    "SourceError",
-    "Statistics",
-    "__version__",
-    "blend",
-    "compare",
-    "concerns",
-    "from_confusion",
-    "from_embeddings",
-    "from_encoder",
-    "from_matrix",
-    "from_order",
-    "from_ratings",
-    "from_taxonomy",
-    "from_triplets",
-    "from_wordnet",
-    "load",
-    "read_classes",
-    "save",
-    "statistics",
-]
-
-# Names are imported when they are first used: the command lives in this package and must start without NumPy.
-_HOME = {
-    "ClassList": "classes",
-    "ClassNotFoundError": "errors",
-    "ClassOrderError": "errors",
-    "Comparison": "comparison",
-    "MatrixError": "errors",
-    "OutputError": "errors",
-    "Provenance": "provenance",
-    "SimilarityError": "errors",
-    "SimilarityMatrix": "matrix",
-    "SourceError": "errors",
-    "Statistics": "summary",
-    "__version__": "version",
-    "blend": "blending",
-    "compare": "comparison",
-    "concerns": "advice",
-    "from_confusion": "build",
-    "from_embeddings": "build",
-    "from_encoder": "build",
-    "from_matrix": "build",
-    "from_order": "build",
-    "from_ratings": "build",
-    "from_taxonomy": "build",
-    "from_triplets": "build",
-    "from_wordnet": "build",
-    "load": "storage",
-    "read_classes": "classes",
-    "save": "storage",
-    "statistics": "summary",
+# Where each public name is. A name is imported when it is first used: the command lives in this package and must start
+# without NumPy, and one source should not import the others.
+_NAMES = {
+    "blending": "blend",
+    "builders.confusion": "from_confusion",
+    "builders.embeddings": "from_embeddings",
+    "builders.encoder": "from_encoder",
+    "builders.order": "from_order",
+    "builders.ratings": "from_ratings",
+    "builders.ready": "from_matrix",
+    "builders.taxonomy": "from_taxonomy",
+    "builders.triplets": "from_triplets",
+    "builders.wordnet": "from_wordnet",
+    "classes": "ClassList read_classes",
+    "comparison": "Comparison compare",
+    "errors": "ClassNotFoundError ClassOrderError MatrixError OutputError ParameterError SimilarityError SourceError",
+    "matrix": "SimilarityMatrix load save",
+    "provenance": "Provenance",
+    "summary": "Statistics concerns statistics",
+    "version": "__version__",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    # Kept, so that it is looked for once.
+    globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
 from typing import Any
 
-import numpy as np
-
-from simmatrix.errors import ClassOrderError, MatrixError
-from simmatrix.matrix import SimilarityMatrix, Values, is_sparse
-from simmatrix.normalise import blocks
+from simmatrix.errors import ClassOrderError, ParameterError
+from simmatrix.forms import weighted_mean
+from simmatrix.matrix import SimilarityMatrix
 from simmatrix.provenance import Input, Provenance
-from simmatrix.toeplitz import diagonals_of, toeplitz_view
+from simmatrix.text import some
 
 __all__ = ["blend", "check_weights"]
 
 _SUM_WITHIN = 1e-9
-_SHOWN = 5
 
 
 def blend(parts: Iterable[tuple[SimilarityMatrix, float]], files: Sequence[Input] = ()) -> SimilarityMatrix:
@@ -39,13 +34,14 @@ def blend(parts: Iterable[tuple[SimilarityMatrix, float]], files: Sequence[Input
 
     Raises
     ------
-    MatrixError
+    ParameterError
         If there are fewer than two parts, or the weights do not fit; says what they would be when rescaled.
     ClassOrderError
         If the classes differ; names which, and in which part.
 
     Examples
     --------
+    >>> import numpy as np
     >>> words = SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip"))
     >>> tree = SimilarityMatrix(np.array([[1, 0.75], [0.75, 1]]), ("tulip", "rose"))
     >>> blend([(words, 0.5), (tree, 0.5)])["rose", "tulip"]
@@ -58,20 +54,20 @@ def blend(parts: Iterable[tuple[SimilarityMatrix, float]], files: Sequence[Input
     check_weights(weights)
     labels = _labels(len(matrices), files)
     aligned = [_aligned(matrix, matrices[0], label, labels[0]) for matrix, label in zip(matrices, labels, strict=True)]
-    values = _mean([matrix.values for matrix in aligned], weights)
-    return SimilarityMatrix(values, matrices[0].classes, _lineage(matrices, weights, files))
+    mean = weighted_mean([matrix.stored for matrix in aligned], weights)
+    return SimilarityMatrix.of(mean, matrices[0].classes, _lineage(matrices, weights, files))
 
 
 def check_weights(weights: Sequence[float]) -> None:
-    """Raise `MatrixError` unless there are two weights or more, each above 0, that sum to 1 (within 1e-9)."""
+    """Raise `ParameterError` unless there are two weights or more, each above 0, that sum to 1 (within 1e-9)."""
     if len(weights) < 2:
-        raise MatrixError(f"a blend needs two matrices or more, not {len(weights)}; give each with its weight")
+        raise ParameterError(f"a blend needs two matrices or more, not {len(weights)}; give each with its weight")
     if wrong := [weight for weight in weights if not (weight > 0 and math.isfinite(weight))]:
-        raise MatrixError(f"a weight of {wrong[0]} is not above 0; leave the matrix out, or give it a share of 1")
+        raise ParameterError(f"a weight of {wrong[0]} is not above 0; leave the matrix out, or give it a share of 1")
     total = sum(weights)
     if abs(total - 1) > _SUM_WITHIN:
         given, rescaled = (_listed(some) for some in (weights, [weight / total for weight in weights]))
-        raise MatrixError(f"the weights {given} sum to {total:.12g}, not to 1; rescaled they would be {rescaled}")
+        raise ParameterError(f"the weights {given} sum to {total:.12g}, not to 1; rescaled they would be {rescaled}")
 
 
 def _listed(numbers: Sequence[float]) -> str:
@@ -90,38 +86,10 @@ def _aligned(matrix: SimilarityMatrix, first: SimilarityMatrix, its: str, firsts
     except ClassOrderError:
         pairs = ((firsts, first.classes, set(matrix.classes)), (its, matrix.classes, set(first.classes)))
         only = [(label, [name for name in names if name not in others]) for label, names, others in pairs]
-        listed = "; ".join(f"only in {label}: {_some(names)}" for label, names in only if names)
+        listed = "; ".join(f"only in {label}: {some(names)}" for label, names in only if names)
         raise ClassOrderError(
             f"{its} has other classes than {firsts}; {listed}. Build all of them from the same class list"
         ) from None
-
-
-def _mean(parts: Sequence[Values], weights: Sequence[float]) -> Values:
-    """Return the weighted sum, computed in float64 and rounded to float32 once."""
-    if all(is_sparse(part) for part in parts):
-        sparse: Values = _weighted(parts, weights)
-        return sparse
-    diagonals = [None if is_sparse(part) else diagonals_of(part) for part in parts]
-    if all(diagonal is not None for diagonal in diagonals):
-        return toeplitz_view(_read_only(_weighted(diagonals, weights).astype(np.float32)))
-    mean = np.empty(parts[0].shape, np.float32)
-    for rows in blocks(mean):
-        mean[rows] = _weighted([_dense(part[rows]) for part in parts], weights)
-    return _read_only(mean)
-
-
-def _weighted(parts: Sequence[Any], weights: Sequence[float]) -> Any:
-    """Return the weighted sum of arrays, dense or sparse."""
-    return reduce(operator.add, (part.astype(np.float64) * weight for part, weight in zip(parts, weights, strict=True)))
-
-
-def _dense(rows: Any) -> np.ndarray:
-    return np.asarray(rows.toarray() if is_sparse(rows) else rows)
-
-
-def _read_only(values: np.ndarray) -> np.ndarray:
-    values.flags.writeable = False
-    return values
 
 
 def _lineage(matrices: Sequence[SimilarityMatrix], weights: list[float], files: Sequence[Input]) -> Provenance:
@@ -158,8 +126,3 @@ def _resolution(
             words = dict.fromkeys(word for way in ways for word in way.get("words", []))
             resolution[name] = {**rest, "how": " + ".join(hows), "words": list(words)}
     return resolution
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -11,17 +11,63 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from simmatrix import data
-from simmatrix.errors import SourceError
+from simmatrix.errors import ClassOrderError, SourceError
 from simmatrix.files import check_input, decoded, read_bytes
-from simmatrix.names import is_name, shown_name
-from simmatrix.suggest import nearest, or_list
+from simmatrix.text import all_composed, are_names, is_name, nearest, or_list
 
-__all__ = ["ClassList", "read_classes"]
+__all__ = ["ClassList", "Classes", "Names", "names_in_order", "read_classes"]
+
+Names: TypeAlias = "Iterable[str] | Mapping[Any, Any]"
+"""Names of classes in label order, or a mapping between them and their indices."""
 
 _SHOWN = 5
+
+
+def names_in_order(classes: Names) -> tuple[str, ...]:
+    """Return the names of classes in label order, each in its one spelling (NFC).
+
+    A sequence of names is an order. A mapping is one if its keys or its values are the indices 0 to C - 1, as in
+    ``id2label`` and ``class_to_idx``, and is read by index. A set is in no order, and one text is no list of names.
+
+    Raises
+    ------
+    ClassOrderError
+        If there is no order, or what stands in it is no name.
+
+    Examples
+    --------
+    >>> names_in_order({"tulip": 1, "rose": 0})
+    ('rose', 'tulip')
+    """
+    if isinstance(classes, str):
+        raise ClassOrderError(
+            f"the classes are one text, {classes!r}; give a list of names (simmatrix.read_classes reads files)"
+        )
+    if isinstance(classes, set | frozenset):
+        raise ClassOrderError("the classes are a set, which has no order; give a list of their names in label order")
+    found = tuple(_by_index(classes) if isinstance(classes, Mapping) else classes)
+    for position, name in enumerate(found):
+        if not isinstance(name, str):
+            raise ClassOrderError(
+                f"class {position} (counted from 0) is {name!r}, a {type(name).__name__}; give the classes by name "
+                "(for torchvision's ImageNet these are its wnids)"
+            )
+    return all_composed(found)
+
+
+def _by_index(classes: Mapping[Any, Any]) -> list[Any]:
+    indices = list(range(len(classes)))
+    by_key = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in classes.items()}
+    for by_index in (by_key, {index: name for name, index in classes.items() if isinstance(index, int)}):
+        if by_index.keys() == set(indices):
+            return [by_index[index] for index in indices]
+    raise ClassOrderError(
+        f"the classes are a mapping, and neither its keys nor its values are the indices 0 to {len(classes) - 1}; give "
+        "a list of names in label order"
+    )
 
 
 @dataclass(frozen=True)
@@ -58,11 +104,14 @@ class ClassList:
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        _check(((name, None) for name in self.names), self.source)
+        object.__setattr__(self, "names", names_in_order(self.names))
+        if not are_names(self.names):
+            _explain(self.names, self.source)
         for column, values in self.columns.items():
             if len(values) != len(self.names):
                 raise SourceError(f"column {column} has {len(values)} values for {len(self.names)} classes")
-        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
+        columns = {column: all_composed(values) for column, values in self.columns.items()}
+        object.__setattr__(self, "columns", MappingProxyType(columns))
         if not self.sha256:
             digest = hashlib.sha256(json.dumps(self.names, ensure_ascii=False).encode())
             object.__setattr__(self, "sha256", digest.hexdigest())
@@ -78,31 +127,38 @@ class ClassList:
         """Return a column's C values, or C empty strings where the list has no such column."""
         return self.columns.get(name, ("",) * len(self.names))
 
-    def select(self, names: Sequence[str]) -> ClassList:
+    def select(self, names: Names) -> ClassList:
         """Return the list of some of its classes, in the order given."""
+        wanted = names_in_order(names)
         positions = {name: position for position, name in enumerate(self.names)}
-        lacking = [name for name in names if name not in positions]
+        lacking = [name for name in wanted if name not in positions]
         if lacking:
             raise SourceError(f"has no class {lacking[0]!r}; give the list that the matrix was built for", self.source)
-        kept = [positions[name] for name in names]
+        kept = [positions[name] for name in wanted]
         columns = {column: tuple(values[at] for at in kept) for column, values in self.columns.items()}
-        return ClassList(tuple(names), columns, self.source, self.sha256)
+        return ClassList(wanted, columns, self.source, self.sha256)
 
 
-def read_classes(source: str | Path | Sequence[str] | ClassList) -> ClassList:
+Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList"
+
+
+def read_classes(source: Classes) -> ClassList:
     """Read a class list.
 
     Parameters
     ----------
     source
-        The name of a bundled list (``"cifar100"``), the path of a file, or the names themselves. Files: ``.txt`` (one
-        name a line), ``.tsv`` or ``.csv`` (a header with a ``class`` column), ``.json`` (a list of names, or an object
-        that maps each index to its name). UTF-8, with or without a byte-order mark, any line ending.
+        The name of a bundled list (``"cifar100"``), the path of a file, or the names themselves, in label order; also
+        a mapping between indices and names, such as ``id2label`` or ``class_to_idx``. Files: ``.txt`` (one name a
+        line), ``.tsv`` or ``.csv`` (a header with a ``class`` column), ``.json`` (a list of names, or an object that
+        maps each index to its name). UTF-8, with or without a byte-order mark, any line ending.
 
     Raises
     ------
     SourceError
         If the file can't be read or parsed, or a name is empty, repeated or not UTF-8. Names file and line.
+    ClassOrderError
+        If the names are in no order.
 
     Examples
     --------
@@ -114,7 +170,7 @@ def read_classes(source: str | Path | Sequence[str] | ClassList) -> ClassList:
     if isinstance(source, ClassList):
         return source
     if not isinstance(source, str | Path):
-        return ClassList(tuple(source))
+        return ClassList(names_in_order(source))
     if isinstance(source, str) and source in data.class_list_names():
         return _read_file(data.class_list_path(source), source)
     path = Path(source)
@@ -137,29 +193,27 @@ def _check_suffix(path: Path) -> None:
 def _read_file(path: Path, source: str) -> ClassList:
     raw = read_bytes(path)
     rows = _PARSERS[path.suffix.lower()](decoded(raw, path), path)
-    _check(((row.name, row.line) for row in rows), path)
-    columns = rows[0].others
-    return ClassList(
-        names=tuple(row.name for row in rows),
-        columns={column: tuple(row.others[column] for row in rows) for column in columns},
-        source=shown_name(source),
-        sha256=hashlib.sha256(raw).hexdigest(),
-    )
+    names = tuple([row.name for row in rows])
+    columns = {column: tuple([row.others[column] for row in rows]) for column in rows[0].others}
+    try:
+        shown = source.encode("utf-8", "backslashreplace").decode()
+        return ClassList(names, columns, shown, hashlib.sha256(raw).hexdigest())
+    except SourceError:
+        _explain(all_composed(names), path, [row.line for row in rows])
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     name: str
     line: int | None
-    others: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = MappingProxyType({})
 
 
-def _check(names: Iterable[tuple[str, int | None]], where: str | Path) -> None:
+def _explain(names: Sequence[str], where: str | Path, lines: Sequence[int | None] = ()) -> NoReturn:
+    """Raise `SourceError` about the first thing for which these can't be the names of classes."""
     seen: dict[str, int | None] = {}
-    for position, (name, line) in enumerate(names):
+    for position, name in enumerate(names):
+        line = lines[position] if lines else None
         place = f"class {position} (counted from 0)" if line is None else "the class"
-        if not isinstance(name, str):
-            raise SourceError(f"{place} is {name!r}; give the classes by name", where, line)
         if not name.strip():
             raise SourceError(f"{place} has no name; name it or take it out", where, line)
         if not is_name(name):
@@ -168,8 +222,7 @@ def _check(names: Iterable[tuple[str, int | None]], where: str | Path) -> None:
             first = "" if seen[name] is None else f" (first on line {seen[name]})"
             raise SourceError(f"the class {name!r} stands there twice{first}; names must be unique", where, line)
         seen[name] = line
-    if len(seen) < 2:
-        raise SourceError(f"holds {len(seen)} class(es); a similarity needs at least two", where)
+    raise SourceError(f"holds {len(seen)} class(es); a similarity needs at least two", where)
 
 
 def _parse_txt(text: str, path: Path) -> list[_Row]:

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.errors import ClassOrderError, MatrixError, SourceError
+from simmatrix.classes import names_in_order
+from simmatrix.errors import ClassOrderError, MatrixError, ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.shapes import Bool, Float, Int
+from simmatrix.text import some
 
 __all__ = ["PAIRS_UP_TO", "Comparison", "Difference", "compare"]
 
@@ -19,7 +21,6 @@ PAIRS_UP_TO = 2_000_000
 
 _SEED = 0
 _FEWEST = 3
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ def compare(
     ClassOrderError
         If they have fewer than three classes in common.
     MatrixError
-        If fewer than three of the pairs were judged, or the count is below 0.
+        If fewer than three of the pairs were judged.
+    ParameterError
+        If the count is below 0.
     SourceError
         If the superclasses do not fit the first's classes, or a class has none.
 
@@ -123,7 +126,7 @@ def compare(
     from scipy.stats import rankdata
 
     if count < 0:
-        raise MatrixError(f"can't show {count} pairs; give 0 or more")
+        raise ParameterError(f"can't show {count} pairs; give 0 or more")
     classes, only_first, only_second = _common(first.classes, second.classes)
     # By name: what is sampled, and which of equal differences comes first, depends on no order of classes.
     names = sorted(classes)
@@ -162,7 +165,7 @@ def _common(
     only_first = tuple(name for name in first if name not in theirs)
     only_second = tuple(name for name in second if name not in ours)
     if len(common) < _FEWEST:
-        shown = f"only in the first: {_some(only_first)}; only in the second: {_some(only_second)}"
+        shown = f"only in the first: {some(only_first) or 'none'}; only in the second: {some(only_second) or 'none'}"
         raise ClassOrderError(
             f"the matrices have {len(common)} classes in common, a comparison needs {_FEWEST} at least; {shown}. "
             "Compare matrices of the same classes"
@@ -172,6 +175,7 @@ def _common(
 
 def _groups(classes: tuple[str, ...], superclasses: Sequence[str], names: Sequence[str]) -> Int[np.ndarray, " n"]:
     """Return a number for the superclass of each of `names`."""
+    superclasses = names_in_order(superclasses)
     if len(superclasses) != len(classes):
         raise SourceError(
             f"{len(superclasses)} superclasses were given for the {len(classes)} classes of the first matrix; "
@@ -264,8 +268,3 @@ def _auc(ranks: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"]) -> float:
     # By themselves the pairs of one superclass would have the ranks 1 to n; what is more are the others below them.
     below = ranks[same].sum() - count * (count + 1) / 2
     return float(below / (count * (len(same) - count)))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) or "none") + more

@@ -1,7 +1,7 @@
 """The errors a user can mend: one root, and one child for each thing there is to mend.
 
-Every message says what was wrong, where, and what to do next. The command prints the message alone, so it has to stand
-without a traceback.
+Every message says what was wrong, where, and what to do next. Messages name arguments as Python does
+(``duplicates="mean"``); the command turns these into its options.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ __all__ = [
     "ClassOrderError",
     "MatrixError",
     "OutputError",
+    "ParameterError",
     "SimilarityError",
     "SourceError",
 ]
@@ -20,6 +21,10 @@ __all__ = [
 
 class SimilarityError(Exception):
     """Root of all errors of this project."""
+
+
+class ParameterError(SimilarityError, ValueError):
+    """An argument that is out of its range or none of its choices."""
 
 
 class SourceError(SimilarityError):
@@ -43,15 +48,7 @@ class SourceError(SimilarityError):
 
 
 class ClassNotFoundError(SimilarityError):
-    """Classes that a source does not know.
-
-    Parameters
-    ----------
-    message
-        Which classes, with the nearest names the source does know.
-    missing
-        Their names, in class order.
-    """
+    """Classes that a source does not know; `missing` has their names in class order."""
 
     def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
         self.missing = missing
@@ -63,7 +60,7 @@ class MatrixError(SimilarityError):
 
 
 class ClassOrderError(SimilarityError):
-    """Classes that differ from those of a matrix."""
+    """Classes that differ from those of a matrix, or that are in no order."""
 
 
 class OutputError(SimilarityError):

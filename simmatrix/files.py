@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -10,18 +11,21 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from simmatrix.errors import OutputError, SourceError
 
 __all__ = [
+    "Progress",
     "check_input",
     "check_output_folder",
     "decoded",
+    "open_input",
     "read_bytes",
     "reading",
+    "refusal",
     "sha256_of",
-    "stopping",
+    "silent",
     "write_atomically",
 ]
 
@@ -34,27 +38,33 @@ _NO_TEXT = (
 )
 
 
+def refusal(error: OSError, path: Path) -> SourceError:
+    """Return what the operating system's refusal to read a file means to its user."""
+    match error:
+        case FileNotFoundError():
+            return SourceError("there is no such file; check the path", path)
+        case IsADirectoryError():
+            return SourceError("is a folder; name a file in it", path)
+        case PermissionError():
+            return SourceError("may not be read; check its permissions", path)
+    return SourceError(f"can't be read ({error.strerror or error}); check the file and the path", path)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals inside the block into a `SourceError` that names the file."""
     try:
         yield
-    except FileNotFoundError:
-        raise SourceError("there is no such file; check the path", path) from None
-    except IsADirectoryError:
-        raise SourceError("is a folder; name a file in it", path) from None
-    except PermissionError:
-        raise SourceError("may not be read; check its permissions", path) from None
     except OSError as error:
-        raise SourceError(f"can't be read ({error.strerror or error}); check the file and the path", path) from None
+        raise refusal(error, path) from None
 
 
-def check_input(path: Path) -> None:
-    """Raise `SourceError` unless `path` is a regular file with something in it.
+def open_input(path: Path) -> io.FileIO:
+    """Open a regular file with something in it.
 
-    Inputs are read more than once (once for their checksum), so pipes and devices won't do.
+    Inputs are read more than once (once for their checksum), so pipes and devices won't do; the latter are not opened.
     """
-    with reading(path):
+    try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError
@@ -62,15 +72,20 @@ def check_input(path: Path) -> None:
             raise SourceError("is not a regular file; write its contents to a file first", path)
         if status.st_size == 0:
             raise SourceError("is empty; get or make the file again", path)
-        with path.open("rb"):
-            pass
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise refusal(error, path) from None
+
+
+def check_input(path: Path) -> None:
+    """Raise `SourceError` unless `path` is a regular file with something in it that may be read."""
+    open_input(path).close()
 
 
 def read_bytes(path: Path) -> bytes:
     """Return the contents of a small file."""
-    check_input(path)
-    with reading(path):
-        return path.read_bytes()
+    with open_input(path) as file, reading(path):
+        return file.readall()
 
 
 def decoded(raw: bytes, path: Path) -> str:
@@ -96,31 +111,27 @@ def _with_plain_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def sha256_of(path: Path, stop: Event, progress: Callable[[int, int], None]) -> str:
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called now and then with the bytes of a file done so far and the bytes there are."""
+
+
+def silent(done: int, total: int) -> None:
+    """Report no progress."""
+
+
+def sha256_of(path: Path, progress: Progress = silent, stop: Event | None = None) -> str:
     """Return the SHA-256 checksum of a file as 64 hexadecimal digits. Memory does not grow with the file.
 
-    Large files take seconds: `progress` is told of the bytes done and the bytes there are, and once `stop` is set,
-    nobody wants the checksum any more and it is given up.
+    Large files take seconds; once `stop` is set, nobody wants the checksum any more and it is given up.
     """
     digest = hashlib.sha256()
     with reading(path), path.open("rb", buffering=0) as file:
         total = os.fstat(file.fileno()).st_size
         buffer = memoryview(bytearray(_PIECE))
-        while (size := file.readinto(buffer)) and not stop.is_set():
+        while (size := file.readinto(buffer)) and not (stop and stop.is_set()):
             digest.update(buffer[:size])
             progress(file.tell(), total)
     return digest.hexdigest()
-
-
-@contextmanager
-def stopping() -> Iterator[Event]:
-    """Give an event that is set when the block is left by an error, Ctrl-C among them."""
-    event = Event()
-    try:
-        yield event
-    except BaseException:
-        event.set()
-        raise
 
 
 def check_output_folder(path: Path) -> None:

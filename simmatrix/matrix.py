@@ -6,28 +6,24 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from simmatrix import bounding, normalise
+from simmatrix import normalise
+from simmatrix.classes import Names, names_in_order
+from simmatrix.dense import Parts, frozen, read_only
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError
-from simmatrix.names import is_name
+from simmatrix.forms import Dense, Form, Sparse, Toeplitz, Values, form_of, form_of_tensors, is_sparse
 from simmatrix.provenance import Provenance, Step
 from simmatrix.shapes import Float, Int
-from simmatrix.suggest import nearest_to_each, or_list
-from simmatrix.toeplitz import diagonals_of, lengths, stored_of, toeplitz_view
+from simmatrix.storage import read_matrix, write_matrix
+from simmatrix.text import all_composed, are_names, composed, is_name, nearest_to_each, or_list, some
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-    from typing_extensions import TypeIs
-
-__all__ = ["SimilarityMatrix", "Values", "is_sparse"]
-
-Values: TypeAlias = "Float[np.ndarray, 'C C'] | csr_array"
+__all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "save"]
 
 _SHOWN = 5
 _LARGEST_COUNT = np.iinfo(np.int32).max
@@ -70,21 +66,28 @@ class SimilarityMatrix:
     classes: tuple[str, ...]
     provenance: Provenance = field(default_factory=Provenance)
     evidence: Int[np.ndarray, "C C"] | None = None
+    stored: Form = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
-        values = _frozen_sparse(self.values) if is_sparse(self.values) else _frozen(self.values)
-        _check(values, self.classes)
-        object.__setattr__(self, "values", values)
+        stored, classes = form_of(self.values), all_composed(self.classes)
+        _check(stored, classes, is_named=are_names(classes))
+        object.__setattr__(self, "stored", stored)
+        object.__setattr__(self, "values", stored.values)
+        object.__setattr__(self, "classes", classes)
         if self.evidence is not None:
-            object.__setattr__(self, "evidence", _frozen_evidence(self.evidence, self.classes))
+            object.__setattr__(self, "evidence", _checked_evidence(self.evidence, classes))
+
+    @classmethod
+    def of(
+        cls, stored: Form, classes: tuple[str, ...], provenance: Provenance, evidence: np.ndarray | None = None
+    ) -> SimilarityMatrix:
+        """Return the matrix whose values are kept in a form."""
+        values: Any = stored
+        return cls(values, classes, provenance, evidence)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Through the constructor: a copied or unpickled array is writeable. And of a Toeplitz view an array's own way
-        # would write all C x C entries.
-        if not is_sparse(self.values) and (diagonals := diagonals_of(self.values)) is not None:
-            return _from_diagonals, (diagonals, self.classes, self.provenance, self.evidence)
-        return SimilarityMatrix, (self.values, self.classes, self.provenance, self.evidence)
+        # Through the constructor: copied and unpickled arrays can be written to.
+        return SimilarityMatrix, (self.stored, self.classes, self.provenance, self.evidence)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -100,29 +103,23 @@ class SimilarityMatrix:
     @property
     def is_sparse(self) -> bool:
         """Whether the values are kept as a sparse matrix."""
-        return is_sparse(self.values)
+        return self.form == Sparse.name
 
     @property
     def is_toeplitz(self) -> bool:
         """Whether the values are kept as the diagonals of a Toeplitz matrix."""
-        return not is_sparse(self.values) and diagonals_of(self.values) is not None
+        return self.form == Toeplitz.name
 
     @property
     def form(self) -> str:
         """How the values are kept: ``"dense"``, ``"sparse"`` or ``"toeplitz"``."""
-        return "sparse" if self.is_sparse else "toeplitz" if self.is_toeplitz else "dense"
+        return self.stored.name
 
     @cached_property
     def influence(self) -> float:
         """The mean over the rows of their sum off the diagonal, from 0 (cross entropy) to C - 1."""
-        if is_sparse(self.values):
-            sums = [float(self.values.sum(dtype=np.float64))]
-        elif (diagonals := diagonals_of(self.values)) is not None:
-            # Exact: a float32 times a length below 2^29 is a float64.
-            sums = (diagonals.astype(np.float64) * lengths(len(self))).tolist()
-        else:
-            sums = [float(self.values[rows].sum(dtype=np.float64)) for rows in normalise.blocks(self.values)]
-        return (math.fsum(sums) - len(self)) / len(self)
+        count = len(self.classes)
+        return (self.stored.total() - count) / count
 
     @property
     def influence_range(self) -> tuple[float, float]:
@@ -132,7 +129,11 @@ class SimilarityMatrix:
     @cached_property
     def _alike(self) -> int:
         """How many entries off the diagonal are 1."""
-        return bounding.count_of_ones(*self._stored()) - len(self)
+        return normalise.count_of_ones(self._parts) - len(self.classes)
+
+    @cached_property
+    def _parts(self) -> Parts:
+        return self.stored.stored().parts()
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -140,9 +141,7 @@ class SimilarityMatrix:
 
     def to_dense(self) -> Float[np.ndarray, "C C"]:
         """Return the values as a dense, read-only, contiguous float32 array (C, C)."""
-        if is_sparse(self.values):
-            return _read_only(np.asarray(self.values.toarray()))
-        return _read_only(self.values.copy()) if self.is_toeplitz else self.values
+        return self.stored.dense()
 
     def neighbours(self, name: str, count: int = 5) -> tuple[tuple[str, float], ...]:
         """Return the `count` other classes most similar to a class, best first; equal ones in class order.
@@ -150,7 +149,7 @@ class SimilarityMatrix:
         Classes of similarity 0 are no neighbours.
         """
         index = self._indices((name,))[0]
-        columns, row = self._row(index)
+        columns, row = self.stored.row(index)
         is_other = (row > 0) & (columns != index)
         columns, row = columns[is_other], row[is_other]
         if 0 < count < len(row):
@@ -173,16 +172,13 @@ class SimilarityMatrix:
         0.375
         """
         normalise.check_lower_bound(bound)
-        if bound == 0:
-            return self
-        step = {"step": "lower_bound", "bound": bound}
-        if not is_sparse(self.values):
-            return self._with(_read_only(normalise.bounded(self.values, bound)), step)
-        values = self.values.copy()
-        values.data = normalise.bounded(values.data, bound)
-        return self._with(values, step)
+        return self._bounded(bound) if bound else self
 
-    def with_influence(self, influence: float) -> SimilarityMatrix:
+    def _bounded(self, bound: float) -> SimilarityMatrix:
+        bounded = self.stored.mapped(partial(normalise.lower_bound, bound=bound))
+        return self._with(bounded, {"step": "lower_bound", "bound": bound})
+
+    def with_influence(self, influence: float, *, nearest: bool = False) -> SimilarityMatrix:
         """Return the matrix under the lower bound that gives it an influence, whatever scale its source has.
 
         It is a mean: where a few pairs are much more similar than all others, they have nearly all of a small
@@ -195,6 +191,8 @@ class SimilarityMatrix:
         influence
             The mean over the rows of their sum off the diagonal that is wanted, from 0 (cross entropy) to the matrix's
             own. It comes out right to float32 rounding, a relative error of 2^-24.
+        nearest
+            Whether to take the nearest influence that a lower bound can give, where it can't give this one.
 
         Raises
         ------
@@ -208,7 +206,10 @@ class SimilarityMatrix:
         >>> matrix.influence, matrix.provenance.normalisation[-1]["bound"]
         (0.375, 0.2)
         """
-        bounding.check_influence(influence)
+        normalise.check_influence(influence)
+        if nearest:
+            least, most = self.influence_range
+            influence = min(max(influence, least), most)
         if _is_same(influence, self.influence):
             return self
         if influence > self.influence:
@@ -223,7 +224,7 @@ class SimilarityMatrix:
                 f"lower bound: {_some_alike(self)}; ask for more, or tell these classes apart in the source"
             )
         mass = 0.0 if _is_same(influence, least) else influence * len(self) - self._alike
-        return self.lower_bound(bounding.bound_for(*self._stored(), mass))
+        return self._bounded(normalise.bound_for(self._parts, mass))
 
     def top_k(self, count: int) -> SimilarityMatrix:
         """Return a sparse matrix of each row's `count` largest similarities to other classes, and the diagonal.
@@ -231,10 +232,9 @@ class SimilarityMatrix:
         Of equal similarities the class that comes first is kept. The result need not be symmetric.
         """
         normalise.check_top_k(count, len(self))
-        dense = self.to_dense() if is_sparse(self.values) else self.values
-        return self._with(normalise.keep_top(dense, count), {"step": "top_k", "count": count})
+        return self._with(self.stored.top_k(count), {"step": "top_k", "count": count})
 
-    def select(self, names: Sequence[str]) -> SimilarityMatrix:
+    def select(self, names: Names) -> SimilarityMatrix:
         """Return the matrix of some of the classes, in the order given.
 
         A Toeplitz matrix stays one for classes that follow each other in it, and becomes dense for others.
@@ -250,19 +250,12 @@ class SimilarityMatrix:
         >>> matrix.select(["truck", "rose"]).classes
         ('truck', 'rose')
         """
-        names = _names(names)
-        indices = np.array(self._indices(names), dtype=np.intp)
-        if is_sparse(self.values):
-            values: Values = self.values[indices, :][:, indices]
-        elif self.is_toeplitz and (np.diff(indices) == 1).all():
-            run = slice(indices[0], indices[-1] + 1) if len(indices) else slice(0)
-            values = self.values[run, run]
-        else:
-            values = _read_only(self.values[indices[:, None], indices])
-        evidence = None if self.evidence is None else _read_only(self.evidence[indices[:, None], indices])
-        return SimilarityMatrix(values, names, self.provenance.only(names), evidence)
+        wanted = names_in_order(names)
+        indices = np.array(self._indices(wanted), dtype=np.intp)
+        evidence = None if self.evidence is None else read_only(self.evidence[indices[:, None], indices])
+        return SimilarityMatrix.of(self.stored.select(indices), wanted, self.provenance.only(wanted), evidence)
 
-    def reorder(self, names: Sequence[str]) -> SimilarityMatrix:
+    def reorder(self, names: Names) -> SimilarityMatrix:
         """Return the matrix with its classes in another order, such as a training set's.
 
         Raises
@@ -275,176 +268,87 @@ class SimilarityMatrix:
         >>> SimilarityMatrix(np.eye(2), ("rose", "tulip")).reorder(["tulip", "rose"]).classes
         ('tulip', 'rose')
         """
-        wanted = _names(names)
+        wanted = names_in_order(names)
         if wanted == self.classes:
             return self
         _check_same(wanted, self.classes)
         return self.select(wanted)
 
     def save(self, path: str | Path) -> None:
-        """Write the matrix to a safetensors file; see `simmatrix.storage.save`."""
-        from simmatrix.storage import save
-
+        """Write the matrix to a safetensors file; see `simmatrix.save`."""
         save(self, path)
 
-    def _row(self, index: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Return the columns, ascending, and the values of what is stored of a row."""
-        if not is_sparse(self.values):
-            return np.arange(len(self)), self.values[index]
-        stored = slice(*self.values.indptr[index : index + 2].tolist())
-        return self.values.indices[stored], self.values.data[stored]
-
-    def _stored(self) -> tuple[Float[np.ndarray, "*shape"], Int[np.ndarray, " D"] | None]:
-        """Return what is stored of the values, and how many entries each stands for where that is not one."""
-        if is_sparse(self.values):
-            return self.values.data, None
-        diagonals = diagonals_of(self.values)
-        return (self.values, None) if diagonals is None else (diagonals, lengths(len(self)))
-
-    def _with(self, values: Values, step: Step) -> SimilarityMatrix:
-        return SimilarityMatrix(values, self.classes, self.provenance.with_step(step), self.evidence)
+    def _with(self, stored: Form, step: Step) -> SimilarityMatrix:
+        # What a sound matrix becomes under a bound or a top k is sound: not checked again.
+        matrix = object.__new__(SimilarityMatrix)
+        provenance = self.provenance.with_step(step)
+        fields = {"stored": stored, "values": stored.values, "classes": self.classes, "provenance": provenance}
+        vars(matrix).update(fields, evidence=self.evidence)
+        return matrix
 
     def _indices(self, names: Iterable[str]) -> list[int]:
-        unknown = [name for name in names if name not in self._index]
+        wanted = [composed(name) for name in names]
+        unknown = [name for name in wanted if name not in self._index]
         if unknown:
-            raise ClassNotFoundError(f"the matrix has no class {_some(_hinted(unknown, self.classes))}", tuple(unknown))
-        return [self._index[name] for name in names]
+            raise ClassNotFoundError(f"the matrix has no class {some(_hinted(unknown, self.classes))}", tuple(unknown))
+        return [self._index[name] for name in wanted]
 
 
-def is_sparse(values: Any) -> TypeIs[csr_array]:
-    """Tell whether values are a SciPy sparse array of any kind, without importing SciPy."""
-    return hasattr(values, "tocsr")
-
-
-def _from_diagonals(
-    diagonals: Float[np.ndarray, " D"], classes: tuple[str, ...], provenance: Provenance, evidence: np.ndarray | None
-) -> SimilarityMatrix:
-    return SimilarityMatrix(toeplitz_view(diagonals), classes, provenance, evidence)
-
-
-def _read_only(values: np.ndarray) -> np.ndarray:
-    values.flags.writeable = False
-    return values
-
-
-def _frozen(values: Any) -> Float[np.ndarray, "*shape"]:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise MatrixError(f"values of type {array.dtype} are no similarities; give numbers")
-    if (diagonals := diagonals_of(array)) is not None:
-        return toeplitz_view(_float32(diagonals))
-    if array.dtype == np.float32 and array.flags.c_contiguous and _nobody_writes(array):
-        return array
-    return _float32(array)
-
-
-def _float32(array: np.ndarray) -> Float[np.ndarray, "*shape"]:
-    # What is too large for float32 becomes infinite, which the check of the values refuses.
-    with np.errstate(over="ignore"):
-        return _read_only(np.array(array, dtype=np.float32, order="C"))
-
-
-def _frozen_evidence(evidence: Any, classes: tuple[str, ...]) -> np.ndarray:
-    array = np.asarray(evidence)
-    _check_evidence(array, classes)
-    if array.dtype == np.int32 and array.flags.c_contiguous and _nobody_writes(array):
-        return array
-    return _read_only(np.array(array, dtype=np.int32, order="C"))
-
-
-def _names(names: Sequence[object]) -> tuple[str, ...]:
-    """Return class names as a tuple; what data sets offer as their classes is not always names."""
-    if isinstance(names, str):
-        raise ClassOrderError(
-            f"the classes are one text, {names!r}; give a list of names (simmatrix.read_classes reads files)"
-        )
-    found = tuple(names)
-    for position, name in enumerate(found):
-        if not isinstance(name, str):
-            kind = type(name).__name__
-            raise ClassOrderError(
-                f"class {position} (counted from 0) is {name!r}, a {kind}; give the classes by name "
-                "(for torchvision's ImageNet these are its wnids)"
-            )
-    return tuple(str(name) for name in found)
-
-
-def _nobody_writes(array: np.ndarray) -> bool:
-    """Tell whether an array and all arrays it is a view of are read-only."""
-    while not array.flags.writeable:
-        if not isinstance(array.base, np.ndarray):
-            return array.base is None
-        array = array.base
-    return False
-
-
-def _frozen_sparse(values: Any) -> csr_array:
-    from scipy.sparse import csr_array
-
-    sparse = csr_array(values, dtype=np.float32, copy=True)
-    # One form for the same values, whatever they came from: sorted, nothing twice, no zero stored.
-    sparse.sum_duplicates()
-    sparse.eliminate_zeros()
-    for part in (sparse.data, sparse.indices, sparse.indptr):
-        part.flags.writeable = False
-    return sparse
-
-
-def _check(values: Values, classes: tuple[str, ...]) -> None:
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise MatrixError(f"values of shape {values.shape} are not square; a row and a column belong to each class")
-    if len(classes) != values.shape[0]:
-        raise MatrixError(f"{len(classes)} classes were named for {values.shape[0]} rows; name each row once")
+def _check(stored: Form, classes: tuple[str, ...], *, is_named: bool) -> None:
+    count = stored.values.shape[0]
+    if len(classes) != count:
+        raise MatrixError(f"{len(classes)} classes were named for {count} rows; name each row once")
     if len(classes) < 2:
         raise MatrixError("a similarity needs at least two classes")
+    if not is_named:
+        _explain_names(classes)
+    # NaN fails both comparisons.
+    if not all(block.min() >= 0 and block.max() <= 1 for block, _ in stored.stored().parts() if block.size):
+        wrong = _where(stored, lambda values: ~((values >= 0) & (values <= 1)), classes)
+        raise MatrixError(f"not in [0, 1]: {wrong}; normalise the values first")
+    diagonal = stored.values.diagonal()
+    if not (diagonal == 1).all():
+        wrong = some([classes[index] for index in np.flatnonzero(diagonal != 1)])
+        raise MatrixError(f"the similarity to itself is not 1: {wrong}; set the diagonal to 1")
+
+
+def _explain_names(classes: tuple[str, ...]) -> None:
     if nameless := [f"{index}: {name!r}" for index, name in enumerate(classes) if not is_name(name)]:
         raise MatrixError(
-            f"no class names: {_some(nameless)} (counted from 0); a name is text without control characters, not empty"
+            f"no class names: {some(nameless)} (counted from 0); a name is text without control characters, not empty"
         )
-    if repeated := _repeated(classes):
-        raise MatrixError(f"the class {_some(repeated)} stands there twice; names must be unique")
-    stored = values.data if is_sparse(values) else stored_of(values)
-    if not all(_are_similarities(stored[rows]) for rows in normalise.blocks(stored)):
-        raise MatrixError(f"not in [0, 1]: {_outside(values, classes)}; normalise the values first")
-    diagonal = values.diagonal()
-    if not (diagonal == 1).all():
-        wrong = [classes[index] for index in np.flatnonzero(diagonal != 1)]
-        raise MatrixError(f"the similarity to itself is not 1: {_some(wrong)}; set the diagonal to 1")
+    repeated = [name for name, count in Counter(classes).items() if count > 1]
+    raise MatrixError(f"the class {some(repeated)} stands there twice; names must be unique")
 
 
-def _are_similarities(block: np.ndarray) -> bool:
-    # NaN fails both comparisons.
-    return not block.size or bool(block.min() >= 0 and block.max() <= 1)
+def _checked_evidence(evidence: Any, classes: tuple[str, ...]) -> Int[np.ndarray, "C C"]:
+    counts = np.asarray(evidence)
+    if counts.dtype.kind not in "iu":
+        raise MatrixError(f"evidence of type {counts.dtype} is no count of judgements; give whole numbers")
+    if counts.shape != (len(classes), len(classes)):
+        raise MatrixError(f"evidence of shape {counts.shape} does not fit {len(classes)} classes; give a count a pair")
+    form = Dense(counts)
+    tests: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "below 0": lambda block: block < 0,
+        f"above {_LARGEST_COUNT}": lambda block: block > _LARGEST_COUNT,
+    }
+    for what, is_wrong in tests.items():
+        if any(is_wrong(block).any() for block, _ in form.stored().parts()):
+            raise MatrixError(f"counts of judgements {what}: {_where(form, is_wrong, classes)}; mend the source")
+    if not form.is_symmetric():
+        i, j = next((i, j) for i, row in enumerate(counts) for j in np.flatnonzero(row != counts[:, i]).tolist())
+        raise MatrixError(
+            f"{counts[i, j]} judgements of {classes[i]}, {classes[j]} but {counts[j, i]} of {classes[j]}, "
+            f"{classes[i]}; a pair has one count, in both places"
+        )
+    return frozen(counts, np.int32)
 
 
-def _outside(values: Values, classes: tuple[str, ...]) -> str:
-    if is_sparse(values):
-        entries = values.tocoo()
-        wrong = _is_outside(entries.data)
-        pairs = zip(*(axis[wrong].tolist() for axis in entries.coords), strict=True)
-        return _some_pairs(values, pairs, int(np.count_nonzero(wrong)), classes)
-    diagonals = diagonals_of(values)
-    if diagonals is None:
-        return _where(values, _is_outside, classes)
-    # One pair of each diagonal: its first.
-    offsets = (np.flatnonzero(_is_outside(diagonals)) - (len(values) - 1)).tolist()
-    firsts = ((max(-offset, 0), max(offset, 0)) for offset in offsets)
-    return _some_pairs(values, firsts, len(offsets), classes)
-
-
-def _is_outside(values: np.ndarray) -> np.ndarray:
-    return np.asarray(~((values >= 0) & (values <= 1)))
-
-
-def _where(values: np.ndarray, is_wrong: Callable[[np.ndarray], np.ndarray], classes: tuple[str, ...]) -> str:
-    """Name the first pairs of classes at which values are wrong. Takes memory for some rows only."""
-
-    def pairs() -> Iterator[tuple[int, int]]:
-        for rows in normalise.blocks(values):
-            yield from ((rows.start + row, column) for row, column in np.argwhere(is_wrong(values[rows])).tolist())
-
-    count = sum(int(np.count_nonzero(is_wrong(values[rows]))) for rows in normalise.blocks(values))
-    return _some_pairs(values, pairs(), count, classes)
+def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: tuple[str, ...]) -> str:
+    """Name the first pairs of classes at which values are wrong."""
+    count, pairs = form.where(is_wrong)
+    shown = ", ".join(f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN))
+    return shown + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
 
 
 def _is_same(influence: float, other: float) -> bool:
@@ -457,7 +361,7 @@ def _some_alike(matrix: SimilarityMatrix) -> str:
 
     def pairs() -> Iterator[str]:
         for index, name in enumerate(matrix.classes):
-            columns, row = matrix._row(index)
+            columns, row = matrix.stored.row(index)
             for other in columns[(row == 1) & (columns != index)].tolist():
                 if index < other or matrix.values[other, index] != 1:
                     yield f"{name}/{matrix.classes[other]}"
@@ -466,40 +370,13 @@ def _some_alike(matrix: SimilarityMatrix) -> str:
     return ", ".join(found[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
 
 
-def _some_pairs(values: Values, pairs: Iterable[tuple[int, int]], count: int, classes: tuple[str, ...]) -> str:
-    shown = (f"{classes[i]}, {classes[j]}: {values[i, j]}" for i, j in islice(pairs, _SHOWN))
-    return ", ".join(shown) + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
-
-
-def _check_evidence(evidence: np.ndarray, classes: tuple[str, ...]) -> None:
-    if evidence.dtype.kind not in "iu":
-        raise MatrixError(f"evidence of type {evidence.dtype} is no count of judgements; give whole numbers")
-    if evidence.shape != (len(classes), len(classes)):
-        raise MatrixError(
-            f"evidence of shape {evidence.shape} does not fit {len(classes)} classes; give a count a pair"
-        )
-    tests: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "below 0": lambda block: block < 0,
-        f"above {_LARGEST_COUNT}": lambda block: block > _LARGEST_COUNT,
-    }
-    for what, is_wrong in tests.items():
-        if any(is_wrong(evidence[rows]).any() for rows in normalise.blocks(evidence)):
-            raise MatrixError(f"counts of judgements {what}: {_where(evidence, is_wrong, classes)}; mend the source")
-    if not normalise.is_symmetric(evidence):
-        i, j = next((i, j) for i, row in enumerate(evidence) for j in np.flatnonzero(row != evidence[:, i]).tolist())
-        raise MatrixError(
-            f"{evidence[i, j]} judgements of {classes[i]}, {classes[j]} but {evidence[j, i]} of {classes[j]}, "
-            f"{classes[i]}; a pair has one count, in both places"
-        )
-
-
 def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
-    repeated = _repeated(wanted)
+    repeated = [name for name, count in Counter(wanted).items() if count > 1]
     known, asked = set(classes), set(wanted)
     lacking = [name for name in wanted if name not in known]
     unasked = [name for name in classes if name not in asked]
     parts = [
-        f"{what} {_some(names)}"
+        f"{what} {some(names)}"
         for what, names in (
             ("not in the matrix:", _hinted(lacking, unasked)),
             ("only in the matrix:", unasked),
@@ -523,12 +400,44 @@ def _hinted(unknown: Sequence[str], known: Iterable[str]) -> list[str]:
     return shown + [repr(name) for name in unknown[_SHOWN:]]
 
 
-def _repeated(names: Sequence[str]) -> list[str]:
-    if len(set(names)) == len(names):
-        return []
-    return [name for name, count in Counter(names).items() if count > 1]
+def save(matrix: SimilarityMatrix, path: str | Path) -> None:
+    """Write a matrix to a file. A crash at any point leaves the old file or the new one.
+
+    Parameters
+    ----------
+    matrix
+        What to write.
+    path
+        A file that does not exist yet, or holds a similarity matrix, which is replaced. The folder must exist.
+
+    Raises
+    ------
+    OutputError
+        If the file is something else than a similarity matrix, or can't be written.
+    """
+    evidence = {} if matrix.evidence is None else {"evidence": matrix.evidence}
+    write_matrix(Path(path), matrix.stored.tensors() | evidence, matrix.classes, matrix.provenance)
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def load(path: str | Path) -> SimilarityMatrix:
+    """Read a matrix from a file that `save` wrote.
+
+    Returns
+    -------
+    SimilarityMatrix
+        With its provenance; the values are read once, no second copy is made of a dense matrix.
+
+    Raises
+    ------
+    SourceError
+        If the file is missing, damaged, of a newer format version, or no similarity matrix.
+    MatrixError
+        If its values or names break an invariant.
+    """
+    path = Path(path)
+    tensors, classes, provenance = read_matrix(path)
+    try:
+        form = form_of_tensors(tensors, len(classes), path)
+        return SimilarityMatrix.of(form, classes, provenance, tensors.get("evidence"))
+    except MatrixError as error:
+        raise MatrixError(f"{path}: {error}") from None

@@ -1,24 +1,32 @@
-"""What a similarity matrix looks like in a few numbers."""
+"""What a similarity matrix looks like in a few numbers, and what about it should worry its user."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from simmatrix.matrix import SimilarityMatrix, is_sparse
-from simmatrix.normalise import blocks
-from simmatrix.quantiles import quantiles
-from simmatrix.shapes import Float, Int
-from simmatrix.toeplitz import diagonals_of, lengths
+from simmatrix.dense import Stored, blocks
+from simmatrix.forms import Form
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.shapes import Int
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-__all__ = ["QUANTILES", "SHOWN_PAIRS", "Counts", "Statistics", "counts", "gradient_kept", "signal", "statistics"]
+__all__ = [
+    "FAINT",
+    "QUANTILES",
+    "SHOWN_PAIRS",
+    "Counts",
+    "Statistics",
+    "concerns",
+    "counts",
+    "gradient_kept",
+    "quantiles",
+    "statistics",
+]
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """The quantiles that are reported of the similarities of distinct classes."""
@@ -26,10 +34,9 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 SHOWN_PAIRS = 1000
 """Up to so many indistinguishable pairs are named; there can be C (C - 1) / 2 of them."""
 
-# Eigenvalues take time that grows with C^3: some tenths of a second here.
-_EIGENVALUES_UP_TO = 1024
-# The side of the squares where columns are read too.
-_TILE = 256
+# The high bits of 1.0, whose low bits are 0; and how many values are counted at a time.
+_ONE = 0x3F80
+_COUNTED = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,6 @@ class Counts:
         The first 1000 pairs of distinct classes with similarity 1, by name: the loss can't tell them apart.
     indistinguishable_pairs
         How many such pairs there are, 0 to C (C - 1) / 2.
-    signal
-        What is left of cross entropy's gradient at the start of training, in [0, 1]; see `signal`.
     completed_pairs
         Pairs of distinct classes that nobody judged, so that a method gave their value, 0 to C (C - 1) / 2; None where
         the values are not made from judgements.
@@ -63,7 +68,6 @@ class Counts:
     identity_rows: float
     indistinguishable: tuple[tuple[str, str], ...]
     indistinguishable_pairs: int
-    signal: float
     completed_pairs: int | None
 
 
@@ -75,12 +79,9 @@ class Statistics(Counts):
     ----------
     quantiles
         Of the similarities of distinct classes, by level.
-    smallest_eigenvalue
-        Of the symmetric part; None above 1024 classes. Negative: the matrix is no inner product.
     """
 
     quantiles: dict[float, float]
-    smallest_eigenvalue: float | None
 
 
 def counts(matrix: SimilarityMatrix) -> Counts:
@@ -91,16 +92,16 @@ def counts(matrix: SimilarityMatrix) -> Counts:
     >>> counts(SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip"))).density
     1.0
     """
-    size = len(matrix)
-    others = _off_diagonal(matrix)
+    size = len(matrix.classes)
+    influence = matrix.influence
+    others = matrix.stored.others(SHOWN_PAIRS)
     return Counts(
         classes=size,
-        influence=matrix.influence,
+        influence=influence,
         density=others.positive / (size * (size - 1)),
         identity_rows=others.identity_rows / size,
         indistinguishable=tuple((matrix.classes[i], matrix.classes[j]) for i, j in others.same),
         indistinguishable_pairs=others.same_count,
-        signal=signal(matrix),
         completed_pairs=None if matrix.evidence is None else _unjudged(matrix.evidence),
     )
 
@@ -111,123 +112,64 @@ def statistics(matrix: SimilarityMatrix) -> Statistics:
     Examples
     --------
     >>> figures = statistics(SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip")))
-    >>> figures.density, figures.smallest_eigenvalue
+    >>> figures.density, figures.quantiles[0.5]
     (1.0, 0.5)
     """
     return Statistics(
         **vars(counts(matrix)),
-        quantiles=dict(zip(QUANTILES, quantiles(matrix.values, QUANTILES), strict=True)),
-        smallest_eigenvalue=_smallest_eigenvalue(matrix),
+        quantiles=dict(zip(QUANTILES, quantiles(matrix.stored, QUANTILES), strict=True)),
     )
 
 
-def signal(matrix: SimilarityMatrix) -> float:
-    """Return how much of cross entropy's gradient the loss keeps for a model that has learnt nothing yet, in [0, 1].
+def quantiles(form: Form, levels: Sequence[float]) -> list[float]:
+    """Return the values at some levels in [0, 1] of the C (C - 1) similarities of distinct classes.
 
-    Where all C classes are equally likely, the gradient in the true class's logit is 1/C - 1 / (1 + I) under SimLoss,
-    with I the row's influence, and 1/C - 1 under cross entropy. Their ratio, (C / (1 + I) - 1) / (C - 1), is 1 for the
-    identity and 0 for a matrix of ones. The influence I is the rows' mean.
-    """
-    return gradient_kept(len(matrix), matrix.influence)
-
-
-def gradient_kept(classes: int, influence: float) -> float:
-    """Return the `signal` of so many classes at this influence.
+    They are not interpolated: each stands in the matrix. No copy of the values is made: float32 values in [0, 1] are in
+    the order of their bits, of which the high and the low 16 are counted one after the other.
 
     Examples
     --------
-    >>> gradient_kept(100, 0.0), gradient_kept(100, 99.0)
-    (1.0, 0.0)
+    >>> from simmatrix.forms import Dense
+    >>> quantiles(Dense(np.array([[1, 0.25, 0], [0.25, 1, 0.5], [0, 0.5, 1]], np.float32)), [0, 0.5, 1])
+    [0.0, 0.25, 0.5]
     """
-    return (classes / (1 + influence) - 1) / (classes - 1) if classes > 1 else 1.0
+    size, stored = len(form), form.stored()
+    places = [max(math.ceil(level * size * (size - 1)) - 1, 0) for level in levels]
+    highs = np.zeros(_ONE + 1, np.int64)
+    for bits, counts in _bits(stored):
+        highs += np.bincount(bits >> 16, counts, len(highs)).astype(np.int64)
+    # What is not counted is 0, and the diagonal's ones are no similarities of distinct classes.
+    zeros = size**2 - int(highs.sum())
+    highs[0] += zeros
+    highs[_ONE] -= size
+    ends = np.cumsum(highs)
+    of_places = np.searchsorted(ends, places, side="right").tolist()
+    lows = {high: np.zeros(1 << 16, np.int64) for high in of_places}
+    for bits, counts in _bits(stored):
+        upper = bits >> 16
+        for high, numbers in lows.items():
+            is_here = upper == high
+            here = None if counts is None else counts[is_here]
+            numbers += np.bincount(bits[is_here] & 0xFFFF, here, len(numbers)).astype(np.int64)
+    if 0 in lows:
+        lows[0][0] += zeros
+    found = [
+        high << 16 | int(np.searchsorted(np.cumsum(lows[high]), place - (ends[high - 1] if high else 0), side="right"))
+        for high, place in zip(of_places, places, strict=True)
+    ]
+    values: list[float] = np.array(found, np.uint32).view(np.float32).tolist()
+    return values
 
 
-@dataclass(frozen=True)
-class _Others:
-    """What is counted of the C (C - 1) values off the diagonal."""
-
-    positive: int
-    identity_rows: int
-    same: tuple[tuple[int, int], ...]
-    """The first pairs of similarity 1, each once, in order."""
-    same_count: int
-
-
-def _off_diagonal(matrix: SimilarityMatrix) -> _Others:
-    values = matrix.values
-    if is_sparse(values):
-        return _of_sparse(values)
-    diagonals = diagonals_of(values)
-    return _of_dense(values) if diagonals is None else _of_toeplitz(diagonals)
-
-
-def _of_sparse(values: csr_array) -> _Others:
-    size = values.shape[0]
-    entries = values.tocoo()
-    rows, columns = (axis.astype(np.int64) for axis in entries.coords)
-    keep = rows != columns
-    is_same = keep & (entries.data == 1)
-    rows_same, columns_same = rows[is_same], columns[is_same]
-    pairs = np.unique(np.minimum(rows_same, columns_same) * size + np.maximum(rows_same, columns_same))
-    return _Others(
-        positive=int(np.count_nonzero(keep)),
-        identity_rows=size - len(np.unique(rows[keep])),
-        same=tuple(divmod(pair, size) for pair in pairs[:SHOWN_PAIRS].tolist()),
-        same_count=len(pairs),
-    )
-
-
-def _of_toeplitz(diagonals: Float[np.ndarray, " D"]) -> _Others:
-    size = len(diagonals) // 2 + 1
-    above, below = diagonals[size:], diagonals[size - 2 :: -1]
-    # Row i reaches C - 1 - i diagonals above the main one and i below: it is the identity's if it reaches none that
-    # holds a similarity.
-    first_above, first_below = (int(np.argmax(side > 0)) if (side > 0).any() else size - 1 for side in (above, below))
-    distances = np.flatnonzero((above == 1) | (below == 1)) + 1
-    return _Others(
-        positive=int(lengths(size)[diagonals > 0].sum()) - size,
-        identity_rows=max(first_above + first_below + 2 - size, 0),
-        same=tuple(islice(_pairs_at(distances.tolist(), size), SHOWN_PAIRS)),
-        same_count=int((size - distances).sum()),
-    )
-
-
-def _pairs_at(distances: Sequence[int], size: int) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of places whose distance is one of some ascending ones, in order."""
-    for first in range(size - distances[0] if distances else 0):
-        for distance in distances:
-            if first + distance >= size:
-                break
-            yield first, first + distance
-
-
-def _of_dense(values: Float[np.ndarray, "C C"]) -> _Others:
-    # By blocks: a mask of all values would take a quarter of the matrix's memory, the indices of all four times it.
-    size = len(values)
-    entries: list[int] = []
-    ones = -size
-    for rows in blocks(values):
-        block = values[rows]
-        entries += (int(np.count_nonzero(row)) for row in block > 0)
-        ones += int(np.count_nonzero(block == 1))
-    same, same_count = _same_pairs(values) if ones > 0 else ((), 0)
-    return _Others(sum(entries) - size, entries.count(1), same, same_count)
-
-
-def _same_pairs(values: Float[np.ndarray, "C C"]) -> tuple[tuple[tuple[int, int], ...], int]:
-    """Return the first pairs of similarity 1 in either direction, each once and in order, and their number."""
-    pairs: list[tuple[int, int]] = []
-    count = 0
-    for top in range(0, len(values), _TILE):
-        same = values[top : top + _TILE, top:] == 1
-        for left in range(top, len(values), _TILE):
-            columns = slice(left - top, left - top + _TILE)
-            same[:, columns] |= (values[left : left + _TILE, top : top + _TILE] == 1).T
-        same = np.triu(same, 1)
-        count += int(np.count_nonzero(same))
-        if len(pairs) < SHOWN_PAIRS:
-            pairs += [(top + i, top + j) for i, j in islice(zip(*same.nonzero(), strict=True), SHOWN_PAIRS)]
-    return tuple((int(i), int(j)) for i, j in pairs[:SHOWN_PAIRS]), count
+def _bits(stored: Stored) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yield the bits of the values above 0, some at a time, and how many entries each stands for."""
+    for values, counts in stored.parts(_COUNTED):
+        # Most values may be 0.
+        positive = values > 0
+        if positive.all():
+            yield values.view(np.int32), counts
+        else:
+            yield values[positive].view(np.int32), None if counts is None else counts[positive]
 
 
 def _unjudged(evidence: Int[np.ndarray, "C C"]) -> int:
@@ -237,8 +179,180 @@ def _unjudged(evidence: Int[np.ndarray, "C C"]) -> int:
     return (size * (size - 1) - (judged - on_diagonal)) // 2
 
 
-def _smallest_eigenvalue(matrix: SimilarityMatrix) -> float | None:
-    if len(matrix) > _EIGENVALUES_UP_TO:
-        return None
-    values = matrix.to_dense().astype(np.float64)
-    return float(np.linalg.eigvalsh((values + values.T) / 2)[0])
+# Where less of cross entropy's gradient is left: of many classes above an influence of a half, of five above a third.
+# SimLoss by itself gave up a tenth of the classes before that (docs/choosing.md).
+FAINT = 2 / 3
+_SHOWN_PAIRS = 3
+_SHOWN_CLASSES = 10
+_SHOWN_SENSES = 10
+
+# What two classes share that a builder found in the same place, and how to tell it of another.
+_SHARED = {
+    "wordnet": ("synset", "pin another in the class list's synset column (simmatrix senses WORD)"),
+    "taxonomy": ("node", "give each class a node of its own in the taxonomy"),
+}
+
+# What a builder's parameters may count and its user should know.
+_NOTES = {
+    "averaged": "pairs that stand there with different ratings: {count}; the mean was taken",
+    "ignored": "rows that were passed over, since they name what is no class: {count}",
+}
+
+
+def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[str, ...]:
+    """Return one sentence for each thing about a matrix that would spoil a training, most serious first."""
+    if figures is None:
+        figures = counts(matrix)
+    told = (
+        _weak(matrix, figures),
+        _indistinguishable(figures),
+        _found_alike(matrix),
+        _completed(figures),
+        _averaged(matrix),
+        _missed(matrix),
+        _ambiguous(matrix),
+    )
+    noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
+    return (
+        *filter(None, told),
+        *(sentence.format(count=count) for sentence, count in noted if isinstance(count, int) and count > 0),
+    )
+
+
+def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
+    """Say whether the similarities change nothing, or too much."""
+    if figures.identity_rows == 1:
+        remedy = (
+            "give a smaller lower bound"
+            if _is_bounded(matrix.provenance.params, matrix.provenance.normalisation)
+            else "no two classes are similar in this source, take another source or measure"
+        )
+        return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
+    kept = gradient_kept(figures.classes, figures.influence)
+    if kept < FAINT:
+        return (
+            f"at an influence of {figures.influence:.3g} SimLoss alone starts with {kept:.1%} of cross entropy's gradient "
+            "and may give up classes for others that are like them; give cross entropy a share (share=0.4 in SimLoss), or "
+            "take less influence or a larger lower bound"
+        )
+    return ""
+
+
+def gradient_kept(classes: int, influence: float) -> float:
+    """Return how much of cross entropy's gradient SimLoss alone keeps for a model that has learnt nothing, in [0, 1].
+
+    Where all C classes are equally likely, the gradient in the true class's logit is 1/C - 1 / (1 + I) under SimLoss,
+    with I the row's influence, and 1/C - 1 under cross entropy. This is their ratio.
+
+    Examples
+    --------
+    >>> gradient_kept(100, 0.0), gradient_kept(100, 99.0)
+    (1.0, 0.0)
+    """
+    return (classes / (1 + influence) - 1) / (classes - 1) if classes > 1 else 1.0
+
+
+def _is_bounded(params: Mapping[str, Any], steps: object) -> bool:
+    """Tell whether similarities were taken off by a lower bound, in a matrix or in what it is a blend of."""
+    parts = params.get("parts")
+    return any(step.get("step") == "lower_bound" for step in _mappings(steps)) or any(
+        _is_bounded(inner, part.get("normalisation"))
+        for part in _mappings(parts)
+        for inner in _mappings([part.get("params")])
+    )
+
+
+def _mappings(content: object) -> list[Mapping[str, Any]]:
+    """Return the mappings in a list; a foreign file may have anything there."""
+    return [one for one in content if isinstance(one, Mapping)] if isinstance(content, list | tuple) else []
+
+
+def _indistinguishable(figures: Counts) -> str:
+    """Say which classes the loss can't tell apart."""
+    count = figures.indistinguishable_pairs
+    if not count:
+        return ""
+    first = ", ".join("/".join(pair) for pair in figures.indistinguishable[:_SHOWN_PAIRS])
+    return (
+        f"{count:,} {'pair has' if count == 1 else 'pairs have'} similarity 1, the loss can't tell them apart: "
+        + first
+        + (" …" if count > _SHOWN_PAIRS else "")
+    )
+
+
+def _found_alike(matrix: SimilarityMatrix) -> str:
+    """Say which classes were taken for the same thing, though the measure gives less than 1 between them."""
+    if matrix.provenance.builder not in _SHARED:
+        return ""
+    what, remedy = _SHARED[matrix.provenance.builder]
+    pairs = list(islice(_pairs_alike(matrix), _SHOWN_PAIRS + 1))
+    if not pairs:
+        return ""
+    shown = ", ".join(f"{one} and {other} are the same {what} {name}" for one, other, name in pairs[:_SHOWN_PAIRS])
+    return shown + (" …" if len(pairs) > _SHOWN_PAIRS else "") + f"; {remedy}"
+
+
+def _pairs_alike(matrix: SimilarityMatrix) -> Iterator[tuple[str, str, str]]:
+    """Yield each class whose words stand for an earlier one too, that one before it, and the words."""
+    first: dict[str, str] = {}
+    for name in matrix.classes:
+        words = " + ".join(matrix.provenance.resolution.get(name, {}).get("words", ()))
+        earlier = first.setdefault(words, name)
+        if words and earlier != name and 1 not in (matrix[earlier, name], matrix[name, earlier]):
+            yield earlier, name, words
+
+
+def _completed(figures: Counts) -> str:
+    """Say how many pairs nobody judged."""
+    if not figures.completed_pairs:
+        return ""
+    pairs = figures.classes * (figures.classes - 1) // 2
+    share = figures.completed_pairs / pairs
+    return f"nobody judged {figures.completed_pairs:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
+
+
+def _averaged(matrix: SimilarityMatrix) -> str:
+    """Say that the source had two values for a pair."""
+    steps = (step.get("step") for step in _mappings(matrix.provenance.normalisation))
+    return "the source is not symmetric; of each pair the mean of both was taken" if "symmetrise" in steps else ""
+
+
+def _missed(matrix: SimilarityMatrix) -> str:
+    """Say which classes were found by their names, because their phrases were not found."""
+    missed = {name: one["missed"] for name, one in matrix.provenance.resolution.items() if "missed" in one}
+    if not missed:
+        return ""
+    first = ", ".join(f"{name} ({phrase})" for name, phrase in list(missed.items())[:3])
+    return f"{_classes(missed)} looked up by name, since the phrase was not found: {first}" + (
+        " …" if len(missed) > 3 else ""
+    )
+
+
+def _ambiguous(matrix: SimilarityMatrix) -> str:
+    """Say which classes have several senses, of which the first was taken, and how to pin another."""
+    several = {name: one for name, one in matrix.provenance.resolution.items() if isinstance(one.get("others"), list)}
+    if not several:
+        return ""
+    lines = [
+        f"  {name}: {' + '.join(one['words'])}, not {_first(list(map(str, one['others'])))}"
+        for name, one in list(several.items())[:_SHOWN_CLASSES]
+    ]
+    more = len(several) - len(lines)
+    return "\n".join(
+        [
+            f"{_classes(several)} taken in the first of several senses; pin another in the class list's synset column "
+            "(simmatrix senses WORD)",
+            *lines,
+            *([f"  … and {more} more"] if more else []),
+        ]
+    )
+
+
+def _first(senses: list[str]) -> str:
+    """Name senses, of a word with very many the first ones."""
+    more = len(senses) - _SHOWN_SENSES
+    return ", ".join(senses[:_SHOWN_SENSES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _classes(some: Mapping[str, object]) -> str:
+    return f"{len(some)} {'class was' if len(some) == 1 else 'classes were'}"

@@ -11,7 +11,7 @@ import numpy as np
 from simmatrix.errors import MatrixError
 from simmatrix.shapes import Float, Int
 
-__all__ = ["diagonals_of", "lengths", "stored_of", "toeplitz_view", "top_of_rows"]
+__all__ = ["diagonals_of", "lengths", "toeplitz_view", "top_of_rows"]
 
 # Values merged at a time.
 _MERGED = 1 << 17
@@ -57,12 +57,6 @@ def diagonals_of(values: np.ndarray) -> np.ndarray | None:
     if right == 0 or down != -right:
         return None
     return np.lib.stride_tricks.as_strided(values[-1], (2 * len(values) - 1,), (right,), writeable=False)
-
-
-def stored_of(values: np.ndarray) -> np.ndarray:
-    """Return what is stored of an array: the diagonals of a Toeplitz view, any other array as it is."""
-    diagonals = diagonals_of(values)
-    return values if diagonals is None else diagonals
 
 
 def lengths(count: int) -> Int[np.ndarray, " D"]:

@@ -81,7 +81,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 def test_every_bundled_list_and_format_is_named() -> None:
-    from simmatrix.vectors.formats import FORMATS
+    from simmatrix.choices import VECTOR_FORMATS as FORMATS
 
     assert all(name in _read("README.md") for name in data.class_list_names())
     assert all(f"`{name}`" in _read("docs/guide.md") for name in FORMATS)

@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 
 from simmatrix.builders.embeddings import cosine
-from simmatrix.normalise import rank
+from simmatrix.forms import raw_form
 
 
 def test_right_shapes_pass() -> None:
-    assert cosine(np.eye(3)).shape == rank(np.eye(3)).shape == (3, 3)
+    assert cosine(np.eye(3)).shape == (3, 3)
+    assert raw_form(np.eye(3)).name == "dense"
 
 
 @pytest.mark.parametrize("wrong", [np.ones(3), np.ones((3, 4)), np.ones((3, 3), dtype=np.int64), [[1.0]]])
 def test_a_wrong_shape_or_dtype_is_refused(wrong: object) -> None:
     with pytest.raises(jaxtyping.TypeCheckError, match="values"):
-        rank(wrong)  # type: ignore[arg-type]
+        raw_form(wrong)  # type: ignore[arg-type]

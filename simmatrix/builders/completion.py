@@ -8,24 +8,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simmatrix.choices import COMPLETIONS
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Bool, Float
-from simmatrix.suggest import or_list
+from simmatrix.text import check_choice, or_list
 
-__all__ = ["COMPLETIONS", "check_completion", "complete", "completed", "low_rank", "mean"]
+__all__ = ["check_completion", "complete", "completed", "low_rank", "mean"]
 
 _SHOWN = 3
 
-# Held out to choose the penalty: one in ten of the known pairs, always the same ones.
+# One in ten of the known pairs, always the same ones, is left out of the fit to choose the penalty.
 _ONE_IN = 10
 _SEED = 0
 # At most so many factors are kept; the penalty leaves fewer of those that judgements hold.
 _FACTORS = 32
-# The penalty is halved at most so often, and until it got worse twice. Each has at most so many rounds to settle.
+# The penalty is halved until the fit got worse twice, at most 12 times. Each fit has at most 60 rounds to settle.
 _HALVINGS = 12
 _ROUNDS = 60
 _SETTLED = 1e-3
-# Of the greatest eigenvalue of products of columns.
+# Eigenvalues below this share of the greatest count as zero.
 _NEGLIGIBLE = 1e-12
 
 
@@ -39,19 +40,19 @@ def low_rank(values: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
     """Give unknown pairs the values of a low-rank matrix that fits the known ones (soft-impute).
 
     Mazumder, Hastie and Tibshirani (2010): fill the unknown with the current fit, shrink the eigenvalues of the result
-    towards 0 by a penalty, and repeat. The mean of the known pairs is taken off first, so that the greatest penalty
-    gives the mean. The penalty is the one that predicts a tenth of the known pairs best which was held out. Of the
-    diagonal nothing is learnt: that everything is the same as itself says nothing about factors.
+    towards 0 by a penalty, and repeat. The mean of the known pairs is subtracted first, so that the greatest penalty
+    gives the mean. A tenth of the known pairs is left out of the fit; the penalty that predicts them best is taken. The
+    diagonal is not fitted: that every class is the same as itself says nothing about factors.
     """
     known = _known(values)
     rows, columns = np.nonzero(np.triu(known))
-    held = np.random.default_rng(_SEED).permutation(len(rows))[: len(rows) // _ONE_IN]
+    left_out = np.random.default_rng(_SEED).permutation(len(rows))[: len(rows) // _ONE_IN]
     pairs = values[rows, columns]
     # The pairs on the scale on which the fits are made: the mean is 0.
     target = np.where(known, values - pairs.mean(), 0.0)
     rest = known.copy()
-    rest[rows[held], columns[held]] = rest[columns[held], rows[held]] = False
-    penalty, start = _best_penalty(target, rest, (rows[held], columns[held]))
+    rest[rows[left_out], columns[left_out]] = rest[columns[left_out], rows[left_out]] = False
+    penalty, start = _best_penalty(target, rest, (rows[left_out], columns[left_out]))
     fit = _soft_impute(target, known, penalty, start).matrix + pairs.mean()
     return np.where(np.isnan(values), np.clip(fit, pairs.min(), pairs.max()), values)
 
@@ -64,19 +65,19 @@ class _Fit(NamedTuple):
 
 
 def _best_penalty(
-    target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"], held: tuple[np.ndarray, np.ndarray]
+    target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"], left_out: tuple[np.ndarray, np.ndarray]
 ) -> tuple[float, _Fit]:
-    """Return the penalty whose fit to the known pairs is nearest to those held out, and this fit."""
+    """Return the penalty whose fit to the known pairs is nearest to those left out, and this fit."""
     count = len(target)
     basis = np.random.default_rng(_SEED).normal(size=(count, min(count, _FACTORS)))
     fit = _Fit(np.zeros((count, count)), basis)
     # So much leaves nothing: the mean alone.
     penalty = float(np.linalg.norm(np.where(known, target, 0.0)))
-    best, least, worse = (penalty, fit), _error(fit, target, held), 0
+    best, least, worse = (penalty, fit), _error(fit, target, left_out), 0
     for _ in range(_HALVINGS):
         penalty /= 2
         fit = _soft_impute(target, known, penalty, fit)
-        error = _error(fit, target, held)
+        error = _error(fit, target, left_out)
         if error < least:
             best, least, worse = (penalty, fit), error, 0
         elif fit.matrix.any():
@@ -86,8 +87,8 @@ def _best_penalty(
     return best
 
 
-def _error(fit: _Fit, target: Float[np.ndarray, "C C"], held: tuple[np.ndarray, np.ndarray]) -> float:
-    return float(np.sum((fit.matrix[held] - target[held]) ** 2))
+def _error(fit: _Fit, target: Float[np.ndarray, "C C"], left_out: tuple[np.ndarray, np.ndarray]) -> float:
+    return float(np.sum((fit.matrix[left_out] - target[left_out]) ** 2))
 
 
 def _soft_impute(target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"], penalty: float, start: _Fit) -> _Fit:
@@ -124,39 +125,23 @@ def _known(values: Float[np.ndarray, "C C"]) -> Bool[np.ndarray, "C C"]:
     return known
 
 
-COMPLETIONS: Mapping[str, Callable[[Float[np.ndarray, "C C"]], Float[np.ndarray, "C C"]]] = {
+_METHODS: Mapping[str, Callable[[Float[np.ndarray, "C C"]], Float[np.ndarray, "C C"]]] = {
     "mean": mean,
     "low-rank": low_rank,
 }
-"""Ways to complete a matrix by name; see `complete`."""
 
 
 def check_completion(method: str | None) -> None:
-    """Raise `SourceError` unless a method is None or one of `COMPLETIONS`."""
-    if method is not None and method not in COMPLETIONS:
-        raise SourceError(f"{method!r} is no way to complete a matrix; choose {or_list(COMPLETIONS)}")
+    """Raise `ParameterError` unless a method is None or one of `simmatrix.choices.COMPLETIONS`."""
+    if method is not None:
+        check_choice("complete", method, COMPLETIONS)
 
 
 def complete(values: Float[np.ndarray, "C C"], method: str) -> Float[np.ndarray, "C C"]:
-    """Return a matrix without its gaps.
+    """Return a matrix without its gaps, by a method of `simmatrix.choices.COMPLETIONS`.
 
-    Parameters
-    ----------
-    values
-        (C, C), symmetric, NaN where nothing is known; at least one pair of distinct classes is known, and the
-        diagonal.
-    method
-        A name in `COMPLETIONS`.
-
-    Returns
-    -------
-        (C, C), symmetric; known values are as they were, the others lie between the least and the greatest known value
-        of distinct classes.
-
-    Raises
-    ------
-    SourceError
-        If there is no such method.
+    The values are symmetric, NaN where nothing is known; at least one pair of distinct classes is known, and the
+    diagonal. Known values stay; the others lie between the least and the greatest known value of distinct classes.
 
     Examples
     --------
@@ -165,7 +150,7 @@ def complete(values: Float[np.ndarray, "C C"], method: str) -> Float[np.ndarray,
     0.4
     """
     check_completion(method)
-    return COMPLETIONS[method](values)
+    return _METHODS[method](values)
 
 
 def completed(
@@ -188,8 +173,9 @@ def completed(
         f"{classes[row]!r} and {classes[column]!r}" for row, column in zip(rows[:_SHOWN], columns[:_SHOWN], strict=True)
     )
     more = ", ..." if len(rows) > _SHOWN else ""
+    methods = or_list(f'complete="{one}"' for one in COMPLETIONS)
     raise SourceError(
         f"has no {what} for {len(rows)} of the {count * (count - 1) // 2} pairs of classes: {some}{more}; add them, "
-        f"or have them completed (--complete {or_list(COMPLETIONS)})",
+        f"or have them completed ({methods})",
         path,
     )

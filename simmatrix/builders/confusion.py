@@ -6,14 +6,41 @@ from pathlib import Path
 
 import numpy as np
 
-from simmatrix.builders.matching import inputs
+from simmatrix.builders.lookup import inputs
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.square import Square, read_square
-from simmatrix.classes import ClassList
+from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+from simmatrix.provenance import Provenance
 from simmatrix.shapes import Bool, Float
 
-__all__ = ["confusion_similarity", "from_counts"]
+__all__ = ["confusion_similarity", "from_confusion", "from_counts"]
+
+
+def from_confusion(confusion: str | Path, classes: Classes, *, lower_bound: float = 0.0) -> SimilarityMatrix:
+    """Build a matrix from how often people, or a model, take one class for another.
+
+    Parameters
+    ----------
+    confusion
+        How often each class (a row) was called what (the columns), (C, C): text separated by tabs or commas, with the
+        classes' names in its first row and first column, in any order; or an array saved by ``numpy.save``, in the
+        order of the class list. Counts, or shares; each row counts the same, however many there are of its class.
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    lower_bound
+        As in `from_embeddings`.
+
+    Raises
+    ------
+    SimilarityError
+        If the file can't be read, a count is negative, a class has no row or column, or was never seen, or was
+        recognised never or too seldom.
+    """
+    check_lower_bound(lower_bound)
+    return confusion_similarity(Path(confusion), read_classes(classes)).normalised(lower_bound)
 
 
 def from_counts(counts: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
@@ -45,33 +72,18 @@ def from_counts(counts: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
 
 
 def confusion_similarity(path: Path, classes: ClassList) -> RawSimilarity:
-    """Return how often classes are taken for each other, as a share of how often they are recognised.
-
-    Parameters
-    ----------
-    path
-        How often each class (a row) was called what (the columns): text separated by tabs or commas, with the
-        classes' names in its first row and first column, in any order; or an array (C, C) saved by ``numpy.save``, in
-        the order of the class list. Counts, or shares; each row counts the same, however many there are of its class.
-    classes
-        The class list.
-
-    Raises
-    ------
-    SourceError
-        If the file can't be read, a count is negative, or a class was never seen, or never recognised or too seldom.
-    ClassNotFoundError
-        If a class has no row or no column.
-    """
+    """Return how often classes are taken for each other, as a share of how often they are recognised."""
     square = read_square(path, classes)
     _check_counts(square, classes, path)
     return RawSimilarity(
         values=from_counts(square.values),
         classes=classes.names,
-        builder="confusion",
-        params={},
-        source=inputs("confusion", path, square.sha256, classes),
-        resolution=square.resolution,
+        provenance=Provenance(
+            builder="confusion",
+            params={},
+            source=inputs("confusion", path, square.sha256, classes),
+            resolution=square.resolution,
+        ),
     )
 
 

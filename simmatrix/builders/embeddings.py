@@ -2,58 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 import numpy as np
 
-from simmatrix.builders.lookup import Attempt, Resolution, attempts, forms, resolve, words
-from simmatrix.builders.raw import RawSimilarity, raw_type
-from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError, SourceError
-from simmatrix.files import sha256_of, stopping
-from simmatrix.provenance import Input
+from simmatrix import data
+from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve_each, words
+from simmatrix.builders.raw import RawSimilarity, cosine
+from simmatrix.choices import OOV
+from simmatrix.classes import Classes, ClassList, read_classes
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.files import Progress, sha256_of, silent
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.suggest import nearest_to_each, or_list
-from simmatrix.vectors.formats import detect_format, is_streamed, read_vectors, words_of
-from simmatrix.vectors.streams import archive_of
-from simmatrix.vectors.vectors import Progress, Vectors, WordVector, silent
+from simmatrix.text import check_choice, nearest_to_each, or_list
+from simmatrix.vectors.formats import VectorFile, open_vectors
+from simmatrix.vectors.streams import archive_name, archive_of
+from simmatrix.vectors.vectors import Vectors, WordVector
 
-__all__ = ["MEASURES", "OOV", "VectorSource", "cosine", "embedding_similarity"]
+__all__ = ["DEFAULT_VECTORS", "VectorSource", "cosine", "embedding_similarity", "from_embeddings"]
 
-OOV = ("error", "drop")
-"""What to do with classes that have no vector: refuse, or leave them out and say so."""
-
-_BLOCK = 1024
-
-
-def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
-    """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit.
-
-    The order of the rows changes nothing but the order of the result, not even the last bit.
-    """
-    count = len(unit)
-    # A product of matrices rounds by where a row stands, so the rows are put in an order of their own.
-    order = np.array(sorted(range(count), key=lambda row: unit[row].tobytes()), dtype=np.intp)
-    values = np.empty((count, count), dtype=raw_type(count))
-    # By blocks of the upper triangle, mirrored: no second matrix, and both halves round alike.
-    for top in range(0, count, _BLOCK):
-        rows = order[top : top + _BLOCK]
-        for left in range(top, count, _BLOCK):
-            columns = order[left : left + _BLOCK]
-            block = unit[rows] @ unit[columns].T
-            if left == top:
-                block = np.triu(block) + np.triu(block, 1).T
-            values[np.ix_(rows, columns)] = block
-            values[np.ix_(columns, rows)] = block.T
-    return values
-
-
-MEASURES: Mapping[str, Callable[[Float[np.ndarray, "C d"]], Float[np.ndarray, "C C"]]] = {"cosine": cosine}
-"""Measures of similarity by name, each a function of the classes' unit vectors (C, d), float64."""
+DEFAULT_VECTORS = "glove-6b-50d"
+"""The bundled word vectors."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +42,68 @@ class VectorSource:
     vocabulary: Path | None = None
 
 
-def embedding_similarity(
-    source: VectorSource,
-    classes: ClassList,
+def from_embeddings(
+    vectors: str | Path = DEFAULT_VECTORS,
+    classes: Classes = "cifar100",
     *,
-    measure: str = "cosine",
+    lower_bound: float = 0.0,
     oov: str = "error",
+    format: str | None = None,
+    vocabulary: str | Path | None = None,
     progress: Progress = silent,
+) -> SimilarityMatrix:
+    """Build a matrix from word vectors: the cosine of the classes' vectors, negative ones cut off at 0.
+
+    Parameters
+    ----------
+    vectors
+        A file (GloVe or word2vec text, word2vec or fastText binary, gensim KeyedVectors, ``.npy``, ``.npz``,
+        safetensors; text may be gzip or zip), or the name of bundled vectors.
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    lower_bound
+        l in [0, 1): similarities become max(0, (s - l) / (1 - l)). 0 keeps them all; `SimilarityMatrix.lower_bound`
+        bounds them later. (The command's default is the bound for an influence of 0.1.)
+    oov
+        What to do with classes that have no vector: ``"error"``, or ``"drop"`` to leave them out.
+    format
+        The file's format (``glove``, ``word2vec``, ``word2vec-binary``, ``fasttext``, ``keyedvectors``, ``npy``,
+        ``npz``, ``safetensors``); detected if not given.
+    vocabulary
+        Text file with one word per line, for vector files that hold no words.
+    progress
+        Called with the bytes done and the bytes there are.
+
+    Raises
+    ------
+    SimilarityError
+        If an input can't be read, a class has no vector, or a parameter is out of its range.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> matrix = simmatrix.from_embeddings(classes=["tulip", "daisy", "truck"])
+    >>> matrix["tulip", "daisy"] > matrix["tulip", "truck"]
+    True
+    """
+    check_lower_bound(lower_bound)
+    if not isinstance(vectors, str | Path):
+        raise ParameterError(
+            f"vectors must be a path or a name, got a {type(vectors).__name__}; were these the classes?"
+        )
+    bundled = str(vectors) in data.vector_file_names()
+    source = VectorSource(
+        path=data.vector_file_path(str(vectors)) if bundled else Path(vectors),
+        name=str(vectors) if bundled else archive_name(Path(vectors)),
+        format=format,
+        vocabulary=None if vocabulary is None else Path(vocabulary),
+    )
+    listed = classes if isinstance(classes, ClassList) else read_classes(classes)
+    return embedding_similarity(source, listed, oov=oov, progress=progress).normalised(lower_bound)
+
+
+def embedding_similarity(
+    source: VectorSource, classes: ClassList, *, oov: str = "error", progress: Progress = silent
 ) -> RawSimilarity:
     """Return the similarity of the classes' word vectors.
 
@@ -86,23 +117,29 @@ def embedding_similarity(
     SourceError
         If the vectors can't be read, or a vector that is used is zero or holds NaN or infinity.
     """
-    _check_choices(measure, oov)
-    tries = [attempts(*pair) for pair in zip(classes.names, classes.column("phrase"), strict=True)]
-    wanted = {form for attempt in _flat(tries) for word in attempt.words for form in word}
-    source = replace(source, format=source.format or detect_format(source.path))
-    with ThreadPoolExecutor(1) as pool, stopping() as stop:
+    if oov not in OOV:
+        check_choice("oov", oov, OOV)
+    tries, wanted = attempts_of(classes)
+    file = open_vectors(source.path, source.format, source.vocabulary)
+    stop = Event()
+    with ThreadPoolExecutor(1) as pool:
         # The checksum needs the whole file as well; hashing releases Python's lock, so both go on at once.
-        # It is what takes time for a reader that picks single rows, and then it is what there is progress of.
-        hashed = silent if is_streamed(source.path, format=source.format) else progress
-        inputs = pool.submit(_inputs, source, classes, stop, hashed)
-        vectors = read_vectors(
-            source.path, wanted, format=source.format, vocabulary=source.vocabulary, progress=progress
-        )
-        resolutions = [_resolve(attempts_, vectors) for attempts_ in tries]
-        missing = [index for index, resolution in enumerate(resolutions) if resolution is None]
-        if missing and oov == "error":
-            raise _not_found({classes.names[index]: tries[index] for index in missing}, vectors, source)
-        recorded = inputs.result()
+        # A reader that picks single rows takes no time beside it: then progress is that of the checksum.
+        inputs = pool.submit(_inputs, source, classes, stop, silent if file.streams else progress)
+        try:
+            vectors = file.read(wanted, progress)
+            resolutions = resolve_each(tries, vectors.found)
+            if vectors.compose is not None:
+                resolutions = [one or _composed(asked, vectors) for one, asked in zip(resolutions, tries, strict=True)]
+            missing = [index for index, resolution in enumerate(resolutions) if resolution is None]
+            if missing and oov == "error":
+                lost = {classes.names[index]: tries[index] for index in missing}
+                raise _not_found(lost, vectors, source.name, file)  # noqa: TRY301 - it stops the checksum too
+            recorded = inputs.result()
+        except BaseException:
+            # Ctrl-C among them: nobody wants the checksum any more.
+            stop.set()
+            raise
     found = {name: one for name, one in zip(classes.names, resolutions, strict=True) if one is not None}
     if len(found) < 2:
         raise ClassNotFoundError(
@@ -113,17 +150,19 @@ def embedding_similarity(
     unit = np.stack([_unit_vector(one, vectors, source.path) for one in found.values()])
     dropped = {"dropped": [classes.names[index] for index in missing]} if missing else {}
     return RawSimilarity(
-        values=MEASURES[measure](unit),
+        values=cosine(unit),
         classes=tuple(found),
-        builder="embeddings",
-        params={"measure": measure, "oov": oov, "dimension": unit.shape[1], **dropped},
-        source=recorded,
-        resolution=_recorded(found, classes),
+        provenance=Provenance(
+            builder="embeddings",
+            params={"measure": "cosine", "oov": oov, "dimension": unit.shape[1], **dropped},
+            source=recorded,
+            resolution=_recorded(found, classes),
+        ),
     )
 
 
 def _recorded(found: Mapping[str, Resolution], classes: ClassList) -> dict[str, dict[str, object]]:
-    phrases = dict(zip(classes.names, classes.column("phrase"), strict=True))
+    phrases = dict(zip(classes.names, classes.columns.get("phrase", [""] * len(classes.names)), strict=True))
     return {
         name: {
             "how": one.how,
@@ -135,31 +174,19 @@ def _recorded(found: Mapping[str, Resolution], classes: ClassList) -> dict[str, 
     }
 
 
-def _check_choices(measure: str, oov: str) -> None:
-    for value, choices, what in ((measure, MEASURES, "measure"), (oov, OOV, "way to treat missing classes")):
-        if value not in choices:
-            raise SourceError(f"{value!r} is no {what}; choose {or_list(choices)}")
-
-
 def _inputs(source: VectorSource, classes: ClassList, stop: Event, progress: Progress) -> tuple[Input, ...]:
     inputs = [
-        Input("vectors", source.name, sha256_of(archive_of(source.path), stop, progress)),
+        Input("vectors", source.name, sha256_of(archive_of(source.path), progress, stop)),
         Input("classes", classes.source, classes.sha256),
     ]
     if source.vocabulary is not None:
-        inputs.append(Input("vocabulary", source.vocabulary.name, sha256_of(source.vocabulary, stop, silent)))
+        inputs.append(Input("vocabulary", source.vocabulary.name, sha256_of(source.vocabulary, stop=stop)))
     return tuple(inputs)
 
 
-def _flat(tries: Iterable[tuple[Attempt, ...]]) -> Iterable[Attempt]:
-    return (attempt for attempts_ in tries for attempt in attempts_)
-
-
-def _resolve(tries: tuple[Attempt, ...], vectors: Vectors) -> Resolution | None:
-    found = resolve(tries, vectors.found)
-    if found is None and vectors.compose is not None:
-        return Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(tries)))
-    return found
+def _composed(tries: tuple[Attempt, ...], vectors: Vectors) -> Resolution:
+    """Return what the vectors can compose of subwords for a class that none of its attempts finds."""
+    return Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(tries)))
 
 
 def _words_asked(tries: tuple[Attempt, ...]) -> tuple[str, ...]:
@@ -196,13 +223,12 @@ def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
 
 
 def _not_found(
-    missing: Mapping[str, tuple[Attempt, ...]], vectors: Vectors, source: VectorSource
+    missing: Mapping[str, tuple[Attempt, ...]], vectors: Vectors, source: str, file: VectorFile
 ) -> ClassNotFoundError:
     """Name every missing class, the words of it that are unknown, and what is spelt like them."""
     unknown = {name: _unknown_words(attempts_, vectors) for name, attempts_ in missing.items()}
-    asked = sorted({word for one in unknown.values() for word in one})
-    vocabulary = words_of(source.path, format=source.format, vocabulary=source.vocabulary)
-    nearest = dict(zip(asked, nearest_to_each(asked, vocabulary), strict=True))
+    asked = list(dict.fromkeys(word for one in unknown.values() for word in one))
+    nearest = dict(zip(asked, nearest_to_each(asked, file.words()), strict=True))
     lines = []
     for name, one in unknown.items():
         hints = (f"no {word!r}" + (f", nearest {or_list(nearest[word])}" if nearest[word] else "") for word in one)
@@ -210,10 +236,10 @@ def _not_found(
     return ClassNotFoundError(
         "\n".join(
             (
-                f"{source.name} has no vector for {len(missing)} of the classes:",
+                f"{source} has no vector for {len(missing)} of the classes:",
                 *lines,
                 "give them another phrase (a phrase column in the class list), take other vectors, "
-                "or leave them out (--oov drop)",
+                'or leave them out (oov="drop")',
             )
         ),
         tuple(missing),

@@ -15,23 +15,22 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from threading import Event
 from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.builders.embeddings import cosine
 from simmatrix.builders.lookup import words
-from simmatrix.builders.raw import RawSimilarity
-from simmatrix.classes import ClassList
+from simmatrix.builders.raw import RawSimilarity, cosine
+from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import reading, sha256_of
-from simmatrix.names import shown_name
-from simmatrix.provenance import Input
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.vectors.vectors import silent
+from simmatrix.text import shown_name
 
-__all__ = ["encoder_similarity"]
+__all__ = ["encoder_similarity", "from_encoder"]
 
 _LIBRARY = "sentence-transformers"
 # Older ones run the code that lies in a local folder without being asked to.
@@ -51,38 +50,43 @@ class _Text(NamedTuple):
     text: str
 
 
-def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSimilarity:
-    """Return the cosine of the sentence embeddings of what each class is called.
-
-    A class is called by its phrase where it has one, else by its name, with blanks for underscores and camelCase.
+def from_encoder(model: str | Path, classes: Classes = "cifar100", *, lower_bound: float = 0.0) -> SimilarityMatrix:
+    """Build a matrix from a sentence encoder: the cosine of what it makes of the classes' phrases, or of their names.
 
     Parameters
     ----------
     model
         A folder that sentence-transformers saved, or the name of a model on the Hugging Face hub, which is fetched
         unless the hub's cache holds it. A folder of that name goes first, and nothing is fetched for a `Path`.
-    name
-        The name to record, the folder's or the hub's by default.
-
-    Returns
-    -------
-    RawSimilarity
-        Values in [-1, 1] up to rounding. Permuting the classes permutes them, to the last bit. The model's checksum is
-        that of the listing ``checksum, two blanks, name, line feed`` of its data files in the order of their names, as
-        ``sha256sum`` prints it, so it does not depend on where the model lies.
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    lower_bound
+        As in `from_embeddings`.
 
     Raises
     ------
-    SourceError
-        If sentence-transformers is missing, the model can't be found or loaded, its weights are pickled or not
-        complete, or the embedding of a class is zero or holds NaN or infinity.
+    SimilarityError
+        If sentence-transformers is not installed (the extra ``encoder``), the model can't be found or loaded, its
+        weights are pickled or not complete, or the embedding of a class is zero or holds NaN or infinity.
+    """
+    check_lower_bound(lower_bound)
+    return encoder_similarity(model, read_classes(classes)).normalised(lower_bound)
+
+
+def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSimilarity:
+    """Return the cosine of the sentence embeddings of what each class is called.
+
+    A class is called by its phrase where it has one, else by its name, with blanks for underscores and camelCase.
+
+    `name` is recorded in place of the folder's or the hub's. The model's checksum is that of a listing of its data
+    files in the order of their names, as ``sha256sum`` prints it: it does not depend on where the model lies.
 
     Examples
     --------
     >>> raw = encoder_similarity(  # doctest: +SKIP
     ...     "sentence-transformers/all-MiniLM-L6-v2", ClassList(("rose", "pickupTruck"))
     ... )
-    >>> raw.resolution["pickupTruck"]  # doctest: +SKIP
+    >>> raw.provenance.resolution["pickupTruck"]  # doctest: +SKIP
     {'how': 'name', 'words': ['pickup Truck']}
     """
     _check_library()
@@ -99,12 +103,14 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     return RawSimilarity(
         values=cosine(unit[positions]),
         classes=classes.names,
-        builder="encoder",
-        params={"model": recorded, "dimension": unit.shape[1]},
-        source=(Input("encoder", recorded, checksum), Input("classes", classes.source, classes.sha256)),
-        resolution={
-            class_: {"how": one.how, "words": [one.text]} for class_, one in zip(classes.names, called, strict=True)
-        },
+        provenance=Provenance(
+            builder="encoder",
+            params={"model": recorded, "dimension": unit.shape[1]},
+            source=(Input("encoder", recorded, checksum), Input("classes", classes.source, classes.sha256)),
+            resolution={
+                class_: {"how": one.how, "words": [one.text]} for class_, one in zip(classes.names, called, strict=True)
+            },
+        ),
     )
 
 
@@ -194,7 +200,7 @@ def _check_weights(paths: Collection[Path], folder: Path) -> None:
 
 
 def _sha256(files: Mapping[str, Path]) -> str:
-    listing = "".join(f"{sha256_of(path, Event(), silent)}  {name}\n" for name, path in files.items())
+    listing = "".join(f"{sha256_of(path)}  {name}\n" for name, path in files.items())
     return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -1,4 +1,6 @@
-"""How a class is looked up among words: a fixed order of attempts, and the first that succeeds.
+"""Which words a class is looked up by, and which class a name in a file stands for.
+
+A class is looked up among words in a fixed order of attempts; the first that succeeds counts:
 
 1. the phrase given for the class: as it stands, then its forms, then the mean of its words' unit vectors
 2. the class name: as it stands, then its forms, then the mean of its words' unit vectors
@@ -13,14 +15,38 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Iterator
-from typing import NamedTuple
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-__all__ = ["Attempt", "Resolution", "attempts", "folded", "forms", "resolve", "singulars", "words"]
+from simmatrix.choices import UNKNOWN
+from simmatrix.classes import ClassList
+from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.provenance import Input
+from simmatrix.text import check_choice, did_you_mean, nearest_to_each, or_list, shown_name, some
+
+__all__ = [
+    "Attempt",
+    "Matches",
+    "Resolution",
+    "attempts",
+    "attempts_of",
+    "folded",
+    "forms",
+    "inputs",
+    "match",
+    "not_seen",
+    "resolve",
+    "resolve_each",
+    "singulars",
+    "words",
+]
 
 _SEPARATORS = re.compile(r"[\s_/(),;:&+]+")
 _HYPHENS = re.compile("[-\u2010\u2011]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SHOWN = 5
+_LENIENT = 'spell them as in the class list, or leave out what is not in it (unknown="ignore")'
 
 # WordNet's rules of detachment for nouns (Morphy; Beckwith, Miller and Tengi 1993), longest ending first.
 _DETACHMENT = (
@@ -47,6 +73,13 @@ class Resolution(NamedTuple):
 
     how: str
     words: tuple[str, ...]
+
+
+def attempts_of(classes: ClassList) -> tuple[list[tuple[Attempt, ...]], set[str]]:
+    """Return the attempts for each class of a list, by its name and its phrase, and all words that they look for."""
+    phrases = classes.columns.get("phrase", [""] * len(classes.names))
+    tries = [attempts(*pair) for pair in zip(classes.names, phrases, strict=True)]
+    return tries, {form for one in tries for attempt in one for word in attempt.words for form in word}
 
 
 def attempts(name: str, phrase: str = "") -> tuple[Attempt, ...]:
@@ -82,9 +115,10 @@ def forms(text: str) -> tuple[str, ...]:
     >>> forms("Foxes")
     ('Foxes', 'foxes', 'Fox', 'Foxe', 'fox', 'foxe')
     """
-    composed = unicodedata.normalize("NFC", text)
-    joined = (joint.join(parts) for parts in _splits(composed) for joint in "_- ")
-    spelt = dict.fromkeys((text, composed, *filter(None, joined)))
+    joined = (joint.join(parts) for parts in _splits(text) for joint in "_- ")
+    # A vocabulary may hold accented letters in two characters.
+    decomposed = () if text.isascii() else (unicodedata.normalize("NFD", text),)
+    spelt = dict.fromkeys((text, *filter(None, joined), *decomposed))
     cased = dict.fromkeys((*spelt, *(form.lower() for form in spelt)))
     return tuple(dict.fromkeys((*cased, *(one for form in cased for one in singulars(form)))))
 
@@ -101,16 +135,16 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def folded(text: str) -> str:
-    """Return what names have in common that are spelt alike but for case, accents and the joints of their words.
+    """Return what names have in common that are spelt alike but for case and the joints of their words.
 
-    Accented letters are composed (NFC), words joined by underscores and in lower case. Empty where there are no words.
+    Words are joined by underscores and in lower case. Empty where there are no words.
 
     Examples
     --------
     >>> folded("Ice-cream"), folded("iceCream"), folded("ice_creams")
     ('ice_cream', 'ice_cream', 'ice_creams')
     """
-    return "_".join(words(_HYPHENS.sub(" ", unicodedata.normalize("NFC", text)))).lower()
+    return "_".join(words(_HYPHENS.sub(" ", text))).lower()
 
 
 def _splits(text: str) -> tuple[tuple[str, ...], ...]:
@@ -134,6 +168,11 @@ def singulars(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in found if plural and len(one) > 1))
 
 
+def resolve_each(tries: Iterable[tuple[Attempt, ...]], vocabulary: Container[str]) -> list[Resolution | None]:
+    """Return `resolve` of several classes."""
+    return [resolve(one, vocabulary) for one in tries]
+
+
 def resolve(tries: tuple[Attempt, ...], vocabulary: Container[str]) -> Resolution | None:
     """Return the first attempt all of whose words are in the vocabulary, or None."""
     for attempt in tries:
@@ -141,3 +180,111 @@ def resolve(tries: tuple[Attempt, ...], vocabulary: Container[str]) -> Resolutio
         if all(found):
             return Resolution(attempt.how, tuple(word for word in found if word is not None))
     return None
+
+
+class Matches(NamedTuple):
+    """The names of a file that stand for classes: each one's class by index, and how each class was found."""
+
+    indices: Mapping[str, int]
+    resolution: Mapping[str, Mapping[str, Any]]
+
+
+def match(
+    names: Mapping[str, int], classes: ClassList, path: Path, *, unknown: str = "error", remedy: str = _LENIENT
+) -> Matches:
+    """Find the class that each name in a file stands for.
+
+    A class that stands in the file as it is spelt is that name and no other. Any other class is the one name that
+    shares one of its `forms` (underscores, case, singular), as they are `folded`.
+
+    Parameters
+    ----------
+    names
+        The line that each name stands on first.
+    classes, path
+        The class list, and the file, for messages.
+    unknown
+        What to do with names that are no class: ``"error"`` or ``"ignore"``.
+    remedy
+        What to do about them, for the message.
+
+    Raises
+    ------
+    SourceError
+        If a name could be several classes, several names could be one, or a name is none and that is not allowed.
+    """
+    check_choice("unknown", unknown, UNKNOWN)
+    if "" in names:
+        raise SourceError("a cell that should hold a name is empty; fill it in", path, names[""])
+    positions = {name: index for index, name in enumerate(classes.names)}
+    exact = {name: positions[name] for name in names if name in positions}
+    by_form = _by_form([name for name in names if name not in exact], exact, classes, names, path)
+    indices = {**exact, **by_form}
+    strange = [name for name in names if name not in indices]
+    if strange and unknown == "error":
+        raise _unknown(strange, names, classes, path, remedy)
+    found = {index: name for name, index in indices.items()}
+    resolution = {
+        classes.names[index]: {"how": "name" if found[index] in exact else "name form", "words": [found[index]]}
+        for index in sorted(found)
+    }
+    return Matches(indices, resolution)
+
+
+def _by_form(
+    names: Sequence[str], exact: Mapping[str, int], classes: ClassList, lines: Mapping[str, int], path: Path
+) -> dict[str, int]:
+    """Return the class of each name that is a form of one; classes that stand in the file as they are have theirs."""
+    if not names:
+        return {}
+    owners: dict[str, list[int]] = {}
+    taken = set(exact.values())
+    for index, name in enumerate(classes.names):
+        if index not in taken:
+            for form in _spellings(name):
+                owners.setdefault(form, []).append(index)
+    found: dict[int, str] = {}
+    for name in names:
+        candidates = sorted({index for form in _spellings(name) for index in owners.get(form, ())})
+        if len(candidates) > 1:
+            choice = or_list(repr(classes.names[index]) for index in candidates)
+            raise SourceError(f"{name!r} could be {choice}; spell it as in the class list", path, lines[name])
+        for index in candidates:
+            if index in found:
+                raise SourceError(
+                    f"{name!r} could be the class {classes.names[index]!r}, and so could {found[index]!r} on line "
+                    f"{lines[found[index]]}; spell one of them as in the class list",
+                    path,
+                    lines[name],
+                )
+            found[index] = name
+    return {name: index for index, name in found.items()}
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    return tuple(form for form in dict.fromkeys(map(folded, forms(name))) if form)
+
+
+def _unknown(
+    strange: Sequence[str], lines: Mapping[str, int], classes: ClassList, path: Path, remedy: str
+) -> SourceError:
+    name = strange[0]
+    more = f", nor are {some([repr(one) for one in strange[1:]])}" if strange[1:] else ""
+    hint = did_you_mean(name, classes.names)
+    return SourceError(f"{name!r} is no class of {classes.source}{hint}{more}; {remedy}", path, lines[name])
+
+
+def not_seen(missing: Sequence[str], known: Iterable[str], path: Path, what: str, remedy: str) -> ClassNotFoundError:
+    """Return the error about classes that a file says nothing of, with the nearest of the names it does hold."""
+    lacking = set(missing)
+    hints = nearest_to_each(missing[:_SHOWN], [name for name in known if name not in lacking])
+    shown = [
+        f"{name!r}" + (f" (nearest in the file: {or_list(near)})" if near else "")
+        for name, near in zip(missing, hints, strict=False)
+    ]
+    return ClassNotFoundError(f"{path}: {what} {some([*shown, *missing[_SHOWN:]])}; {remedy}", tuple(missing))
+
+
+def inputs(role: str, path: Path, sha256: str, classes: ClassList) -> tuple[Input, Input]:
+    """Return what is recorded of a file and of the class list: names without folders, and checksums."""
+    return Input(role, shown_name(path), sha256), Input("classes", classes.source, classes.sha256)

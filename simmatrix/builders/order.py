@@ -10,18 +10,83 @@ from typing import NamedTuple
 import numpy as np
 
 from simmatrix.builders.raw import RawSimilarity, raw_type
-from simmatrix.classes import ClassList
-from simmatrix.errors import SourceError
-from simmatrix.provenance import Input
+from simmatrix.choices import KERNELS
+from simmatrix.classes import Classes, ClassList, read_classes
+from simmatrix.errors import ParameterError, SourceError
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.suggest import nearest, or_list
+from simmatrix.tables import is_number
+from simmatrix.text import check_choice, nearest, or_list, some
 from simmatrix.toeplitz import toeplitz_view
 
-__all__ = ["KERNELS", "decay", "gaussian", "laplace", "order_similarity"]
+__all__ = ["decay", "from_order", "gaussian", "laplace", "order_similarity"]
 
-_SHOWN = 5
 # Rows whose similarities are worked out at a time.
 _BLOCK = 64
+
+
+def from_order(
+    classes: Classes,
+    *,
+    decay: float | None = None,
+    kernel: str = "decay",
+    length_scale: float = 1.0,
+    positions: str | None = None,
+    circular: bool = False,
+    period: float | None = None,
+    lower_bound: float = 0.0,
+) -> SimilarityMatrix:
+    """Build a matrix from the order of the classes: r^|i - j| (Kobs et al. 2020), or another kernel of their distance.
+
+    Parameters
+    ----------
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves, in their order.
+    decay
+        r in [0, 1), the similarity of two neighbours, for the kernel ``"decay"``; has to be given for it.
+    kernel
+        ``"decay"``: r^(d / s); ``"laplace"``: exp(-d / s); ``"gaussian"``: exp(-d^2 / (2 s^2)), for a distance d.
+    length_scale
+        s, the unit of distance, above 0.
+    positions
+        The column of the class list that says where each class stands, for uneven steps; ``"class"`` for the names
+        themselves. Class i stands at i if not given.
+    circular
+        Take the shorter way round: the last class is next to the first.
+    period
+        How long the circle is; needed where positions are given.
+    lower_bound
+        As in `from_embeddings`.
+
+    Returns
+    -------
+    SimilarityMatrix
+        Where the steps are even, a Toeplitz matrix, which takes the memory of 2 C - 1 numbers.
+
+    Raises
+    ------
+    SimilarityError
+        If a parameter is out of its range, or a position is no number.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> simmatrix.from_order(["small", "medium", "large"], decay=0.5)["small", "large"]
+    0.25
+    """
+    check_lower_bound(lower_bound)
+    raw = order_similarity(
+        read_classes(classes),
+        decay=decay,
+        kernel=kernel,
+        length_scale=length_scale,
+        positions=positions,
+        circular=circular,
+        period=period,
+    )
+    return raw.normalised(lower_bound)
 
 
 def decay(distance: Float[np.ndarray, "*shape"], rate: float) -> Float[np.ndarray, "*shape"]:
@@ -39,7 +104,7 @@ def gaussian(distance: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape
     return np.asarray(np.exp(-(distance**2) / 2))
 
 
-KERNELS: Mapping[str, Callable[..., Float[np.ndarray, "*shape"]]] = {
+_KERNELS: Mapping[str, Callable[..., Float[np.ndarray, "*shape"]]] = {
     "decay": decay,
     "laplace": laplace,
     "gaussian": gaussian,
@@ -69,35 +134,7 @@ def order_similarity(
     """Return similarities that fall with the distance of the classes' positions: K(|v_i - v_j| / s), in [0, 1].
 
     Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), which takes the
-    time and the memory of 2 C - 1 numbers; others a dense matrix.
-
-    Parameters
-    ----------
-    classes
-        The class list. Class i stands at i, unless `positions` says otherwise.
-    decay
-        r in [0, 1), the similarity of classes that are one `length_scale` apart. Has to be given for the kernel
-        ``"decay"``, which alone has one.
-    kernel
-        K by name: ``"decay"`` r^d, ``"laplace"`` exp(-d), ``"gaussian"`` exp(-d^2 / 2).
-    length_scale
-        s, above 0: the distance that counts as 1.
-    positions
-        The column of the class list that holds the positions, finite numbers; ``"class"`` for the names themselves. Two
-        classes may stand at the same position.
-    circular
-        Whether the order closes to a circle, as months and angles do: the shorter way round counts.
-    period
-        The length of that circle, for positions that are given: at least their span. Without them it is C.
-
-    Raises
-    ------
-    SourceError
-        If an option has no meaning, there is no such column, or a class's position is no finite number; names them.
-
-    References
-    ----------
-    Kobs, Steininger, Zehe, Lautenschlager and Hotho, "SimLoss: Class Similarities in Cross Entropy", ISMIS 2020.
+    time and the memory of 2 C - 1 numbers; others a dense matrix. Parameters as in `from_order`.
 
     Examples
     --------
@@ -109,7 +146,7 @@ def order_similarity(
     """
     similarity, chosen = _kernel(kernel, decay)
     if not (math.isfinite(length_scale) and length_scale > 0):
-        raise SourceError(f"a length scale of {length_scale} is not above 0; give the distance that counts as 1")
+        raise ParameterError(f"a length scale of {length_scale} is not above 0; give the distance that counts as 1")
     stand = _positions(classes, positions)
     length = _period(stand, circular=circular, period=period, positions=positions)
 
@@ -127,30 +164,32 @@ def order_similarity(
     return RawSimilarity(
         values=values,
         classes=classes.names,
-        builder="order",
-        params={"kernel": kernel, **chosen, "length_scale": length_scale, **where, "circular": circular, **circle},
-        source=(Input("classes", classes.source, classes.sha256),),
-        resolution={
-            name: {"how": "position", "words": [text]} for name, text in zip(classes.names, stand.texts, strict=True)
-        },
+        provenance=Provenance(
+            builder="order",
+            params={"kernel": kernel, **chosen, "length_scale": length_scale, **where, "circular": circular, **circle},
+            source=(Input("classes", classes.source, classes.sha256),),
+            resolution={
+                name: {"how": "position", "words": [text]}
+                for name, text in zip(classes.names, stand.texts, strict=True)
+            },
+        ),
     )
 
 
 def _kernel(kernel: str, rate: float | None) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, float]]:
     """Return the function of the distance that is asked for, and the parameter to record."""
-    if kernel not in KERNELS:
-        raise SourceError(f"{kernel!r} is no kernel; choose {or_list(KERNELS)}")
+    check_choice("kernel", kernel, KERNELS)
     if kernel != "decay":
         if rate is not None:
-            raise SourceError(f"the kernel {kernel} has no decay; give it a length scale, or take the kernel decay")
-        return KERNELS[kernel], {}
+            raise ParameterError(f"the kernel {kernel} has no decay; give it a length scale, or take the kernel decay")
+        return _KERNELS[kernel], {}
     if rate is None:
-        raise SourceError(
+        raise ParameterError(
             "the kernel decay needs a decay, the similarity of neighbours; give one in [0, 1), such as 0.5"
         )
     if not 0.0 <= rate < 1.0:
-        raise SourceError(f"a decay of {rate} is outside [0, 1); 0 makes all classes dissimilar, 0.5 is moderate")
-    return partial(KERNELS[kernel], rate=rate), {"decay": rate}
+        raise ParameterError(f"a decay of {rate} is outside [0, 1); 0 makes all classes dissimilar, 0.5 is moderate")
+    return partial(_KERNELS[kernel], rate=rate), {"decay": rate}
 
 
 def _positions(classes: ClassList, column: str | None) -> _Positions:
@@ -163,30 +202,16 @@ def _positions(classes: ClassList, column: str | None) -> _Positions:
         hint = f"did you mean {or_list(close)}?" if close else f"it has {or_list(known)}"
         raise SourceError(f"has no column {column!r}; {hint}", classes.source)
     texts = classes.names if column == "class" else classes.columns[column]
-    numbers = [_number(text) for text in texts]
-    wrong = [
-        f"{name} ({text!r})" for name, text, number in zip(classes.names, texts, numbers, strict=True) if number is None
-    ]
+    wrong = [f"{name} ({text!r})" for name, text in zip(classes.names, texts, strict=True) if not is_number(text)]
     if wrong:
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise SourceError(
-            f"the position of a class is no number in column {column}: {', '.join(wrong[:_SHOWN])}{more}; "
+            f"the position of a class is no number in column {column}: {some(wrong)}; "
             "give each class a finite number, such as the middle of its range",
             classes.source,
         )
-    values = np.array(numbers, np.float64)
+    values = np.array([float(text) for text in texts])
     with np.errstate(over="ignore"):
         return _Positions(texts, *_spaced(values), float(values.max() - values.min()))
-
-
-def _number(text: str) -> float | None:
-    """Return a finite number that stands in a table, or None."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    # Python takes 1_000 for a number, no table does.
-    return number if math.isfinite(number) and "_" not in text else None
 
 
 def _spaced(values: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, " C"], float]:
@@ -211,21 +236,23 @@ def _period(stand: _Positions, *, circular: bool, period: float | None, position
     """Return the length of the circle, or None where there is none."""
     if not circular:
         if period is not None:
-            raise SourceError(f"a period of {period} without a circle; ask for a circular order too, or leave it out")
+            raise ParameterError(
+                f"a period of {period} without a circle; ask for a circular order too, or leave it out"
+            )
         return None
     if positions is None:
         if period is not None:
-            raise SourceError(
+            raise ParameterError(
                 f"a period of {period} without positions; an order of {len(stand.texts)} classes closes after "
                 f"{len(stand.texts)} steps, give the classes positions or leave the period out"
             )
         return float(len(stand.texts))
     if period is None:
-        raise SourceError(
+        raise ParameterError(
             f"a circular order of positions needs a period, such as 360 for degrees; they span {stand.span:g}"
         )
     if not (math.isfinite(period) and period > 0 and period >= stand.span):
-        raise SourceError(
+        raise ParameterError(
             f"a period of {period} does not hold positions that span {stand.span:g}; give the length of the circle"
         )
     return period

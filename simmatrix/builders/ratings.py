@@ -8,23 +8,83 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simmatrix.builders.agreement import aligned, alpha
 from simmatrix.builders.completion import check_completion, completed
-from simmatrix.builders.matching import Matches, inputs, match, not_seen
+from simmatrix.builders.lookup import Matches, inputs, match, not_seen
 from simmatrix.builders.rating_table import RatingTable, read_ratings
 from simmatrix.builders.raw import RawSimilarity, raw_type
-from simmatrix.builders.scale import check_scale, check_span, unit_of
-from simmatrix.classes import ClassList
+from simmatrix.builders.square import check_span, parsed_scale, unit_of
+from simmatrix.choices import DUPLICATES
+from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import decoded, read_bytes
-from simmatrix.names import some_names
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
-from simmatrix.suggest import or_list
+from simmatrix.text import check_choice, some
 
-__all__ = ["DUPLICATES", "rating_similarity"]
+__all__ = ["aligned", "alpha", "from_ratings", "rating_similarity"]
 
-DUPLICATES = ("error", "mean")
-"""What to do where one rater, or a file without raters, rates a pair differently: refuse, or take the mean."""
+
+def from_ratings(
+    ratings: str | Path,
+    classes: Classes,
+    *,
+    scale: str | tuple[float, float] | None = None,
+    complete: str | None = None,
+    duplicates: str = "error",
+    unknown: str = "error",
+    lower_bound: float = 0.0,
+) -> SimilarityMatrix:
+    r"""Build a matrix from people's ratings of how similar pairs of classes are.
+
+    Parameters
+    ----------
+    ratings
+        A file with ``a, b, rating[, rater]`` a line, separated by tabs or commas
+        (`simmatrix.builders.rating_table`).
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    scale
+        The ratings for "not similar" and "the same", (0, 10) or ``"0:10"``. If not given: the least and greatest rating
+        of the file, those of words that are no class included; or of each rater, where raters are named. The latter
+        takes a rater's scale from the pairs this rater saw: where all use the same one, state it.
+    complete
+        How to fill in pairs that nobody rated: ``"mean"`` or ``"low-rank"``; they are an error if it is not given.
+    duplicates
+        What to do with a pair that one rater, or a file without raters, rates differently: ``"error"``, or ``"mean"``
+        of every row. SimLex-999 rates one pair twice and differently, WordSim-353 two.
+    unknown
+        What to do with names that the class list lacks: ``"error"``, or ``"ignore"`` to pass them over.
+    lower_bound
+        As in `from_embeddings`.
+
+    Raises
+    ------
+    SimilarityError
+        If the file can't be read, a rating is no number or off the scale, ratings contradict each other, a class is
+        not rated the same as itself or not rated at all, a rater rates all pairs alike, or pairs are missing that are
+        not to be completed; names file and line.
+
+    Examples
+    --------
+    >>> import simmatrix, tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+    ...     _ = file.write("rose,tulip,5\nrose,truck,0\ntulip,truck,1\n")
+    ...     file.flush()
+    ...     simmatrix.from_ratings(file.name, ["rose", "tulip", "truck"], scale=(0, 10))["rose", "tulip"]
+    0.5
+    """
+    check_lower_bound(lower_bound)
+    raw = rating_similarity(
+        Path(ratings),
+        read_classes(classes),
+        scale=parsed_scale(scale),
+        complete=complete,
+        unknown=unknown,
+        duplicates=duplicates,
+    )
+    return raw.normalised(lower_bound)
 
 
 def rating_similarity(
@@ -38,31 +98,10 @@ def rating_similarity(
 ) -> RawSimilarity:
     """Return the mean rating of each two classes.
 
-    Where a scale is stated, or no raters are named, all ratings are on one scale. Otherwise each rater has a scale of
-    their own, from the least to the greatest of the rater's ratings, and what is averaged is each rating's place on it,
-    from 0 to 1. That takes a rater's scale from the pairs this rater saw: where all use the same one, state it.
-
-    Without raters each row is a vote. A rater has one voice about a pair: rows by the same rater that say the same
-    count once, unless ``duplicates="mean"`` asks for the mean of all of a rater's rows. Each class is as similar to
-    itself as the scale allows.
-
-    Parameters
-    ----------
-    path
-        A file of ratings, as `simmatrix.builders.rating_table` tells.
-    classes
-        The class list.
-    scale
-        The ratings that stand for "not similar" and "the same". If it is not given, it is the least and the greatest
-        rating of the file, or of each rater, those of words that are no class included.
-    complete
-        How to complete pairs that nobody rated, a name in `simmatrix.builders.completion.COMPLETIONS`; None refuses.
-    unknown
-        What to do with rows about words that are no class: ``"error"``, or ``"ignore"`` to leave them out.
-    duplicates
-        What to do with ratings that contradict each other, by the same rater or in a file without raters:
-        ``"error"``, or ``"mean"`` to take the mean of every row, those that say the same included. SimLex-999 rates
-        one pair twice and differently, WordSim-353 two.
+    Where a scale is stated, or no raters are named, all ratings are on one scale; otherwise what is averaged is each
+    rating's place on its rater's own scale, from 0 to 1. Without raters each row is a vote. A rater has one voice about
+    a pair: rows by the same rater that say the same count once, unless ``duplicates="mean"`` asks for the mean of all
+    of a rater's rows. Each class is as similar to itself as the scale allows. Parameters as in `from_ratings`.
 
     Returns
     -------
@@ -70,29 +109,19 @@ def rating_similarity(
         ignored, for how many pairs contradictory ratings were averaged, the columns that were not used, if there are
         any, and, if raters are named, how many there are and Krippendorff's alpha of what is averaged (None where no
         pair was rated twice). `evidence` counts the rows behind each pair, those that count once as one.
-
-    Raises
-    ------
-    SourceError
-        If the file can't be read, a rating is no number or off the scale, ratings contradict each other, a class is
-        not rated the same as itself, a rater rates all pairs alike, or pairs are missing that are not to be completed.
-    ClassNotFoundError
-        If a class is in no rating with another class.
     """
     check_completion(complete)
     # In an order of their own: sums and completions depend on it, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
-    if duplicates not in DUPLICATES:
-        raise SourceError(f"{duplicates!r} is no way to treat contradictory ratings; choose {or_list(DUPLICATES)}")
-    stated = check_scale(scale)
+    check_choice("duplicates", duplicates, DUPLICATES)
     raw = read_bytes(path)
     table = read_ratings(decoded(raw, path), path)
-    scale_of = _scale(table, stated, path)
+    scale_of = _scale(table, scale, path)
     found = match(table.words, classes, path, unknown=unknown)
     pairs = _pairs(table, found, len(classes))
     _check_selves(table, pairs, scale_of, path)
     low, high = scale_of.low, scale_of.high
-    # Of squares and sums in it, none overflows or vanishes.
+    # In this unit no square or sum overflows or underflows.
     unit = float(unit_of(np.array([max(abs(low), abs(high))]))[0])
     said, averaged = _said(table, scale_of.ratings / unit, pairs, classes, path, duplicates)
     values, evidence = _means(said, len(classes))
@@ -106,21 +135,23 @@ def rating_similarity(
     return RawSimilarity(
         values=np.multiply(values, unit, out=values),
         classes=classes.names,
-        builder="ratings",
-        params={
-            "scale": [low, high],
-            "scale_from": scale_of.source,
-            "complete": complete,
-            **gaps,
-            "unknown": unknown,
-            "ignored": int(np.count_nonzero((pairs >= len(classes)).any(axis=1))),
-            "duplicates": duplicates,
-            "averaged": averaged,
-            **({"unused_columns": list(table.unused)} if table.unused else {}),
-            **_agreement(said, table, len(classes)),
-        },
-        source=inputs("ratings", path, hashlib.sha256(raw).hexdigest(), classes),
-        resolution=found.resolution,
+        provenance=Provenance(
+            builder="ratings",
+            params={
+                "scale": [low, high],
+                "scale_from": scale_of.source,
+                "complete": complete,
+                **gaps,
+                "unknown": unknown,
+                "ignored": int(np.count_nonzero((pairs >= len(classes)).any(axis=1))),
+                "duplicates": duplicates,
+                "averaged": averaged,
+                **({"unused_columns": list(table.unused)} if table.unused else {}),
+                **_agreement(said, table, len(classes)),
+            },
+            source=inputs("ratings", path, hashlib.sha256(raw).hexdigest(), classes),
+            resolution=found.resolution,
+        ),
         scale=(low, high),
         evidence=evidence,
     ).in_order(wanted)
@@ -155,7 +186,7 @@ def _own_scales(table: RatingTable, path: Path) -> tuple[Float[np.ndarray, " n"]
         if lows[rater] == highs[rater]:
             raise SourceError(
                 f"the rater {name!r} rates every pair {lows[rater]:g}, so that nothing tells this rater's scale; state "
-                "the scale if it is that of all (--scale LOW:HIGH), or take this rater's rows out",
+                'the scale if it is that of all (scale="LOW:HIGH"), or take this rater\'s rows out',
                 path,
                 int(table.lines[table.rater == rater].min()),
             )
@@ -167,7 +198,7 @@ def _limits(table: RatingTable, stated: tuple[float, float] | None, path: Path) 
     """Return the scale, stated or read from the ratings, that they are all on."""
     low, high = stated or (float(table.ratings.min()), float(table.ratings.max()))
     if low == high:
-        raise SourceError(f"every rating is {low:g}; give the scale they are on (--scale LOW:HIGH)", path)
+        raise SourceError(f'every rating is {low:g}; give the scale they are on (scale="LOW:HIGH")', path)
     check_span(low, high, path)
     outside = np.flatnonzero((table.ratings < low) | (table.ratings > high))
     if len(outside):
@@ -175,7 +206,7 @@ def _limits(table: RatingTable, stated: tuple[float, float] | None, path: Path) 
         words = tuple(table.words)
         raise SourceError(
             f"the rating {table.ratings[at]:g} of {words[table.first[at]]!r} and {words[table.second[at]]!r} is off "
-            f"the scale from {low:g} to {high:g}; mend it, or give another scale (--scale LOW:HIGH)",
+            f'the scale from {low:g} to {high:g}; mend it, or give another scale (scale="LOW:HIGH")',
             path,
             int(table.lines[at]),
         )
@@ -196,7 +227,7 @@ def _check_selves(table: RatingTable, pairs: Int[np.ndarray, "n 2"], scale: _Sca
         word = tuple(table.words)[table.first[at]]
         raise SourceError(
             f"{word!r} is rated {table.ratings[at]:g} with itself, which should be {scale.highs[at]:g}, the end of the "
-            "scale; take the row out, or give another scale (--scale LOW:HIGH)",
+            'scale; take the row out, or give another scale (scale="LOW:HIGH")',
             path,
             int(table.lines[at]),
         )
@@ -259,7 +290,7 @@ def _contradiction(
     by = f" by {rater!r}" if rater else ""
     return SourceError(
         f"{words[table.first[now]]!r} and {words[table.second[now]]!r} are rated {table.ratings[now]:g}{by}, but "
-        f"{table.ratings[then]:g} on line {first[group]}; take one of them out, or average them (--duplicates mean)"
+        f'{table.ratings[then]:g} on line {first[group]}; take one of them out, or average them (duplicates="mean")'
         f"{_unused(table)}",
         path,
         line,
@@ -272,7 +303,7 @@ def _unused(table: RatingTable) -> str:
         return ""
     if len(table.unused) == 1:
         return f"; the column {table.unused[0]!r} was not used: if it names the raters, call it 'rater'"
-    return f"; the columns {some_names(table.unused)} were not used: name the raters' column 'rater'"
+    return f"; the columns {some([repr(one) for one in table.unused])} were not used: name the raters' column 'rater'"
 
 
 def _means(said: _Said, count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
@@ -302,3 +333,42 @@ def _agreement(said: _Said, table: RatingTable, count: int) -> dict[str, Any]:
     agreed = alpha(kept.ratings, kept.pairs[:, 0] * count + kept.pairs[:, 1])
     # Rounded, so that the order of a sum on another machine does not show in the file.
     return {"raters": len(np.unique(kept.rater)), "alpha": None if agreed is None else round(agreed, 6)}
+
+
+def aligned(
+    ratings: Float[np.ndarray, " n"], lows: Float[np.ndarray, " n"], highs: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Return each rating's place between the ends of its rater's own scale, in [0, 1].
+
+    Examples
+    --------
+    >>> aligned(np.array([1.0, 4.0, 50.0]), np.array([1.0, 1.0, 0.0]), np.array([7.0, 7.0, 100.0])).tolist()
+    [0.0, 0.5, 0.5]
+    """
+    return np.asarray((ratings - lows) / (highs - lows))
+
+
+def alpha(ratings: Float[np.ndarray, " n"], pairs: Int[np.ndarray, " n"]) -> float | None:
+    """Return Krippendorff's alpha for interval data: 1 is agreement, 0 what chance would give.
+
+    Parameters
+    ----------
+    ratings, pairs
+        (n,), each rating and the pair that it is of; who gave it does not matter.
+
+    Returns
+    -------
+        At most 1; None where no pair was rated twice, or all that were are rated alike.
+    """
+    _, pairs, counts = np.unique(pairs, return_inverse=True, return_counts=True)
+    twice = counts[pairs] > 1
+    if not twice.any() or np.ptp(ratings[twice]) == 0:
+        return None
+    # The mean squared difference within pairs, by that of all (Krippendorff 2011).
+    ratings, units = ratings[twice], np.unique(pairs[twice], return_inverse=True)[1]
+    count, sizes = len(ratings), np.bincount(units)
+    centred = ratings - ratings.mean()
+    squares, sums = np.bincount(units, centred**2), np.bincount(units, centred)
+    within = np.sum((sizes * squares - sums**2) / (sizes - 1)) / count
+    overall = (count * np.sum(centred**2) - np.sum(centred) ** 2) / (count * (count - 1))
+    return float(1 - within / overall)

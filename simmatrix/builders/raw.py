@@ -1,20 +1,26 @@
-"""What every builder returns."""
+"""What every builder returns, and the matrix that it becomes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simmatrix.provenance import Input
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import normalise
+from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 
-__all__ = ["RawSimilarity", "raw_type"]
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["RawSimilarity", "cosine", "raw_type"]
 
 # Up to here raw matrices are kept in float64, so that a lower bound near 1 is exact; above it memory counts more.
 _EXACT_UP_TO = 10_000
+# Rows of a product of matrices that are worked out at a time.
+_BLOCK = 1024
 
 
 def raw_type(count: int) -> type[np.float64] | type[np.float32]:
@@ -29,15 +35,11 @@ class RawSimilarity:
     Parameters
     ----------
     values
-        (C, C), float32 or float64, finite; any range. The builder gives them away: `normalise` may overwrite them.
+        (C, C), float32 or float64, finite; any range. The builder gives them away: `normalised` may overwrite them.
     classes
         The C names. Fewer than in the class list only where dropping was asked for.
-    builder, params
-        Which builder made them, and from which parameters.
-    source
-        Every input, with its checksum.
-    resolution
-        How each class was found, by class name.
+    provenance
+        Which builder made them, from which parameters and inputs, and how each class was found.
     scale
         The values that stand for "not similar" and "the same", where they are not 0 and 1: they become 0 and 1.
     evidence
@@ -46,10 +48,7 @@ class RawSimilarity:
 
     values: Float[np.ndarray, "C C"]
     classes: tuple[str, ...]
-    builder: str
-    params: Mapping[str, Any]
-    source: tuple[Input, ...]
-    resolution: Mapping[str, Mapping[str, Any]]
+    provenance: Provenance
     scale: tuple[float, float] | None = None
     evidence: Int[np.ndarray, "C C"] | None = None
 
@@ -64,6 +63,33 @@ class RawSimilarity:
             self,
             values=self.values[square],
             classes=names,
-            resolution={name: self.resolution[name] for name in names},
+            provenance=self.provenance.only(names),
             evidence=None if self.evidence is None else self.evidence[square],
         )
+
+    def normalised(self, lower_bound: float = 0.0) -> SimilarityMatrix:
+        """Return the matrix: on the scale that the builder states, with a lower bound, and a record of both."""
+        values, steps = normalise(self.values, scale=self.scale, bound=lower_bound)
+        return SimilarityMatrix.of(values, self.classes, self.provenance.with_step(*steps), self.evidence)
+
+
+def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
+    """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit.
+
+    The order of the rows changes nothing but the order of the result, not even the last bit.
+    """
+    count = len(unit)
+    # A product of matrices rounds by where a row stands, so the rows are put in an order of their own.
+    order = np.array(sorted(range(count), key=lambda row: unit[row].tobytes()), dtype=np.intp)
+    values = np.empty((count, count), dtype=raw_type(count))
+    # By blocks of the upper triangle, mirrored: no second matrix, and both halves round alike.
+    for top in range(0, count, _BLOCK):
+        rows = order[top : top + _BLOCK]
+        for left in range(top, count, _BLOCK):
+            columns = order[left : left + _BLOCK]
+            block = unit[rows] @ unit[columns].T
+            if left == top:
+                block = np.triu(block) + np.triu(block, 1).T
+            values[np.ix_(rows, columns)] = block
+            values[np.ix_(columns, rows)] = block.T
+    return values

@@ -1,26 +1,25 @@
-"""Square tables with a row and a column for each class: text with names, or ``.npy`` in the order of the class list."""
+"""Square tables of the classes: text with names, or ``.npy`` in the order of the class list; and their scale."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Event
 from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from simmatrix.builders.matching import Matches, match, not_seen
+from simmatrix.builders.lookup import Matches, match, not_seen
 from simmatrix.builders.raw import raw_type
 from simmatrix.classes import ClassList
-from simmatrix.errors import SourceError
+from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import check_input, decoded, read_bytes, reading, sha256_of
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, numbers, rows
-from simmatrix.vectors.vectors import silent
 
-__all__ = ["Square", "read_square"]
+__all__ = ["Square", "check_span", "parsed_scale", "read_square", "unit_of"]
 
 _MAGIC = b"\x93NUMPY"
 _AGREE = "make the names and the class list agree"
@@ -71,7 +70,7 @@ def read_square(path: Path, classes: ClassList, *, unknown: str = "error", remed
     path, classes
         The file and the class list.
     unknown, remedy
-        What to do with names that are no class, as in `simmatrix.builders.matching.match`.
+        What to do with names that are no class, as in `simmatrix.builders.lookup.match`.
 
     Raises
     ------
@@ -100,7 +99,7 @@ def _read_array(path: Path, classes: ClassList) -> Square:
             path,
         )
     resolution = {name: {"how": "position", "words": [str(index)]} for index, name in enumerate(classes.names)}
-    return Square(values, None, resolution, sha256_of(path, Event(), silent))
+    return Square(values, None, resolution, sha256_of(path))
 
 
 def _mapped(path: Path, count: int) -> np.ndarray:
@@ -216,3 +215,53 @@ def _resolution(name: str, down: Matches, across: Matches) -> dict[str, Any]:
         "how": "name" if all(one["how"] == "name" for one in both) else "name form",
         "words": list(dict.fromkeys(word for one in both for word in one["words"])),
     }
+
+
+def parsed_scale(scale: str | tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return the ends of a scale, which may be written as LOW:HIGH; None where none is stated.
+
+    Raises
+    ------
+    ParameterError
+        If it is no range, or too wide.
+
+    Examples
+    --------
+    >>> parsed_scale("1:7"), parsed_scale((1, 7))
+    ((1.0, 7.0), (1.0, 7.0))
+    """
+    if scale is None:
+        return None
+    try:
+        low, high = map(float, scale.split(":") if isinstance(scale, str) else scale)
+    except (TypeError, ValueError):
+        raise ParameterError(f"scale must be two numbers such as '0:10', got {scale!r}") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ParameterError(f"scale must start with its lowest value, as '0:10' does, got {low:g} to {high:g}")
+    if not math.isfinite(high - low):
+        raise ParameterError(_too_wide(low, high))
+    return low, high
+
+
+def _too_wide(low: float, high: float) -> str:
+    return f"the scale from {low:g} to {high:g} is too wide to calculate with; divide all numbers by the same one"
+
+
+def check_span(low: float, high: float, path: Path) -> None:
+    """Raise `SourceError` unless the difference of a scale's ends is a number."""
+    if not math.isfinite(high - low):
+        raise SourceError(_too_wide(low, high), path)
+
+
+def unit_of(sizes: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return the greatest power of two up to each size, above 0.
+
+    In this unit the squares of huge numbers do not overflow and those of tiny ones do not underflow. Dividing by it
+    changes no digit, except of subnormal numbers.
+
+    Examples
+    --------
+    >>> unit_of(np.array([10.0, 0.3]))
+    array([8.  , 0.25])
+    """
+    return np.asarray(np.ldexp(1.0, np.frexp(sizes)[1] - 1))

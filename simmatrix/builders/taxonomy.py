@@ -16,18 +16,19 @@ import numpy as np
 
 from simmatrix.builders.lookup import Resolution, folded, forms
 from simmatrix.builders.raw import RawSimilarity, raw_type
-from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.choices import MEASURES
+from simmatrix.classes import Classes, ClassList, read_classes
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.files import decoded, read_bytes
-from simmatrix.provenance import Input
-from simmatrix.suggest import nearest_to_each, or_list
-from simmatrix.taxonomy.columns import column_taxonomy
-from simmatrix.taxonomy.content import intrinsic
-from simmatrix.taxonomy.formats import detect, read_taxonomy
-from simmatrix.taxonomy.measures import NEED_CONTENT, check_measure, taxonomy_values
-from simmatrix.taxonomy.taxonomy import Taxonomy
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+from simmatrix.provenance import Input, Provenance
+from simmatrix.taxonomy.graph import Taxonomy
+from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic, taxonomy_values
+from simmatrix.taxonomy.written import column_taxonomy, detect, read_taxonomy
+from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, shown_name
 
-__all__ = ["TaxonomyColumns", "TaxonomyFile", "TaxonomySource", "taxonomy_similarity"]
+__all__ = ["TaxonomyColumns", "TaxonomyFile", "TaxonomySource", "from_taxonomy", "taxonomy_similarity"]
 
 _SHOWN = 5
 
@@ -76,6 +77,75 @@ class TaxonomyColumns:
 TaxonomySource: TypeAlias = TaxonomyFile | TaxonomyColumns
 
 
+def from_taxonomy(
+    taxonomy: str | Path | Sequence[str] = "superclass",
+    classes: Classes = "cifar100",
+    *,
+    measure: str = "path",
+    format: str | None = None,
+    lower_bound: float = 0.0,
+) -> SimilarityMatrix:
+    """Build a matrix from any hierarchy that holds the classes.
+
+    Parameters
+    ----------
+    taxonomy
+        A file: edges (``parent child`` a line), an indented outline, or nested JSON; or columns of the class list, the
+        finest first, as a sequence or with commas between. A text that names columns is taken for them.
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    measure
+        As in `from_wordnet`; information content is intrinsic.
+    format
+        The file's format (``edges``, ``outline``, ``json``); detected if not given.
+    lower_bound
+        As in `from_embeddings`.
+
+    Raises
+    ------
+    SimilarityError
+        If the file can't be read or holds a circle, a class is not in it, or two classes have no common ancestor.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> simmatrix.from_taxonomy("superclass", "cifar100", measure="lcs-height")["rose", "tulip"]
+    0.5
+    """
+    check_lower_bound(lower_bound)
+    listed = read_classes(classes)
+    columns = _columns(taxonomy, listed)
+    source: TaxonomySource = TaxonomyColumns(columns)
+    if not columns:
+        path = Path(str(taxonomy))
+        source = TaxonomyFile(path, shown_name(path), format)
+    elif format is not None:
+        raise ParameterError(f"columns of the class list have no format {format}; leave it out")
+    return taxonomy_similarity(source, listed, measure=measure).normalised(lower_bound)
+
+
+def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[str, ...]:
+    """Return the columns that a taxonomy is made of; none if it is a file."""
+    if isinstance(taxonomy, Path):
+        return ()
+    if not isinstance(taxonomy, str):
+        return tuple(taxonomy)
+    columns = tuple(part.strip() for part in taxonomy.split(","))
+    known = [column for column in columns if column in classes.columns]
+    exists = bool(taxonomy) and Path(taxonomy).exists()
+    if exists and len(known) == len(columns):
+        raise SourceError(
+            f"{taxonomy!r} is a file and names what the class list has; write ./{taxonomy} for the file, or rename it"
+        )
+    if not exists and (known or not taxonomy or not {"/", "\\", "."} & set(taxonomy)):
+        lacking = [column for column in columns if column not in classes.columns]
+        if lacking:
+            close = nearest(lacking[0], classes.columns)
+            hint = f"did you mean {or_list(close)}?" if close else f"columns are {or_list(classes.columns or ['none'])}"
+            raise SourceError(f"{lacking[0]!r} is neither a file nor a column of {classes.source}; {hint}")
+    return columns if len(known) == len(columns) else ()
+
+
 def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: str = "path") -> RawSimilarity:
     """Return how near the classes are to each other in a taxonomy, by one of `simmatrix.taxonomy.measures`.
 
@@ -93,7 +163,7 @@ def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: 
     >>> raw.values[raw.classes.index("rose"), raw.classes.index("tulip")]
     np.float64(0.3333333333333333)
     """
-    check_measure(measure)
+    check_choice("measure", measure, MEASURES)
     loaded = source.load(classes)
     taxonomy = loaded.taxonomy
     index = {name: node for node, name in enumerate(taxonomy.names)}
@@ -111,12 +181,14 @@ def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: 
     return RawSimilarity(
         values=values,
         classes=classes.names,
-        builder="taxonomy",
-        params={"measure": measure, **loaded.params, **({"information_content": "intrinsic"} if informed else {})},
-        source=(*loaded.inputs, Input("classes", classes.source, classes.sha256)),
-        resolution={
-            name: {"how": one.how, "words": list(one.words)} for name, one in zip(classes.names, found, strict=True)
-        },
+        provenance=Provenance(
+            builder="taxonomy",
+            params={"measure": measure, **loaded.params, **({"information_content": "intrinsic"} if informed else {})},
+            source=(*loaded.inputs, Input("classes", classes.source, classes.sha256)),
+            resolution={
+                name: {"how": one.how, "words": list(one.words)} for name, one in zip(classes.names, found, strict=True)
+            },
+        ),
     )
 
 

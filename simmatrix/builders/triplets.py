@@ -12,19 +12,54 @@ from typing import NamedTuple
 import numpy as np
 
 from simmatrix.builders.completion import check_completion, completed
-from simmatrix.builders.matching import inputs, match, not_seen
+from simmatrix.builders.lookup import inputs, match, not_seen
 from simmatrix.builders.raw import RawSimilarity, raw_type
-from simmatrix.classes import ClassList
+from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import decoded, read_bytes
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.tables import key, rows
 
-__all__ = ["shares", "triplet_similarity"]
+__all__ = ["from_triplets", "shares", "triplet_similarity"]
 
 _REMEDY = "write a, b, odd or a, b, c, odd, separated by tabs or commas"
 # The two columns that are left, and the odd one's, for the odd one in the first, the second and the third column.
 _ODD_LAST = np.array([[1, 2, 0], [0, 2, 1], [0, 1, 2]])
+
+
+def from_triplets(
+    triplets: str | Path,
+    classes: Classes,
+    *,
+    complete: str | None = None,
+    unknown: str = "error",
+    lower_bound: float = 0.0,
+) -> SimilarityMatrix:
+    """Build a matrix from choices of the odd one out: how often two were left together (Hebart et al. 2020).
+
+    Parameters
+    ----------
+    triplets
+        A file with one answer a line, separated by tabs or commas: ``a, b, odd``, the third being the odd one, or
+        ``a, b, c, odd``, the fourth naming the odd one of the three. A first line that ends in the word ``odd`` is a
+        header. The same triplet may be there often: each line is an answer.
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    complete, unknown, lower_bound
+        As in `from_ratings`.
+
+    Raises
+    ------
+    SimilarityError
+        If the file can't be read, a line names a class twice or an odd one that is none of the three, a class is in no
+        triplet, or pairs are missing that are not to be completed; names file and line.
+    """
+    check_lower_bound(lower_bound)
+    raw = triplet_similarity(Path(triplets), read_classes(classes), complete=complete, unknown=unknown)
+    return raw.normalised(lower_bound)
 
 
 def shares(triplets: Int[np.ndarray, "T 3"], count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
@@ -69,34 +104,9 @@ def shares(triplets: Int[np.ndarray, "T 3"], count: int) -> tuple[Float[np.ndarr
 def triplet_similarity(
     path: Path, classes: ClassList, *, complete: str | None = None, unknown: str = "error"
 ) -> RawSimilarity:
-    """Return how often two classes were left when the odd one of three was picked.
+    """Return how often two classes were left when the odd one of three was picked, as of `shares`.
 
-    Parameters
-    ----------
-    path
-        One answer a row, separated by tabs or commas: ``a, b, odd``, the third being the odd one, or ``a, b, c, odd``,
-        the fourth naming the odd one of the three. A first row that ends in the word ``odd`` is a header. The same
-        triplet may stand there often: each row is an answer.
-    classes
-        The class list.
-    complete
-        How to complete pairs that no triplet holds, a name in `simmatrix.builders.completion.COMPLETIONS`; None
-        refuses.
-    unknown
-        What to do with triplets that hold words that are no class: ``"error"``, or ``"ignore"`` to leave them out.
-
-    Returns
-    -------
-        Values in [0, 1], as of `shares`. `evidence` counts the triplets that hold both; `params` tells how many
-        triplets there were, how many were ignored, and how many pairs were completed.
-
-    Raises
-    ------
-    SourceError
-        If the file can't be read, a row has not its cells, names a class twice or an odd one that is none of the
-        three, or pairs are missing that are not to be completed.
-    ClassNotFoundError
-        If a class is in no triplet.
+    `evidence` counts the triplets that hold both. Parameters as in `from_triplets`.
     """
     check_completion(complete)
     # In an order of their own: sums and completions depend on it, in the last bits or in more.
@@ -116,16 +126,18 @@ def triplet_similarity(
     return RawSimilarity(
         values=values,
         classes=classes.names,
-        builder="triplets",
-        params={
-            "triplets": len(triplets),
-            "complete": complete,
-            **gaps,
-            "unknown": unknown,
-            "ignored": len(table.triplets) - len(triplets),
-        },
-        source=inputs("triplets", path, hashlib.sha256(raw).hexdigest(), classes),
-        resolution=found.resolution,
+        provenance=Provenance(
+            builder="triplets",
+            params={
+                "triplets": len(triplets),
+                "complete": complete,
+                **gaps,
+                "unknown": unknown,
+                "ignored": len(table.triplets) - len(triplets),
+            },
+            source=inputs("triplets", path, hashlib.sha256(raw).hexdigest(), classes),
+            resolution=found.resolution,
+        ),
         evidence=evidence,
     ).in_order(wanted)
 

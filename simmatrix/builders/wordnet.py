@@ -13,7 +13,6 @@ for exceptions, then the singulars by rule. A word of several senses is taken in
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -23,25 +22,21 @@ import numpy as np
 
 from simmatrix.builders.lookup import forms, singulars
 from simmatrix.builders.raw import RawSimilarity, raw_type
-from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError, SourceError
-from simmatrix.files import read_bytes
-from simmatrix.names import shown_name
-from simmatrix.provenance import Input
+from simmatrix.choices import MEASURES
+from simmatrix.classes import Classes, ClassList, read_classes
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.files import sha256_of
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.suggest import nearest_to_each, or_list
-from simmatrix.taxonomy.content import from_counts, intrinsic, propagated
-from simmatrix.taxonomy.corpus_counts import read_corpus_counts
-from simmatrix.taxonomy.lexicon import PARTS
-from simmatrix.taxonomy.measures import NEED_CONTENT, check_measure, taxonomy_values
-from simmatrix.taxonomy.nltk_wordnet import ENGLISH, read_nltk_wordnet
-from simmatrix.taxonomy.wordnet import Sense, Synset, WordNet, bundled_wordnet, is_id
+from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated, taxonomy_values
+from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
+from simmatrix.text import check_choice, composed, nearest_to_each, or_list, shown_name
 
-__all__ = ["Found", "find_word", "open_wordnet", "senses_of", "wordnet_similarity"]
+__all__ = ["Found", "find_word", "from_wordnet", "open_wordnet", "senses_of", "wordnet_similarity"]
 
 _SHOWN = 10
-# To find what is spelt like a word takes a walk through all lemmas.
-_MOST_SUGGESTED = 20
 
 
 @dataclass(frozen=True)
@@ -53,41 +48,73 @@ class Found:
     others: tuple[Synset, ...] = ()
 
 
+def from_wordnet(
+    classes: Classes = "cifar100",
+    *,
+    measure: str = "path",
+    wordnet: str = "bundled",
+    language: str = "eng",
+    information_content: str | Path = "intrinsic",
+    lower_bound: float = 0.0,
+) -> SimilarityMatrix:
+    """Build a matrix from WordNet's hierarchy of nouns, or of verbs.
+
+    A class is found by the list's ``synset`` column, by its ImageNet id (n01440764), by the name of a synset
+    (seal.n.09) or by its name, whose first sense is taken if it has several.
+
+    Parameters
+    ----------
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves. All nouns or all verbs.
+    measure
+        ``"path"``, ``"wup"``, ``"lch"``, ``"res"``, ``"lin"``, ``"jcn"`` or ``"lcs-height"``
+        (`simmatrix.taxonomy.measures`).
+    wordnet
+        ``"bundled"`` (WordNet 3.0), or ``"nltk"`` or ``"nltk:CORPUS"`` for what NLTK has on this machine.
+    language
+        Of the names, as NLTK's Open Multilingual Wordnet has it: three letters of ISO 639-3 (``"fra"``).
+    information_content
+        For res, lin and jcn: ``"intrinsic"`` (Seco et al. 2004), ``"tagged"`` (WordNet's own counts, each plus 1), or
+        a file of counts such as ``ic-brown-add1.dat``.
+    lower_bound
+        As in `from_embeddings`. Scales differ: in path similarity siblings are at 1/3.
+
+    Raises
+    ------
+    SimilarityError
+        If a class is not found, a parameter is none of its choices, nouns and verbs are mixed, or the counts can't be
+        used.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> round(simmatrix.from_wordnet(["rose", "tulip", "truck"])["rose", "tulip"], 3)
+    0.143
+    """
+    check_lower_bound(lower_bound)
+    raw = wordnet_similarity(
+        read_classes(classes),
+        measure=measure,
+        wordnet=wordnet,
+        language=language,
+        information_content=information_content,
+    )
+    return raw.normalised(lower_bound)
+
+
 def wordnet_similarity(
     classes: ClassList,
     *,
     measure: str = "path",
     wordnet: str = "bundled",
-    language: str = ENGLISH,
+    language: str = "eng",
     information_content: str | Path = "intrinsic",
 ) -> RawSimilarity:
-    """Return the similarity of the classes' synsets in WordNet.
-
-    Parameters
-    ----------
-    classes
-        All nouns or all verbs.
-    measure
-        One of `simmatrix.taxonomy.measures.MEASURES`.
-    wordnet
-        ``"bundled"`` (WordNet 3.0), or NLTK's: ``"nltk"``, ``"nltk:wordnet31"``, …
-    language
-        The language of the class names, for NLTK's WordNet; three letters of ISO 639-3.
-    information_content
-        For the measures that need it: ``"intrinsic"`` (Seco et al. 2004), ``"tagged"`` (the tag counts that come with
-        WordNet, each plus 1) or the path of a file such as ``ic-brown-add1.dat``.
-
-    Raises
-    ------
-    ClassNotFoundError
-        If WordNet lacks classes; names each, with the nearest names.
-    SourceError
-        If there is no such measure or WordNet, nouns and verbs are mixed, or the counts can't be used.
-    """
-    check_measure(measure)
+    """Return the similarity of the classes' synsets in WordNet. Parameters as in `from_wordnet`."""
+    check_choice("measure", measure, MEASURES)
     counted = str(information_content) not in _CONTENTS
     if str(information_content) != "intrinsic" and measure not in NEED_CONTENT:
-        raise SourceError(
+        raise ParameterError(
             f"{measure} needs no information content, so {information_content} would have no effect; leave it out, or "
             f"choose {or_list(NEED_CONTENT)}"
         )
@@ -102,23 +129,29 @@ def wordnet_similarity(
         params["information_content"] = shown_name(Path(information_content))
         if counted:
             content = _from_file(Path(information_content), source, pos, dict(zip(found, nodes.tolist(), strict=True)))
-            inputs.append(_counts_input(Path(information_content)))
+            inputs.append(
+                Input(
+                    "information content", shown_name(Path(information_content)), sha256_of(Path(information_content))
+                )
+            )
         else:
             content = _CONTENTS[str(information_content)](source, pos)
     return RawSimilarity(
         values=taxonomy_values(source.taxonomy(pos), nodes, measure, content, raw_type(len(classes))),
         classes=classes.names,
-        builder="wordnet",
-        params=params,
-        source=tuple(inputs),
-        resolution={
-            name: _recorded(found[name], source, phrase)
-            for name, phrase in zip(classes.names, classes.column("phrase"), strict=True)
-        },
+        provenance=Provenance(
+            builder="wordnet",
+            params=params,
+            source=tuple(inputs),
+            resolution={
+                name: _recorded(found[name], source, phrase)
+                for name, phrase in zip(classes.names, classes.column("phrase"), strict=True)
+            },
+        ),
     )
 
 
-def open_wordnet(choice: str = "bundled", language: str = ENGLISH) -> WordNet:
+def open_wordnet(choice: str = "bundled", language: str = "eng") -> WordNet:
     """Return the WordNet of a name: ``"bundled"``, ``"nltk"``, or ``"nltk:"`` and the name of an NLTK corpus.
 
     Raises
@@ -133,11 +166,13 @@ def open_wordnet(choice: str = "bundled", language: str = ENGLISH) -> WordNet:
     """
     kind, _, corpus = choice.partition(":")
     if kind == "nltk":
+        from simmatrix.taxonomy.nltk import read_nltk_wordnet
+
         return read_nltk_wordnet(corpus or "wordnet", language)
     if choice != "bundled":
-        raise SourceError(f"{choice!r} is no WordNet; choose bundled, nltk or nltk:CORPUS")
-    if language != ENGLISH:
-        raise SourceError(f"the bundled WordNet is in English, not in {language!r}; take NLTK's, nltk")
+        raise ParameterError(f"wordnet must be 'bundled', 'nltk' or 'nltk:CORPUS', got {choice!r}")
+    if language != "eng":
+        raise ParameterError(f'the bundled WordNet is in English, not in {language!r}; take NLTK\'s (wordnet="nltk")')
     return bundled_wordnet()
 
 
@@ -173,6 +208,7 @@ def senses_of(wordnet: WordNet, word: str) -> tuple[Sense, ...]:
     >>> [bundled_wordnet().name_of(sense.synset) for sense in senses_of(bundled_wordnet(), "tulips")]
     ['tulip.n.01']
     """
+    word = composed(word)
     pinned = wordnet.find(word)
     if pinned is not None:
         lemma = wordnet.lemmas_of(pinned)[0].lower()
@@ -195,7 +231,7 @@ def _spellings(wordnet: WordNet, text: str, pos: str) -> Iterator[str]:
     by_rule = {one for form in every for one in singulars(form)}
     spelt = [form for form in every if form not in by_rule]
     yield from spelt
-    if pos == "n" and wordnet.language == ENGLISH:
+    if pos == "n" and wordnet.language == "eng":
         # As in Morphy: what is an exception ("leaves") follows no rule ("leave").
         exceptions = [one for form in spelt for one in wordnet.exceptions.get(form, ())]
         yield from exceptions or (form for form in every if form in by_rule)
@@ -275,6 +311,8 @@ _CONTENTS: Mapping[str, Callable[[WordNet, str], Float[np.ndarray, " N"]]] = {
 
 
 def _from_file(path: Path, wordnet: WordNet, pos: str, nodes: Mapping[str, int]) -> Float[np.ndarray, " N"]:
+    from simmatrix.taxonomy.wndb import read_corpus_counts
+
     taxonomy = wordnet.taxonomy(pos)
     counts, total = read_corpus_counts(path, wordnet.parts[pos])
     unseen = [name for name, node in nodes.items() if counts[node] == 0]
@@ -297,10 +335,6 @@ def _first(wrong: np.ndarray) -> int | None:
     return int(np.argmax(wrong)) if wrong.any() else None
 
 
-def _counts_input(path: Path) -> Input:
-    return Input("information content", shown_name(path), hashlib.sha256(read_bytes(path)).hexdigest())
-
-
 def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundError:
     """Name every missing class, what was looked for, and what there is that is like it."""
     hints = _hints(wordnet, missing)
@@ -320,7 +354,7 @@ def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundErr
 def _hints(wordnet: WordNet, missing: Mapping[str, str]) -> dict[str, str]:
     asked = {name: pin or name for name, pin in missing.items()}
     hints = {name: _known(wordnet, text) for name, text in asked.items()}
-    unknown = [name for name in missing if not hints[name]][:_MOST_SUGGESTED]
+    unknown = [name for name in missing if not hints[name]]
     words = [_lemma(asked[name]) for name in unknown]
     for name, close in zip(unknown, nearest_to_each(words, wordnet.vocabulary()), strict=True):
         hints[name] = f", nearest {or_list(_named(wordnet, close, missing[name]))}" if close else ""

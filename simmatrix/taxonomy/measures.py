@@ -12,13 +12,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from simmatrix.errors import SourceError
+from simmatrix.choices import MEASURES
+from simmatrix.errors import ParameterError, SourceError
 from simmatrix.shapes import Float, Int
-from simmatrix.suggest import or_list
-from simmatrix.taxonomy.subsumers import find_unrelated, greatest_keys
-from simmatrix.taxonomy.taxonomy import Closure, Taxonomy
+from simmatrix.taxonomy.graph import Closure, Taxonomy, find_unrelated, greatest_keys
+from simmatrix.text import check_choice, or_list
 
-__all__ = ["MEASURES", "NEED_CONTENT", "check_measure", "taxonomy_values"]
+__all__ = ["MEASURES", "NEED_CONTENT", "from_counts", "intrinsic", "propagated", "taxonomy_values"]
 
 Content: TypeAlias = "Float[np.ndarray, ' N']"
 Square: TypeAlias = "Float[np.ndarray, 'C C']"
@@ -107,7 +107,7 @@ def lcs_height(_taxonomy: Taxonomy, closure: Closure, _content: Content | None, 
 Measure: TypeAlias = "Callable[[Taxonomy, Closure, Content | None, np.ndarray], None]"
 """Writes the values of C nodes to a (C, C) array."""
 
-MEASURES: Mapping[str, Measure] = {
+_FUNCTIONS: Mapping[str, Measure] = {
     "path": path,
     "wup": wup,
     "lch": lch,
@@ -116,16 +116,9 @@ MEASURES: Mapping[str, Measure] = {
     "jcn": jcn,
     "lcs-height": lcs_height,
 }
-"""Measures of similarity by name."""
 
 NEED_CONTENT = ("res", "lin", "jcn")
 """The measures that need the nodes' information content."""
-
-
-def check_measure(measure: str) -> None:
-    """Raise `SourceError` unless there is a measure of that name."""
-    if measure not in MEASURES:
-        raise SourceError(f"{measure!r} is no measure on a taxonomy; choose {or_list(MEASURES)}")
 
 
 def taxonomy_values(
@@ -142,7 +135,7 @@ def taxonomy_values(
     taxonomy, nodes
         The nodes by their indices; one may be there twice.
     measure
-        One of `MEASURES`.
+        One of `simmatrix.choices.MEASURES`.
     content
         The information content of all N nodes, for the measures in `NEED_CONTENT`.
     dtype
@@ -155,18 +148,18 @@ def taxonomy_values(
 
     Examples
     --------
-    >>> from simmatrix.taxonomy.taxonomy import Edge, from_edges
+    >>> from simmatrix.taxonomy.graph import Edge, from_edges
     >>> flowers = from_edges([Edge("flower", "rose"), Edge("flower", "tulip")], "flowers")
     >>> taxonomy_values(flowers, np.array([1, 2]), "path")[0, 1]
     np.float64(0.3333333333333333)
     """
-    check_measure(measure)
+    check_choice("measure", measure, MEASURES)
     closure = taxonomy.closure(nodes)
     apart = find_unrelated(closure)
     if apart is not None:
         raise _unrelated(taxonomy, *nodes[list(apart)].tolist())
     values = np.empty((len(nodes), len(nodes)), dtype)
-    MEASURES[measure](taxonomy, closure, content, values)
+    _FUNCTIONS[measure](taxonomy, closure, content, values)
     return values
 
 
@@ -186,7 +179,7 @@ def _most_informative(
 ) -> Iterator[tuple[tuple[slice, slice], np.ndarray, np.ndarray, np.ndarray, float]]:
     """Give, for pieces of (C, C): where, IC(c), IC(a) as a column, IC(b) as a row, and the greatest IC of all nodes."""
     if content is None:
-        raise SourceError(f"{or_list(NEED_CONTENT)} need the nodes' information content; give it")
+        raise ParameterError(f"{or_list(NEED_CONTENT)} need the nodes' information content; give it")
     own = content[closure.nodes]
     values, ranks = np.unique(own, return_inverse=True)
     most = float(content[np.isfinite(content)].max())
@@ -224,3 +217,36 @@ def _root_above(taxonomy: Taxonomy, node: int) -> str:
     while taxonomy.starts[node] < taxonomy.starts[node + 1]:
         node = int(taxonomy.parents[taxonomy.starts[node]])
     return repr(taxonomy.names[node])
+
+
+def intrinsic(taxonomy: Taxonomy) -> Float[np.ndarray, " N"]:
+    """Return 1 - ln(hyponyms + 1) / ln N (Seco et al. 2004): 1 for leaves, 0 for a root over everything.
+
+    A node's hyponyms are all nodes below it, each counted once however many ways lead there. Needs no corpus.
+
+    Examples
+    --------
+    >>> from simmatrix.taxonomy.graph import Edge, from_edges
+    >>> intrinsic(from_edges([Edge("flower", "rose"), Edge("flower", "tulip")], "flowers")).tolist()
+    [0.0, 1.0, 1.0]
+    """
+    hyponyms_and_itself = propagated(taxonomy, np.ones(len(taxonomy)))
+    return np.asarray(1 - np.log(hyponyms_and_itself) / np.log(len(taxonomy)))
+
+
+def propagated(taxonomy: Taxonomy, own: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+    """Return each node's own count together with the counts of all nodes below it, each added once."""
+    closure = taxonomy.closure(np.arange(len(taxonomy)))
+    sums = np.bincount(closure.ancestors, weights=own[closure.sources], minlength=len(taxonomy))
+    totals = np.empty(len(taxonomy))
+    totals[closure.nodes] = sums
+    return totals
+
+
+def from_counts(counts: Float[np.ndarray, " N"], total: float) -> Float[np.ndarray, " N"]:
+    """Return -ln(count / total) (Resnik 1995) of counts that hold those of all nodes below; infinite where it is 0."""
+    content = np.full(len(counts), np.inf)
+    seen = counts > 0
+    # No count is above the total but for rounding.
+    content[seen] = np.maximum(-np.log(counts[seen] / total), 0.0)
+    return content

@@ -1,10 +1,15 @@
-"""Word vectors as NumPy files: ``.npy`` with its vocabulary beside it, ``.npz`` with it inside or beside."""
+"""Word vectors as arrays: ``.npy`` with its vocabulary beside it, ``.npz`` and safetensors with it inside or beside.
+
+In a safetensors file the tensor ``vocabulary`` (uint8) holds the words as UTF-8, joined by line ends, in the order of
+the rows of its one matrix of floats.
+"""
 
 from __future__ import annotations
 
 import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -15,10 +20,12 @@ from simmatrix.errors import SourceError
 from simmatrix.files import check_input, reading
 from simmatrix.shapes import Float
 from simmatrix.vectors.streams import PACKING_ERRORS
-from simmatrix.vectors.vectors import Reader, Request, Vectors
-from simmatrix.vectors.vocabulary import pick, vocabulary_beside
+from simmatrix.vectors.vectors import Reader, Request, Vectors, pick, vocabulary_beside
 
-__all__ = ["NPY", "NPZ", "check_matrix", "read_npy"]
+__all__ = ["NPY", "NPZ", "SAFETENSORS", "check_matrix", "read_npy"]
+
+_VOCABULARY = "vocabulary"
+_FLOATS = ("F16", "F32", "F64")
 
 # What NumPy raises for a header that is none, which it parses as Python, and what zipfile does for damaged files.
 _NO_ARRAY: tuple[type[Exception], ...] = (
@@ -145,3 +152,61 @@ def _checked_header(file: _Readable, held: int) -> _ArrayHeader:
     if claimed > held:
         raise ValueError(f"an array claims {claimed} bytes in a file of {held}")
     return _ArrayHeader(shape, dtype)
+
+
+@contextmanager
+def _safetensors(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    check_input(path)
+    try:
+        with reading(path), safe_open(path, framework="numpy") as file:
+            yield file
+    except SafetensorError as error:
+        raise SourceError(f"can't be read as safetensors ({error}); get the file again", path) from None
+
+
+def _read_safetensors(request: Request) -> Vectors:
+    with _safetensors(request.path) as file:
+        rows = _matrix(file, request)
+
+        def row(index: int) -> Float[np.ndarray, " d"]:
+            values: np.ndarray = rows[index : index + 1]
+            return values.reshape(-1)
+
+        return pick(request.wanted, _vocabulary(file, request), rows.get_shape()[0], row, request.path)
+
+
+def _words_safetensors(request: Request) -> Iterator[str]:
+    with _safetensors(request.path) as file:
+        yield from _vocabulary(file, request)
+
+
+SAFETENSORS = Reader(_read_safetensors, _words_safetensors, takes_vocabulary=True)
+
+
+def _matrix(file: Any, request: Request) -> Any:
+    """Return the slice handle of the file's only matrix of floats; its rows are read one by one."""
+    handles = {name: file.get_slice(name) for name in sorted(file.keys())}
+    matrices = [handle for handle in handles.values() if _is_matrix(handle)]
+    if len(matrices) != 1:
+        listed = ", ".join(f"{name} {handle.get_dtype()} {handle.get_shape()}" for name, handle in handles.items())
+        raise SourceError(f"should hold one matrix of float16, float32 or float64; it holds {listed}", request.path)
+    return matrices[0]
+
+
+def _is_matrix(handle: Any) -> bool:
+    shape = handle.get_shape()
+    return len(shape) == 2 and shape[1] > 0 and handle.get_dtype() in _FLOATS
+
+
+def _vocabulary(file: Any, request: Request) -> list[str]:
+    if request.vocabulary is not None or _VOCABULARY not in file.keys():  # noqa: SIM118 - not a mapping
+        return vocabulary_beside(request)
+    try:
+        if file.get_slice(_VOCABULARY).get_dtype() == "U8":
+            text: str = file.get_tensor(_VOCABULARY).tobytes().decode()
+            return text.split("\n")
+    except UnicodeDecodeError:
+        pass
+    raise SourceError(f"its tensor {_VOCABULARY} is not UTF-8 text in bytes (uint8); write it as such", request.path)

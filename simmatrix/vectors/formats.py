@@ -1,39 +1,70 @@
-"""The formats of word vectors, by name, and how to tell them apart."""
+"""The formats of word vectors: how to tell them apart, and the reader of each, which is imported when it is needed."""
 
 from __future__ import annotations
 
 import struct
-import zipfile
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
+from simmatrix.choices import VECTOR_FORMATS
 from simmatrix.errors import SourceError
-from simmatrix.files import reading
-from simmatrix.suggest import or_list
-from simmatrix.vectors.arrays import NPY, NPZ
-from simmatrix.vectors.fasttext import FASTTEXT, MAGIC
-from simmatrix.vectors.keyedvectors import KEYED_VECTORS
-from simmatrix.vectors.safetensors_file import SAFETENSORS
-from simmatrix.vectors.streams import PACKING_ERRORS, ZIP_MAGIC, archive_of, check_archive, is_packed, member_of, opened
-from simmatrix.vectors.text import GLOVE, WORD2VEC, is_line_of_vectors, looks_like_header
-from simmatrix.vectors.vectors import Progress, Reader, Request, Vectors, silent
-from simmatrix.vectors.word2vec_binary import WORD2VEC_BINARY
+from simmatrix.files import Progress, silent
+from simmatrix.text import check_choice, or_list
+from simmatrix.vectors.streams import FASTTEXT_MAGIC, ZIP_MAGIC, start_of
+from simmatrix.vectors.text import text_format
+from simmatrix.vectors.vectors import Reader, Request, Vectors
 
-__all__ = ["FORMATS", "detect_format", "is_streamed", "read_vectors", "words_of"]
+__all__ = ["VectorFile", "detect_format", "open_vectors", "read_vectors", "reader_of", "words_of"]
 
-FORMATS: dict[str, Reader] = {
-    "glove": GLOVE,
-    "word2vec": WORD2VEC,
-    "word2vec-binary": WORD2VEC_BINARY,
-    "fasttext": FASTTEXT,
-    "keyedvectors": KEYED_VECTORS,
-    "npy": NPY,
-    "npz": NPZ,
-    "safetensors": SAFETENSORS,
+# Where the reader of each of `simmatrix.choices.VECTOR_FORMATS` is.
+_READERS: Mapping[str, tuple[str, str]] = {
+    "glove": ("text", "GLOVE"),
+    "word2vec": ("text", "WORD2VEC"),
+    "word2vec-binary": ("word2vec_binary", "WORD2VEC_BINARY"),
+    "fasttext": ("gensim", "FASTTEXT"),
+    "keyedvectors": ("gensim", "KEYED_VECTORS"),
+    "npy": ("arrays", "NPY"),
+    "npz": ("arrays", "NPZ"),
+    "safetensors": ("arrays", "SAFETENSORS"),
 }
-"""Readers by the format's name. fastText's ``.vec`` is ``word2vec``, its ``.bin`` is ``fasttext``."""
-
 _START = 1 << 16
+
+
+class VectorFile(NamedTuple):
+    """A file of word vectors whose format is known."""
+
+    path: Path
+    reader: Reader
+    vocabulary: Path | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the file is read from its start to its end, so that its reader has progress to report."""
+        return self.reader.streams
+
+    def read(self, wanted: Set[str], progress: Progress = silent) -> Vectors:
+        """Return the vectors of the wanted words that the file holds."""
+        return self.reader.read(Request(self.path, wanted, self.vocabulary, progress))
+
+    def words(self) -> Iterator[str]:
+        """Go through the whole vocabulary, in the file's order."""
+        return self.reader.words(Request(self.path, frozenset(), self.vocabulary))
+
+
+def open_vectors(path: Path, format: str | None = None, vocabulary: Path | None = None) -> VectorFile:
+    """Return a file with the reader of its format. For the parameters and errors see `read_vectors`."""
+    start, is_packed = start_of(path, _START)
+    name = _detected(start, path) if format is None else format
+    if name not in _READERS:
+        check_choice("format", name, VECTOR_FORMATS)
+    reader = reader_of(name)
+    if vocabulary is not None and not reader.takes_vocabulary:
+        raise SourceError(f"is of format {name}, which holds its own vocabulary; give none", path)
+    if is_packed and not reader.streams:
+        raise SourceError(f"is compressed, which format {name} can't be read from; unpack it first", path)
+    return VectorFile(path, reader, vocabulary)
 
 
 def read_vectors(
@@ -49,13 +80,14 @@ def read_vectors(
     Parameters
     ----------
     path
-        A file in one of `FORMATS`; text and word2vec's binary form may be compressed (gzip, zip).
+        A file in one of `simmatrix.choices.VECTOR_FORMATS`; text and word2vec's binary form may be compressed (gzip,
+        zip).
     wanted
         The words to look for, exactly as they stand.
     format
-        A name from `FORMATS`; detected from the file's contents if not given.
+        The file's format; detected from its contents if not given.
     vocabulary
-        A text file with the words in the order of the rows, for formats that hold an array alone.
+        Text file with one word per line, in the order of the rows, for files that hold no words.
     progress
         Called with the bytes done and the bytes there are.
 
@@ -70,61 +102,32 @@ def read_vectors(
     >>> read_vectors(vector_file_path("glove-6b-50d"), {"rose"}).found["rose"].values.shape
     (50,)
     """
-    reader = _reader(path, format, vocabulary)
-    return reader.read(Request(path, wanted, vocabulary, progress))
+    return open_vectors(path, format, vocabulary).read(wanted, progress)
 
 
-def words_of(
-    path: Path,
-    *,
-    format: str | None = None,
-    vocabulary: Path | None = None,
-) -> Iterator[str]:
+def words_of(path: Path, *, format: str | None = None, vocabulary: Path | None = None) -> Iterator[str]:
     """Go through the whole vocabulary of a file, in its order."""
-    reader = _reader(path, format, vocabulary)
-    return reader.words(Request(path, frozenset(), vocabulary))
+    return open_vectors(path, format, vocabulary).words()
 
 
-def is_streamed(path: Path, *, format: str | None = None) -> bool:
-    """Tell whether a file is read from its start to its end, so that its reader has progress to report."""
-    return _reader(path, format, None).streams
-
-
-def _reader(path: Path, format: str | None, vocabulary: Path | None) -> Reader:
-    check_archive(path)
-    name = detect_format(path) if format is None else format
-    if name not in FORMATS:
-        raise SourceError(f"{name!r} is no format of word vectors; choose {or_list(FORMATS)}")
-    if vocabulary is not None and not FORMATS[name].takes_vocabulary:
-        raise SourceError(f"is of format {name}, which holds its own vocabulary; leave out --vocabulary", path)
-    if not FORMATS[name].streams and name != "npz" and is_packed(path):
-        raise SourceError(f"is compressed, which format {name} can't be read from; unpack it first", path)
-    return FORMATS[name]
+def reader_of(format: str) -> Reader:
+    """Return the reader of a format."""
+    module, name = _READERS[format]
+    reader: Reader = getattr(import_module(f"simmatrix.vectors.{module}"), name)
+    return reader
 
 
 def detect_format(path: Path) -> str:
     """Return the name of a file's format, told from its first bytes."""
-    check_archive(path)
-    archive = archive_of(path)
-    with reading(archive), archive.open("rb") as file:
-        start = file.read(16)
-    if start.startswith(ZIP_MAGIC) and member_of(path) is None and _is_npz(path):
-        return "npz"
-    with opened(path) as stream:
-        content = stream.read(_START)
-    for name, fits in _SIGNATURES:
-        if fits(content):
-            return name
-    raise SourceError(f"is of no known format of word vectors; give one with --format: {or_list(FORMATS)}", path)
+    return _detected(start_of(path, _START)[0], path)
 
 
-def _is_npz(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except PACKING_ERRORS:
-        raise SourceError("is a damaged zip archive; get the file again", path) from None
-    return bool(names) and all(name.endswith(".npy") for name in names)
+def _detected(start: bytes, path: Path) -> str:
+    name = next((name for name, fits in _SIGNATURES if fits(start)), None) or text_format(start)
+    if name is not None:
+        return name
+    formats = or_list(VECTOR_FORMATS)
+    raise SourceError(f'is of no known format of word vectors; give one (format="NAME"): {formats}', path)
 
 
 def _is_safetensors(start: bytes) -> bool:
@@ -132,31 +135,11 @@ def _is_safetensors(start: bytes) -> bool:
     return len(start) > 9 and start[8:9] == b"{" and 2 <= struct.unpack("<Q", start[:8])[0] < 1 << 32
 
 
-def _is_headed(start: bytes) -> bool:
-    return looks_like_header(start.partition(b"\n")[0].removeprefix(b"\xef\xbb\xbf"))
-
-
-def _is_headed_text(start: bytes) -> bool:
-    header, _newline, rest = start.partition(b"\n")
-    if not _is_headed(start):
-        return False
-    dimension = int(header.split()[1])
-    line, newline, _rest = rest.partition(b"\n")
-    # A first line longer than what was read is judged by the numbers that were.
-    return is_line_of_vectors(line, dimension if newline else None)
-
-
-def _is_glove(start: bytes) -> bool:
-    return is_line_of_vectors(start.partition(b"\n")[0], None)
-
-
-# The first that fits. A headed file is text if its first vector reads as text, else binary.
+# The first that fits; what none does is text, or word2vec's binary with its text header.
 _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
-    ("fasttext", lambda start: start.startswith(MAGIC)),
+    ("npz", lambda start: start.startswith(ZIP_MAGIC)),
+    ("fasttext", lambda start: start.startswith(FASTTEXT_MAGIC)),
     ("npy", lambda start: start.startswith(b"\x93NUMPY")),
     ("keyedvectors", lambda start: start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")),
     ("safetensors", _is_safetensors),
-    ("word2vec", _is_headed_text),
-    ("word2vec-binary", _is_headed),
-    ("glove", _is_glove),
 )

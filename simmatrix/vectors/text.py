@@ -19,7 +19,7 @@ from simmatrix.shapes import Bool, Float, Int, UInt8
 from simmatrix.vectors.streams import Stream, opened
 from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector
 
-__all__ = ["GLOVE", "NO_HEADER", "WORD2VEC", "is_line_of_vectors", "looks_like_header"]
+__all__ = ["GLOVE", "NO_HEADER", "WORD2VEC", "is_line_of_vectors", "looks_like_header", "text_format"]
 
 # Half a mebibyte and its temporaries stay in a core's cache; measured fastest from 256 KiB to 1 MiB.
 _BLOCK = 1 << 19
@@ -86,6 +86,20 @@ def is_line_of_vectors(line: bytes, dimension: int | None) -> bool:
         return False
     numbers = _trailing_numbers(line)
     return numbers > 0 if dimension is None else numbers == dimension
+
+
+def text_format(start: bytes) -> str | None:
+    """Return which format of text a file's first bytes are: ``glove``, ``word2vec``, or neither.
+
+    A headed file is ``word2vec-binary`` unless its first vector reads as text.
+    """
+    header, _newline, rest = start.partition(b"\n")
+    if not looks_like_header(header.removeprefix(_BOM)):
+        return "glove" if is_line_of_vectors(header, None) else None
+    line, newline, _rest = rest.partition(b"\n")
+    # A first line longer than what was read is judged by the numbers that were.
+    is_text = is_line_of_vectors(line, int(header.split()[1]) if newline else None)
+    return "word2vec" if is_text else "word2vec-binary"
 
 
 def _read_glove(request: Request) -> Vectors:

@@ -8,7 +8,17 @@ import pytest
 from rich.progress import Progress
 
 from simmatrix.cli import output
-from simmatrix.cli.output import fail, percent, print_line, print_pairs, print_table, progress_bar, visible, warn
+from simmatrix.cli.output import (
+    fail,
+    percent,
+    print_line,
+    print_pairs,
+    print_table,
+    progress_bar,
+    visible,
+    warn,
+    with_options,
+)
 from tests.cli.command import COMMAND
 
 
@@ -90,3 +100,14 @@ def test_who_wants_no_colours_gets_none(
 def test_a_cell_is_one_line_and_keeps_its_direction(capsys: pytest.CaptureFixture[str]) -> None:
     print_pairs([("builder", "good\nclasses 100"), ("name", "\u202egnp.exe")])
     assert capsys.readouterr().out == "builder  good\\nclasses 100\nname     \\u202egnp.exe\n"
+
+
+def test_a_message_names_options_in_place_of_arguments() -> None:
+    for message, shown in (
+        ('leave them out (oov="drop")', "leave them out (--oov drop)"),
+        ('state it (scale="LOW:HIGH"), or complete="low-rank"', "state it (--scale LOW:HIGH), or --complete low-rank"),
+        ('give it (format="npy") or format="edges"', "give it (--vector-format npy) or --taxonomy-format edges"),
+        ("information_content must be a file", "--information_content must be a file".replace("n_c", "n-c")),
+        ("x.csv: the class 'a=\"b' must be there", "x.csv: the class 'a=\"b' must be there"),
+    ):
+        assert with_options(message) == shown

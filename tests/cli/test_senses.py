@@ -31,7 +31,7 @@ def test_an_unknown_word_gets_suggestions(command: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--wordnet", "3.1"], "'3.1' is no WordNet; choose bundled, nltk or nltk:CORPUS"),
+        (["--wordnet", "3.1"], "--wordnet must be 'bundled', 'nltk' or 'nltk:CORPUS', got '3.1'"),
         (["--language", "fra"], "the bundled WordNet is in English"),
         (["--wordnet", "nltk:../x"], "is no corpus of NLTK"),
     ],

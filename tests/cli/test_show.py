@@ -34,7 +34,7 @@ def test_json_agrees_with_the_library(command: Command, matrix: SimilarityMatrix
 def test_what_people_see(command: Command, matrix: SimilarityMatrix) -> None:
     out = command.good("show", "m", "girl")
     figures = simmatrix.statistics(matrix)
-    assert f"influence            {figures.influence:.4g} " in out
+    assert f"influence      {figures.influence:.4g} " in out
     assert f"{figures.density:.1%} of the pairs" in out
     assert "clip -> lower_bound 0.7 -> unit_diagonal" in out
     nearest = ", ".join(f"{name} {value:.3f}" for name, value in matrix.neighbours("girl"))
@@ -98,5 +98,5 @@ def test_markup_is_shown_and_control_characters_are_not_obeyed(
 def test_a_reader_that_stops_early_gets_no_traceback(command: Command, matrix: SimilarityMatrix) -> None:
     line = f"{COMMAND} show m | head -1"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True, cwd=command.folder)
-    assert done.stdout == "classes              100\n"
+    assert done.stdout == "classes        100\n"
     assert done.stderr == ""

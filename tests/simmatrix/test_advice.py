@@ -239,3 +239,21 @@ def test_a_source_with_two_values_for_a_pair_is_told() -> None:
     steps = ({"step": "symmetrise"}, {"step": "clip"})
     told = SimilarityMatrix(matrix.values, matrix.classes, Provenance(normalisation=steps))
     assert concerns(told) == ("the source is not symmetric; of each pair the mean of both was taken",)
+
+
+@pytest.mark.parametrize(("size", "similarity"), [(2, 0.7), (5, 0.3), (5, 1.0), (40, 0.1), (40, 0.7)])
+def test_what_is_left_of_cross_entropys_gradient_at_the_start_of_training(size: int, similarity: float) -> None:
+    """Against a numeric gradient, of the loss of equal logits."""
+    logits, step = np.zeros(size), 1e-5
+    matrix = matrix_of(similarity, size)
+
+    def loss(row: np.ndarray, logit: float) -> float:
+        z = logits.copy()
+        z[0] = logit
+        return float(-np.log(row @ np.exp(z) / np.exp(z).sum()))
+
+    rows = (np.array(matrix.to_dense()[0], np.float64), np.eye(size)[0])
+    slopes = [(loss(row, step) - loss(row, -step)) / (2 * step) for row in rows]
+    told = re.search(r"starts with ([0-9.]+)% of cross entropy", concerns(matrix)[0])
+    assert told is not None
+    assert float(told[1]) == pytest.approx(100 * slopes[0] / slopes[1], abs=0.05 + 1e-6)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simmatrix import ClassOrderError, MatrixError, Provenance, SimilarityMatrix, load
+from simmatrix import ClassOrderError, ParameterError, Provenance, SimilarityMatrix, load
 from simmatrix.blending import blend
 from simmatrix.provenance import Input
 from simmatrix.toeplitz import toeplitz_view
@@ -124,7 +124,7 @@ def test_weights_may_miss_1_by_a_little(slip: float) -> None:
     matrix = random_matrix()
     result = blend([(matrix, 0.5), (matrix, 0.5 + 0.99 * slip)])
     np.testing.assert_allclose(result.values, matrix.values, rtol=1e-7)
-    with pytest.raises(MatrixError, match="sum to"):
+    with pytest.raises(ParameterError, match="sum to"):
         blend([(matrix, 0.5), (matrix, 0.5 + 1.01 * slip)])
 
 
@@ -239,7 +239,7 @@ def test_judgements_are_not_handed_on() -> None:
     ],
 )
 def test_weights_that_do_not_fit(weights: list[float], message: str) -> None:
-    with pytest.raises(MatrixError, match=re.escape(message)):
+    with pytest.raises(ParameterError, match=re.escape(message)):
         blend([(random_matrix(), weight) for weight in weights])
 
 
@@ -249,7 +249,7 @@ def test_the_rescaled_weights_of_a_message_are_accepted(weights: list[float]) ->
     matrix = random_matrix()
     try:
         blend([(matrix, weight) for weight in weights])
-    except MatrixError as error:
+    except ParameterError as error:
         rescaled = re.findall(r"[0-9][0-9.e-]*", str(error).rpartition("would be")[2])
         assert len(rescaled) == len(weights)
         blend([(matrix, float(weight)) for weight in rescaled])

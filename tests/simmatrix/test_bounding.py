@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simmatrix import MatrixError, bounding
-from simmatrix.bounding import bound_for, check_influence, count_of_ones
-from simmatrix.toeplitz import lengths
+from simmatrix import ParameterError, normalise
+from simmatrix.dense import Stored
+from simmatrix.forms import Dense, Toeplitz
+from simmatrix.normalise import bound_for, check_influence, count_of_ones
 from tests.simmatrix.matrices import peak_memory, random_values
 
 # Ties, ones, and anything else, but nothing between 0.96875 and 1: what a bound next to 1 does to the last digits of
@@ -39,7 +40,7 @@ def test_the_bound_is_the_one_that_bisection_finds(stored: list[tuple[float, int
     mass = share * mass_under(0.0, values, counts)
     if mass < 2.0**-100:
         return
-    bound = bound_for(np.array(values, np.float32), np.array(counts), mass)
+    bound = bound_for(Stored(np.array(values, np.float32), np.array(counts)).parts(), mass)
     expected = bisected(values, counts, mass)
     # Of (sum s - m) / (n - m), the sum of up to 20 products has 39 roundings, the rest has five, each of a number up to
     # n; and n - m is (1 - s) / (1 - l) for each of the n, at least 1/32. The formula that is bisected has as many.
@@ -47,14 +48,16 @@ def test_the_bound_is_the_one_that_bisection_finds(stored: list[tuple[float, int
     assert bound == pytest.approx(expected, rel=0, abs=tolerance)
     assert 0 <= bound < 1
     # Each value for itself is the same matrix.
-    assert bound_for(np.repeat(np.float32(values), counts), None, mass) == pytest.approx(bound, rel=0, abs=tolerance)
+    assert bound_for(Stored(np.repeat(np.float32(values), counts), None).parts(), mass) == pytest.approx(
+        bound, rel=0, abs=tolerance
+    )
 
 
 def test_no_mass_is_the_greatest_value_below_1() -> None:
     values = np.float32([[1, 0.3, 0.2], [1, 1, 0.7], [0, 0.1, 1]])
-    assert bound_for(values, None, 0.0) == np.float32(0.7)
-    assert bound_for(np.eye(3, dtype=np.float32), None, 0.0) == 0
-    assert bound_for(np.float32([0.5, 1, 1]), np.array([2, 3, 1]), 0.0) == 0.5
+    assert bound_for(Stored(values, None).parts(), 0.0) == np.float32(0.7)
+    assert bound_for(Dense(np.eye(3, dtype=np.float32)).stored().parts(), 0.0) == 0
+    assert bound_for(Stored(np.float32([0.5, 1, 1]), np.array([2, 3, 1])).parts(), 0.0) == 0.5
 
 
 @pytest.mark.parametrize("size", [400, 1000])
@@ -68,7 +71,7 @@ def test_values_over_several_blocks_against_sorting(size: int) -> None:
         above = int(np.searchsorted(left, mass))
         expected = (sums[above - 1] - mass) / (above - mass)
         # A sum of n numbers below 1, one by one, has n roundings of at most n; here it is divided by more than n / 2.
-        assert bound_for(values, None, mass) == pytest.approx(expected, rel=0, abs=2 * above * 2.0**-53)
+        assert bound_for(Stored(values, None).parts(), mass) == pytest.approx(expected, rel=0, abs=2 * above * 2.0**-53)
 
 
 def test_few_passes_lead_to_a_bound_far_out_in_the_tail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +79,9 @@ def test_few_passes_lead_to_a_bound_far_out_in_the_tail(monkeypatch: pytest.Monk
     random = np.random.default_rng(0)
     values = np.clip(random.normal(0.25, 0.1, (1000, 1000)), 0, 1).astype(np.float32)
     passes = []
-    step = bounding._root_from
-    monkeypatch.setattr(bounding, "_root_from", lambda *given: passes.append(given) or step(*given))
-    assert bound_for(values, None, 30.0) > 0.55
+    step = normalise._root_from
+    monkeypatch.setattr(normalise, "_root_from", lambda *given: passes.append(given) or step(*given))
+    assert bound_for(Stored(values, None).parts(), 30.0) > 0.55
     assert len(passes) <= 4
 
 
@@ -90,12 +93,14 @@ def test_what_lies_between_two_float32_numbers_is_told_apart() -> None:
     values = np.float32([low, high])
     assert values.tolist() == [low, high]
     # Each of the two differences and their quotient is rounded once.
-    assert bound_for(values, np.array([1, many]), mass) == pytest.approx(float(expected), rel=4 * 2.0**-53, abs=0)
+    assert bound_for(Stored(values, np.array([1, many])).parts(), mass) == pytest.approx(
+        float(expected), rel=4 * 2.0**-53, abs=0
+    )
 
 
 def test_ones_are_counted() -> None:
-    assert count_of_ones(np.float32([[1, 0.5], [1, 1]]), None) == 3
-    assert count_of_ones(np.float32([0.5, 1, 1, 1, 0]), lengths(3)) == 2 + 3 + 2
+    assert count_of_ones(Stored(np.float32([[1, 0.5], [1, 1]]), None).parts()) == 3
+    assert count_of_ones(Toeplitz(np.float32([0.5, 1, 1, 1, 0])).stored().parts()) == 2 + 3 + 2
 
 
 def test_it_takes_memory_for_some_rows_only() -> None:
@@ -103,15 +108,15 @@ def test_it_takes_memory_for_some_rows_only() -> None:
     # Of 131,072 values: their places and their weights, of 8 bytes each, and what is above the bound.
     most = 3 * 8 * (1 << 17)
     assert values.nbytes > 4 * most
-    assert peak_memory(lambda: bound_for(values, None, 100.0)) < most
-    assert peak_memory(lambda: bound_for(values, None, 0.0)) < most
-    assert peak_memory(lambda: count_of_ones(values, None)) < most
+    assert peak_memory(lambda: bound_for(Stored(values, None).parts(), 100.0)) < most
+    assert peak_memory(lambda: bound_for(Stored(values, None).parts(), 0.0)) < most
+    assert peak_memory(lambda: count_of_ones(Stored(values, None).parts())) < most
 
 
 @pytest.mark.parametrize("influence", [-0.1, -1e-300, math.nan, math.inf, -math.inf])
 def test_what_is_no_influence_is_refused(influence: float) -> None:
     message = rf"an influence of {influence} is not a finite number of at least 0; give .*, 0 for cross entropy"
-    with pytest.raises(MatrixError, match=message):
+    with pytest.raises(ParameterError, match=message):
         check_influence(influence)
 
 

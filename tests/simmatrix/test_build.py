@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from simmatrix import data
-from simmatrix.build import DEFAULT_VECTORS, from_embeddings
-from simmatrix.errors import ClassNotFoundError, MatrixError, SourceError
-from simmatrix.storage import load
-from simmatrix.vectors.formats import FORMATS, read_vectors, words_of
+from simmatrix import data, load
+from simmatrix.builders.embeddings import DEFAULT_VECTORS, from_embeddings
+from simmatrix.choices import VECTOR_FORMATS
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.vectors.formats import read_vectors, words_of
 
 BUNDLED = data.vector_file_path(DEFAULT_VECTORS)
 BOUNDS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99]
@@ -90,7 +90,7 @@ def test_options_reach_the_builder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bound", [-0.1, 1.0, 1.5, float("nan")])
 def test_a_bound_out_of_range_is_refused_before_anything_is_read(bound: float) -> None:
-    with pytest.raises(MatrixError, match=r"outside \[0, 1\)"):
+    with pytest.raises(ParameterError, match=r"outside \[0, 1\)"):
         from_embeddings("no such file", lower_bound=bound)
 
 
@@ -121,7 +121,7 @@ def test_a_file_name_that_is_not_utf_8_can_be_recorded(tmp_path: Path) -> None:
     assert load(tmp_path / "m.safetensors").provenance.source[0].name == r"gl\udcff.txt"
 
 
-@pytest.mark.parametrize("format", [None, *FORMATS])
+@pytest.mark.parametrize("format", [None, *VECTOR_FORMATS])
 def test_a_pipe_is_refused_and_not_waited_for(format: str | None, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="is not a regular file; write its contents to a file first"):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
-from simmatrix import ClassOrderError, MatrixError, SimilarityMatrix, SourceError, comparison
+from simmatrix import ClassOrderError, MatrixError, ParameterError, SimilarityMatrix, SourceError, comparison
 from simmatrix.comparison import Comparison, compare
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values
@@ -334,5 +334,5 @@ def test_a_class_that_is_not_compared_needs_no_superclass() -> None:
 
 
 def test_a_count_below_0() -> None:
-    with pytest.raises(MatrixError, match="can't show -1 pairs; give 0 or more"):
+    with pytest.raises(ParameterError, match="can't show -1 pairs; give 0 or more"):
         compare(random_matrix(), random_matrix(), count=-1)

@@ -19,7 +19,6 @@ from simmatrix.files import (
     read_bytes,
     reading,
     sha256_of,
-    stopping,
     write_atomically,
 )
 
@@ -75,11 +74,11 @@ def test_contents_and_checksum(tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_bytes(b"rose\n" * 100_000)
     assert read_bytes(path) == b"rose\n" * 100_000
-    assert sha256_of(path, Event(), seen) == hashlib.sha256(b"rose\n" * 100_000).hexdigest()
+    assert sha256_of(path, seen) == hashlib.sha256(b"rose\n" * 100_000).hexdigest()
     assert [done for done, _total in steps] == [262_144, 500_000]
     assert {total for _done, total in steps} == {500_000}
     with pytest.raises(SourceError, match="no such file"):
-        sha256_of(tmp_path / "missing", Event(), seen)
+        sha256_of(tmp_path / "missing", seen)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +105,10 @@ def test_text_may_start_alike(raw: bytes, tmp_path: Path) -> None:
 def test_a_checksum_that_nobody_wants_any_more_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_bytes(b"rose\n")
-    with pytest.raises(KeyboardInterrupt), stopping() as stop:
-        raise KeyboardInterrupt
-    assert sha256_of(path, stop, lambda _done, _total: None) == hashlib.sha256(b"").hexdigest()
-    with stopping() as stop:
-        pass
-    assert sha256_of(path, stop, lambda _done, _total: None) == hashlib.sha256(b"rose\n").hexdigest()
+    stop = Event()
+    assert sha256_of(path, stop=stop) == hashlib.sha256(b"rose\n").hexdigest()
+    stop.set()
+    assert sha256_of(path, stop=stop) == hashlib.sha256(b"").hexdigest()
 
 
 def test_writing_and_replacing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from simmatrix.leaf_order import leaf_order
+from simmatrix.ordering import leaf_order
 from tests.simmatrix.matrices import random_values
 
 
@@ -59,11 +59,11 @@ def test_equal_classes_are_no_trouble() -> None:
 
 
 def test_many_classes_take_the_clusterings_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simmatrix.leaf_order._OPTIMAL_UP_TO", 10)
+    monkeypatch.setattr("simmatrix.ordering._OPTIMAL_UP_TO", 10)
     values = random_values(40).astype(np.float64)
     distance = 1 - values
     np.fill_diagonal(distance, 0)
     plain = leaves_list(linkage(squareform(distance, checks=False), "average")).tolist()
     assert leaf_order(values) == plain
-    monkeypatch.setattr("simmatrix.leaf_order._OPTIMAL_UP_TO", 40)
+    monkeypatch.setattr("simmatrix.ordering._OPTIMAL_UP_TO", 40)
     assert length(values, leaf_order(values)) < length(values, plain)

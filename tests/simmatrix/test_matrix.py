@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import coo_array, csc_array, csr_array
 
-from simmatrix import ClassNotFoundError, ClassOrderError, MatrixError, Provenance, SimilarityMatrix
+from simmatrix import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, Provenance, SimilarityMatrix
 from simmatrix.provenance import Input
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values, values_for
@@ -207,13 +207,13 @@ def test_top_k(form: str) -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 6])
 def test_top_k_out_of_range(count: int) -> None:
-    with pytest.raises(MatrixError, match=f"can't keep {count} of the 5 other classes; give 1 to 5"):
+    with pytest.raises(ParameterError, match=f"can't keep {count} of the 5 other classes; give 1 to 5"):
         random_matrix().top_k(count)
 
 
 @pytest.mark.parametrize("bound", [-0.1, 1.0, float("nan")])
 def test_a_lower_bound_out_of_range(bound: float) -> None:
-    with pytest.raises(MatrixError, match="outside"):
+    with pytest.raises(ParameterError, match="outside"):
         random_matrix().lower_bound(bound)
 
 
@@ -616,7 +616,7 @@ def test_less_influence_than_the_same_classes_have_is_refused(form: str) -> None
 
 @pytest.mark.parametrize("influence", [-1.0, math.nan, math.inf])
 def test_what_is_no_influence_is_refused(influence: float) -> None:
-    with pytest.raises(MatrixError, match=f"an influence of {influence} is not a finite number of at least 0"):
+    with pytest.raises(ParameterError, match=f"an influence of {influence} is not a finite number of at least 0"):
         random_matrix().with_influence(influence)
 
 

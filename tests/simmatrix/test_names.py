@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from simmatrix.names import shown_name, some_names
+from simmatrix.text import shown_name, some
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_what_can_not_be_written_is_escaped_and_folders_of_files_are_left_out(na
 
 @pytest.mark.parametrize(
     ("names", "expected"),
-    [("a", "'a'"), ("abcde", "'a', 'b', 'c', 'd', 'e'"), ("abcdefg", "'a', 'b', 'c', 'd', 'e' and 2 more")],
+    [("a", "a"), ("abcde", "a, b, c, d, e"), ("abcdefg", "a, b, c, d, e and 2 more")],
 )
 def test_some_names_are_shown_and_the_rest_is_counted(names: str, expected: str) -> None:
-    assert some_names(names) == expected
+    assert some(names) == expected

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simmatrix.quantiles import quantiles
+from simmatrix.summary import quantiles
 from tests.simmatrix.matrices import in_form, values_for
 
 
@@ -22,11 +22,11 @@ def test_quantiles_are_numpys(form: str, size: int, seed: int, share: float, lev
     matrix = in_form(form, values, tuple(f"c{index}" for index in range(size)))
     others = values[~np.eye(size, dtype=bool)]
     expected = [np.quantile(others, level, method="inverted_cdf").item() for level in levels]
-    assert quantiles(matrix.values, levels) == expected
+    assert quantiles(matrix.stored, levels) == expected
 
 
 @pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
 def test_the_ends_are_the_least_and_the_greatest_similarity(form: str) -> None:
     values = values_for(form, 6, share=1.0)
     others = values[~np.eye(6, dtype=bool)]
-    assert quantiles(in_form(form, values).values, (0.0, 1.0)) == [others.min(), others.max()]
+    assert quantiles(in_form(form, values).stored, (0.0, 1.0)) == [others.min(), others.max()]

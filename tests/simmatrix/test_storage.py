@@ -25,10 +25,12 @@ from simmatrix import (
     SimilarityError,
     SimilarityMatrix,
     SourceError,
+    container,
     load,
     save,
     storage,
 )
+from simmatrix.forms import Dense
 from simmatrix.provenance import Input
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values, values_for
@@ -150,7 +152,7 @@ def test_any_memory_layout_is_saved_rightly(
     values[0, 1] = 0.125
     matrix = SimilarityMatrix(values, NAMES)
     # Past the constructor, which would have put it in order already.
-    object.__setattr__(matrix, "values", arrange(values))
+    object.__setattr__(matrix, "stored", Dense(arrange(values)))
     matrix.save(tmp_path / "matrix")
     np.testing.assert_array_equal(load_file(tmp_path / "matrix")["similarity"], arrange(values))
 
@@ -335,9 +337,9 @@ def test_an_empty_tensor_of_a_huge_shape_is_refused(tmp_path: Path) -> None:
 
 
 def test_names_for_which_a_file_has_no_room_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert storage._LONGEST_HEADER == 100_000_000
+    assert container.LONGEST_HEADER == 100_000_000
     for longest, is_refused in ((2_000_000, False), (1_000_000, True)):
-        monkeypatch.setattr(storage, "_LONGEST_HEADER", longest)
+        monkeypatch.setattr(storage, "LONGEST_HEADER", longest)
         matrix = SimilarityMatrix(np.eye(2), ("rose", "x" * 1_500_000))
         if is_refused:
             with pytest.raises(OutputError, match=r"names of 2 classes, .*, take 1 MB; a .* has room for 1, so give"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simmatrix.suggest import nearest, nearest_to_each, or_list
+from simmatrix.text import nearest, nearest_to_each, or_list
 
 FLOWERS = ("rose", "tulip", "violet", "orchid", "lily", "Rosé", "roses")
 

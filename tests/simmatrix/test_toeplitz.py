@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.linalg import toeplitz
 
 from simmatrix import MatrixError
-from simmatrix.toeplitz import diagonals_of, lengths, stored_of, toeplitz_view
+from simmatrix.toeplitz import diagonals_of, lengths, toeplitz_view
 
 SIZES = st.integers(1, 9)
 
@@ -77,11 +77,6 @@ def test_square_parts_of_a_view_are_known_as_what_they_are(part: Callable[[np.nd
 )
 def test_other_arrays_are_not_taken_for_a_view(values: np.ndarray) -> None:
     assert diagonals_of(values) is None
-    assert stored_of(values) is values
-
-
-def test_what_is_stored_of_a_view_is_its_diagonals() -> None:
-    assert stored_of(toeplitz_view(np.arange(7.0))).tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
 @given(SIZES)

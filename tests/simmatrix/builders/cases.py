@@ -17,14 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from simmatrix import ClassList
-from simmatrix.build import normalised
 from simmatrix.builders.confusion import confusion_similarity
 from simmatrix.builders.embeddings import VectorSource, embedding_similarity
 from simmatrix.builders.encoder import encoder_similarity
-from simmatrix.builders.given import given_similarity
 from simmatrix.builders.order import order_similarity
 from simmatrix.builders.ratings import rating_similarity
 from simmatrix.builders.raw import RawSimilarity
+from simmatrix.builders.ready import given_similarity
 from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, taxonomy_similarity
 from simmatrix.builders.triplets import triplet_similarity
 from simmatrix.builders.wordnet import wordnet_similarity
@@ -137,7 +136,7 @@ def main() -> None:
     """Print the checksum of every case's matrix file."""
     folder = Path(sys.argv[1])
     for name, prepare in CASES.items():
-        normalised(prepare(folder)(CLASSES), bound=0.1).save(folder / "m.safetensors")
+        prepare(folder)(CLASSES).normalised(0.1).save(folder / "m.safetensors")
         print(name, hashlib.sha256((folder / "m.safetensors").read_bytes()).hexdigest())
 
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simmatrix.builders import completion
-from simmatrix.builders.completion import COMPLETIONS, check_completion, complete, completed
-from simmatrix.errors import SourceError
+from simmatrix.builders.completion import check_completion, complete, completed
+from simmatrix.choices import COMPLETIONS
+from simmatrix.errors import ParameterError, SourceError
 
 PATH = Path("ratings.csv")
 
@@ -113,7 +114,7 @@ def test_alike_pairs_give_alike_pairs(method: str) -> None:
 @pytest.mark.parametrize("call", [check_completion, lambda method: complete(np.eye(2), method)])
 def test_an_unknown_method_is_refused(call: object) -> None:
     assert callable(call)
-    with pytest.raises(SourceError, match="'median' is no way to complete a matrix; choose mean or low-rank"):
+    with pytest.raises(ParameterError, match="complete must be 'mean' or 'low-rank', got 'median'"):
         call("median")
 
 
@@ -129,7 +130,7 @@ def test_gaps_without_a_method_are_counted_and_named() -> None:
         completed(gaps, None, "abcd", PATH, "rating")
     assert str(caught.value) == (
         "ratings.csv: has no rating for 3 of the 6 pairs of classes: 'a' and 'b', 'a' and 'c', 'a' and 'd'; "
-        "add them, or have them completed (--complete mean or low-rank)"
+        'add them, or have them completed (complete="mean" or complete="low-rank")'
     )
     gaps[2, 3] = gaps[3, 2] = np.nan
     with pytest.raises(SourceError, match=r"for 4 of the 6 .* 'a' and 'd', \.\.\.; add"):

@@ -61,8 +61,16 @@ def test_a_file_is_read_in_any_order(tmp_path: Path) -> None:
     path.write_text("true,truck,rose,tulip\ntulip,0,3,7\nrose,1,9,2\ntruck,5,0,0\n")
     raw = confusion_similarity(path, CLASSES)
     np.testing.assert_allclose(raw.values, oracle([[9, 2, 1], [3, 7, 0], [0, 0, 5]]), rtol=1e-14)
-    assert (raw.builder, raw.params, raw.classes, raw.scale) == ("confusion", {}, CLASSES.names, None)
-    assert [(one.role, one.name) for one in raw.source] == [("confusion", "counts.csv"), ("classes", "classes")]
+    assert (raw.provenance.builder, raw.provenance.params, raw.classes, raw.scale) == (
+        "confusion",
+        {},
+        CLASSES.names,
+        None,
+    )
+    assert [(one.role, one.name) for one in raw.provenance.source] == [
+        ("confusion", "counts.csv"),
+        ("classes", "classes"),
+    ]
     np.save(tmp_path / "counts.npy", np.array([[9, 2, 1], [3, 7, 0], [0, 0, 5]]))
     assert (confusion_similarity(tmp_path / "counts.npy", CLASSES).values == raw.values).all()
 

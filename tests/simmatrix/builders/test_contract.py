@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import simmatrix
-from simmatrix.build import normalised
 from simmatrix.builders.raw import RawSimilarity
 from tests.simmatrix.builders.cases import ASYMMETRIC, CASES, CLASSES, NAMES
 
@@ -43,11 +42,11 @@ def test_symmetric_but_where_a_reason_is_stated(case: tuple[str, Path]) -> None:
 
 def test_a_matrix_is_symmetric_and_says_if_it_was_made_so(case: tuple[str, Path]) -> None:
     values = built(case).values
-    matrix = normalised(built(case), bound=0.0)
+    matrix = built(case).normalised()
     assert np.array_equal(matrix.to_dense(), matrix.to_dense().T)
     assert ({"step": "symmetrise"} in matrix.provenance.normalisation) == (case[0] in ASYMMETRIC)
     if case[0] in ASYMMETRIC:
-        means = normalised(replace(built(case), values=(values + values.T) / 2), bound=0.0)
+        means = replace(built(case), values=(values + values.T) / 2).normalised()
         assert np.array_equal(matrix.to_dense(), means.to_dense())
 
 
@@ -56,17 +55,17 @@ def test_nothing_is_more_similar_to_a_class_than_itself(case: tuple[str, Path]) 
     own = raw.values.diagonal()[:, None]
     others = raw.values - np.diag(raw.values.diagonal())
     # A confusion may be larger than its share of what was recognised; it is cut off at 1.
-    assert raw.builder == "confusion" or (others <= own).all()
+    assert raw.provenance.builder == "confusion" or (others <= own).all()
 
 
 def test_it_is_said_how_each_class_was_found_and_from_what(case: tuple[str, Path]) -> None:
     raw = built(case)
-    assert list(raw.resolution) == list(NAMES)
-    assert all(isinstance(one["how"], str) for one in raw.resolution.values())
-    assert all(isinstance(word, str) for one in raw.resolution.values() for word in one["words"])
-    assert raw.builder in case[0]
-    assert ("classes", CLASSES.source, CLASSES.sha256) in [tuple(one) for one in raw.source]
-    assert all(len(one.sha256) == 64 and "/" not in one.name for one in raw.source)
+    assert list(raw.provenance.resolution) == list(NAMES)
+    assert all(isinstance(one["how"], str) for one in raw.provenance.resolution.values())
+    assert all(isinstance(word, str) for one in raw.provenance.resolution.values() for word in one["words"])
+    assert raw.provenance.builder in case[0]
+    assert ("classes", CLASSES.source, CLASSES.sha256) in [tuple(one) for one in raw.provenance.source]
+    assert all(len(one.sha256) == 64 and "/" not in one.name for one in raw.provenance.source)
 
 
 def test_permuting_the_classes_permutes_the_matrix(case: tuple[str, Path]) -> None:
@@ -74,7 +73,7 @@ def test_permuting_the_classes_permutes_the_matrix(case: tuple[str, Path]) -> No
     order = [3, 0, 5, 1, 4, 2]
     permuted = built(case, tuple(NAMES[index] for index in order))
     assert np.array_equal(permuted.values, raw.values[np.ix_(order, order)])
-    assert permuted.resolution == raw.resolution
+    assert permuted.provenance.resolution == raw.provenance.resolution
     assert permuted.scale == raw.scale
     if raw.evidence is not None:
         assert permuted.evidence is not None
@@ -83,7 +82,7 @@ def test_permuting_the_classes_permutes_the_matrix(case: tuple[str, Path]) -> No
 
 @pytest.mark.parametrize("bound", [0.0, 0.3])
 def test_save_and_load(case: tuple[str, Path], bound: float, tmp_path: Path) -> None:
-    matrix = normalised(built(case), bound=bound)
+    matrix = built(case).normalised(bound)
     matrix.save(tmp_path / "m.safetensors")
     loaded = simmatrix.load(tmp_path / "m.safetensors")
     assert np.array_equal(loaded.to_dense(), matrix.to_dense())
@@ -100,7 +99,7 @@ def test_sixteen_threads_give_sixteen_equal_matrices(case: tuple[str, Path]) -> 
         several = list(pool.map(lambda _: build(CLASSES), range(16)))
     for raw in several:
         assert np.array_equal(raw.values, several[0].values)
-        assert (raw.params, raw.source, raw.resolution) == (several[0].params, several[0].source, several[0].resolution)
+        assert raw.provenance == several[0].provenance
 
 
 def test_the_same_bytes_in_processes_with_other_hash_seeds(tmp_path: Path) -> None:

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from simmatrix import data
-from simmatrix.advice import concerns
-from simmatrix.build import from_embeddings
-from simmatrix.builders import embeddings
+from simmatrix import data, from_embeddings
 from simmatrix.builders import raw as raw_module
 from simmatrix.builders.embeddings import VectorSource, cosine, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
-from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.summary import concerns
 from simmatrix.vectors.formats import read_vectors, words_of
 
 BUNDLED = data.vector_file_path("glove-6b-50d")
@@ -60,7 +58,7 @@ def theirs() -> KeyedVectors:
 def test_single_words_equal_gensims_similarity(theirs: KeyedVectors) -> None:
     names = [word for word in theirs.index_to_key if word.isalpha() and len(word) > 2][::20]
     raw = embedding_similarity(VectorSource(BUNDLED, "glove"), ClassList(tuple(names)))
-    assert {one["how"] for one in raw.resolution.values()} == {"name"}
+    assert {one["how"] for one in raw.provenance.resolution.values()} == {"name"}
     for i, first in enumerate(names):
         for j, second in enumerate(names):
             assert raw.values[i, j] == pytest.approx(theirs.similarity(first, second), abs=1e-6)
@@ -73,7 +71,7 @@ def test_several_words_are_the_mean_of_their_unit_vectors(tmp_path: Path) -> Non
         for j, second in enumerate(parts):
             assert raw.values[i, j] == pytest.approx(cosine_of_means(first, second), abs=1e-7)
     assert raw.values[0, 1] < 0  # raw similarities are not cut off
-    assert raw.resolution["red_rose"] == {"how": "name words", "words": ["red", "rose"]}
+    assert raw.provenance.resolution["red_rose"] == {"how": "name words", "words": ["red", "rose"]}
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "fashion-mnist", "imagenet1k"])
@@ -91,7 +89,7 @@ def test_bundled_lists_resolve_on_the_bundled_vectors(name: str) -> None:
 def test_blocks_change_nothing(block: int, exact_up_to: int, monkeypatch: pytest.MonkeyPatch) -> None:
     unit = np.random.default_rng(0).normal(size=(20, 6))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    monkeypatch.setattr(embeddings, "_BLOCK", block)
+    monkeypatch.setattr(raw_module, "_BLOCK", block)
     monkeypatch.setattr(raw_module, "_EXACT_UP_TO", exact_up_to)
     values = cosine(unit)
     assert np.array_equal(values, values.T)
@@ -105,7 +103,7 @@ def test_word_order_does_not_matter_and_class_order_goes_along(tmp_path: Path) -
     raw = similarity(tmp_path, *names)
     backwards = similarity(tmp_path, *names, rows=dict(reversed(ROWS.items())))
     assert np.array_equal(raw.values, backwards.values)
-    assert raw.resolution == backwards.resolution
+    assert raw.provenance.resolution == backwards.provenance.resolution
     order = [3, 1, 4, 0, 2]
     permuted = similarity(tmp_path, *(names[index] for index in order))
     np.testing.assert_allclose(permuted.values, raw.values[np.ix_(order, order)], rtol=0, atol=1e-15)
@@ -151,16 +149,16 @@ def test_missing_classes_are_named_with_the_nearest_spellings(tmp_path: Path) ->
         "  red_lorry: no 'lorry'",
         "  n017: no 'trukc', nearest truck",
         "give them another phrase (a phrase column in the class list), take other vectors, "
-        "or leave them out (--oov drop)",
+        'or leave them out (oov="drop")',
     ]
 
 
 def test_missing_classes_are_dropped_when_asked_for(tmp_path: Path) -> None:
     raw = similarity(tmp_path, "rose", "lorry", "truck", "red_lorry", oov="drop")
     assert raw.classes == ("rose", "truck")
-    assert raw.params["dropped"] == ["lorry", "red_lorry"]
+    assert raw.provenance.params["dropped"] == ["lorry", "red_lorry"]
     assert raw.values.shape == (2, 2)
-    assert set(raw.resolution) == {"rose", "truck"}
+    assert set(raw.provenance.resolution) == {"rose", "truck"}
     with pytest.raises(ClassNotFoundError, match="has vectors for 1 of the 2 classes, two are needed"):
         similarity(tmp_path, "rose", "lorry", oov="drop")
 
@@ -170,13 +168,13 @@ def test_what_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("rose\nRed\nTrucks\n")
     raw = embedding_similarity(source, read_classes(tmp_path / "names.txt"))
     digests = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("vectors.txt", "names.txt")]
-    assert [tuple(one) for one in raw.source] == [
+    assert [tuple(one) for one in raw.provenance.source] == [
         ("vectors", "vectors.txt", digests[0]),
         ("classes", "names.txt", digests[1]),
     ]
-    assert raw.builder == "embeddings"
-    assert raw.params == {"measure": "cosine", "oov": "error", "dimension": 3}
-    assert raw.resolution == {
+    assert raw.provenance.builder == "embeddings"
+    assert raw.provenance.params == {"measure": "cosine", "oov": "error", "dimension": 3}
+    assert raw.provenance.resolution == {
         "rose": {"how": "name", "words": ["rose"]},
         "Red": {"how": "name form", "words": ["red"]},
         "Trucks": {"how": "name form", "words": ["truck"]},
@@ -190,16 +188,16 @@ def test_a_vocabulary_of_its_own_is_recorded(tmp_path: Path) -> None:
     source = VectorSource(tmp_path / "v.npy", "v.npy", vocabulary=tmp_path / "words")
     raw = embedding_similarity(source, ClassList(("rose", "truck")))
     digest = hashlib.sha256((tmp_path / "words").read_bytes()).hexdigest()
-    assert tuple(raw.source[2]) == ("vocabulary", "words", digest)
+    assert tuple(raw.provenance.source[2]) == ("vocabulary", "words", digest)
     assert raw.values[0, 1] == pytest.approx(cosine_of_means([ROWS["rose"]], [ROWS["truck"]]), abs=1e-7)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"measure": "euclid"}, "'euclid' is no measure; choose cosine"), ({"oov": "skip"}, "choose error or drop")],
+    [({"oov": "skip"}, "oov must be 'error' or 'drop', got 'skip'")],
 )
 def test_choices(options: dict[str, str], message: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=message):
+    with pytest.raises(ParameterError, match=message):
         similarity(tmp_path, "rose", "truck", **options)
 
 

@@ -104,8 +104,8 @@ def test_similarities_equal_the_librarys_own(minilm: SentenceTransformer) -> Non
     raw = encoder_similarity(MODEL, classes)
     np.testing.assert_allclose(raw.values, theirs, rtol=0, atol=rounding(minilm, texts))
     assert raw.classes == classes.names
-    assert raw.builder == "encoder"
-    assert raw.params == {"model": "model", "dimension": 384}
+    assert raw.provenance.builder == "encoder"
+    assert raw.provenance.params == {"model": "model", "dimension": 384}
     assert raw.values.dtype == np.float64
     np.testing.assert_array_equal(raw.values, raw.values.T)
 
@@ -129,10 +129,10 @@ def test_a_class_is_called_by_its_phrase_or_else_its_name(saved: Path) -> None:
     texts = ["rose truck", "red Rose", "red truck", "tulip", "red"]
     raw = encoder_similarity(saved, ClassList(names, {"phrase": phrases}), name="mine")
     hows = ["phrase", "name", "name", "name", "phrase"]
-    assert raw.resolution == {
+    assert raw.provenance.resolution == {
         name: {"how": how, "words": [text]} for name, how, text in zip(names, hows, texts, strict=True)
     }
-    assert raw.params == {"model": "mine", "dimension": 3}
+    assert raw.provenance.params == {"model": "mine", "dimension": 3}
     known = [0, 2, 3, 4]  # "Rose" is no word of this model
     for i in known:
         for j in known:
@@ -168,7 +168,7 @@ import sys
 from simmatrix.builders.encoder import encoder_similarity
 from simmatrix.classes import read_classes
 raw = encoder_similarity(sys.argv[1], read_classes("cifar10"))
-print(raw.values.tobytes().hex(), raw.source[0].sha256, raw.source[0].name)
+print(raw.values.tobytes().hex(), raw.provenance.source[0].sha256, raw.provenance.source[0].name)
 """
 
 
@@ -220,7 +220,7 @@ def test_of_a_hubs_model_only_data_are_fetched(saved: Path, monkeypatch: pytest.
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
     raw = encoder_similarity("owner/tiny", CLASSES)
     ((model, patterns),) = asked
-    assert (model, raw.source[0].name, raw.params["model"]) == ("owner/tiny",) * 3
+    assert (model, raw.provenance.source[0].name, raw.provenance.params["model"]) == ("owner/tiny",) * 3
     needed = ["model.safetensors", "1_Pooling/config.json", "vocab.txt", "tokenizer.json", "spiece.model", "spm.model"]
     unsafe = ["pytorch_model.bin", "2_Dense/pytorch_model.bin", "modeling.py", "tf_model.h5", "a.pkl", "a.pt", "a.pth"]
     assert [name for name in needed + unsafe if any(fnmatch(name, one) for one in patterns)] == needed
@@ -233,13 +233,13 @@ def test_a_folder_goes_before_the_hub(tiny: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
     monkeypatch.chdir(tiny.parent.parent)
     raw = encoder_similarity(f"{tiny.parent.name}/tiny", CLASSES)
-    assert raw.source[0].name == "tiny"
+    assert raw.provenance.source[0].name == "tiny"
     monkeypatch.chdir(tiny)
-    assert encoder_similarity(".", CLASSES).source == raw.source
+    assert encoder_similarity(".", CLASSES).provenance.source == raw.provenance.source
 
 
 def checksum_of(folder: Path) -> str:
-    return encoder_similarity(folder, CLASSES).source[0].sha256
+    return encoder_similarity(folder, CLASSES).provenance.source[0].sha256
 
 
 def test_the_checksum_is_that_of_the_listing_of_the_data(tiny: Path) -> None:
@@ -251,8 +251,8 @@ def test_the_checksum_is_that_of_the_listing_of_the_data(tiny: Path) -> None:
     assert sorted(path.relative_to(tiny).as_posix() for path in tiny.rglob("*") if path.is_file()) == names
     listing = "".join(f"{hashlib.sha256((tiny / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
     raw = encoder_similarity(tiny, CLASSES)
-    assert raw.source[0] == ("encoder", "tiny", hashlib.sha256(listing.encode()).hexdigest())
-    assert raw.source[1] == ("classes", CLASSES.source, CLASSES.sha256)
+    assert raw.provenance.source[0] == ("encoder", "tiny", hashlib.sha256(listing.encode()).hexdigest())
+    assert raw.provenance.source[1] == ("classes", CLASSES.source, CLASSES.sha256)
 
 
 def test_the_checksum_depends_on_the_data_and_on_nothing_else(saved: Path, tiny: Path) -> None:

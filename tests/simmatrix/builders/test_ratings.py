@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from simmatrix.builders.ratings import rating_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 
 SHIPPED = Path(gensim.__file__).parent / "test" / "test_data"
 NAMES = ("rose", "tulip", "truck", "bus")
@@ -71,7 +71,7 @@ def test_one_rating_a_pair(tmp_path: Path) -> None:
     assert raw.evidence is not None
     assert raw.evidence.tolist() == [[1, 1, 1], [1, 0, 1], [1, 1, 0]]
     assert raw.scale == (1.0, 5.0)
-    assert raw.params == {
+    assert raw.provenance.params == {
         "scale": [1.0, 5.0],
         "scale_from": "ratings",
         "complete": None,
@@ -81,26 +81,26 @@ def test_one_rating_a_pair(tmp_path: Path) -> None:
         "duplicates": "error",
         "averaged": 0,
     }
-    assert (raw.builder, raw.classes) == ("ratings", NAMES[:3])
+    assert (raw.provenance.builder, raw.classes) == ("ratings", NAMES[:3])
     digest = hashlib.sha256((tmp_path / "ratings.csv").read_bytes()).hexdigest()
-    assert [tuple(one) for one in raw.source] == [
+    assert [tuple(one) for one in raw.provenance.source] == [
         ("ratings", "ratings.csv", digest),
         ("classes", "classes", ClassList(NAMES[:3]).sha256),
     ]
-    assert raw.resolution["tulip"] == {"how": "name", "words": ["tulip"]}
+    assert raw.provenance.resolution["tulip"] == {"how": "name", "words": ["tulip"]}
 
 
 def test_a_stated_scale_is_recorded(tmp_path: Path) -> None:
     raw = similarity(tmp_path, "tulip,rose,5\nrose,truck,1\ntulip,truck,2\n", scale=(0.0, 10.0))
     assert raw.values.diagonal().tolist() == [10, 10, 10]
     assert raw.scale == (0.0, 10.0)
-    assert (raw.params["scale"], raw.params["scale_from"]) == ([0.0, 10.0], "given")
+    assert (raw.provenance.params["scale"], raw.provenance.params["scale_from"]) == ([0.0, 10.0], "given")
 
 
 def test_names_match_by_their_forms(tmp_path: Path) -> None:
     raw = similarity(tmp_path, "Tulips,rose,5\nrose,truck,1\nTulips,truck,2\n")
     assert raw.values[0, 1] == 5
-    assert raw.resolution["tulip"] == {"how": "name form", "words": ["Tulips"]}
+    assert raw.provenance.resolution["tulip"] == {"how": "name form", "words": ["Tulips"]}
 
 
 @st.composite
@@ -137,7 +137,7 @@ def test_several_raters_are_aligned_and_averaged(tmp_path_factory: pytest.TempPa
                 assert raw.values[i, j] == pytest.approx(expected[min(first, second), max(first, second)], abs=1e-9)
                 assert raw.evidence is not None
                 assert raw.evidence[i, j] == len({rater for *pair, _, rater in rows if set(pair) == {first, second}})
-    assert (raw.scale, raw.params["scale_from"]) == ((0.0, 1.0), "raters")
+    assert (raw.scale, raw.provenance.params["scale_from"]) == ((0.0, 1.0), "raters")
     data = [
         [
             next((placed(r, scale) for a, b, r, who in rows if who == rater and {a, b} == set(pair)), math.nan)
@@ -145,10 +145,10 @@ def test_several_raters_are_aligned_and_averaged(tmp_path_factory: pytest.TempPa
         ]
         for rater, scale in sorted(own_scales(rows).items())
     ]
-    assert raw.params["raters"] == len(data)
+    assert raw.provenance.params["raters"] == len(data)
     alpha = krippendorff.alpha(reliability_data=data, level_of_measurement="interval")
-    assert raw.params["alpha"] == pytest.approx(alpha, abs=1e-6)
-    json.dumps(dict(raw.params))
+    assert raw.provenance.params["alpha"] == pytest.approx(alpha, abs=1e-6)
+    json.dumps(dict(raw.provenance.params))
 
 
 @settings(deadline=None)
@@ -162,8 +162,8 @@ def test_the_order_of_rows_and_of_words_says_nothing(
     shuffle.shuffle(others)
     one, other = (similarity(folder, written(each), *NAMES, unknown="ignore") for each in (rows, others))
     assert one.values.tobytes() == other.values.tobytes()
-    assert one.params == other.params
-    assert one.params["ignored"] == 2
+    assert one.provenance.params == other.provenance.params
+    assert one.provenance.params["ignored"] == 2
 
 
 @settings(deadline=None)
@@ -179,12 +179,12 @@ def test_permuting_the_classes_permutes_the_matrix(
 
 def test_raters_who_never_meet_have_no_agreement(tmp_path: Path) -> None:
     text = "rose,tulip,5,ann\nrose,bus,1,ann\ntruck,bus,5,bob\ntulip,truck,1,bob\ntulip,bus,2,bob\nrose,truck,2,ann\n"
-    assert similarity(tmp_path, text, *NAMES).params["alpha"] is None
+    assert similarity(tmp_path, text, *NAMES).provenance.params["alpha"] is None
 
 
 def test_one_rater_is_not_aligned(tmp_path: Path) -> None:
     raw = similarity(tmp_path, "rose,tulip,5,ann\nrose,truck,1,ann\ntulip,truck,1,ann\n")
-    assert (raw.values[0, 1], raw.params["raters"], raw.params["alpha"]) == (5, 1, None)
+    assert (raw.values[0, 1], raw.provenance.params["raters"], raw.provenance.params["alpha"]) == (5, 1, None)
 
 
 def test_self_ratings_count_and_do_not_align(tmp_path: Path) -> None:
@@ -194,21 +194,21 @@ def test_self_ratings_count_and_do_not_align(tmp_path: Path) -> None:
     assert raw.values.tolist() == alone.values.tolist()
     assert raw.evidence is not None
     assert raw.evidence.diagonal().tolist() == [2, 0, 0]
-    assert raw.params["raters"] == 2
+    assert raw.provenance.params["raters"] == 2
 
 
 def test_rows_without_raters_that_say_the_same_are_votes(tmp_path: Path) -> None:
     raw = similarity(tmp_path, "rose,tulip,5\ntulip,rose,5.0\nrose,truck,1\ntulip,truck,2\n" + "rose,rose,5\n" * 3)
     assert raw.values[0, 1] == 5
     assert raw.evidence is not None
-    assert (raw.evidence[0, 1], raw.evidence[0, 0], raw.params["averaged"]) == (2, 3, 0)
+    assert (raw.evidence[0, 1], raw.evidence[0, 0], raw.provenance.params["averaged"]) == (2, 3, 0)
 
 
 def test_a_rater_who_says_the_same_twice_counts_once(tmp_path: Path) -> None:
     text = "rose,tulip,5,ann\ntulip,rose,5.0,ann\nrose,truck,1,ann\ntulip,truck,2,ann\n"
     raw = similarity(tmp_path, text + "rose,rose,5,ann\n" * 2)
     assert raw.evidence is not None
-    assert (raw.evidence[0, 1], raw.evidence[0, 0], raw.params["averaged"]) == (1, 1, 0)
+    assert (raw.evidence[0, 1], raw.evidence[0, 0], raw.provenance.params["averaged"]) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("rater", ["", ",ann"])
@@ -217,7 +217,7 @@ def test_the_mean_is_of_every_row(tmp_path: Path, rater: str) -> None:
     raw = similarity(tmp_path, "".join(f"{row}{rater}\n" for row in rows), duplicates="mean")
     assert raw.values[0, 1] == raw.values[1, 0] == 6
     assert raw.evidence is not None
-    assert (raw.evidence[0, 1], raw.evidence[0, 2], raw.params["averaged"]) == (4, 1, 1)
+    assert (raw.evidence[0, 1], raw.evidence[0, 2], raw.provenance.params["averaged"]) == (4, 1, 1)
 
 
 @settings(deadline=None)
@@ -247,7 +247,7 @@ def test_each_rater_has_one_voice_however_often_they_rate(tmp_path: Path) -> Non
 def test_contradictions_about_other_words_are_left_out_with_them(tmp_path: Path) -> None:
     text = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\nrose,car,1\ncar,rose,2\ncar,car,5\n"
     raw = similarity(tmp_path, text, unknown="ignore")
-    assert (raw.params["ignored"], raw.params["averaged"]) == (3, 0)
+    assert (raw.provenance.params["ignored"], raw.provenance.params["averaged"]) == (3, 0)
 
 
 def test_the_scale_is_read_from_all_rows(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_gaps_are_completed_where_asked(tmp_path: Path) -> None:
     assert raw.values.tolist() == [[5, 5, 1], [5, 5, 3], [1, 3, 5]]
     assert raw.evidence is not None
     assert raw.evidence.tolist() == [[0, 1, 1], [1, 0, 0], [1, 0, 0]]
-    assert (raw.params["complete"], raw.params["completed"]) == ("mean", 1)
+    assert (raw.provenance.params["complete"], raw.provenance.params["completed"]) == ("mean", 1)
 
 
 GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
@@ -283,7 +283,7 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             GOOD + "truck,rose,3\n",
             {},
             4,
-            r"'truck' and 'rose' are rated 3, but 1 on line 2; take one of them out, or average them \(--duplicates me",
+            r"'truck' and 'rose' are rated 3, but 1 on line 2; take one of them out, or average them \(duplicates=.me",
         ),
         (
             "rose,tulip,1\nrose,tulip,1\n" + GOOD,
@@ -299,14 +299,14 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             "'rose' and 'tulip' are rated 5 by 'bob', but 1 on line 1; ",
         ),
         (GOOD + "rose,Roses,5\n", {}, 4, "'Roses' is no class of classes .did you mean rose"),
-        (GOOD + "rose,car,5\n", {}, 4, "'car' is no class of classes.*--unknown ignore"),
+        (GOOD + "rose,car,5\n", {}, 4, "'car' is no class of classes.*unknown=.ignore"),
         (GOOD + "rose,,5\n", {"unknown": "ignore"}, 4, "should hold a name is empty"),
         (
             "rose,tulip,5,ann\nrose,truck,1,ann\nrose,tulip,3,bob\ntulip,truck,3,bob\n",
             {},
             3,
             "the rater 'bob' rates every pair 3, so that nothing tells this rater's scale; state the scale if it is "
-            "that of all .--scale LOW:HIGH., or take this rater's rows out$",
+            "that of all .scale=.LOW:HIGH.., or take this rater's rows out$",
         ),
         (
             "rose,tulip,5,ann\nrose,truck,1,ann\nrose,tulip,1,bob\nrose,truck,3,bob\nrose,rose,2,bob\n"
@@ -319,7 +319,7 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             GOOD + "rose,bus,1e308\nbus,tulip,-1e308\n",
             {},
             None,
-            "the scale from -1e.308 to 1e.308 is too wide to reckon",
+            "the scale from -1e.308 to 1e.308 is too wide to calculate",
         ),
         (
             "A,B,Rating,Guesser,,list\nrose,tulip,5,me,1,2\nrose,tulip,4,you,,2\n",
@@ -338,9 +338,9 @@ GOOD = "rose,tulip,5\nrose,truck,1\ntulip,truck,2\n"
             "a,b,rating,who,rater\nrose,tulip,5,me,x\nrose,tulip,4,you,x\n",
             {},
             3,
-            r"by 'x', but 5 on line 2; take one of them out, or average them \(--duplicates mean\)$",
+            r"by 'x', but 5 on line 2; take one of them out, or average them \(duplicates=.mean.\)$",
         ),
-        ("rose,tulip,5\nrose,truck,5\n", {}, None, r"every rating is 5; give the scale they are on \(--scale LOW:HIGH"),
+        ("rose,tulip,5\nrose,truck,5\n", {}, None, r"every rating is 5; give the scale they are on \(scale=.LOW:HIGH"),
         (
             "rose,tulip,5\nrose,truck,1\n",
             {},
@@ -360,14 +360,13 @@ def test_bad_ratings_are_refused_with_their_line(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"complete": "median"}, "'median' is no way to complete a matrix; choose mean or low-rank"),
-        ({"unknown": "drop"}, "'drop' is no way to treat unknown names; choose error or ignore"),
-        ({"duplicates": "first"}, "'first' is no way to treat contradictory ratings; choose error or mean"),
-        ({"scale": (7.0, 1.0)}, "the scale from 7 to 1 is no range"),
+        ({"complete": "median"}, "complete must be 'mean' or 'low-rank', got 'median'"),
+        ({"unknown": "drop"}, "unknown must be 'error' or 'ignore', got 'drop'"),
+        ({"duplicates": "first"}, "duplicates must be 'error' or 'mean', got 'first'"),
     ],
 )
 def test_options_are_checked(tmp_path: Path, option: dict[str, object], message: str) -> None:
-    with pytest.raises(SourceError, match=message):
+    with pytest.raises(ParameterError, match=message):
         similarity(tmp_path, GOOD, **option)
 
 
@@ -391,11 +390,11 @@ def test_shipped_data_sets_are_read_as_they_are(
     rows = shipped(name)
     words = sorted({word for *pair, _rating in rows for word in pair})
     classes = ClassList(tuple(words))
-    with pytest.raises(SourceError, match="--duplicates mean"):
+    with pytest.raises(SourceError, match=r"duplicates=.mean."):
         rating_similarity(SHIPPED / name, classes, complete="mean")
     raw = rating_similarity(SHIPPED / name, classes, complete="mean", duplicates="mean")
     assert raw.scale == scale
-    assert raw.params["averaged"] == len(contradictions)
+    assert raw.provenance.params["averaged"] == len(contradictions)
     at = {word: index for index, word in enumerate(words)}
     expected = {tuple(sorted(pair)): rating for *pair, rating in rows if pair[0] != pair[1]}
     expected |= {pair: statistics.fmean(both) for pair, both in contradictions.items()}
@@ -410,21 +409,21 @@ def test_shipped_data_sets_are_read_as_they_are(
 
 def test_some_words_of_a_shipped_data_set_need_no_leniency_about_the_others() -> None:
     raw = rating_similarity(SHIPPED / "wordsim353.tsv", ClassList(("television", "radio")), unknown="ignore")
-    assert (raw.values[0, 1], raw.scale, raw.params["ignored"]) == (6.77, (0.23, 10.0), 352)
+    assert (raw.values[0, 1], raw.scale, raw.provenance.params["ignored"]) == (6.77, (0.23, 10.0), 352)
 
 
 @pytest.mark.parametrize("heading", ["rater_id", "User", "Worker ID"])
 def test_raters_are_found_whatever_they_are_called(tmp_path: Path, heading: str) -> None:
     text = f"a,b,rating,{heading}\nrose,tulip,5,1\nrose,truck,1,1\ntulip,truck,2,1\nrose,tulip,4,2\nrose,truck,1,2\n"
     raw = similarity(tmp_path, text)
-    assert raw.params["raters"] == 2
-    assert "unused_columns" not in raw.params
+    assert raw.provenance.params["raters"] == 2
+    assert "unused_columns" not in raw.provenance.params
 
 
 def test_columns_that_are_not_used_are_recorded(tmp_path: Path) -> None:
     text = "a,b,rating,who,list\nrose,tulip,5,me,1\nrose,truck,1,you,1\ntulip,truck,2,me,1\n"
-    assert similarity(tmp_path, text).params["unused_columns"] == ["who", "list"]
-    assert "unused_columns" not in similarity(tmp_path, GOOD).params
+    assert similarity(tmp_path, text).provenance.params["unused_columns"] == ["who", "list"]
+    assert "unused_columns" not in similarity(tmp_path, GOOD).provenance.params
 
 
 @pytest.mark.parametrize("factor", [1e160, 1e-160, 2.0**1000])
@@ -437,7 +436,7 @@ def test_huge_and_tiny_ratings_say_the_same(tmp_path: Path, factor: float, compl
         tmp_path, written([(a, b, rating * factor, who) for a, b, rating, who in rows]), *NAMES, complete=complete
     )
     np.testing.assert_allclose(huge.values / factor, small.values, rtol=1e-12)
-    assert huge.params["alpha"] == small.params["alpha"]
+    assert huge.provenance.params["alpha"] == small.provenance.params["alpha"]
 
 
 def test_raters_on_scales_of_their_own_say_the_same_at_any_size(tmp_path: Path) -> None:
@@ -447,7 +446,7 @@ def test_raters_on_scales_of_their_own_say_the_same_at_any_size(tmp_path: Path) 
     plain = similarity(tmp_path, written(rows), *NAMES)
     huge = similarity(tmp_path, written([(a, b, r * 1e300 if who == "y" else r, who) for a, b, r, who in rows]), *NAMES)
     np.testing.assert_allclose(huge.values, plain.values, rtol=1e-12)
-    assert huge.params["alpha"] == plain.params["alpha"] == 1.0
+    assert huge.provenance.params["alpha"] == plain.provenance.params["alpha"] == 1.0
 
 
 def test_on_a_stated_scale_raters_need_not_have_seen_the_same_pairs(tmp_path: Path) -> None:
@@ -455,7 +454,7 @@ def test_on_a_stated_scale_raters_need_not_have_seen_the_same_pairs(tmp_path: Pa
     bob = "tulip,truck,3,bob\ntulip,bus,2,bob\ntruck,bus,2,bob\n"
     raw = similarity(tmp_path, ann + bob, *NAMES, scale=(1.0, 7.0))
     assert raw.values.tolist() == [[7, 7, 6, 5], [7, 7, 3, 2], [6, 3, 7, 2], [5, 2, 2, 7]]
-    assert (raw.scale, raw.params["scale_from"], raw.params["raters"]) == ((1.0, 7.0), "given", 2)
+    assert (raw.scale, raw.provenance.params["scale_from"], raw.provenance.params["raters"]) == ((1.0, 7.0), "given", 2)
     # One rating a rater will do, too.
     few = "rose,tulip,7,ann\nrose,truck,6,bob\ntulip,truck,2,cy\n"
     assert similarity(tmp_path, few, scale=(1.0, 7.0)).values[0].tolist() == [7, 7, 6]
@@ -466,4 +465,4 @@ def test_a_name_composed_in_another_way_is_the_same_name(tmp_path: Path) -> None
     for name in ("caf\u00e9", "cafe\u0301"):
         raw = similarity(tmp_path, text, name, "tulip", "truck", unknown="ignore")
         assert raw.values.tolist() == [[5, 5, 1], [5, 5, 2], [1, 2, 5]]
-        assert raw.resolution[name]["how"] == "name"
+        assert raw.provenance.resolution["caf\u00e9"]["how"] == "name"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from simmatrix.builders import raw as raw_module
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, taxonomy_similarity
+from simmatrix.choices import TAXONOMY_FORMATS as FORMATS
 from simmatrix.classes import ClassList, read_classes
-from simmatrix.errors import ClassNotFoundError, SourceError
-from simmatrix.taxonomy.formats import FORMATS
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT
 
 OUTLINE = "living\n  animal\n    Sea lion\n    dog\n      poodle\n      beagle\n  plant\n    rose\n"
@@ -75,9 +75,9 @@ def test_columns_may_be_several(tmp_path: Path) -> None:
     (tmp_path / "c.tsv").write_text(table)
     raw = taxonomy_similarity(TaxonomyColumns(("kind", "realm")), read_classes(tmp_path / "c.tsv"))
     assert raw.values[0].tolist() == [1, 1 / 5, 1 / 7, 1 / 3]
-    assert raw.params == {"measure": "path", "columns": ["kind", "realm"]}
-    assert [one.role for one in raw.source] == ["classes"]
-    assert raw.resolution["oak"] == {"how": "name", "words": ["oak"]}
+    assert raw.provenance.params == {"measure": "path", "columns": ["kind", "realm"]}
+    assert [one.role for one in raw.provenance.source] == ["classes"]
+    assert raw.provenance.resolution["oak"] == {"how": "name", "words": ["oak"]}
 
 
 def test_a_class_called_like_its_superclass_is_the_class() -> None:
@@ -99,14 +99,14 @@ def test_a_class_called_like_its_superclass_is_the_class() -> None:
 )
 def test_a_class_is_found_by_its_name_or_a_form_of_it(name: str, how: str, node: str, tmp_path: Path) -> None:
     raw = similarity(tmp_path, name, "rose")
-    assert raw.resolution[name] == {"how": how, "words": [node]}
+    assert raw.provenance.resolution[name] == {"how": how, "words": [node]}
     assert np.array_equal(raw.values, similarity(tmp_path, node, "rose").values)
 
 
 def test_an_accent_may_be_written_as_a_sign_of_its_own(tmp_path: Path) -> None:
     text = "plant\n  ros\u00e9\n  lys\u0065\u0301\n"
     raw = similarity(tmp_path, "rose\u0301", "lys\u00e9", text=text)
-    assert [one["words"] for one in raw.resolution.values()] == [["ros\u00e9"], ["lyse\u0301"]]
+    assert [one["words"] for one in raw.provenance.resolution.values()] == [["ros\u00e9"], ["lys\u00e9"]]
 
 
 def test_a_plural_node_is_not_taken_for_a_class_in_the_singular(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_list_without_columns_is_refused() -> None:
 
 
 def test_an_unknown_measure_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"'cosine' is no measure on a taxonomy; choose path, .* or lcs-height"):
+    with pytest.raises(ParameterError, match=r"measure must be 'path', .* or 'lcs-height', got 'cosine'"):
         taxonomy_similarity(TaxonomyFile(tmp_path / "none", "none"), ClassList(("a", "b")), measure="cosine")
 
 
@@ -182,14 +182,14 @@ def test_what_is_recorded(measure: str, format: str | None, tmp_path: Path) -> N
     source = TaxonomyFile(path, "taxonomy.txt", format)
     raw = taxonomy_similarity(source, read_classes(tmp_path / "names.txt"), measure=measure)
     digests = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("taxonomy.txt", "names.txt")]
-    assert [tuple(one) for one in raw.source] == [
+    assert [tuple(one) for one in raw.provenance.source] == [
         ("taxonomy", "taxonomy.txt", digests[0]),
         ("classes", "names.txt", digests[1]),
     ]
     informed = {"information_content": "intrinsic"} if measure in NEED_CONTENT else {}
-    assert raw.params == {"measure": measure, "format": "outline", **informed}
-    assert json.loads(json.dumps(raw.params)) == raw.params
-    assert raw.builder == "taxonomy"
+    assert raw.provenance.params == {"measure": measure, "format": "outline", **informed}
+    assert json.loads(json.dumps(dict(raw.provenance.params))) == raw.provenance.params
+    assert raw.provenance.builder == "taxonomy"
     assert str(tmp_path) not in repr(raw)
 
 

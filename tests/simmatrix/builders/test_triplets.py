@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.triplets import shares, triplet_similarity
 from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 
 NAMES = ("rose", "tulip", "truck", "bus")
 Answer = tuple[str, str, str]
@@ -60,8 +60,8 @@ def test_both_forms_in_any_order_say_the_same(
     one = similarity(folder, ("a,b,odd\n" if header else "") + written(rows))
     other = similarity(folder, header + "".join(",".join(row) + "\n" for row in others))
     assert one.values.tobytes() == other.values.tobytes()
-    assert one.params == other.params
-    assert one.params["triplets"] == len(rows)
+    assert one.provenance.params == other.provenance.params
+    assert one.provenance.params["triplets"] == len(rows)
 
 
 @settings(deadline=None)
@@ -77,10 +77,13 @@ def test_permuting_the_classes_permutes_the_matrix(
 
 def test_what_is_recorded(tmp_path: Path) -> None:
     raw = similarity(tmp_path, "Roses\ttulip\ttruck\ntulip\tcar\tRoses\n", *NAMES[:3], unknown="ignore")
-    assert raw.params == {"triplets": 1, "complete": None, "completed": 0, "unknown": "ignore", "ignored": 1}
-    assert (raw.builder, raw.scale) == ("triplets", None)
-    assert [(one.role, one.name) for one in raw.source] == [("triplets", "triplets.csv"), ("classes", "classes")]
-    assert raw.resolution["rose"] == {"how": "name form", "words": ["Roses"]}
+    assert raw.provenance.params == {"triplets": 1, "complete": None, "completed": 0, "unknown": "ignore", "ignored": 1}
+    assert (raw.provenance.builder, raw.scale) == ("triplets", None)
+    assert [(one.role, one.name) for one in raw.provenance.source] == [
+        ("triplets", "triplets.csv"),
+        ("classes", "classes"),
+    ]
+    assert raw.provenance.resolution["rose"] == {"how": "name form", "words": ["Roses"]}
 
 
 def test_gaps_are_completed_where_asked(tmp_path: Path) -> None:
@@ -90,7 +93,7 @@ def test_gaps_are_completed_where_asked(tmp_path: Path) -> None:
     raw = similarity(tmp_path, text, complete="mean")
     assert raw.values[2, 3] == raw.values[3, 2] == 0.2
     assert raw.evidence is not None
-    assert (raw.evidence[2, 3], raw.params["completed"]) == (0, 1)
+    assert (raw.evidence[2, 3], raw.provenance.params["completed"]) == (0, 1)
 
 
 def test_a_million_triplets_are_counted_at_once() -> None:
@@ -146,5 +149,5 @@ def test_a_class_that_was_never_seen_is_an_error_even_with_completion(tmp_path: 
 
 @pytest.mark.parametrize("option", [{"complete": "median"}, {"unknown": "drop"}])
 def test_options_are_checked(tmp_path: Path, option: dict[str, str]) -> None:
-    with pytest.raises(SourceError, match=r"is no way to .*; choose"):
+    with pytest.raises(ParameterError, match=r"(complete|unknown) must be .*, got"):
         similarity(tmp_path, GOOD, **option)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import networkx as nx
 from hypothesis import strategies as st
 
-from simmatrix.taxonomy.taxonomy import Edge
+from simmatrix.taxonomy.graph import Edge
 
 Pair = Callable[[nx.DiGraph, str, str], float]
 

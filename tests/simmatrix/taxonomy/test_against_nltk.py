@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import simmatrix
-from simmatrix.taxonomy.content import from_counts, intrinsic, propagated
-from simmatrix.taxonomy.measures import taxonomy_values
+from simmatrix.taxonomy.measures import from_counts, intrinsic, propagated, taxonomy_values
 from simmatrix.taxonomy.wordnet import bundled_wordnet
 
 PAIRS = 100_000

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
-from simmatrix.taxonomy.columns import column_taxonomy
+from simmatrix.taxonomy.written import column_taxonomy
 from tests.simmatrix.taxonomy.written import graph_of, roots
 
 LEVELS = ("superclass", "family", "order")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
-from simmatrix.taxonomy.edges import read_edges
+from simmatrix.taxonomy.written import read_edges
 from tests.simmatrix.taxonomy.written import NAMES, graph_of, graphs, same, text_of
 
 WITHOUT_BLANKS = NAMES.map(lambda name: "".join(name.split()).replace(",", "")).filter(

@@ -7,8 +7,9 @@ import networkx as nx
 import pytest
 from hypothesis import given
 
-from simmatrix.errors import SourceError
-from simmatrix.taxonomy.formats import FORMATS, detect, read_taxonomy
+from simmatrix.choices import TAXONOMY_FORMATS as FORMATS
+from simmatrix.errors import ParameterError, SourceError
+from simmatrix.taxonomy.written import detect, read_taxonomy
 from tests.simmatrix.taxonomy.written import NAMES, graph_of, graphs, same, text_of
 
 EDGES = {("animal", "dog"), ("dog", "poodle"), ("animal", "cat")}
@@ -55,7 +56,7 @@ def test_a_wrong_format_is_an_error(right: str, wrong: str, tmp_path: Path) -> N
 
 
 def test_an_unknown_format_is_an_error_that_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="'tree' is no format of taxonomies; choose edges, outline or json"):
+    with pytest.raises(ParameterError, match="format must be 'edges', 'outline' or 'json', got 'tree'"):
         read_taxonomy("", tmp_path, "tree")
 
 

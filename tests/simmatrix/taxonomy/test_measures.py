@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simmatrix.errors import SourceError
-from simmatrix.taxonomy import measures, subsumers
-from simmatrix.taxonomy.content import from_counts, intrinsic, propagated
-from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT, taxonomy_values
-from simmatrix.taxonomy.taxonomy import DEEPEST, Edge, Taxonomy, from_edges
+from simmatrix.errors import ParameterError, SourceError
+from simmatrix.taxonomy import graph as graph_module
+from simmatrix.taxonomy import measures
+from simmatrix.taxonomy.graph import DEEPEST, Edge, Taxonomy, from_edges
+from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT, from_counts, intrinsic, propagated, taxonomy_values
 from tests.simmatrix.taxonomy import dags as oracle
 from tests.simmatrix.taxonomy.dags import dags, graph
 
@@ -61,7 +61,7 @@ def test_pieces_change_nothing(measure: str, column: int, piece: int, monkeypatc
     taxonomy = from_edges(edges, "here")
     nodes = random.permutation(len(taxonomy)).tolist()
     whole = values(taxonomy, nodes, measure)
-    monkeypatch.setattr(subsumers, "_COLUMN", column)
+    monkeypatch.setattr(graph_module, "_COLUMN", column)
     monkeypatch.setattr(measures, "_PIECE", piece)
     assert np.array_equal(values(taxonomy, nodes, measure), whole)
 
@@ -183,11 +183,11 @@ def test_two_roots_above_a_common_ancestor_do_no_harm(measure: str) -> None:
 
 
 def test_an_unknown_measure_lists_the_choices() -> None:
-    with pytest.raises(SourceError, match="'pth' is no measure on a taxonomy; choose path, wup, lch, res, lin, jcn or"):
+    with pytest.raises(ParameterError, match=r"measure must be 'path', .* or 'lcs-height', got 'pth'"):
         values(from_edges(ANIMALS, "here"), [0, 1], "pth")
 
 
 @pytest.mark.parametrize("measure", NEED_CONTENT)
 def test_measures_of_information_need_it(measure: str) -> None:
-    with pytest.raises(SourceError, match="need the nodes' information content"):
+    with pytest.raises(ParameterError, match="need the nodes' information content"):
         taxonomy_values(from_edges(ANIMALS, "here"), np.array([0, 1]), measure)

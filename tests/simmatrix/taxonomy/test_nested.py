@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
-from simmatrix.taxonomy.nested import read_nested
+from simmatrix.taxonomy.written import read_nested
 from tests.simmatrix.taxonomy.written import graph_of, graphs, roots, same, text_of
 
 

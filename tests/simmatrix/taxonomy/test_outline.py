@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
-from simmatrix.taxonomy.outline import read_outline
+from simmatrix.taxonomy.written import read_outline
 from tests.simmatrix.taxonomy.written import BULLETS, graph_of, graphs, roots, same, text_of
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from simmatrix.errors import SourceError
-from simmatrix.taxonomy.lexicon import PartOfSpeech
 from simmatrix.taxonomy.wndb import read_exceptions, read_part, version_of
+from simmatrix.taxonomy.wordnet import PartOfSpeech
 
 FILES = {
     "index.noun": "  1 licence\n"

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simmatrix.taxonomy import wordnet as module
-from simmatrix.taxonomy.lexicon import ROOT, Index, PartOfSpeech, starts_of
-from simmatrix.taxonomy.wordnet import WordNet, bundled_wordnet, is_id
+from simmatrix.taxonomy.wordnet import ROOT, Index, PartOfSpeech, WordNet, bundled_wordnet, is_id, starts_of
 
 # The first senses that BUILDERS.md warns of, each with what it is a kind of.
 FIRST_SENSES = {

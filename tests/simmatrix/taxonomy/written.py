@@ -1,12 +1,13 @@
 """Random directed acyclic graphs, and how they are told from what was read."""
 
+import unicodedata
 from pathlib import Path
 
 import networkx as nx
 from hypothesis import strategies as st
 
 from simmatrix.files import decoded, read_bytes
-from simmatrix.taxonomy.taxonomy import Taxonomy
+from simmatrix.taxonomy.graph import Taxonomy
 
 BULLETS = ("- ", "* ", "+ ")
 
@@ -16,14 +17,18 @@ def is_plain(name: str) -> bool:
     return name == name.strip() and not name.startswith(("#", *BULLETS)) and name.lower() not in ("parent", "child")
 
 
-NAMES = st.text(
-    st.characters(
-        exclude_categories=("Cc", "Cs"), exclude_characters="\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
-    ).filter(lambda sign: sign not in "\u2066\u2067\u2068\u2069")
-    | st.sampled_from("ab /,;\"'#-*:"),
-    min_size=1,
-    max_size=6,
-).filter(is_plain)
+NAMES = (
+    st.text(
+        st.characters(
+            exclude_categories=("Cc", "Cs"), exclude_characters="\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+        ).filter(lambda sign: sign not in "\u2066\u2067\u2068\u2069")
+        | st.sampled_from("ab /,;\"'#-*:"),
+        min_size=1,
+        max_size=6,
+    )
+    .filter(is_plain)
+    .filter(lambda name: unicodedata.is_normalized("NFC", name))
+)
 
 
 @st.composite

@@ -56,13 +56,13 @@ def test_vec_is_word2vec_text(theirs: KeyedVectors, tmp_path: Path) -> None:
 def test_subwords_stand_in_for_missing_words(path: Path, theirs: KeyedVectors) -> None:
     classes = ClassList(("rose", "tulipes", "RedTruckish"))
     raw = embedding_similarity(VectorSource(path, path.name), classes)
-    assert {name: one["how"] for name, one in raw.resolution.items()} == {
+    assert {name: one["how"] for name, one in raw.provenance.resolution.items()} == {
         "rose": "name",
         "tulipes": "subwords",
         "RedTruckish": "subwords",
     }
     # A word of the mean that the vocabulary does know is found by its forms, as it would be elsewhere.
-    assert raw.resolution["RedTruckish"]["words"] == ["red", "Truckish"]
+    assert raw.provenance.resolution["RedTruckish"]["words"] == ["red", "Truckish"]
     assert raw.values[0, 1] == pytest.approx(theirs.similarity("rose", "tulipes"), abs=1e-6)
 
 

@@ -8,14 +8,15 @@ import pytest
 from gensim.models import KeyedVectors
 from safetensors.numpy import save_file
 
-from simmatrix.errors import SourceError
-from simmatrix.vectors.formats import FORMATS, detect_format, read_vectors, words_of
+from simmatrix.choices import VECTOR_FORMATS
+from simmatrix.errors import ParameterError, SourceError
+from simmatrix.vectors.formats import detect_format, read_vectors, words_of
 
 
 @pytest.fixture
 def files(peer: KeyedVectors, tmp_path: Path) -> dict[str, Path]:
     """One file of each format gensim and NumPy write, all named alike."""
-    paths = {name: tmp_path / name / "vectors.dat" for name in FORMATS if name != "fasttext"}
+    paths = {name: tmp_path / name / "vectors.dat" for name in VECTOR_FORMATS if name != "fasttext"}
     for path in paths.values():
         path.parent.mkdir()
         path.with_suffix(".vocab").write_text("\n".join(peer.index_to_key), encoding="utf-8")
@@ -43,7 +44,7 @@ def test_every_format_is_told_by_its_contents_and_reads_the_same(files: dict[str
 
 def test_a_wrong_format_is_an_error(files: dict[str, Path], peer: KeyedVectors) -> None:
     for right, path in files.items():
-        for wrong in FORMATS.keys() - {right}:
+        for wrong in set(VECTOR_FORMATS) - {right}:
             with pytest.raises(SourceError) as caught:
                 read_vectors(path, set(peer.index_to_key), format=wrong)
             assert "vectors.dat" in str(caught.value)
@@ -97,14 +98,14 @@ def test_paths(make: str, tmp_path: Path) -> None:
     if make != "missing":
         path.touch() if make == "empty" else path.mkdir()
     message = {"missing": "there is no such file", "empty": "is empty", "folder": "is a folder"}[make]
-    for given in (None, *FORMATS):
+    for given in (None, *VECTOR_FORMATS):
         with pytest.raises(SourceError, match=f"x: {message}"):
             read_vectors(path, {"rose"}, format=given)
 
 
 def test_options_that_do_not_fit(files: dict[str, Path]) -> None:
-    with pytest.raises(SourceError, match=r"'vec' is no format of word vectors; choose glove, .* or safetensors"):
+    with pytest.raises(ParameterError, match=r"format must be 'glove', .* or 'safetensors', got 'vec'"):
         read_vectors(files["glove"], {"rose"}, format="vec")
     for name in ("glove", "word2vec", "word2vec-binary", "keyedvectors"):
-        with pytest.raises(SourceError, match="holds its own vocabulary; leave out --vocabulary"):
+        with pytest.raises(SourceError, match="holds its own vocabulary; give none"):
             read_vectors(files[name], {"rose"}, vocabulary=files[name].with_suffix(".vocab"))

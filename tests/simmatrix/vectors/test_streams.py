@@ -8,7 +8,7 @@ import pytest
 
 from simmatrix.errors import SourceError
 from simmatrix.vectors.formats import read_vectors, words_of
-from simmatrix.vectors.streams import archive_of, member_of
+from simmatrix.vectors.streams import located
 
 TEXT = b"cat 1 2\ndog 3 4\n" + b"".join(b"w%d %d 1\n" % (index, index * 7919 % 1013) for index in range(300))
 
@@ -56,9 +56,9 @@ def test_an_archive_of_nothing(tmp_path: Path) -> None:
 def test_names_with_colons(tmp_path: Path) -> None:
     path = tmp_path / "a.zip:b.txt"
     path.write_bytes(TEXT)
-    assert (archive_of(path), member_of(path), dog(path)) == (path, None, [3, 4])
-    assert archive_of(Path("x.zip:a:b.txt")) == Path("x.zip:a:b.txt")
-    assert member_of(Path("x.zip:sub/b.txt")) == "sub/b.txt"
+    assert (located(path), dog(path)) == ((path, None), [3, 4])
+    assert located(Path("x.zip:a:b.txt")) == (Path("x.zip:a:b.txt"), None)
+    assert located(Path("x.zip:sub/b.txt")) == (Path("x.zip"), "sub/b.txt")
 
 
 @pytest.mark.parametrize("name", ["a.gz", "a.zip"])

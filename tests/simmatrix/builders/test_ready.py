@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simmatrix.builders.given import given_similarity
 from simmatrix.builders.raw import RawSimilarity
+from simmatrix.builders.ready import given_similarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
 from simmatrix.provenance import Input
@@ -30,10 +30,10 @@ def test_values_are_kept_as_they_are(tmp_path: Path) -> None:
     values = [[1.0, 0.8, 0.1], [0.7, 1.0, 0.2], [0.1, 0.0, 1.0]]
     raw = similarity(tmp_path, values)
     assert raw.values.tolist() == values
-    assert (raw.builder, raw.classes, raw.scale, raw.evidence) == ("matrix", CLASSES.names, None, None)
-    assert raw.params == {"scale": [0.0, 1.0], "unknown": "error"}
-    assert [one[:2] for one in raw.source] == [("matrix", "m.tsv"), ("classes", "classes")]
-    assert raw.source[1] == Input("classes", "classes", CLASSES.sha256)
+    assert (raw.provenance.builder, raw.classes, raw.scale, raw.evidence) == ("matrix", CLASSES.names, None, None)
+    assert raw.provenance.params == {"scale": [0.0, 1.0], "unknown": "error"}
+    assert [one[:2] for one in raw.provenance.source] == [("matrix", "m.tsv"), ("classes", "classes")]
+    assert raw.provenance.source[1] == Input("classes", "classes", CLASSES.sha256)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_stated_scale_is_handed_on(tmp_path: Path, values: list[list[float]], 
     raw = similarity(tmp_path, values, scale=scale)
     assert raw.values.tolist() == values
     assert raw.scale == scale
-    assert raw.params["scale"] == list(scale)
+    assert raw.provenance.params["scale"] == list(scale)
 
 
 def test_rounding_is_no_error(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_rows_and_columns_that_are_no_class_are_counted(tmp_path: Path) -> None:
     classes = ClassList(("tulip", "rose"))
     raw = given_similarity(path, classes, unknown="ignore")
     assert raw.values.tolist() == [[1, 0.25], [0.25, 1]]
-    assert raw.params == {"scale": [0.0, 1.0], "unknown": "ignore", "ignored": 2}
-    with pytest.raises(SourceError, match=r"line 3: 'car' is no class of classes; .*\(--unknown ignore\)"):
+    assert raw.provenance.params == {"scale": [0.0, 1.0], "unknown": "ignore", "ignored": 2}
+    with pytest.raises(SourceError, match=r"line 3: 'car' is no class of classes; .*\(unknown=.ignore.\)"):
         given_similarity(path, classes)
 
 
@@ -76,25 +76,25 @@ def test_rows_and_columns_that_are_no_class_are_counted(tmp_path: Path) -> None:
             [[1, 0.5, 0], [0.5, 1, -0.5], [0, 0, 1]],
             None,
             ", line 3: 'tulip' and 'truck' have the similarity -0.5, off the scale from 0 to 1; give the scale that "
-            "the values are on (--scale LOW:HIGH; they run from -0.5 to 1)",
+            'the values are on (scale="LOW:HIGH"; they run from -0.5 to 1)',
         ),
         (
             [[5, 0.5, 0], [0.5, 5, 6], [0, 0, 5]],
             (0.0, 5.0),
             ", line 3: 'tulip' and 'truck' have the similarity 6, off the scale from 0 to 5; mend it, or give a wider "
-            "scale (--scale LOW:HIGH; they run from 0 to 6)",
+            'scale (scale="LOW:HIGH"; they run from 0 to 6)',
         ),
         (
             [[7, 1, 0], [1, 7, 0], [0, 0, 7]],
             None,
             ", line 2: 'rose' has the similarity 7 with itself, which should be 1, the end of the scale; mend it, or "
-            "give the scale that the values are on (--scale LOW:HIGH; they run from 0 to 7)",
+            'give the scale that the values are on (scale="LOW:HIGH"; they run from 0 to 7)',
         ),
         (
             [[1, 1, 0], [1, 1, 0], [0, 0, 0.5]],
             None,
             ", line 4: 'truck' has the similarity 0.5 with itself, which should be 1, the end of the scale; mend it, "
-            "or give the scale that the values are on (--scale LOW:HIGH; they run from 0 to 1)",
+            'or give the scale that the values are on (scale="LOW:HIGH"; they run from 0 to 1)',
         ),
         (
             [[0, 1, 2], [1, 0, 3], [2, 3, 0]],
@@ -102,7 +102,6 @@ def test_rows_and_columns_that_are_no_class_are_counted(tmp_path: Path) -> None:
             ": each class has 0 with itself, so these look like distances; turn them into similarities first, such as "
             "1 - distance / greatest distance",
         ),
-        ([[1, 0, 0]] * 3, (3.0, 1.0), "the scale from 3 to 1 is no range; give its lowest value first (--scale 0:10)"),
     ],
 )
 def test_what_is_off_the_scale_is_refused(

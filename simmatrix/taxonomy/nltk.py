@@ -13,10 +13,9 @@ import numpy as np
 
 from simmatrix.errors import SourceError
 from simmatrix.files import decoded
-from simmatrix.suggest import nearest, or_list
-from simmatrix.taxonomy.lexicon import PARTS, Index, PartOfSpeech, starts_of
 from simmatrix.taxonomy.wndb import read_exceptions, read_part, version_of
-from simmatrix.taxonomy.wordnet import WordNet
+from simmatrix.taxonomy.wordnet import PARTS, Index, PartOfSpeech, WordNet, starts_of
+from simmatrix.text import nearest, or_list
 
 __all__ = ["read_nltk_wordnet"]
 

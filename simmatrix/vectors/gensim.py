@@ -1,18 +1,20 @@
-"""gensim's KeyedVectors files (``.kv``): a pickle, with large arrays in ``.npy`` files beside it.
+"""gensim's files: KeyedVectors (``.kv``), a pickle with large arrays in ``.npy`` beside it; and fastText's own binary.
 
-Loading a pickle runs whatever code it names, and a user's file is data. So gensim's own loader is not used: an
-unpickler builds inert records in place of gensim's classes and of NumPy's arrays, and refuses every other name; what
-the records say of an array is checked, and its bytes are read as numbers. Vectors that gensim stored beside the file
-are memory-mapped: only the wanted words' rows are read.
+Loading a pickle runs whatever code it names, and a user's file is data. So gensim's own loader is not used for
+KeyedVectors: an unpickler builds inert records in place of gensim's classes and of NumPy's arrays, and refuses every
+other name; what the records say of an array is checked, and its bytes are read as numbers. Vectors that gensim stored
+beside the file are memory-mapped: only the wanted words' rows are read. fastText's binary holds no code; gensim reads
+it, and composes words outside the vocabulary of their subwords.
 """
 
 from __future__ import annotations
 
 import pickle
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +22,13 @@ from simmatrix.errors import SourceError
 from simmatrix.files import check_input, reading
 from simmatrix.shapes import Float
 from simmatrix.vectors.arrays import check_matrix, read_npy
-from simmatrix.vectors.vectors import Reader, Request, Vectors
-from simmatrix.vectors.vocabulary import pick
+from simmatrix.vectors.streams import FASTTEXT_MAGIC
+from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector, pick
 
-__all__ = ["KEYED_VECTORS"]
+if TYPE_CHECKING:
+    from gensim.models.fasttext import FastTextKeyedVectors
+
+__all__ = ["FASTTEXT", "KEYED_VECTORS"]
 
 
 class _Record:
@@ -157,3 +162,63 @@ def _vocabulary(record: dict[str, Any], path: Path) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise SourceError("holds no list of words; save it again with gensim", path)
     return words
+
+
+# Magic, version, twelve arguments, the sampling threshold; then the dictionary's sizes.
+_FASTTEXT_HEADER = struct.Struct("<14id3i2q")
+
+
+def _read_fasttext(request: Request) -> Vectors:
+    vectors = _load_fasttext(request.path)
+    found = {
+        word: WordVector(np.array(vectors[word], dtype=np.float32))
+        for word in sorted(request.wanted)
+        if word in vectors.key_to_index
+    }
+
+    def compose(word: str) -> WordVector:
+        return WordVector(np.array(vectors.get_vector(word), dtype=np.float32))
+
+    return Vectors(found, compose if vectors.bucket else None)
+
+
+def _words_fasttext(request: Request) -> Iterator[str]:
+    yield from _load_fasttext(request.path).index_to_key
+
+
+FASTTEXT = Reader(_read_fasttext, _words_fasttext)
+
+
+def _load_fasttext(path: Path) -> FastTextKeyedVectors:
+    _check_fasttext(path)
+    # Imported here: gensim takes more than a second to import, and only this format needs it.
+    from gensim.models.fasttext import load_facebook_vectors
+
+    try:
+        with reading(path):
+            return load_facebook_vectors(str(path))
+    except SourceError:
+        raise
+    except Exception as error:  # gensim raises whatever a damaged file leads its parser to
+        raise _damaged(path) from error
+
+
+def _check_fasttext(path: Path) -> None:
+    """Refuse a file that is shorter than its header says, before gensim takes memory for what isn't there."""
+    check_input(path)
+    with reading(path), path.open("rb") as file:
+        start = file.read(_FASTTEXT_HEADER.size)
+    if not start.startswith(FASTTEXT_MAGIC):
+        raise SourceError("is not fastText's binary format; give its own format, or none", path)
+    if len(start) < _FASTTEXT_HEADER.size:
+        raise _damaged(path)
+    # After magic and version come dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn and
+    # lrUpdateRate, then t, then the dictionary's size, nwords, nlabels, ntokens and pruneidx_size.
+    fields = _FASTTEXT_HEADER.unpack(start)
+    dimension, buckets, words = fields[2], fields[10], fields[16]
+    if min(dimension, buckets, words) < 0 or path.stat().st_size < 4 * dimension * (words + buckets):
+        raise _damaged(path)
+
+
+def _damaged(path: Path) -> SourceError:
+    return SourceError("is damaged or cut short; get the file again", path)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simmatrix.errors import SourceError
-from simmatrix.taxonomy.taxonomy import Edge, Taxonomy, from_edges
+from simmatrix.taxonomy.graph import Edge, Taxonomy, from_edges
 from tests.simmatrix.taxonomy.dags import dags, graph
 
 

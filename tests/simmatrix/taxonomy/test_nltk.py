@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from simmatrix.errors import SourceError
-from simmatrix.taxonomy.nltk_wordnet import read_nltk_wordnet
+from simmatrix.taxonomy.nltk import read_nltk_wordnet
 from simmatrix.taxonomy.wordnet import WordNet, bundled_wordnet
 from tests.simmatrix.taxonomy.test_wndb import FILES
 from tests.wordnet import digests, nltk_lines

@@ -1,0 +1,100 @@
+"""The options that several commands have: each is stated once. What they ask for is done by the library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from simmatrix.classes import ClassList
+    from simmatrix.matrix import SimilarityMatrix
+
+__all__ = [
+    "AsJson",
+    "Influence",
+    "LowerBound",
+    "MatrixPath",
+    "TopK",
+    "check_bounds",
+    "class_list",
+    "limited",
+    "recorded_list",
+]
+
+MatrixPath: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Everything as JSON, for machines.")]
+LowerBound: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="L", help="Similarities become max(0, (s - L) / (1 - L)), for L in [0, 1); 0 keeps all."),
+]
+Influence: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="I",
+        help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I on "
+        "average, after --top-k. From 0, which is cross entropy, to what there is. If neither is given, build takes "
+        "0.1 with --from-embeddings, --from-wordnet, --from-taxonomy and --from-encoder; all else is kept.",
+    ),
+]
+TopK: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="K", min=1, help="Keep each class's K most similar others (sparse).")
+]
+
+
+def check_bounds(lower_bound: float | None, influence: float | None) -> None:
+    """Refuse what can't be taken off any matrix, before one is made."""
+    from simmatrix.normalise import check_influence, check_lower_bound
+
+    if lower_bound is not None and influence is not None:
+        raise typer.BadParameter("--influence finds the lower bound itself; give it or --lower-bound, not both")
+    if lower_bound is not None:
+        check_lower_bound(lower_bound)
+    if influence is not None:
+        check_influence(influence)
+
+
+def limited(
+    matrix: SimilarityMatrix, top_k: int | None, influence: float | None, default: float | None = None
+) -> tuple[SimilarityMatrix, list[tuple[str, str]]]:
+    """Return the matrix with what was asked for, and what to report of it.
+
+    The influence is that of what is written, so the lower bound is found for what top k leaves. A default is only
+    approached where no bound gives it.
+    """
+    if top_k is not None:
+        matrix = matrix.top_k(top_k)
+    wanted = default if influence is None else influence
+    if wanted is None:
+        return matrix, []
+    bounded = matrix.with_influence(wanted, nearest=influence is None)
+    if influence is not None:
+        reason = "found for this influence"
+    else:
+        least, most = matrix.influence_range
+        reason = f"{'found for' if least <= wanted <= most else 'as near to'} the default influence of {wanted:g}"
+    bound = 0.0 if bounded is matrix else bounded.provenance.normalisation[-1]["bound"]
+    return bounded, [("lower bound", f"{bound:.6g} ({reason})")]
+
+
+def class_list(matrix: SimilarityMatrix, given: str | None) -> ClassList:
+    """Return the class list given, or the bundled one that a matrix was built for, in the matrix's order."""
+    import simmatrix
+
+    name = given or recorded_list(matrix)
+    if name is None:
+        raise simmatrix.SourceError("no superclasses are known; give a class list with a superclass column (--classes)")
+    listed = simmatrix.read_classes(name)
+    if given and "superclass" not in listed.columns:
+        columns = ", ".join(listed.columns) or "no column but class"
+        raise simmatrix.SourceError(f"has no superclass column (it has {columns}); add one", given)
+    return listed.select(matrix.classes)
+
+
+def recorded_list(matrix: SimilarityMatrix) -> str | None:
+    """Return the name of the bundled class list among a matrix's inputs; None where there is none."""
+    from simmatrix import data
+
+    bundled = data.class_list_names()
+    return next((one.name for one in matrix.provenance.source if one.role == "classes" and one.name in bundled), None)

@@ -1,0 +1,115 @@
+"""A ready matrix: similarities that were made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from simmatrix.builders.lookup import inputs
+from simmatrix.builders.raw import RawSimilarity
+from simmatrix.builders.square import Square, parsed_scale, read_square
+from simmatrix.classes import Classes, ClassList, read_classes
+from simmatrix.errors import SourceError
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+from simmatrix.provenance import Provenance
+
+__all__ = ["from_matrix", "given_similarity"]
+
+# Of the scale's width: what a cosine computed in float32 is off by. It is cut off when the values are mapped to [0, 1].
+_ROUNDING = 1e-5
+_REMEDY = 'make the names and the class list agree, or leave out what is not in it (unknown="ignore")'
+
+
+def from_matrix(
+    matrix: str | Path,
+    classes: Classes,
+    *,
+    scale: str | tuple[float, float] | None = None,
+    unknown: str = "error",
+    lower_bound: float = 0.0,
+) -> SimilarityMatrix:
+    """Build a matrix from one that is ready, in another program's format.
+
+    Parameters
+    ----------
+    matrix
+        Similarities (C, C): text separated by tabs or commas, with the classes' names in its first row and first
+        column, in any order; or an array saved by ``numpy.save``, in the order of the class list. It need not be
+        symmetric.
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    scale
+        The values for "not similar" and "the same", (-1, 1) or ``"-1:1"``; 0 and 1 if not given.
+    unknown, lower_bound
+        As in `from_ratings`.
+
+    Raises
+    ------
+    SimilarityError
+        If the file can't be read, a class has no row or column, a value is off the scale by more than rounding, or a
+        class is not "the same" as itself, as in a matrix of distances.
+    """
+    check_lower_bound(lower_bound)
+    raw = given_similarity(Path(matrix), read_classes(classes), scale=parsed_scale(scale), unknown=unknown)
+    return raw.normalised(lower_bound)
+
+
+def given_similarity(
+    path: Path, classes: ClassList, *, scale: tuple[float, float] | None = None, unknown: str = "error"
+) -> RawSimilarity:
+    """Return the similarities that a file holds, as they are."""
+    low, high = scale or (0.0, 1.0)
+    square = read_square(path, classes, unknown=unknown, remedy=_REMEDY)
+    _check_diagonal(square, classes, path, low, high)
+    _check_range(square, classes, path, low, high, is_given=scale is not None)
+    ignored = {"ignored": square.ignored} if unknown == "ignore" else {}
+    return RawSimilarity(
+        values=square.values,
+        classes=classes.names,
+        provenance=Provenance(
+            builder="matrix",
+            params={"scale": [low, high], "unknown": unknown, **ignored},
+            source=inputs("matrix", path, square.sha256, classes),
+            resolution=square.resolution,
+        ),
+        scale=None if scale is None else (low, high),
+    )
+
+
+def _check_diagonal(square: Square, classes: ClassList, path: Path, low: float, high: float) -> None:
+    diagonal = np.diagonal(square.values)
+    if not diagonal.any() and square.values.min() >= 0:
+        raise SourceError(
+            "each class has 0 with itself, so these look like distances; turn them into similarities first, such as "
+            "1 - distance / greatest distance",
+            path,
+        )
+    wrong = np.flatnonzero(np.abs(diagonal - high) > _ROUNDING * (high - low))
+    if len(wrong):
+        index = int(wrong[0])
+        raise SourceError(
+            f"{classes.names[index]!r} has the similarity {diagonal[index]:g} with itself, which should be {high:g}, "
+            f"the end of the scale; mend it, or give the scale that the values are on ({_scale_hint(square)})",
+            path,
+            square.line(index),
+        )
+
+
+def _check_range(square: Square, classes: ClassList, path: Path, low: float, high: float, *, is_given: bool) -> None:
+    values, slack = square.values, _ROUNDING * (high - low)
+    if values.min() >= low - slack and values.max() <= high + slack:
+        return
+    row, column = map(int, np.argwhere((values < low - slack) | (values > high + slack))[0])
+    remedy = "mend it, or give a wider scale" if is_given else "give the scale that the values are on"
+    raise SourceError(
+        f"{classes.names[row]!r} and {classes.names[column]!r} have the similarity {values[row, column]:g}, off the "
+        f"scale from {low:g} to {high:g}; {remedy} ({_scale_hint(square)})",
+        path,
+        square.line(row),
+    )
+
+
+def _scale_hint(square: Square) -> str:
+    return f'scale="LOW:HIGH"; they run from {square.values.min():g} to {square.values.max():g}'

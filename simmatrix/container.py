@@ -1,0 +1,192 @@
+"""A safetensors file of arrays and text: the same contents give the same bytes. Nothing here knows what they mean.
+
+The library's own writer puts the metadata in an order of chance. A file is read through one open descriptor, so that
+what was checked is what is read, and an array's bytes go straight into the array.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from simmatrix.errors import SourceError
+from simmatrix.files import open_input, refusal
+
+if TYPE_CHECKING:
+    from io import FileIO
+
+__all__ = ["LONGEST_HEADER", "Container", "canonical_json", "open_container", "parsed_json", "serialised"]
+
+LONGEST_HEADER = 100_000_000
+"""The safetensors library reads no longer headers."""
+
+_CODES: Mapping[str, str] = {
+    "BOOL": "|b1",
+    "I8": "|i1",
+    "U8": "|u1",
+    "I16": "<i2",
+    "U16": "<u2",
+    "F16": "<f2",
+    "I32": "<i4",
+    "U32": "<u4",
+    "F32": "<f4",
+    "I64": "<i8",
+    "U64": "<u8",
+    "F64": "<f8",
+}
+_NAMES = {code: name for name, code in _CODES.items()}
+
+
+def canonical_json(content: object) -> str:
+    """Return the one way in which content is written as JSON. Raises ValueError for NaN and infinity."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """Return what JSON says. Raises ValueError for all that is no JSON, NaN and infinity among it."""
+    try:
+        return json.loads(text, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]) -> list[bytes | memoryview]:
+    r"""Return the parts of a file, its header first. The tensors are written in the order given.
+
+    Metadata that is no text is written as JSON. Raises ValueError, with its name, for what has no JSON.
+
+    Examples
+    --------
+    >>> header, values = serialised({"x": np.array([1, 2], np.uint8)}, {"name": "two"})
+    >>> header[8:], bytes(values)
+    (b'{"__metadata__":{"name":"two"},"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}     ', b'\x01\x02')
+    """
+    header: dict[str, Any] = {"__metadata__": {name: _text(name, content) for name, content in metadata.items()}}
+    parts: list[bytes | memoryview] = []
+    start = 0
+    for name, tensor in tensors.items():
+        # A tensor's bytes are its elements in C order, which only a contiguous array's buffer has.
+        array = np.ascontiguousarray(tensor)
+        end = start + array.nbytes
+        header[name] = {"dtype": _NAMES[array.dtype.str], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        parts.append(_bytes(array))
+        start = end
+    text = canonical_json(header).encode()
+    # The tensors start at a multiple of 8.
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, *parts]
+
+
+def _text(name: str, content: object) -> str:
+    try:
+        return content if isinstance(content, str) else canonical_json(content)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+class Container(NamedTuple):
+    """An open file: its metadata, and each tensor's type, shape and place."""
+
+    path: Path
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, Mapping[str, Any]]
+    file: FileIO
+    start: int
+
+    def read(self, name: str) -> np.ndarray:
+        """Return a tensor in an array of its own, read-only."""
+        tensor = self.tensors[name]
+        array = np.empty(tensor["shape"], _CODES[tensor["dtype"]])
+        buffer, done = _bytes(array), 0
+        try:
+            self.file.seek(self.start + tensor["data_offsets"][0])
+            # One read of the system gives 2 GB at most.
+            while done < array.nbytes and (size := self.file.readinto(buffer[done:])):
+                done += size
+        except OSError as error:
+            raise refusal(error, self.path) from None
+        if done < array.nbytes:
+            raise SourceError("was cut short while it was read; read it again", self.path)
+        array.flags.writeable = False
+        return array
+
+
+@contextmanager
+def open_container(path: Path, remedy: str) -> Iterator[Container]:
+    """Open a file and check its whole layout, without reading a tensor.
+
+    Raises
+    ------
+    SourceError
+        If it can't be read, or is no safetensors file or a damaged one, with the remedy.
+    """
+    with open_input(path) as file:
+        start = b""
+        try:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(8)
+            metadata, tensors, begin = _layout(start, file, size)
+        except OSError as error:
+            raise refusal(error, path) from None
+        except ValueError as error:
+            raise SourceError(f"{_kind(start)} ({error}); {remedy}", path) from None
+        yield Container(path, metadata, tensors, file, begin)
+
+
+def _layout(start: bytes, file: FileIO, size: int) -> tuple[dict[str, str], dict[str, dict[str, Any]], int]:
+    """Return the metadata, the tensors and where they begin. Raises ValueError for anything that is unsound."""
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(size - 8, LONGEST_HEADER):
+        raise ValueError("the header is cut short or too long")
+    header = parsed_json(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("the header is no JSON object")  # noqa: TRY004 - all of these are one kind of damage
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("the metadata is no text")
+    end = 0
+    for name, tensor in sorted(header.items(), key=lambda item: _offsets(item[1])):
+        first, last = _offsets(tensor)
+        shape = tensor.get("shape")
+        if tensor.get("dtype") not in _CODES or not isinstance(shape, list) or not all(map(_is_count, shape)):
+            raise ValueError(f"the tensor {name} has no type and shape that are known")
+        if first != end or last - first != math.prod(shape, start=np.dtype(_CODES[tensor["dtype"]]).itemsize):
+            raise ValueError(f"the tensor {name} does not fit its place")
+        end = last
+    if 8 + length + end != size:
+        raise ValueError(f"the tensors end at byte {8 + length + end} of {size}")
+    return metadata, header, 8 + length
+
+
+def _offsets(tensor: object) -> list[int]:
+    offsets = tensor.get("data_offsets") if isinstance(tensor, dict) else None
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
+        raise ValueError("a tensor has no place")
+    return offsets
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _kind(start: bytes) -> str:
+    # The size that a safetensors file starts with may look like a pickle's first two bytes, but has a zero behind them.
+    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and start[2:3] not in (b"", b"\0"):
+        return "is a pickle, which is never loaded since that would run the code it names"
+    return "is no safetensors file, or a damaged one"
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    # An empty tensor has no bytes, and a view of it can't be cast.
+    return array.reshape(-1).view(np.uint8).data if array.size else memoryview(bytearray())
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

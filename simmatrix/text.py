@@ -1,0 +1,150 @@
+"""Text that names and messages share: what can be a name, which spelling of it counts, which others are near it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeGuard
+
+from simmatrix.errors import ParameterError
+
+__all__ = [
+    "all_composed",
+    "are_names",
+    "check_choice",
+    "composed",
+    "did_you_mean",
+    "is_name",
+    "is_unsafe",
+    "nearest",
+    "nearest_to_each",
+    "or_list",
+    "shown_name",
+    "some",
+]
+
+_SHOWN = 5
+# Normalised similarities below this look like noise to a reader ("rose": "roe" yes, "cat" no).
+_CUTOFF = 60.0
+# Names for which near ones are looked for: an error must not take longer than the work that it stops.
+_MOST_SUGGESTED = 20
+
+# The Unicode controls that turn the direction of text round: a reader would see something else than what is written.
+_BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def is_unsafe(character: str) -> bool:
+    """Tell whether a character must not be shown as it is.
+
+    A terminal obeys control characters, lone surrogates can't be written, and bidirectional controls mislead.
+    """
+    return unicodedata.category(character) in ("Cc", "Cs") or character in _BIDIRECTIONAL
+
+
+def is_name(name: object) -> TypeGuard[str]:
+    r"""Tell whether something can be the name of a class: text that is not blank and safe to show.
+
+    Examples
+    --------
+    >>> is_name("T-shirt/top"), is_name(" "), is_name("a\nb"), is_name(3)
+    (True, False, False, False)
+    """
+    return isinstance(name, str) and bool(name.strip()) and (name.isprintable() or not any(map(is_unsafe, name)))
+
+
+def are_names(names: Sequence[str]) -> bool:
+    """Tell whether texts can be the names of classes: at least two, each once, each a name."""
+    return len(set(names)) == len(names) >= 2 and all(map(is_name, names))
+
+
+def composed(text: str) -> str:
+    """Return the one spelling of a name: accented letters as one character each (NFC), however they were typed."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def all_composed(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return `composed` of each text."""
+    return tuple(map(composed, texts))
+
+
+def shown_name(name: str | Path) -> str:
+    r"""Return a name, or that of a file without its folders, with what can't be written as UTF-8 escaped.
+
+    The names of files hold lone surrogates where their bytes are no UTF-8.
+
+    Examples
+    --------
+    >>> shown_name(Path("folder/ratings.csv")), shown_name("a\udcff")
+    ('ratings.csv', 'a\\udcff')
+    """
+    text = name.name if isinstance(name, Path) else name
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def some(texts: Sequence[str], most: int = _SHOWN) -> str:
+    """Return the first of several texts, and how many more there are.
+
+    Examples
+    --------
+    >>> some("abcdefg")
+    'a, b, c, d, e and 2 more'
+    """
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
+def or_list(names: Iterable[str]) -> str:
+    """Join names for a sentence.
+
+    Examples
+    --------
+    >>> or_list(["rose", "tulip", "orchid"])
+    'rose, tulip or orchid'
+    """
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:
+    """Raise `ParameterError` unless an argument has one of the values that it may have."""
+    known = tuple(choices)
+    if value not in known:
+        raise ParameterError(f"{argument} must be {or_list(map(repr, known))}, got {value!r}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question about the known words that are spelt most like a word; nothing if there are none.
+
+    Examples
+    --------
+    >>> did_you_mean("vilet", ["rose", "violet"])
+    ' (did you mean violet?)'
+    """
+    close = nearest(word, known)
+    return f" (did you mean {or_list(close)}?)" if close else ""
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
+    """Return up to `count` words of `known` spelt most like `word`, best first.
+
+    Examples
+    --------
+    >>> nearest("vilet", ["rose", "violet", "orchid"])
+    ('violet',)
+    """
+    return nearest_to_each([word], known, count)[0]
+
+
+def nearest_to_each(words: Sequence[str], known: Iterable[str], count: int = 3) -> list[tuple[str, ...]]:
+    """Return `nearest` for the first 20 of several words and nothing for others; reads `known`, perhaps long, once."""
+    # Imported here: it is needed for messages only, and the command must start quickly.
+    from rapidfuzz import fuzz, process, utils
+
+    vocabulary = list(dict.fromkeys(known))
+    results: list[tuple[str, ...]] = []
+    for word in words[:_MOST_SUGGESTED]:
+        matches = process.extract(
+            word, vocabulary, scorer=fuzz.ratio, processor=utils.default_process, limit=count, score_cutoff=_CUTOFF
+        )
+        results.append(tuple(match for match, _score, _index in matches))
+    return results + [()] * (len(words) - len(results))

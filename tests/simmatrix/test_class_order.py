@@ -1,0 +1,138 @@
+"""One guard for classes in order, and one identity of names, wherever classes are given."""
+
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simmatrix
+from simmatrix import ClassList, ClassOrderError, ParameterError, SimilarityError, SimilarityMatrix, read_classes
+from simmatrix.classes import names_in_order
+from simmatrix.provenance import Input, Provenance
+from simmatrix.storage import write_matrix
+
+NAMES = ("rose", "tulip", "oak")
+MATRIX = SimilarityMatrix(np.array([[1, 0.5, 0.25], [0.5, 1, 0], [0.25, 0, 1]]), NAMES)
+WAYS: dict[str, Callable[[object], tuple[str, ...]]] = {
+    "read_classes": lambda classes: read_classes(classes).names,
+    "ClassList": lambda classes: ClassList(NAMES).select(classes).names,
+    "reorder": lambda classes: MATRIX.reorder(classes).classes,
+    "select": lambda classes: MATRIX.select(classes).classes,
+    "from_order": lambda classes: simmatrix.from_order(classes, decay=0.5).classes,
+    "names_in_order": names_in_order,
+}
+BACKWARDS = NAMES[::-1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_in_order(way: str) -> None:
+    for classes in (
+        list(BACKWARDS),
+        BACKWARDS,
+        np.array(BACKWARDS),
+        iter(BACKWARDS),
+        dict(enumerate(BACKWARDS)),
+        {2: "rose", 0: "oak", 1: "tulip"},
+        {"0": "oak", "2": "rose", "1": "tulip"},
+        {"rose": 2, "oak": 0, "tulip": 1},
+    ):
+        assert WAYS[way](classes) == BACKWARDS
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (set(NAMES), "the classes are a set, which has no order; give a list"),
+        (frozenset(NAMES), "the classes are a set"),
+        ({1: "rose", 2: "tulip", 3: "oak"}, "neither its keys nor its values are the indices 0 to 2"),
+        ({"rose": 0, "tulip": 0, "oak": 1}, "neither its keys nor its values are the indices 0 to 2"),
+        ({"rose": "flower", "tulip": "flower"}, "neither its keys nor its values"),
+        ({0: 5, 1: 6}, "class 0 .counted from 0. is 5, a int; give the classes by name"),
+    ],
+)
+def test_what_is_not(way: str, classes: object, message: str) -> None:
+    with pytest.raises(ClassOrderError, match=message):
+        WAYS[way](classes)
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+def test_a_name_is_the_same_however_its_accents_are_typed(tmp_path: Path) -> None:
+    assert unicodedata.normalize("NFC", DECOMPOSED) == COMPOSED
+    values = np.array([[1, 0.5], [0.5, 1]])
+    matrix = SimilarityMatrix(values, (DECOMPOSED, "rose"))
+    assert matrix.classes == (COMPOSED, "rose")
+    assert matrix[DECOMPOSED, "rose"] == matrix["rose", COMPOSED] == 0.5
+    assert matrix.neighbours(DECOMPOSED) == (("rose", 0.5),)
+    assert matrix.reorder(["rose", DECOMPOSED]).classes == ("rose", COMPOSED)
+    assert matrix.select(["rose", DECOMPOSED]).classes == ("rose", COMPOSED)
+    other = SimilarityMatrix(values, ("rose", COMPOSED))
+    assert simmatrix.blend([(matrix, 0.5), (other, 0.5)]).classes == (COMPOSED, "rose")
+    listed = ClassList((DECOMPOSED, "rose"), {"phrase": (DECOMPOSED, "")})
+    assert (listed.names, listed.columns["phrase"]) == ((COMPOSED, "rose"), (COMPOSED, ""))
+    (tmp_path / "c.txt").write_text(f"{DECOMPOSED}\nrose\n")
+    assert read_classes(tmp_path / "c.txt").names == (COMPOSED, "rose")
+    (tmp_path / "t.txt").write_text(f"plant {DECOMPOSED}\nplant rose\n")
+    found = simmatrix.from_taxonomy(tmp_path / "t.txt", tmp_path / "c.txt")
+    assert found.provenance.resolution[COMPOSED] == {"how": "name", "words": [COMPOSED]}
+    for names in ((COMPOSED, DECOMPOSED), (DECOMPOSED, "rose", COMPOSED)):
+        with pytest.raises(SimilarityError, match="stands there twice"):
+            read_classes(names)
+        with pytest.raises(SimilarityError, match="stands there twice"):
+            SimilarityMatrix(np.eye(len(names)), names)
+
+
+def test_a_file_whose_names_were_written_decomposed_is_read_composed(tmp_path: Path) -> None:
+    resolution = {DECOMPOSED: {"how": "name", "words": [DECOMPOSED]}}
+    origin = Provenance("given", {}, (Input("classes", "c", "0"),), resolution)
+    tensors = {"similarity": np.eye(2, dtype=np.float32)}
+    write_matrix(tmp_path / "m", tensors, (DECOMPOSED, "rose"), origin)
+    matrix = simmatrix.load(tmp_path / "m")
+    assert matrix.classes == (COMPOSED, "rose")
+    assert list(matrix.select([COMPOSED, "rose"]).provenance.resolution) == [COMPOSED]
+
+
+def test_a_bad_argument_is_a_value_error_too() -> None:
+    for call in (
+        lambda: simmatrix.from_order(NAMES, decay=2.0),
+        lambda: MATRIX.lower_bound(1.0),
+        lambda: simmatrix.from_wordnet(NAMES, measure="cosine"),
+    ):
+        with pytest.raises(ParameterError) as caught:
+            call()
+        assert isinstance(caught.value, ValueError)
+        assert isinstance(caught.value, SimilarityError)
+
+
+def test_the_nearest_influence_that_a_bound_can_give() -> None:
+    values = np.array([[1, 1, 0.5], [1, 1, 0.25], [0.5, 0.25, 1]])
+    matrix = SimilarityMatrix(values, NAMES)
+    least, most = matrix.influence_range
+    for asked, given in ((0.0, least), (least, least), (1.0, 1.0), (most, most), (9.0, most)):
+        assert matrix.with_influence(asked, nearest=True).influence == pytest.approx(given, rel=2.0**-23)
+
+
+SOURCES = ("confusion", "embeddings", "encoder", "order", "ratings", "ready", "taxonomy", "triplets", "wordnet")
+LOADED = """
+import sys
+import simmatrix
+getattr(simmatrix, sys.argv[1])
+print(*(name for name in sys.modules if name.startswith("simmatrix")))
+"""
+
+
+def test_importing_one_source_imports_that_one() -> None:
+    loaded = {}
+    for source in SOURCES:
+        name = "from_matrix" if source == "ready" else f"from_{source}"
+        run = subprocess.run([sys.executable, "-c", LOADED, name], capture_output=True, text=True, check=True)
+        loaded[source] = set(run.stdout.split())
+        assert {one for one in SOURCES if f"simmatrix.builders.{one}" in loaded[source]} == {source}
+    assert len(loaded["order"]) <= 25
+    assert not any(name.startswith(("simmatrix.vectors", "simmatrix.taxonomy")) for name in loaded["order"])

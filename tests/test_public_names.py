@@ -1,0 +1,59 @@
+"""The public names of both packages: a name that goes away or comes in shows here."""
+
+import simloss
+import simmatrix
+
+SIMMATRIX = {
+    "ClassList",
+    "ClassNotFoundError",
+    "ClassOrderError",
+    "Comparison",
+    "MatrixError",
+    "OutputError",
+    "ParameterError",
+    "Provenance",
+    "SimilarityError",
+    "SimilarityMatrix",
+    "SourceError",
+    "Statistics",
+    "__version__",
+    "blend",
+    "compare",
+    "concerns",
+    "from_confusion",
+    "from_embeddings",
+    "from_encoder",
+    "from_matrix",
+    "from_order",
+    "from_ratings",
+    "from_taxonomy",
+    "from_triplets",
+    "from_wordnet",
+    "load",
+    "read_classes",
+    "save",
+    "statistics",
+}
+SIMLOSS = {
+    "ClassParallelSimLoss",
+    "LinearSimLoss",
+    "SimLoss",
+    "SimilarityLabelSmoothingLoss",
+    "SoftLabelLoss",
+    "Sparse",
+    "Toeplitz",
+    "__version__",
+    "class_parallel_sim_loss",
+    "linear_sim_loss",
+    "minimum_risk",
+    "shard_similarity",
+    "sim_loss",
+}
+
+
+def test_the_public_names() -> None:
+    assert set(simmatrix.__all__) == SIMMATRIX
+    assert set(simloss.__all__) == SIMLOSS
+    for package in (simmatrix, simloss):
+        assert set(package.__all__) <= set(dir(package))
+        assert all(getattr(package, name) is not None for name in package.__all__)
