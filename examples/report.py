@@ -195,7 +195,7 @@ def picture(
             errors = [0.0 if math.isnan(one.error) else kind.factor * one.error for one in found.values()]
             plot.errorbar(places, heights, errors, marker="o", markersize=4, linewidth=1.6, color=f"C{number}")
             ends.append((heights[-1], str(setting), f"C{number}"))
-        plot.axhline(0, color="black", linewidth=0.8)
+        plot.plot([-0.4, len(amounts) - 0.85], [0, 0], color="black", linewidth=0.8)  # not through the names
         plot.set_title(panel.question, fontsize=11)
         plot.set_ylabel(f"{kind.title}: difference to cross entropy, {panel.unit}", fontsize=8)
         plot.set_xticks(range(len(amounts)), [_amount(amount) for amount in amounts])
