@@ -231,9 +231,9 @@ def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
     kept = gradient_kept(figures.classes, figures.influence)
     if kept < FAINT:
         return (
-            f"at an influence of {figures.influence:.3g} SimLoss alone starts with {kept:.1%} of cross entropy's gradient "
-            "and may give up classes for others that are like them; give cross entropy a share (share=0.4 in SimLoss), or "
-            "take less influence or a larger lower bound"
+            f"at an influence of {figures.influence:.3g} SimLoss alone starts with {kept:.1%} of cross entropy's "
+            "gradient and may give up classes for others that are like them; give cross entropy a share "
+            "(share=0.4 in SimLoss), or take less influence or a larger lower bound"
         )
     return ""
 
