@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 jaxtyping.install_import_hook("simmatrix", "beartype.beartype")
 
 
-# The same examples each time, and no limit of time: a run says something of the code, not of its luck or of how busy the
-# machine is. Others are drawn with
-# --hypothesis-profile=default.
+# The same examples each time, and no limit of time: a run says something of the code, not of its luck.
+# Others are drawn with --hypothesis-profile=default.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
