@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 jaxtyping.install_import_hook("simmatrix", "beartype.beartype")
 
 
-# The same examples each time: a run says something of the code, not of its luck. Others are drawn with
-# --hypothesis-profile=default.
-settings.register_profile("repeatable", derandomize=True)
+# The same examples each time, and no limit of time: a run says something of the code, not of its luck.
+# Others are drawn with --hypothesis-profile=default.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
