@@ -384,8 +384,9 @@ MATRIX = simmatrix.SimilarityMatrix(np.eye(5, dtype=np.float32), tuple("abcde"))
 def test_what_does_not_fit_is_refused(
     arguments: tuple[Tensor, ...], options: dict[str, object], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         sim_loss(*arguments, **options)
+    assert isinstance(caught.value, RuntimeError)  # as torch raises for most of these
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -282,8 +282,9 @@ def test_forms_whose_values_are_no_similarities_are_refused(similarity: Sparse |
 def test_what_does_not_fit_is_refused_when_it_is_made(
     arguments: tuple[Tensor, ...], options: dict[str, object], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         SimLoss(*arguments, **options)
+    assert isinstance(caught.value, (RuntimeError, IndexError))  # as torch raises
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

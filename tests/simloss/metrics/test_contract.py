@@ -2,6 +2,7 @@
 
 import copy
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,14 +130,27 @@ def test_casting_a_model_leaves_its_digits(name: str) -> None:
 
 
 @every
-def test_it_moves_as_a_whole_and_adds_nothing_to_checkpoints(name: str) -> None:
-    """The meta device stands in for a GPU."""
+def test_it_moves_as_a_whole_and_adds_nothing_to_checkpoints(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no GPU here: what is asked to move to one is recorded."""
     metric = METRICS[name].make(FACTS)
     assert metric.state_dict() == {}
-    moved = nn.ModuleDict({"metric": metric}).to("meta")["metric"]
-    tensors = [*moved.buffers(), *moved.metric_state.values()]
-    assert len(tensors) >= 3
-    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    asked: list[tuple[int, torch.device]] = []
+    monkeypatch.setattr(Tensor, "to", lambda self, device: asked.append((id(self), device)) or self)
+    nn.ModuleDict({"metric": metric})._apply(lambda _: SimpleNamespace(device=torch.device("cuda")))
+    tensors = [*metric.buffers(), *metric.metric_state.values(), *metric._defaults.values()]
+    assert len(tensors) >= 5
+    assert {(id(tensor), torch.device("cuda")) for tensor in tensors} <= set(asked)
+
+
+@every
+def test_what_has_values_does_not_go_to_where_there_are_none(name: str) -> None:
+    metric, (logits, target) = METRICS[name].make(FACTS), random_batch(6, 5, 0)
+    metric.update(logits, target)
+    expected_value = metric.compute()
+    moved = nn.ModuleDict({"metric": metric}).to("meta").to_empty(device="cpu")["metric"]
+    assert {tensor.device.type for tensor in (*moved.buffers(), *moved.metric_state.values())} == {"cpu"}
+    moved._computed = None  # or it would be remembered
+    assert moved.compute() == expected_value
 
 
 @every
