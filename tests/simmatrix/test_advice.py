@@ -26,7 +26,7 @@ def matrix_of(similarity: float, size: int = 30) -> SimilarityMatrix:
     [
         (matrix_of(0.01), []),
         (matrix_of(0.0), ["is the identity, so training with it is plain cross entropy; no two classes are similar"]),
-        (matrix_of(0.5), ["influence of 14.5 SimLoss starts with 3.2% of cross entropy's gradient"]),
+        (matrix_of(0.5), ["influence of 14.5 SimLoss alone starts with 3.2% of cross entropy's gradient"]),
         (matrix_of(1.0, 3), ["may give up classes", "3 pairs have similarity 1, .*: c0/c1, c0/c2, c1/c2$"]),
         (matrix_of(1.0, 4), ["may give up classes", "6 pairs have similarity 1, .*: c0/c1, c0/c2, c0/c3 …$"]),
         (
