@@ -18,7 +18,7 @@ from simloss.constants import HoldsConstants
 from simloss.errors import ArgumentError, DtypeError
 from simloss.forms import Similarity, Sparse, Toeplitz, class_count, rows
 from simloss.loss import form_and_classes
-from simloss.reduction import label_weights, reduced, split_ignored, weighted, work_dtype
+from simloss.reduction import is_autocast, label_weights, reduced, split_ignored, weighted, work_dtype
 from simmatrix.shapes import Float
 
 __all__ = ["SimilarityLabelSmoothingLoss", "SoftLabelLoss", "similarity_smoothed_labels", "soft_labels"]
@@ -152,8 +152,9 @@ class _SoftTargetLoss(HoldsConstants):
         losses = losses if ignored is None else losses.masked_fill(ignored, 0.0)
         total = label_weights(labels, ignored, self.weight, logs.dtype).sum()
         result = reduced(losses, total, self.reduction)
-        is_wide = torch.is_autocast_enabled(input.device.type)
-        return result.reshape(target.shape if self.reduction == "none" else ()).to(None if is_wide else input.dtype)
+        is_wide = is_autocast(input.device)
+        result = result.reshape(target.shape) if self.reduction == "none" else result
+        return result.to(None if is_wide else input.dtype)
 
     def extra_repr(self) -> str:
         """Return what the representation says beside the name."""

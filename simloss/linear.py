@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 import simmatrix
 from simloss.autograd import refuse_second_derivative, refuse_tracing
-from simloss.checks import check_call, check_options
+from simloss.checks import check_call, check_options, has_no_values
 from simloss.errors import ArgumentError, DtypeError
 from simloss.forms import FORMS, Similarity, Sparse, Toeplitz, as_similarity, class_count, name_of
 from simloss.loss import SimLoss
-from simloss.reduction import row_scale, split_ignored
+from simloss.reduction import is_autocast, row_scale, split_ignored
 from simloss.rows import row_losses, scale_gradient_
 from simloss.rows.call import Call, mix_of
 from simmatrix.shapes import Float, Int
@@ -135,8 +135,8 @@ def _loss(
     loss = _chunked_loss(layer, target.flatten(), form, call, chunks)
     if nothing is not None:
         loss = loss + nothing
-    is_autocast = torch.is_autocast_enabled(features.device.type)
-    return (loss.view(target.shape) if reduction == "none" else loss).to(loss.dtype if is_autocast else features.dtype)
+    loss = loss.view(target.shape) if reduction == "none" else loss
+    return loss if is_autocast(features.device) else loss.to(features.dtype)
 
 
 class LinearSimLoss(SimLoss):
@@ -320,7 +320,7 @@ def _check_smoothing(label_smoothing: float) -> None:
 
 def _product_dtype(tensor: Tensor) -> torch.dtype:
     """Return the dtype that F.linear would take a tensor in; autocast leaves float64 alone."""
-    if torch.is_autocast_enabled(tensor.device.type) and tensor.is_floating_point() and tensor.dtype != torch.float64:
+    if is_autocast(tensor.device) and tensor.is_floating_point() and tensor.dtype != torch.float64:
         return torch.get_autocast_dtype(tensor.device.type)
     return tensor.dtype
 
@@ -376,6 +376,9 @@ def _losses(
     These are of the dtype of their part, but in float32 for float16, where many a slope is too small until the scale
     that a GradScaler put on the loss comes upstream. See `rows.row_losses` for labels, similarity and call.
     """
+    if has_no_values(layer[0]):
+        losses, *made = _shapes(*layer, labels, "", [], 0, None, None, chunks.dtype, False, wanted)
+        return losses, [gradient if is_wanted else None for gradient, is_wanted in zip(made, wanted, strict=True)]
     x, weight, bias = layer
     (count, classes), device = (x.shape[0], weight.shape[0]), x.device
     dtype, work = _chunk_dtype(chunks.dtype, device), torch.promote_types(chunks.dtype, torch.float32)

@@ -28,7 +28,16 @@ from simloss.forms import (
     moved,
     with_numbers,
 )
-from simloss.reduction import label_weights, one_hot, reduced, smoothed, split_ignored, weighted, work_dtype
+from simloss.reduction import (
+    is_autocast,
+    label_weights,
+    one_hot,
+    reduced,
+    smoothed,
+    split_ignored,
+    weighted,
+    work_dtype,
+)
 from simloss.rows import native
 from simloss.rows.call import mix_of
 from simloss.targets import distribution_losses
@@ -189,7 +198,7 @@ def _result_dtype(logits: Tensor, target: Tensor, weight: Tensor | None) -> torc
     if target.is_floating_point():
         for other in (target, weight):
             dtype = dtype if other is None else torch.promote_types(dtype, other.dtype)
-    if torch.is_autocast_enabled(logits.device.type):
+    if is_autocast(logits.device):
         dtype = torch.promote_types(dtype, torch.float32)
     return dtype
 

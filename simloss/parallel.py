@@ -25,7 +25,7 @@ from simloss.checks import INDEX_DTYPES, check_options, check_similarity, check_
 from simloss.errors import ArgumentError, DtypeError
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, columns_of, rows
 from simloss.loss import SimLoss
-from simloss.reduction import row_scale, split_ignored, work_dtype
+from simloss.reduction import is_autocast, row_scale, split_ignored, work_dtype
 from simloss.rows import scale_gradient_
 from simloss.rows.call import Call, mix_of, mixture
 from simloss.rows.eager import least_sum
@@ -401,8 +401,7 @@ def _local_loss(
     loss = _divided_loss(logits, labels, ignored, form, call, place, reduction != "none")
     if nothing is not None:
         loss = loss + nothing
-    is_autocast = torch.is_autocast_enabled(logits.device.type)
-    return loss.to(work_dtype(logits) if is_autocast else logits.dtype)
+    return loss.to(work_dtype(logits) if is_autocast(logits.device) else logits.dtype)
 
 
 # --- row by row -------------------------------------------------------------------------------------------------------

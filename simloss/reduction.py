@@ -12,6 +12,7 @@ from simloss.checks import has_no_values
 from simmatrix.shapes import Bool, Float, Int
 
 __all__ = [
+    "is_autocast",
     "label_weights",
     "one_hot",
     "out_of_bounds",
@@ -27,6 +28,11 @@ __all__ = [
 def work_dtype(logits: Tensor) -> torch.dtype:
     """Return the dtype that the loss of these logits is computed in: float64 for float64, else float32."""
     return torch.promote_types(logits.dtype, torch.float32)
+
+
+def is_autocast(device: torch.device) -> bool:
+    """Return whether autocast is on for a device; the meta device has none."""
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)
 
 
 def split_ignored(

@@ -55,8 +55,8 @@ class MeanOverExamples(Metric):
         # the same values, as those of two matrices have where nothing was mistaken. So the names tell them apart.
         digest = _digest([type(self).__name__, num_classes, ignore_index, count], tables)
         self._sum_name, self._count_name = f"sum_{digest}", f"count_{digest}"
-        self.add_state(self._sum_name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state(self._count_name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state(self._sum_name, torch.zeros((), dtype=torch.float64, device="cpu"), dist_reduce_fx="sum")
+        self.add_state(self._count_name, torch.zeros((), dtype=torch.int64, device="cpu"), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count a batch in.
@@ -87,15 +87,18 @@ class MeanOverExamples(Metric):
     def _values(self, ranked: Int[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Tensor:
         """Return the numbers to take the mean of, for predictions, best first, and true classes."""
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "", **_recurse: bool) -> nn.Module:
         """Apply a move or a cast, of which only the device counts: sums and distances keep all their digits.
 
-        The meta device has no values, so all stays where it is.
+        The meta device has no values, so all stays where it is. Nothing here is ever on it, but the number by which
+        torchmetrics finds out where a metric is that was made under it.
         """
 
         def moved(tensor: Tensor) -> Tensor:
             device = fn(tensor.new_empty(0)).device
-            return tensor if device.type == "meta" else tensor.to(device)
+            if device.type == "meta":
+                return tensor
+            return torch.zeros_like(tensor, device=device) if tensor.is_meta else tensor.to(device)
 
         return super()._apply(moved, exclude_state)
 

@@ -119,4 +119,4 @@ def _numbered(superclasses: Sequence[Hashable] | np.ndarray | Tensor) -> Int[Ten
             "0); is it the right column of the class list?"
         )
     numbers: dict[Hashable, int] = {}
-    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
+    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names], device="cpu")
