@@ -25,7 +25,7 @@ from simloss.errors import SimilarityWarning
 from simloss.forms import Similarity, Toeplitz
 from simloss.reduction import work_dtype
 from simloss.rows import native
-from simmatrix.advice import FAINT
+from simmatrix.summary import FAINT
 from tests import oracle
 from tests.simloss.cases import (
     in_form,
