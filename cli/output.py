@@ -217,7 +217,7 @@ def _start_bar(stack: ExitStack, what: str, total: int) -> Callable[[int], None]
 
 def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]]) -> None:
     """Print the figures of a matrix just written, with `origin` among them, what is worrying, and what to do next."""
-    from simmatrix.summary import concerns, counts
+    from simmatrix.summary import RECOMMENDED, concerns, counts
 
     figures = counts(matrix)
     print_pairs(
@@ -236,4 +236,6 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     warn(concerns(matrix, figures))
     # The training set has them, and the loss would refuse what is proposed.
     if not dropped:
-        print_line(f'next: criterion = simloss.SimLoss.from_file("{file}", classes=train_set.classes)', "cyan")
+        options = ", ".join(f"{name}={value}" for name, value in RECOMMENDED.items())
+        call = f'simloss.SimLoss.from_file("{file}", classes=train_set.classes, {options})'
+        print_line(f"next: criterion = {call}", "cyan")

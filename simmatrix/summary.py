@@ -18,6 +18,7 @@ from simmatrix.shapes import Int
 __all__ = [
     "FAINT",
     "QUANTILES",
+    "RECOMMENDED",
     "SHOWN_PAIRS",
     "Counts",
     "Statistics",
@@ -179,8 +180,11 @@ def _unjudged(evidence: Int[np.ndarray, "C C"]) -> int:
     return (size * (size - 1) - (judged - on_diagonal)) // 2
 
 
-# Where less of cross entropy's gradient is left: of many classes above an influence of a half, of five above a third.
-# SimLoss by itself gave up a tenth of the classes before that (docs/choosing.md).
+# How much of a matrix the loss should use: the candidate of the experiments, whose figures are in docs/choosing.md.
+RECOMMENDED = {"share": 0.4, "similarity_smoothing": 0.05}
+
+# Where less of cross entropy's gradient is left, SimLoss alone may give up classes: that is so of many classes above an
+# influence of a half, of five above a third.
 FAINT = 2 / 3
 _SHOWN_PAIRS = 3
 _SHOWN_CLASSES = 10

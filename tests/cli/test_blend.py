@@ -42,7 +42,10 @@ def test_a_blend_is_the_librarys(command: Command) -> None:
     assert shown["influence"] == f"{figures.influence:.3g} (0 is cross entropy)"
     assert shown["file"] == f"blend.safetensors ({Path('blend.safetensors').stat().st_size:,} bytes)"
     assert "blend of   a.safetensors:0.7, b.safetensors:0.3" in lines
-    assert lines[-1] == 'next: criterion = simloss.SimLoss.from_file("blend.safetensors", classes=train_set.classes)'
+    assert lines[-1] == (
+        'next: criterion = simloss.SimLoss.from_file("blend.safetensors", classes=train_set.classes, share=0.4, '
+        "similarity_smoothing=0.05)"
+    )
 
 
 def test_options_reach_the_library(command: Command) -> None:

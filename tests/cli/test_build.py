@@ -41,7 +41,9 @@ def test_the_first_minute(command: Command) -> None:
     assert shown["vectors"] == "glove-6b-50d"
     size = (command.folder / "cifar100.safetensors").stat().st_size
     assert shown["file"] == f"cifar100.safetensors ({size:,} bytes)"
-    assert lines[-1].endswith('SimLoss.from_file("cifar100.safetensors", classes=train_set.classes)')
+    assert lines[-1].endswith(
+        'SimLoss.from_file("cifar100.safetensors", classes=train_set.classes, share=0.4, similarity_smoothing=0.05)'
+    )
 
 
 @pytest.mark.parametrize(("options", "file"), [((), "mine.safetensors"), (("-o", "other.x"), "other.x")])
