@@ -39,6 +39,7 @@ SIMLOSS = {
     "LinearSimLoss",
     "SimLoss",
     "SimilarityLabelSmoothingLoss",
+    "SimilarityWarning",
     "SoftLabelLoss",
     "Sparse",
     "Toeplitz",
