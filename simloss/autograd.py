@@ -154,7 +154,7 @@ def _operator(
     return loss, loss.new_empty(0) if gradient is None else gradient
 
 
-@torch.library.register_fake("simloss::index_loss")
+@torch.library.register_fake("simloss::index_loss")  # type: ignore[untyped-decorator]  # torch has no types for it
 def _shapes(
     logits: Tensor,
     labels: Tensor,

@@ -87,7 +87,9 @@ class MeanOverExamples(Metric):
     def _values(self, ranked: Int[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Tensor:
         """Return the numbers to take the mean of, for predictions, best first, and true classes."""
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "", **_recurse: bool) -> nn.Module:
+    def _apply(  # type: ignore[override]  # torchmetrics' own does not take the `recurse` of to_empty
+        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "", **_recurse: bool
+    ) -> nn.Module:
         """Apply a move or a cast, of which only the device counts: sums and distances keep all their digits.
 
         The meta device has no values, so all stays where it is. Nothing here is ever on it, but the number by which
