@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
 def cases(size: int) -> dict[str, Case]:
     """Return the cases for so many processes, by name."""
     found: dict[str, Case] = {}
-    for makers in (_of_forms, _of_reductions, _of_far_rows, _of_corners):
+    for makers in (_of_forms, _of_reductions, _of_far_rows, _of_corners, _of_shares, _of_masked_shares):
         found |= {f"{makers.__name__[4:]}-{name}": case for name, case in makers(size)}
     return found
 
@@ -123,6 +123,53 @@ def _of_corners(size: int) -> Iterator[tuple[str, Case]]:
         yield f"{widths}-{form}-strided", base._replace(logits=random_logits(2 * C, 2 * C)[::2, ::2])
         for block in (1, 11, 31):
             yield f"{widths}-{form}-block {block}", base._replace(block=block)
+
+
+MIXES = tuple(product((0.0, 0.3, 1.0), (0.0, 0.05, 1.0)))
+
+
+def sparsely(similarity: Tensor) -> Tensor:
+    """Return a matrix in which class 3 has no neighbours, class 4 hardly any, and 6 some that are hardly similar."""
+    similarity = similarity.clone()
+    similarity[3], similarity[4], similarity[6] = torch.eye(C)[3], torch.eye(C)[4], torch.eye(C)[6]
+    similarity[4, 1] = 2.0**-60
+    similarity[6, 0], similarity[6, 9] = 2.0**-140, 2.0**-139
+    return similarity
+
+
+def _of_shares(size: int) -> Iterator[tuple[str, Case]]:
+    """Each class as a label, in ordinary rows, near zero loss, and far below the others with all that is like it."""
+    for widths, form, dtype, (share, smoothing) in product(
+        WIDTHS[size][1::2], ("dense", "sparse", "identity", "toeplitz"), (torch.float64, torch.float32), MIXES
+    ):
+        similarity = similarity_of(form) if form in ("identity", "toeplitz") else sparsely(similarity_of(form))
+        logits, labels = random_logits(4 * C, C, dtype=dtype), EACH_CLASS.repeat(4)
+        logits[C : 2 * C][torch.eye(C, dtype=torch.bool)] += 30.0
+        for part, gap in ((2, 100.0), (3, 400.0)):
+            logits[part * C : part * C + C][similarity > 0] -= gap
+        options = {"share": share, "similarity_smoothing": smoothing}
+        if (share, smoothing) == (0.3, 0.05):  # once with all options
+            options |= {"reduction": "mean", "weight": random_weight(C, dtype=torch.float64), "ignore_index": 2}
+        yield f"{widths}-{form}-{dtype}-{share}-{smoothing}", Case(logits, labels, similarity, widths, form, options)
+
+
+def _of_masked_shares(size: int) -> Iterator[tuple[str, Case]]:
+    """Rows with -inf at each class in turn, at the label, at all that is like it, at all that is not."""
+    similarity = sparsely(similarity_of("dense"))
+    for widths, (share, smoothing) in product(WIDTHS[size][1::2], MIXES):
+        logits, labels = random_logits(4 * C, C, dtype=torch.float64), EACH_CLASS.repeat(4)
+        masks = torch.eye(C).roll(3, 1) > 0, torch.eye(C) > 0, similarity > 0, similarity == 0
+        logits = logits.masked_fill(torch.cat(masks), -torch.inf)
+        options = {"share": share, "similarity_smoothing": smoothing}
+        yield f"{widths}-{share}-{smoothing}", Case(logits, labels, similarity, widths, options=options)
+        nothing = base_of_nothing(options, widths)
+        yield f"{widths}-{share}-{smoothing}-none", nothing._replace(logits=logits[:0], target=labels[:0])
+        yield f"{widths}-{share}-{smoothing}-all ignored", nothing._replace(logits=torch.full_like(logits, torch.nan))
+
+
+def base_of_nothing(options: dict[str, Any], widths: tuple[int, ...] | None) -> Case:
+    labels = torch.full((4 * C,), -100)
+    return Case(torch.zeros(4 * C, C), labels, similarity_of("dense"), widths, options=options | {"reduction": "mean"})
 
 
 class Communication(TorchDispatchMode):
@@ -335,6 +382,22 @@ def modules(process: Process) -> dict[str, Any]:
         found[f"{form} then says"] = repr(module)
     sharded = distribute_tensor(random_logits(C, C), process.mesh, [Shard(-1)])
     found["dtensor"] = ClassParallelSimLoss(similarity_of("dense"))(sharded, EACH_CLASS).full_tensor()
+    found["shares"] = []
+    module = ClassParallelSimLoss(similarity_of("dense"), columns=columns, share=0.4, similarity_smoothing=0.05)
+    alone, part = (
+        ClassParallelSimLoss(similarity_of("dense"), columns=columns),
+        shard_similarity(similarity_of("dense"), columns=columns),
+    )
+    for share, smoothing in ((0.4, 0.05), *MIXES):
+        module.share, module.similarity_smoothing = share, smoothing
+        mix = {"share": share, "similarity_smoothing": smoothing}
+        found["shares"].append((module(logits, EACH_CLASS), class_parallel_sim_loss(logits, EACH_CLASS, part, **mix)))
+    module.share = 1.0
+    found["alone again"] = []
+    for one in (module, alone):
+        leaf = logits.clone().requires_grad_()
+        one(leaf, EACH_CLASS).backward()
+        found["alone again"].append((one(leaf, EACH_CLASS).detach(), leaf.grad))
     found["columns"] = ClassParallelSimLoss(similarity_of("dense"), columns=columns).columns
     return found
 
@@ -378,6 +441,8 @@ def refusals(process: Process) -> dict[str, str]:
         "two mesh dimensions": lambda: loss(on_square, target, part),
         "too few columns": lambda: shard_similarity(similarity, columns=1),
         "not square": lambda: shard_similarity(similarity[:, :-1]),
+        "share": lambda: loss(local, target, part, share=1.5),
+        "smoothing": lambda: loss(local, target, part, similarity_smoothing=-0.5),
         "label smoothing": lambda: ClassParallelSimLoss(similarity, label_smoothing=0.1),
     }
     return {name: _error(attempt) for name, attempt in attempts.items()}

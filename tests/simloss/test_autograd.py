@@ -2,13 +2,16 @@
 
 import gc
 import weakref
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from simloss import SimLoss, autograd, sim_loss
-from simloss.rows import native
+from simloss.rows import eager, native
 from tests.simloss.cases import (
     class_loss,
     in_form,
@@ -202,3 +205,44 @@ def test_compiled_c_is_what_runs() -> None:
     """Not torch's operations, which would make the tests above about something else."""
     assert native.takes(random_logits(6, 5), random_labels(6, classes=5))
     assert native.table_of(in_form("dense", 5)[0]) is not None
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def peak_of(run: Callable[[], object]) -> int:
+    """Return how many bytes a call holds at most beside what was there, as torch's allocator tells its profiler."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        run()
+    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
+    return int(held.max(initial=0))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_single_losses_take_no_more_memory_than_their_sum(dtype: torch.dtype, share: float) -> None:
+    """The upstream gradient of a row is in float32, a factor that torch would widen all of the gradient for.
+
+    The multiplication works on blocks of 2^18 numbers a thread, of which it may hold copies in float32.
+    """
+    count, classes, threads = 4096, 2048, torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        similarity = in_form("toeplitz", classes)[0]
+        labels, peaks, slopes = random_labels(count, classes=classes), {}, {}
+        for reduction in ("sum", "none"):
+            logits = random_logits(count, classes, dtype=dtype).requires_grad_()
+            value = SimLoss(similarity, reduction=reduction, share=share)(logits, labels)
+            upstream = uneven(value.detach())
+            peaks[reduction] = peak_of(lambda value=value, upstream=upstream: value.backward(upstream))
+            slopes[reduction] = logits.grad
+    finally:
+        torch.set_num_threads(threads)
+    assert peaks["none"] - peaks["sum"] <= 3 * 4 * 2**18 + 16 * count
+    # The same bits as where all rows are multiplied at once.
+    assert torch.equal(slopes["none"], (4 * slopes["sum"] * uneven(torch.empty(count))[:, None]).to(dtype))
+    factors = torch.rand(count)
+    whole, blocks = slopes["none"].float() * factors.unsqueeze(1), slopes["none"].clone()
+    eager.scale_gradient_(blocks, factors)
+    assert torch.equal(blocks, whole.to(dtype))

@@ -82,19 +82,24 @@ def assert_is_oracle(case: Case, value: Tensor, gradient: Tensor) -> None:
     Each sum over the classes and over the examples rounds as often as it has terms, all else two dozen times. A sum
     also takes the rounding of z - m, of the size of z. Then each of the two goes through the logarithm, m + log and the
     sum over processes: that is 3 roundings in float64 of the size of the logarithm, 6 for both, and 2 for their
-    difference. The gradient's quotients meet two logarithms more. The oracle rounds z - m too.
+    difference. The gradient's quotients meet two logarithms more. The oracle rounds z - m too. Smoothing takes a mean
+    of the logits off the logarithm of d: both are right to so many units of their own size.
     """
     options = {"weight": None, "ignore_index": -100, "reduction": "none"} | case.options
     weight = None if options["weight"] is None else options["weight"].numpy()
     logits, target, similarity = case.logits.double().numpy(), case.target.numpy(), case.similarity.double().numpy()
-    losses, slopes, total = oracle.sim_loss(logits, target, similarity, weight, options["ignore_index"])
+    share, smoothing = options.get("share", 1.0), options.get("similarity_smoothing", 0.0)
+    losses, slopes, total = oracle.sim_loss(
+        logits, target, similarity, weight, options["ignore_index"], share=share, similarity_smoothing=smoothing
+    )
     if options["reduction"] != "none":
         divisor = total if options["reduction"] == "mean" else 1.0
         losses, slopes = losses.sum() / divisor, slopes / divisor
     upstream = uneven(value).numpy().reshape(-1, 1)
     unit, lost = torch.finfo(value.dtype).eps / 2, min(reach(case), -math.log(torch.finfo(value.dtype).tiny))
     allowed = (C + len(target) + 24 + 2 * lost) * unit + 16 * reach(case) * 2.0**-53
-    np.testing.assert_allclose(value.double().numpy(), losses, rtol=allowed)
+    smoothed = (1 - share) * smoothing * reach(case) * (1.0 if weight is None else weight.max())
+    np.testing.assert_allclose(value.double().numpy(), losses, rtol=allowed, atol=smoothed * (C + 24) * unit)
     largest = np.abs(upstream * slopes).max()
     np.testing.assert_allclose(gradient.double().numpy(), slopes * upstream, rtol=0, atol=allowed * largest)
 
@@ -171,7 +176,7 @@ def test_similar_classes_all_at_minus_infinity(found: Found, size: int) -> None:
             torch.testing.assert_close(gradient[where], pulled[where], rtol=(C + 8) * 2.0**-24, atol=0)
 
 
-@names("")
+@names("^(forms|reductions|far_rows|corners)")
 def test_two_numbers_an_example_go_round_once(found: Found, size: int, name: str) -> None:
     """In the forward pass: each process gives its own, and gets those of all. In the backward pass there is nothing."""
     expected = torch.Size([len(cases(size)[name].target), 2])
@@ -182,6 +187,61 @@ def test_two_numbers_an_example_go_round_once(found: Found, size: int, name: str
         assert "gather" in operator
         assert shapes == [expected] * (size + 1)
         assert outcome.backward == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_share_of_cross_entropy_is_the_oracle(found: Found, size: int) -> None:
+    """Ordinary rows, those near zero loss, and far ones, each by themselves, so that small is not measured by large."""
+    compared = 0
+    for name, case in cases(size).items():
+        if name.startswith("shares"):
+            value, gradient = together(found, size, name)
+            is_reduced = value.ndim == 0
+            for first in (0,) if is_reduced else range(0, 4 * C, C):
+                rows = slice(None) if is_reduced else slice(first, first + C)
+                part = case._replace(logits=case.logits[rows], target=case.target[rows])
+                assert is_reduced or torch.equal(uneven(value)[rows], uneven(value[rows]))
+                assert_is_oracle(part, value if is_reduced else value[rows], gradient[rows])
+                compared += 1
+    assert compared == 2 * 4 * 2 * (8 * 4 + 1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_share_of_cross_entropy_where_logits_are_minus_infinity(found: Found, size: int) -> None:
+    """The value may be infinite, and the gradient is not; or there is nothing to average."""
+    for name, case in cases(size).items():
+        if name.startswith("masked_shares"):
+            value, gradient = together(found, size, name)
+            if name.endswith(("none", "all ignored")):
+                torch.testing.assert_close(value, torch.tensor(torch.nan).to(value), equal_nan=True)
+                assert torch.equal(gradient, torch.zeros_like(gradient))
+            else:
+                assert_is_oracle(case, value, gradient)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_six_numbers_an_example_go_round_once_beside_a_share(found: Found, size: int) -> None:
+    """And before it the number of columns, which a call of the function can't know. Nothing in the backward pass."""
+    for name, case in cases(size).items():
+        if name.startswith(("shares", "masked_shares")):
+            for outcome in (results[name] for results in found(size)):
+                is_alone = case.options["share"] == 1
+                numbers = torch.Size([len(case.target), 2 if is_alone else 6])
+                shapes = [shape for _, call in outcome.forward for shape in call if len(shape) == 2]
+                assert shapes == [numbers] * (size + 1)
+                assert len(outcome.forward) == (1 if is_alone else 2)
+                assert outcome.backward == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_module_has_the_share_that_is_set(found: Found, size: int) -> None:
+    """What the function computes with it; and back at 1 what one has that never had another, to the last bit."""
+    for results in found(size):
+        shares = results["modules"]["shares"]
+        assert len(shares) == 10
+        assert all(loss == expected for loss, expected in shares)
+        again, alone = results["modules"]["alone again"]
+        assert all(map(torch.equal, again, alone))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -305,29 +365,31 @@ def test_the_module_takes_dtensors(found: Found, size: int) -> None:
     [
         ("label above", r"IndexError: target {size2} is out of bounds: classes are 0 to"),
         ("label below", r"IndexError: target -1 is out of bounds"),
-        ("whole similarity", "ValueError: the logits have 2 columns on this process"),
-        ("whole toeplitz", "ValueError: similarity has rows for"),
-        ("short toeplitz", "ValueError: the logits have 2 columns on this process"),
-        ("other classes", "ValueError: similarity has rows for"),
+        ("whole similarity", "ArgumentError: the logits have 2 columns on this process"),
+        ("whole toeplitz", "ArgumentError: similarity has rows for"),
+        ("short toeplitz", "ArgumentError: the logits have 2 columns on this process"),
+        ("other classes", "ArgumentError: similarity has rows for"),
         ("probabilities", "NotImplementedError: class probabilities are not supported"),
-        ("three dimensions", r"ValueError: logits must have shape \(N, C\), got \(4, 2, 1\)"),
-        ("integer logits", "TypeError: logits must be of a floating-point dtype, got torch.int64"),
-        ("integer similarity", "TypeError: similarity must be of a floating-point dtype, got torch.int64"),
-        ("integer weight", "TypeError: weight must be of a floating-point dtype"),
-        ("local weight", r"ValueError: weight must have shape"),
+        ("three dimensions", r"ArgumentError: logits must have shape \(N, C\), got \(4, 2, 1\)"),
+        ("integer logits", "DtypeError: logits must be of a floating-point dtype, got torch.int64"),
+        ("integer similarity", "DtypeError: similarity must be of a floating-point dtype, got torch.int64"),
+        ("integer weight", "DtypeError: weight must be of a floating-point dtype"),
+        ("local weight", r"ArgumentError: weight must have shape"),
         ("learnt weight", "RuntimeError: weight gets no gradient"),
         ("learnt similarity", "RuntimeError: similarity gets no gradient"),
-        ("short target", r"ValueError: target must have shape \(4,\), one class index an example; got \(3,\)"),
-        ("int32 target", "TypeError: class indices must be torch.int64 or torch.uint8, got torch.int32"),
+        ("short target", r"ArgumentError: target must have shape \(4,\), one class index an example; got \(3,\)"),
+        ("int32 target", "DtypeError: class indices must be torch.int64 or torch.uint8, got torch.int32"),
         ("meta target", "RuntimeError: target is on meta, but the logits are on cpu"),
-        ("reduction", "ValueError: 'average' is not a valid value for reduction"),
-        ("array", "TypeError: similarity must be a tensor"),
-        ("sharded by rows", r"ValueError: logits must be of two dimensions and sharded.*Shard\(dim=0\)"),
-        ("target by rows", r"ValueError: target must be replicated.*Shard\(dim=0\)"),
-        ("replicated similarity", "ValueError: similarity must be of two dimensions and sharded.*Replicate"),
-        ("two mesh dimensions", r"ValueError: logits must be of two dimensions.*mesh of shape \(1, "),
-        ("too few columns", r"ValueError: the processes hold 1 \+ 1.* = {size} columns, but the similarity has"),
-        ("not square", "ValueError: similarity must be a square matrix"),
+        ("reduction", "ArgumentError: 'average' is not a valid value for reduction"),
+        ("array", "DtypeError: similarity must be a tensor"),
+        ("sharded by rows", r"ArgumentError: logits must be of two dimensions and sharded.*Shard\(dim=0\)"),
+        ("target by rows", r"ArgumentError: target must be replicated.*Shard\(dim=0\)"),
+        ("replicated similarity", "ArgumentError: similarity must be of two dimensions and sharded.*Replicate"),
+        ("two mesh dimensions", r"ArgumentError: logits must be of two dimensions.*mesh of shape \(1, "),
+        ("too few columns", r"ArgumentError: the processes hold 1 \+ 1.* = {size} columns, but the similarity has"),
+        ("not square", "ArgumentError: similarity must be a square matrix"),
+        ("share", "ArgumentError: share must be between 0.0 and 1.0, got 1.5"),
+        ("smoothing", "ArgumentError: similarity_smoothing must be between 0.0 and 1.0, got -0.5"),
         ("label smoothing", "NotImplementedError: label smoothing is not supported"),
     ],
 )

@@ -1,5 +1,8 @@
 """The loss of class probabilities, for every form of the matrix. Expectations come from tests/oracle.py."""
 
+import time
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -133,3 +136,80 @@ def test_the_operator_keeps_torchs_rules(form: str, needs: tuple[bool, bool]) ->
     ignored = torch.tensor([False, True, False, False, False, False])
     arguments = (logits, target, ignored, form, list(in_form(form, 5)[0]), None, *needs)
     torch.library.opcheck(torch.ops.simloss.distribution_losses.default, arguments)
+
+
+# --- targets of few classes -------------------------------------------------------------------------------------------
+
+
+def two_classes(count: int, classes: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """Return targets of 0.75 for one class and 0.25 for another, and these labels. Both products are exact."""
+    first = random_labels(count, classes=classes)
+    second = (first + 1 + random_labels(count, classes=classes - 1, seed=1)) % classes
+    hot = torch.nn.functional.one_hot
+    return (0.75 * hot(first, classes) + 0.25 * hot(second, classes)).to(dtype), first, second
+
+
+@pytest.mark.parametrize("mix", [{}, {"share": 0.4, "similarity_smoothing": 0.05}])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_target_of_two_classes_is_two_calls(form: str, mix: dict[str, float]) -> None:
+    """As of mixup: the value and the gradient are the sums of the two, each rounded once more."""
+    similarity, _ = in_form(form, 40)
+    target, first, second = two_classes(33, 40)
+    for dtype, reduction in product((torch.float32, torch.float64), ("none", "sum", "mean")):
+
+        def two_calls(z: Tensor, reduction: str = reduction) -> Tensor:
+            one, other = (sim_loss(z, labels, similarity, reduction=reduction, **mix) for labels in (first, second))
+            return 0.75 * one + 0.25 * other
+
+        logits = random_logits(33, 40, dtype=dtype)
+        found = value_and_gradient(
+            lambda z, r=reduction: sim_loss(z, target.to(z.dtype), similarity, reduction=r, **mix), logits
+        )
+        expected = value_and_gradient(two_calls, logits)
+        # The sum of two, and one over the rows in another order; and of slopes of the size of 1, or of 1 over 33.
+        rows = 33 if reduction != "none" else 0
+        unit = torch.finfo(dtype).eps
+        torch.testing.assert_close(found[0], expected[0], rtol=(2 + rows) * unit, atol=0)
+        atol = 4 * unit / (33 if reduction == "mean" else 1)
+        torch.testing.assert_close(found[1], expected[1], rtol=0, atol=atol)
+
+
+def test_few_classes_are_computed_class_by_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to four, and to a quarter of all; each row by itself, whatever is in the others."""
+    asked: list[int] = []
+    per_class = targets._per_class
+    monkeypatch.setattr(targets, "_per_class", lambda z, *others: asked.append(len(z)) or per_class(z, *others))
+    target = torch.zeros(6, 16)
+    for row, number in enumerate((1, 4, 5, 2, 16, 3)):
+        target[row, :number] = 1 / number
+    logits, similarity = random_logits(6, 16), in_form("dense", 16)[0]
+    whole = value_and_gradient(lambda z: distribution_losses(z, target, None, similarity), logits)
+    assert asked == [2]
+    alone = [
+        value_and_gradient(lambda z, t=t: distribution_losses(z, t, None, similarity), z)
+        for z, t in zip(logits.split(1), target.split(1), strict=True)
+    ]
+    # A product of matrices of another height may sum in another order.
+    torch.testing.assert_close(whole[0], torch.cat([value for value, _ in alone]), rtol=40 * 2.0**-24, atol=0)
+    torch.testing.assert_close(whole[1], torch.cat([slopes for _, slopes in alone]), rtol=0, atol=40 * 2.0**-24)
+    asked.clear()
+    distribution_losses(logits, target.requires_grad_(), None, similarity)  # which wants the loss of each class
+    assert asked == [6]
+    asked.clear()
+    distribution_losses(random_logits(6, 7), target.detach()[:, :7], None, in_form("dense", 7)[0])
+    assert asked == [5]  # of seven classes, one is few
+
+
+def test_two_classes_take_a_fraction_of_the_time_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At (256, 1000), the least of some rounds of each; the bound is a fifth, where a fifteenth was measured."""
+    target, *_ = two_classes(256, 1000)
+    logits, similarity = random_logits(256, 1000).requires_grad_(), in_form("dense", 1000)[0]
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        distribution_losses(logits, target, None, similarity).sum().backward()
+        return time.perf_counter() - started
+
+    few = min(seconds() for _ in range(8))
+    monkeypatch.setattr(targets, "_FEW", 0)
+    assert 5 * few < min(seconds() for _ in range(3))
