@@ -432,8 +432,12 @@ def test_tensors_of_other_kinds_are_left_to_torch(losses: Losses) -> None:
     assert native.table_of(Dense(similarity.as_subclass(Mine))) is None
     assert not native.takes(logits, labels.as_subclass(Mine))
     assert not native.takes_results(logits, torch.ones((), device="meta"), None)
-    assert not native.takes_batch(logits.as_subclass(Mine), labels, native.table_of(Dense(similarity)))
-    assert not native.takes_batch(logits, labels.as_subclass(Mine), native.table_of(Dense(similarity)))
+    assert not native.takes_batch(
+        logits.as_subclass(Mine), labels, Dense(similarity), native.table_of(Dense(similarity))
+    )
+    assert not native.takes_batch(
+        logits, labels.as_subclass(Mine), Dense(similarity), native.table_of(Dense(similarity))
+    )
 
 
 @pytest.mark.parametrize("step", [1, 3])
