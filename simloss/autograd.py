@@ -76,7 +76,7 @@ def _computed(logits: Tensor, batch: Batch, wants_gradient: bool) -> tuple[Tenso
     """
     labels, (form, mix, table), weight, ignore_index, reduction = batch
     if table is not None:
-        gradient = torch.empty_like(logits) if wants_gradient else None
+        gradient = torch.empty_like(logits, memory_format=torch.contiguous_format) if wants_gradient else None
         call, is_mean = Call(ignore_index, None, mix), reduction == "mean"
         losses, kept = native.row_losses(logits, labels, form, table, call, gradient, is_mean)
         return losses.sum() if kept or not is_mean else losses.new_full((), torch.nan), gradient
@@ -112,9 +112,8 @@ class IndexLoss(torch.autograd.Function):
             refuse_second_derivative()
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:  # the graph was kept, and its first gradient has been given away
-            logits = ctx.saved_tensors[
-                0
-            ]  # which raises where it was freed, or anything saved was changed in place since
+            # This raises where the graph was freed, or anything that it saved was changed in place since.
+            logits, *_ = ctx.saved_tensors
             gradient = _computed(logits, ctx.batch, wants_gradient=True)[1]
         if ctx.ignored is not None:  # what comes for ignored examples may be infinite, say from a mean over nothing
             upstream = upstream.masked_fill(ctx.ignored, 0.0)

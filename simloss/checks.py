@@ -40,6 +40,8 @@ def check_options(
         ("share", share),
         ("similarity_smoothing", similarity_smoothing),
     ):
+        if value is None or isinstance(value, str):
+            raise DtypeError(f"{name} must be a number, got {value!r}")
         if not 0.0 <= value <= 1.0:
             raise ArgumentError(f"{name} must be between 0.0 and 1.0, got {value}")
 

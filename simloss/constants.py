@@ -18,8 +18,12 @@ class HoldsConstants(nn.Module):
     that memory late: after a meta device and `to_empty`, as deferred initialisation does, or after `from_pretrained`.
     """
 
+    def _device(self) -> torch.device:
+        """Return where the constants are; subclasses write this."""
+        raise NotImplementedError
+
     def _move(self, device: torch.device) -> None:
-        """Move the constants to a device; for heirs to write."""
+        """Move the constants to a device; subclasses write this."""
         raise NotImplementedError
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -32,7 +36,3 @@ class HoldsConstants(nn.Module):
         if device.type != "meta":
             self._move(device)
         return self
-
-    def _device(self) -> torch.device:
-        """Return where the constants are; for heirs to write."""
-        raise NotImplementedError

@@ -1,6 +1,17 @@
 """What the loss raises for arguments that it can't take, and what it warns of."""
 
-__all__ = ["ArgumentError", "DtypeError", "SimilarityWarning"]
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+
+__all__ = ["ArgumentError", "DtypeError", "SimilarityWarning", "warn_user"]
+
+# A warning that points here helps nobody.
+_NOT_THE_USERS = tuple(f"{Path(file).parent}/" for file in (__file__, torch.__file__))
 
 
 class ArgumentError(ValueError, RuntimeError):
@@ -13,3 +24,11 @@ class DtypeError(TypeError, RuntimeError):
 
 class SimilarityWarning(UserWarning):
     """A use of a similarity that is likely to spoil a training."""
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn of the line in the user's code that led here, however many of ours and torch's are between."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -161,10 +161,11 @@ def moved(similarity: Similarity, device: torch.device) -> Similarity:
 
 def influence_of(similarity: Similarity) -> float:
     """Return the mean sum of a row off the diagonal, as `simmatrix.SimilarityMatrix.influence` has it."""
-    count, numbers = class_count(similarity), similarity[-1].double()
+    count, numbers = class_count(similarity), similarity[-1]
+    wide = torch.float32 if numbers.device.type == "mps" else torch.float64
     if isinstance(similarity, Toeplitz):
-        numbers = numbers * (count - torch.arange(1 - count, count, device=numbers.device).abs())
-    return float(numbers.sum().item()) / count - 1
+        numbers = numbers.to(wide) * (count - torch.arange(1 - count, count, device=numbers.device).abs())
+    return float(numbers.sum(dtype=wide).item()) / count - 1
 
 
 def rows(similarity: Similarity, labels: Int[Tensor, " N"], out: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +13,7 @@ import simmatrix
 from simloss.autograd import Batch, Held, IndexLoss, index_loss, refuse_tracing
 from simloss.checks import check_call, check_options, check_similarity, check_similarity_values, check_weight
 from simloss.constants import HoldsConstants
-from simloss.errors import ArgumentError, SimilarityWarning
+from simloss.errors import ArgumentError, SimilarityWarning, warn_user
 from simloss.forms import (
     Dense,
     Similarity,
@@ -218,7 +217,7 @@ class SimLoss(HoldsConstants):
     similarity
         A tensor of shape (C, C), strided or CSR, or `simloss.Sparse` or `simloss.Toeplitz`, in [0, 1] with unit
         diagonal, kept as it is in whatever floating-point dtype it has; or a `simmatrix.SimilarityMatrix`, in float32
-        and in its own form. Only where a sparse one has so many entries that a dense one is faster is it made dense.
+        and in its own form. A sparse one is made dense where it has so many entries that this is faster.
     weight, ignore_index, reduction, label_smoothing, share, similarity_smoothing
         As in `sim_loss`.
     classes
@@ -344,12 +343,18 @@ class SimLoss(HoldsConstants):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss; see `sim_loss`."""
-        held, weight, ignore_index, reduction = self._held, self._buffers["weight"], self.ignore_index, self.reduction
-        is_plain = weight is None and self.label_smoothing == 0 and reduction == "mean"
+        held, ignore_index, reduction = self._held, self.ignore_index, self.reduction
+        # The buffer itself, since an attribute of a module takes long to find. A weight may be a parameter, too.
+        is_plain = self._buffers.get("weight", self) is None and self.label_smoothing == 0 and reduction == "mean"
         # Most calls need no further checks, and small batches would feel them.
-        if is_plain and not torch.compiler.is_compiling() and native.takes_batch(input, target, held.table):
+        if (
+            is_plain
+            and not torch.compiler.is_compiling()
+            and native.takes_batch(input, target, held.similarity, held.table)
+        ):
             batch = Batch(target, held, None, ignore_index, reduction)
             return IndexLoss.apply(input, batch, input.requires_grad and torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]  # torch has no types for it
+        weight = self.weight
         check_options(reduction, self.label_smoothing)
         check_call(input, target, held.similarity, weight, ignore_index)
         held = Held(held.similarity, held.mix, None)
@@ -396,7 +401,8 @@ class SimLoss(HoldsConstants):
         check_options("mean", 0.0, share)
         self._share = float(share)
         self._set_mix()
-        self._warn_alone()
+        if self._device().type == "cpu":  # elsewhere the answer would have to be waited for
+            self._warn_alone()
 
     @property
     def similarity_smoothing(self) -> float:
@@ -465,16 +471,15 @@ class SimLoss(HoldsConstants):
         """Warn, once a module, of a similarity under which SimLoss alone gives up classes."""
         if self._share < 1 or self._is_warned:
             return
-        count, influence = class_count(self._given), influence_of(self._held.similarity)
-        kept = gradient_kept(count, influence)
+        influence = influence_of(self._held.similarity)
+        kept = gradient_kept(class_count(self._given), influence)
         if kept < FAINT:
             self._is_warned = True
-            warnings.warn(
-                f"at an influence of {influence:.3g} SimLoss alone starts with {kept:.1%} of cross entropy's gradient, "
-                "and it may give up classes for others that are like them; give cross entropy a share, as with "
-                "share=0.4, or take a larger lower bound",
+            warn_user(
+                f"at an influence of {influence:.3g} SimLoss alone starts with {kept:.1%} of cross entropy's "
+                "gradient, and it may give up classes for others that are like them; give cross entropy a share, as "
+                "with share=0.4, or take a larger lower bound",
                 SimilarityWarning,
-                stacklevel=3,
             )
 
     def _set_mix(self) -> None:
@@ -501,8 +506,9 @@ class SimLoss(HoldsConstants):
         is_given = in_use is self._given
         given = moved(self._given, device)
         in_use = given if is_given else with_numbers(given, in_use[-1].to(device))
-        if mix is not None:
-            mix = mix_of(self._share, self._similarity_smoothing, device, even_alone=True)
+        if mix is not None and mix.device != device:
+            with torch.inference_mode(False):
+                mix = mix_of(self._share, self._similarity_smoothing, device, even_alone=True)
         self._hold(given, in_use, mix)
 
     def __getstate__(self) -> dict[str, Any]:

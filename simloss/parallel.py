@@ -53,7 +53,8 @@ def class_parallel_sim_loss(
     """`sim_loss` of class indices, for logits whose classes are divided among processes.
 
     The processes exchange two numbers for each example in the forward pass, six where cross entropy has a share, and
-    nothing in the backward pass. Each must call with the same target, weight and options.
+    nothing in the backward pass. With a share of cross entropy this function also asks the others how many classes they
+    hold, and waits for the answer; the module knows. Each must call with the same target, weight and options.
 
     Class probabilities and label smoothing need the loss of each example for many classes instead of one, so they are
     not supported: gather the logits, and call `sim_loss`.
@@ -244,6 +245,7 @@ class ClassParallelSimLoss(SimLoss):
         self.columns = _columns_here(self.num_classes, group, columns, self._given[-1].device)
         part = columns_of(self._given, self.columns.start, self.columns.stop, self.num_classes)
         self._hold(part, part, self._held.mix)
+        self._is_warned = True  # that was for all classes; the influence of these columns alone says nothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss; see `class_parallel_sim_loss`."""
@@ -592,7 +594,9 @@ def _own_part(
     neighbours = s.sum(1).double()
     shift = highest.masked_fill(highest == -torch.inf, 0.0)
     # A class of no similarity counts nothing, even where its logit is -inf.
-    between = (s * (z - shift.unsqueeze(1))).masked_fill_(s == 0, 0.0).sum(1).double() + neighbours * shift.double()
+    of_sum = s / s.sum(1, keepdim=True).masked_fill_(neighbours.unsqueeze(1) == 0, 1.0)  # or small products lose digits
+    between = (of_sum * (z - shift.unsqueeze(1))).masked_fill_(s == 0, 0.0).sum(1).double() + shift.double()
+    between = torch.where(neighbours > 0, between * neighbours, 0.0)
     return torch.stack([e.sum(1).double().log() + highest, own, neighbours, between])
 
 
@@ -666,8 +670,8 @@ def _mixed_slopes(
     """
     (share, smoothing), (log_rest, _own, neighbours, _between) = mixing, entropy
     smoothed = torch.where(neighbours > 0, smoothing, 0.0) * factor
-    pull = (smoothed / neighbours.masked_fill(neighbours == 0, 1.0)).to(s.dtype).unsqueeze(1)
-    of_entropy = p - s * pull
+    target = s / neighbours.masked_fill(neighbours == 0, 1.0).to(s.dtype).unsqueeze(1)
+    of_entropy = p - target * smoothed.to(s.dtype).unsqueeze(1)
     here = ((columns >= 0) & (columns < p.shape[1])).nonzero().squeeze(1)
     own = smoothed - (log_rest - log_d).exp() * factor
     of_entropy[here, columns[here]] = own[here].to(p.dtype)

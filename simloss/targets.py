@@ -89,7 +89,7 @@ def _computed(
     is_few = counts <= most
     # Autocast would round p and S to half precision before it multiplies them.
     with torch.autocast(logits.device.type, enabled=False):
-        if is_few.all():  # on a GPU this question waits for the device
+        if not wants.distribution and is_few.all():  # on a GPU this question waits for the device
             losses, gradient = _class_by_class(logits, distribution, similarity, mix, wants.logits)
             of_classes = None
         elif not is_few.any():
@@ -151,20 +151,20 @@ def _class_by_class(
     wants_gradient: bool,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N C"] | None]:
     """Return the loss of each row and its gradient: for each class that a row has, t_k times the loss of that class."""
-    z = logits.to(distribution.dtype)
+    z = logits.to(distribution.dtype).contiguous()
     row, column = distribution.nonzero(as_tuple=True)
     counts = torch.bincount(row, minlength=len(z))
     number = torch.arange(len(row), device=z.device) - (counts.cumsum(0) - counts)[row]  # of the class in its row
     most = int(counts.max()) if len(z) else 0
     labels = torch.full((most, len(z)), -1, device=z.device)
     labels[number, row] = column
-    shares = distribution.new_zeros(most, len(z))
-    shares[number, row] = distribution[row, column]
+    portions = distribution.new_zeros(most, len(z))
+    portions[number, row] = distribution[row, column]
     losses = distribution.new_zeros(len(z))
     total = torch.zeros_like(z) if wants_gradient else None
     part = torch.empty_like(z) if wants_gradient else None
-    for label, share in zip(labels, shares, strict=True):
-        losses += row_losses(z, label, similarity, Call(-1, share, mix), part)
+    for label, portion in zip(labels, portions, strict=True):
+        losses += row_losses(z, label, similarity, Call(-1, portion, mix), part)
         if total is not None and part is not None:
             total += part
     return losses, total
@@ -248,7 +248,7 @@ def _per_class(
     distribution_gradient: bool,
 ) -> tuple[Float[Tensor, "N C"], Float[Tensor, "N C"] | None]:
     """Return SimLoss of each row for each class, and the gradient of their sum weighted by the distribution."""
-    z = logits.to(work_dtype(logits))
+    z = logits.to(work_dtype(logits)).contiguous()
     p = (z - z.amax(1, keepdim=True)).exp_()
     p.div_(p.sum(1, keepdim=True))  # a division rounds once where the product in torch.softmax rounds twice
     losses, is_far = torch.empty_like(z), torch.empty_like(z, dtype=torch.bool)

@@ -54,6 +54,7 @@ class Table(NamedTuple):
     col_indices: int
     entries: int
     classes: int
+    pointers: tuple[int, ...]  # of all parts: where one has moved, say to shared memory, this table holds no more
 
 
 def is_compiled() -> bool:
@@ -76,7 +77,7 @@ def takes(logits: Tensor, labels: Tensor) -> bool:
     )
 
 
-def takes_batch(logits: Tensor, labels: Tensor, table: Table | None) -> bool:
+def takes_batch(logits: Tensor, labels: Tensor, similarity: Similarity, table: Table | None) -> bool:
     """Return whether this way takes a whole batch: ordinary logits in float32 and their labels, for this similarity."""
     if table is None or type(logits) is not Tensor or logits.dtype is not torch.float32 or logits.dim() != 2:
         return False
@@ -89,10 +90,12 @@ def takes_batch(logits: Tensor, labels: Tensor, table: Table | None) -> bool:
         and labels.numel() == count
         and logits.is_cpu
         and labels.is_cpu
+        and logits.layout is torch.strided
         and logits.is_contiguous()
         and not logits.is_neg()
         and not labels.is_neg()
         and count >= min(torch.get_num_threads(), count * classes // _ALONE)
+        and tuple(map(Tensor.data_ptr, similarity)) == table.pointers
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch has no types for it
     )
 
@@ -112,19 +115,23 @@ def table_of(similarity: Similarity) -> Table | None:
     """Return where C finds a similarity; None for one that it does not take."""
     if _native is None or similarity[-1].dtype is not torch.float32 or not all(map(_is_plain, similarity)):
         return None
-    count = class_count(similarity)
+    count, pointers = class_count(similarity), tuple(map(Tensor.data_ptr, similarity))
     match similarity:
         case Dense(values):
-            return Table(values.data_ptr(), values.stride(0), 0, 0, 0, count) if values.stride(1) == 1 else None
+            return (
+                Table(values.data_ptr(), values.stride(0), 0, 0, 0, count, pointers) if values.stride(1) == 1 else None
+            )
         case Toeplitz(diagonals):
             # Row 0 begins at the main diagonal, and each row one number before the row above it.
             start = diagonals.data_ptr() + diagonals.shape[0] // 2 * diagonals.element_size()
-            return Table(start, -1, 0, 0, 0, count) if diagonals.stride(0) == 1 else None
+            return Table(start, -1, 0, 0, 0, count, pointers) if diagonals.stride(0) == 1 else None
         case Sparse(crow_indices, col_indices, values):
             are_wide = crow_indices.dtype == torch.int64 and col_indices.dtype == torch.int32
             if not are_wide or not all(part.is_contiguous() for part in similarity):
                 return None
-            return Table(values.data_ptr(), 0, crow_indices.data_ptr(), col_indices.data_ptr(), values.shape[0], count)
+            return Table(
+                values.data_ptr(), 0, crow_indices.data_ptr(), col_indices.data_ptr(), values.shape[0], count, pointers
+            )
 
 
 def row_losses(
@@ -145,7 +152,7 @@ def row_losses(
         labels = labels.contiguous()
     losses = _FLOATS.new_empty(count)
     worst, far, kept = _native.row_losses(
-        *table[:-1],
+        *table[:5],
         logits.data_ptr(),
         logits.stride(0),
         count,

@@ -173,6 +173,16 @@ def test_compiled_without_a_break_it_gives_the_same_numbers(
     torch.testing.assert_close(whole, plain, rtol=allowed, atol=0)
 
 
+def test_compiled_it_takes_rows_that_overlap() -> None:
+    line, labels, similarity = random_logits(12), random_labels(8, classes=5), random_similarity(5)
+
+    def loss(z: Tensor) -> Tensor:
+        return sim_loss(z.unfold(0, 5, 1), labels, similarity)
+
+    for mine, true in zip(value_and_gradient(compiled(loss), line), value_and_gradient(loss, line), strict=True):
+        torch.testing.assert_close(mine, true, rtol=2.0**-21, atol=2.0**-24)
+
+
 def test_compiled_without_a_gradient() -> None:
     logits, labels, similarity = random_logits(8, 5), random_labels(8, classes=5), random_similarity(5)
     assert torch.equal(compiled(sim_loss)(logits, labels, similarity), sim_loss(logits, labels, similarity))

@@ -5,6 +5,7 @@ import doctest
 import io
 import tracemalloc
 from importlib.metadata import version
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 import simloss
 import simmatrix
-from simloss import SimLoss, Sparse, Toeplitz, sim_loss
+from simloss import LinearSimLoss, SimilarityWarning, SimLoss, Sparse, Toeplitz, sim_loss
 from simmatrix.errors import ClassOrderError, SimilarityError
 from tests.simloss.cases import (
     in_form,
@@ -133,6 +134,60 @@ def test_each_form_is_held_moved_and_copied_as_it_is(form: str) -> None:
         torch.testing.assert_close(other(logits, labels), expected, rtol=29 * 2.0**-24, atol=0)
     assert module.state_dict() == {}
     assert f"similarity={type(similarity).__name__} torch.float16" in repr(module)
+
+
+def test_a_similarity_whose_memory_moves_is_still_the_one_that_is_used() -> None:
+    """Compiled C reads by address: pickling for another process moves a tensor to shared memory, in place."""
+    logits, labels = random_logits(6, 300), random_labels(6, classes=300)
+    for form in ("dense", "sparse", "toeplitz"):
+        similarity, _ = in_form(form, 300)
+        module = SimLoss(similarity)
+        expected = module(logits, labels)
+        ForkingPickler.dumps(module)
+        assert torch.equal(module(logits, labels), expected)
+        module._given[-1].data = module._given[-1].clone()
+        torch.full_like(module._given[-1], 0.5)  # where the numbers were
+        assert torch.equal(module(logits, labels), expected)
+
+
+def test_a_weight_may_be_a_parameter_beside_class_probabilities() -> None:
+    module, weight = SimLoss(random_similarity(5), random_weight(5)), nn.Parameter(random_weight(5))
+    module.weight = weight
+    module(random_logits(6, 5), random_distribution(6, 5)).backward()
+    assert weight.grad.abs().sum() > 0
+
+
+def test_a_move_that_moves_nothing_keeps_the_share_where_it_is() -> None:
+    """A CUDA graph knows its address; and what was made in inference mode could not be trained with."""
+    module = SimLoss(random_similarity(5), share=0.4)
+    mix = module._held.mix
+    with torch.inference_mode():
+        module.to("cpu").float()
+    assert module._held.mix is mix
+
+
+@pytest.mark.parametrize("value", ["0.4", None])
+@pytest.mark.parametrize("name", ["share", "similarity_smoothing", "label_smoothing"])
+def test_options_that_are_no_numbers_are_named(name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a number, got {value!r}"):
+        SimLoss(random_similarity(5), **{name: value})
+
+
+def test_a_warning_points_to_the_line_of_the_user(tmp_path: Path) -> None:
+    full = torch.full((5, 5), 0.9).fill_diagonal_(1.0)
+    simmatrix.SimilarityMatrix(full.numpy(), tuple("abcde")).save(tmp_path / "full.safetensors")
+    scheduled = SimLoss(full, share=0.4)
+    calls = [
+        lambda: SimLoss(full),
+        lambda: SimLoss.from_file(tmp_path / "full.safetensors"),
+        lambda: LinearSimLoss(2, full),
+        lambda: LinearSimLoss.from_file(tmp_path / "full.safetensors", 2),
+        lambda: setattr(scheduled, "share", 1.0),
+    ]
+    for call in calls:
+        with pytest.warns(SimilarityWarning, match="share=0.4") as caught:
+            call()
+        assert [one.filename for one in caught] == [__file__]
 
 
 def test_it_says_what_it_is() -> None:

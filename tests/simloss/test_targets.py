@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from simloss import sim_loss, targets
+from simloss import SimLoss, sim_loss, targets
 from simloss.forms import Dense
 from simloss.targets import distribution_losses
 from tests import oracle
@@ -19,6 +19,7 @@ from tests.simloss.cases import (
     random_distribution,
     random_labels,
     random_logits,
+    random_similarity,
     uneven,
     value_and_gradient,
 )
@@ -106,6 +107,22 @@ def test_no_gradient_is_computed_where_none_is_asked_for(monkeypatch: pytest.Mon
     with torch.no_grad():
         distribution_losses(logits, target, None, similarity)
     assert asked == [(False, False), (True, False), (True, True), (False, False)]
+
+
+def test_an_empty_batch_has_gradients_of_its_shape() -> None:
+    logits, target = torch.empty(0, 20, requires_grad=True), torch.empty(0, 20, requires_grad=True)
+    sim_loss(logits, target, random_similarity(20), reduction="sum").backward()
+    assert logits.grad.shape == target.grad.shape == (0, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what inductor calls in torch
+def test_pictures_of_one_example_compile() -> None:
+    logits, labels = random_logits(1, 20, 2, 2), random_labels(1, 2, 2, classes=20)
+    loss = SimLoss(random_similarity(20), label_smoothing=0.1)
+    torch._dynamo.reset()
+    whole = torch.compile(loss, fullgraph=True)
+    torch.testing.assert_close(whole(logits, labels), loss(logits, labels), rtol=2.0**-21, atol=0)
 
 
 # --- under torch.compile ----------------------------------------------------------------------------------------------
