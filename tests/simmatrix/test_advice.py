@@ -88,7 +88,7 @@ def test_parts_of_a_foreign_file_may_be_anything(parts: object) -> None:
 
 def test_much_influence_asks_for_a_larger_lower_bound_whether_there_is_one_or_not() -> None:
     for matrix in (matrix_of(0.5), matrix_of(0.8).lower_bound(0.2)):
-        assert concerns(matrix)[0].endswith("a larger lower bound), or a share of cross entropy beside it")
+        assert concerns(matrix)[0].endswith("take less influence or a larger lower bound")
 
 
 PIN = "pin another in the class list's synset column (simmatrix senses WORD)"
