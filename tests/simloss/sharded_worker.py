@@ -53,6 +53,6 @@ def work(rank: int, size: int, folder: Path) -> None:
     torch.save(found, folder / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
-    # At the end of a process torch destroys threads of its own that still run, and now and then this aborts the process.
+    # At the end of a process torch destroys threads of its own that still run, which now and then aborts the process.
     sys.stdout.flush()
     os._exit(0)
