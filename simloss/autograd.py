@@ -114,7 +114,8 @@ class IndexLoss(torch.autograd.Function):
         if gradient is None:  # the graph was kept, and its first gradient has been given away
             # This raises where the graph was freed, or anything that it saved was changed in place since.
             logits, *_ = ctx.saved_tensors
-            gradient = _computed(logits, ctx.batch, wants_gradient=True)[1]
+            held = ctx.batch.held._replace(table=None)  # since the forward pass the similarity may have moved
+            gradient = _computed(logits, ctx.batch._replace(held=held), wants_gradient=True)[1]
         if ctx.ignored is not None:  # what comes for ignored examples may be infinite, say from a mean over nothing
             upstream = upstream.masked_fill(ctx.ignored, 0.0)
         scale_gradient_(gradient, upstream)

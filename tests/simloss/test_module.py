@@ -145,7 +145,11 @@ def test_a_similarity_whose_memory_moves_is_still_the_one_that_is_used() -> None
         expected = module(logits, labels)
         ForkingPickler.dumps(module)
         assert torch.equal(module(logits, labels), expected)
+        leaf = logits.clone().requires_grad_()
+        value = module(leaf, labels)
+        (first,) = torch.autograd.grad(value, leaf, retain_graph=True)
         module._given[-1].data = module._given[-1].clone()
+        assert torch.equal(torch.autograd.grad(value, leaf)[0], first)
         torch.full_like(module._given[-1], 0.5)  # where the numbers were
         assert torch.equal(module(logits, labels), expected)
 
