@@ -24,9 +24,10 @@ __all__ = [
     "changes",
     "chosen",
     "machine",
+    "markdown",
     "means",
     "picture",
-    "table",
+    "rows_of",
     "write",
 ]
 
@@ -139,18 +140,17 @@ def chosen(
     return min(costs, key=lambda setting: costs[setting], default=None)
 
 
-def table(
+def rows_of(
     results: Sequence[Result],
     settings: Iterable[Setting],
     amount: str,
     names: Sequence[str],
     decided: Sequence[Setting],
-) -> str:
-    """Return the table of an amount of training data, in Markdown; of some settings with all decisions."""
+) -> list[list[str]]:
+    """Return the rows of the table of an amount of training data, titles first; of some settings with all decisions."""
     decisions = dict.fromkeys(result.decision for result in results)
     ordered = [PROBABLE, *(one for one in decisions if one != PROBABLE)]
     rows = [["setting", "decision", "seeds", *(FIGURES[name].title for name in names)]]
-    rows.append(["---"] * len(rows[0]))
     for setting in settings:
         for decision in ordered if setting in decided else ordered[:1]:
             is_base = (setting, decision) == (BASE, PROBABLE)
@@ -158,7 +158,12 @@ def table(
             if found:
                 cells = [FIGURES[name].shown(found[name], "" if is_base else "+") for name in names]
                 rows.append([str(setting), decision, str(next(iter(found.values())).seeds), *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return rows
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown; its first row holds the titles."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:]))
 
 
 class Panel(NamedTuple):
@@ -260,7 +265,7 @@ def write(
     if name.endswith("-quick"):
         head += "\nA short run, to see it work: its figures say nothing about the methods.\n"
     parts = [
-        f"\n**{_amount(amount).capitalize()}**\n\n{table(results, settings, amount, names, decided)}\n"
+        f"\n**{_amount(amount).capitalize()}**\n\n{markdown(rows_of(results, settings, amount, names, decided))}\n"
         for amount in amounts
     ]
     text = head + "".join(parts)
