@@ -54,7 +54,15 @@ RESERVED = {
     "torchmetrics": ("simloss.metrics*",),
     "simmatrix.storage": ("simmatrix.matrix", "simmatrix.cli*"),
     "simmatrix.files.write_atomically": ("simmatrix.storage", "simmatrix.cli.plot"),
-    **{f"simmatrix.builders.{name}": (f"simmatrix.builders.{name}", "simmatrix", "simmatrix.cli*") for name in SOURCES},
+    **{
+        f"simmatrix.builders.{name}": (
+            f"simmatrix.builders.{name}",
+            "simmatrix",
+            "simmatrix.class_taxonomy",
+            "simmatrix.cli*",
+        )
+        for name in SOURCES
+    },
 }
 DATA_MAY = (*STANDARD, "simmatrix.errors")
 
