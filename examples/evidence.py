@@ -215,14 +215,14 @@ def summary_of(folder: Path) -> str:
     best, _ = choice(cells)
     if best is None:
         return f"{MADE}\n\nThe plan's rule recommends no setting.\n"
-    rows = [["data", "seeds", "accuracy", "superclass accuracy", "severity, in edges", "by decision alone"]]
+    superclass, figures = "superclass_accuracy", ("accuracy", "superclass_accuracy", "severity")
+    rows = [["data", "seeds", "accuracy", "superclass accuracy", "severity, in edges", "by decision alone", "by both"]]
     for cell in cells:
         found = changes(cell.results, cell.amount, best)
-        decided = changes(cell.results, cell.amount, BASE, "superclass")["superclass_accuracy"]
-        figures = ("accuracy", "superclass_accuracy", "severity")
         shown = [FIGURES[name].shown(found[name], "+") for name in figures]
-        alone = FIGURES["superclass_accuracy"].shown(decided, "+")
-        rows.append([str(cell), str(found["accuracy"].seeds), *shown, alone])
+        decided = (changes(cell.results, cell.amount, one, "superclass")[superclass] for one in (BASE, best))
+        shown += [FIGURES[superclass].shown(change, "+") for change in decided]
+        rows.append([str(cell), str(found["accuracy"].seeds), *shown])
     return f"{MADE}\n\n{markdown(rows)}\n\n{statement(cells, best)}\n"
 
 
