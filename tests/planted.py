@@ -1,8 +1,8 @@
-"""Faults planted in the sources, one at a time: do the tests catch them?
+"""Plant faults in the sources, one at a time, and see whether the tests catch them.
 
-`python tests/planted.py` copies the working tree, plants each fault of the table below in the copy, runs the tests named
-beside it, and says whether one failed. Numbers choose some of the faults, `--commit` another state of the repository,
-and `--record` writes the answers to a column of planted.tsv.
+`python tests/planted.py` copies the working tree, plants each fault of the table below in the copy, runs the tests
+named beside it, and says whether one failed. Numbers choose some of the faults, `--commit` another state of the
+repository, and `--record` writes the answers to a column of planted.tsv.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FAULTS = (
         "return y * two_to_k;",
         ROWS,
     ),
-    Fault(NATIVE, "y = y * r + 1.6666665459e-1f;", "y = y * r + 1.66663e-1f;", "tests/simloss/test_accuracy.py"),
+    Fault(NATIVE, "y = y * r + 1.6666665459e-1f;", "y = y * r + 1.666e-1f;", "tests/simloss/test_accuracy.py"),
     Fault(
         NATIVE,
         "sums->unlike += (1.0 - job->values[i]) * taken[i - first];",
@@ -48,11 +48,13 @@ FAULTS = (
     ),
     Fault(NATIVE, "(bits + 0x7fff + ((bits >> 16) & 1)) >> 16", "bits >> 16", ROWS),
     Fault(NATIVE, "of_e = (Vector)((Integers)of_e & (lanes != (int32_t)(label - c)));", ";", SHARE),
-    Fault(EAGER, "return classes * limits.tiny / limits.eps", "return limits.tiny", ROWS),
+    Fault(EAGER, "return classes * limits.tiny / limits.eps", "return 0.0", ROWS),
     Fault(EAGER, "scores = ((z - top).masked_fill_(z == top, 0.0)", "scores = ((z - top)", ROWS),
     Fault(EAGER, "        losses.masked_fill_(ignored, 0.0)\n", "", ROWS),
     Fault(EAGER, "log_d + (highest - z.gather(1, y))", "log_d - z.gather(1, y)", SHARE),
-    Fault(EAGER, "rows_here.mul_(factors.unsqueeze(1))", "rows_here.mul_(factor[:1])", "tests/simloss/test_autograd.py"),
+    Fault(
+        EAGER, "rows_here.mul_(factors.unsqueeze(1))", "rows_here.mul_(factor[:1])", "tests/simloss/test_autograd.py"
+    ),
     Fault(
         "simloss/targets.py",
         "        target += (distribution[:, block] * given) @ others\n",
@@ -60,7 +62,7 @@ FAULTS = (
         SHARE,
     ),
     Fault("simloss/targets.py", "is_asked = is_far if", "is_asked = is_far & (distribution > 1) if", ROWS),
-    Fault(LINEAR.replace("tests/", "").replace("test_", ""), "beta = 0 if is_first else 1", "beta = 0", LINEAR),
+    Fault("simloss/linear.py", "beta = 0 if is_first else 1", "beta = 0", LINEAR),
     Fault("simloss/linear.py", "to_b += z.sum(0, dtype=work)", "to_b += z.sum(0)", LINEAR),
     Fault(
         "simloss/linear.py",
@@ -135,7 +137,9 @@ FAULTS = (
         "return (total - mass) / number if number > mass else bound",
         "tests/simmatrix/test_bounding.py",
     ),
-    Fault("simmatrix/dense.py", "[room[row] :]] = False", "[: -room[row]]] = False", "tests/simmatrix/test_normalise.py"),
+    Fault(
+        "simmatrix/dense.py", "[room[row] :]] = False", "[: -room[row]]] = False", "tests/simmatrix/test_normalise.py"
+    ),
     Fault(
         "simmatrix/toeplitz.py",
         "    ranks[diagonals <= 0] = none\n",
@@ -199,7 +203,7 @@ FAULTS = (
     Fault(
         "cli/output.py",
         'if is_unsafe(character) and character != "\\n" else character',
-        'if ord(character) == 27 else character',
+        "if ord(character) == 27 else character",
         "tests/cli/test_output.py",
     ),
     Fault(
