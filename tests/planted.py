@@ -61,7 +61,12 @@ FAULTS = (
         "",
         SHARE,
     ),
-    Fault("simloss/targets.py", "is_asked = is_far if", "is_asked = is_far & (distribution > 1) if", ROWS),
+    Fault(
+        "simloss/targets.py",
+        "is_asked = is_far if",
+        "is_asked = is_far & (distribution > 1) if",
+        "tests/simloss/test_targets.py",
+    ),
     Fault("simloss/linear.py", "beta = 0 if is_first else 1", "beta = 0", LINEAR),
     Fault("simloss/linear.py", "to_b += z.sum(0, dtype=work)", "to_b += z.sum(0)", LINEAR),
     Fault(
@@ -135,7 +140,7 @@ FAULTS = (
         "simmatrix/normalise.py",
         "return (total - mass) / (number - mass) if number > mass else bound",
         "return (total - mass) / number if number > mass else bound",
-        "tests/simmatrix/test_bounding.py",
+        "tests/simmatrix/test_bounding.py tests/simmatrix/test_normalise_bound.py",
     ),
     Fault(
         "simmatrix/dense.py", "[room[row] :]] = False", "[: -room[row]]] = False", "tests/simmatrix/test_normalise.py"
@@ -186,13 +191,13 @@ FAULTS = (
         "simmatrix/taxonomy/measures.py",
         "(-2.0 * (closure.depths[common] + 1))",
         "(-2.0 * (closure.depths[common] + 2))",
-        "tests/simmatrix/taxonomy/test_measures.py tests/simmatrix/taxonomy/test_against_nltk.py",
+        "tests/simmatrix/taxonomy/test_measures.py tests/simmatrix/taxonomy/test_against_nltk.py tests/simmatrix/taxonomy/test_measures_against_nltk.py",
     ),
     Fault(
         "simmatrix/taxonomy/measures.py",
         "by_depth = sorted(range(len(names)), key=lambda node: names[node], reverse=True)",
         "by_depth = sorted(range(len(names)), key=lambda node: names[node])",
-        "tests/simmatrix/taxonomy/test_measures.py tests/simmatrix/taxonomy/test_against_nltk.py",
+        "tests/simmatrix/taxonomy/test_measures.py tests/simmatrix/taxonomy/test_against_nltk.py tests/simmatrix/taxonomy/test_measures_against_nltk.py",
     ),
     Fault(
         "simmatrix/vectors/text.py",

@@ -46,7 +46,10 @@ def reader(nltk_folder: Path) -> Iterator[Any]:
             patch.setattr(module.Synset, name, functools.cache(getattr(module.Synset, name)))
         patch.setattr(module.WordNetCorpusReader, "get_version", lambda _: "3.0")
         # Anything but None stands for the other languages, which are not asked for.
-        yield module.WordNetCorpusReader(str(nltk_folder / "corpora" / "wordnet"), object())
+        reader = module.WordNetCorpusReader(str(nltk_folder / "corpora" / "wordnet"), object())
+        yield reader
+        for file in reader._data_file_map.values():
+            file.close()
 
 
 def _synsets(theirs: list[Any], pairs: list[tuple[int, int]]) -> Synsets:
