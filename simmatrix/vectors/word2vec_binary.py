@@ -9,6 +9,7 @@ that is read from a wrong place on holds huge or tiny values, such as those whos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -24,6 +25,9 @@ __all__ = ["WORD2VEC_BINARY"]
 _BLOCK = 1 << 20
 _LONGEST_WORD = 1 << 14
 _LARGEST_DIMENSION = 1 << 20
+# What may be a word, or a part of one, and the blank behind it. The original program writes a line end behind each
+# vector, others don't.
+_PIECE = re.compile(rb"\n*([^\x00-\x20\x7f]{0,%d}+) " % _LONGEST_WORD).match
 # Between these are the sizes of all values of word vectors but 0.
 _TINY, _HUGE = 1e-18, 1e6
 
@@ -62,13 +66,16 @@ def _records(request: Request) -> Iterator[tuple[bytes, memoryview]]:
             while not is_end and len(buffer) - position < size + 2 * _LONGEST_WORD:
                 piece = stream.read(max(_BLOCK, size))
                 buffer, position, is_end = buffer[position:] + piece, 0, not piece
-            # The original program writes a line end behind each vector, others don't.
-            while buffer[position : position + 1] == b"\n":
-                position += 1
-            end = _word_end(buffer, position, size, is_last=index == header.words - 1)
-            if end is None:
-                raise SourceError(_lost(buffer[position:], index, header), stream.path)
-            yield buffer[position:end], memoryview(buffer)[end + 1 : (position := end + 1 + size)]
+            found = _PIECE(buffer, position)
+            start, end = found.span(1) if found else (position, len(buffer))
+            token = buffer[start:end]
+            if not token.isascii() or end + size >= len(buffer) or _PIECE(buffer, end + 1):
+                likely = _word_end(buffer, start, size, is_last=index == header.words - 1)
+                if likely is None:
+                    raise SourceError(_lost(buffer[start:], index, header), stream.path)
+                end, token = likely, buffer[start:likely]
+            position = end + 1 + size
+            yield token, memoryview(buffer)[end + 1 : position]
         if (buffer[position:] or stream.read(1)).strip(b"\n"):
             raise SourceError(
                 f"goes on behind the {header.words} words its header promises; it is damaged or of another format",
