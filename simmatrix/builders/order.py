@@ -204,15 +204,11 @@ def _positions(classes: ClassList, column: str | None) -> _Positions:
     texts = texts_of[composed(column)]
     wrong = {name: text for name, text in zip(classes.names, texts, strict=True) if not is_number(text)}
     if wrong:
-        commas = next(filter(None, map(without_commas, wrong.values())), "")
+        hint = next((f", and write {text} {hint}" for text in wrong.values() if (hint := without_commas(text))), "")
         raise SourceError(
             f"the position of a class is no number in column {column}: "
             f"{some([f'{name} ({text!r:.40})' for name, text in wrong.items()])}; "
-            + (
-                f"write the first {commas}"
-                if commas
-                else "give each class a finite number, such as the middle of its range"
-            ),
+            f"give each class a finite number, such as the middle of its range{hint}",
             classes.source,
         )
     values = np.array([float(text) for text in texts])
