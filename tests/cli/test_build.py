@@ -165,6 +165,7 @@ def test_the_help_says_which_source_each_option_belongs_to(command: Command) -> 
         for home in re.findall(r"--from-[a-z]+", heading)
         for option in options
     }
+    told.remove(("--from-matrix", "--no-symmetrise"))  # the other side of --symmetrise
     assert told == {(source.option, f"--{name.replace('_', '-')}") for source in SOURCES for name in source.options}
 
 
@@ -284,3 +285,12 @@ def test_a_matrix_takes_what_it_can_of_the_default(names: tuple[str, ...], influ
     assert result.code == 0
     assert simmatrix.load("c.safetensors").influence == pytest.approx(influence, rel=2.0**-24)
     assert "(as near to the default influence of 0.1)" in result.out
+
+
+def test_a_matrix_of_costs_that_depend_on_the_direction_is_kept(command: Command) -> None:
+    Path("m.csv").write_text(",rose,tulip\nrose,1,0.75\ntulip,0.25,1\n")
+    Path("c.txt").write_text("rose\ntulip\n")
+    assert command("build", "--from-matrix", "m.csv", "--classes", "c.txt", "--no-symmetrise", "-o", "m").code == 0
+    assert simmatrix.load("m").to_dense().tolist() == [[1, 0.75], [0.25, 1]]
+    refused = command("build", "--classes", "c.txt", "--no-symmetrise")
+    assert (refused.code, "--symmetrise belongs to --from-matrix" in " ".join(refused.err.split())) == (2, True)

@@ -264,3 +264,19 @@ def test_what_is_left_of_cross_entropys_gradient_at_the_start_of_training(size: 
     told = re.search(r"starts with ([0-9.]+)% of cross entropy", concerns(matrix)[0])
     assert told is not None
     assert float(told[1]) == pytest.approx(100 * slopes[0] / slopes[1], abs=0.05 + 1e-6)
+
+
+def test_a_foreign_file_forges_no_lines_and_floods_nobody() -> None:
+    forged = "x\nwarning: all is lost \x1b[31m"
+    found = {
+        forged: {"others": ["y"]},
+        "rose": {"missed": forged, "others": [forged, None, {"a": [1]}, "z" * 10_000], "words": [forged] * 100},
+        "tulip": {"missed": {"a": 1}, "others": "no list", "words": [forged] * 100},
+    }
+    matrix = SimilarityMatrix(np.eye(2), ("rose", "tulip"), Provenance("wordnet", resolution=found))
+    lines = "\n".join(concerns(matrix)).split("\n")
+    assert all(line.isprintable() and len(line) < 2000 for line in lines)
+    # Identity, the same synset, looked up by name, and several senses with two lines of classes.
+    assert len(lines) == 6
+    assert not any(line.startswith("warning") for line in lines)
+    assert "  x\\nwarning: all is lost \\x1b[31m: , not y" in lines
