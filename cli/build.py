@@ -177,4 +177,6 @@ def _report(matrix: SimilarityMatrix, file: Path, why: list[tuple[str, str]], bo
     found = Counter(one["how"] for one in origin.resolution.values())
     inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]
     how = ", ".join(f"{how} {count}" for how, count in found.most_common())
-    report(matrix, file, [*why, ("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how), *bound])
+    report(
+        matrix, file, [*why, ("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how), *bound]
+    )

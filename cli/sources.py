@@ -19,7 +19,7 @@ __all__ = ["SOURCES", "Grouped", "Source", "chosen", "known", "options_of", "ren
 
 
 class Source(NamedTuple):
-    """A source: the parameter of `build` that names it, which is also the library's function, and what else it takes."""
+    """A source: the parameter of `build` that names it, also the library's function, and what else it takes."""
 
     name: str
     options: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 >>> import simmatrix
 >>> matrix = simmatrix.from_classes("cifar100")
->>> matrix["rose", "tulip"] > matrix["rose", "truck"] == 0
+>>> matrix["rose", "tulip"] > matrix["rose", "bus"] == 0
 True
 """
 

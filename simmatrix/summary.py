@@ -224,7 +224,7 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
 
 
 def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
-    """Say whether the similarities change nothing. (Of those that change too much by themselves the loss warns.)"""
+    """Say whether the similarities change nothing; the loss warns of those that are too much for SimLoss alone."""
     if figures.identity_rows < 1:
         return ""
     remedy = (

@@ -88,7 +88,7 @@ def from_wordnet(
     Examples
     --------
     >>> import simmatrix
-    >>> round(simmatrix.from_wordnet(["rose", "tulip", "truck"], lower_bound=0)["rose", "tulip"], 3)
+    >>> round(simmatrix.from_wordnet(["rose", "tulip", "truck"], lower_bound=0.0)["rose", "tulip"], 3)
     0.143
     """
     check_lower_bound(lower_bound)

@@ -102,7 +102,7 @@ def experiment(seeds: tuple[int, ...] = (0, 1)) -> Any:
     return texts.Experiment(
         texts=texts.bags_of(lines, labels),
         classes=classes,
-        tree=simmatrix.from_taxonomy("superclass", classes),
+        tree=simmatrix.from_taxonomy("superclass", classes, lower_bound=0.0),
         parts=dict.fromkeys((*seeds, 100), tuple(torch.arange(400).split([200, 100, 100]))),
         recipes={"all": texts.Recipe(0.01, 3), "5": texts.Recipe(0.01, 20)},
     )
