@@ -139,6 +139,14 @@ def build(
         Unknown | None,
         typer.Option(help="Names that the class list lacks: refuse, which is the default, or pass them over."),
     ] = None,
+    symmetrise: Annotated[
+        bool | None,
+        typer.Option(
+            "--symmetrise/--no-symmetrise",
+            help="Whether a pair gets the mean of both directions, which is the default; if not, rows stay the true "
+            "classes and columns the predicted ones.",
+        ),
+    ] = None,
 ) -> None:
     """Build a similarity matrix from one source and write it to a file.
 

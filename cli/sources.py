@@ -57,14 +57,19 @@ SOURCES = (
     Source("from_ratings", ("scale", "complete", "unknown", "duplicates")),
     Source("from_triplets", ("complete", "unknown")),
     Source("from_confusion"),
-    Source("from_matrix", ("scale", "unknown")),
+    Source("from_matrix", ("scale", "unknown", "symmetrise")),
     Source("from_encoder"),
 )
 
 
 def options_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that were given: all others are None, or False."""
-    return {name: value for name, value in parameters.items() if value is not None and value is not False}
+    """Return the options that were given: all others are None, or False where False is not an answer."""
+    answers = ("symmetrise",)
+    return {
+        name: value
+        for name, value in parameters.items()
+        if value is not None and (value is not False or name in answers)
+    }
 
 
 def renamed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

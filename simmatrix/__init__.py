@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from simmatrix.builders.taxonomy import from_taxonomy as from_taxonomy
     from simmatrix.builders.triplets import from_triplets as from_triplets
     from simmatrix.builders.wordnet import from_wordnet as from_wordnet
+    from simmatrix.class_taxonomy import ClassTaxonomy as ClassTaxonomy
+    from simmatrix.class_taxonomy import read_taxonomy as read_taxonomy
     from simmatrix.classes import ClassList as ClassList
     from simmatrix.classes import read_classes as read_classes
     from simmatrix.comparison import Comparison as Comparison
@@ -57,6 +59,7 @@ _NAMES = {
     "builders.taxonomy": "from_taxonomy",
     "builders.triplets": "from_triplets",
     "builders.wordnet": "from_wordnet",
+    "class_taxonomy": "ClassTaxonomy read_taxonomy",
     "classes": "ClassList read_classes",
     "comparison": "Comparison compare",
     "errors": "ClassNotFoundError ClassOrderError MatrixError OutputError ParameterError SimilarityError SourceError",

@@ -75,7 +75,11 @@ def lower_bound(
 
 
 def normalise(
-    raw: Float[np.ndarray, "C C"], *, scale: tuple[float, float] | None = None, bound: float | None = 0.0
+    raw: Float[np.ndarray, "C C"],
+    *,
+    scale: tuple[float, float] | None = None,
+    bound: float | None = 0.0,
+    symmetrise: bool = True,
 ) -> tuple[Dense | Toeplitz, tuple[Step, ...]]:
     """Return values in [0, 1] with a unit diagonal, and the steps that led there.
 
@@ -87,7 +91,9 @@ def normalise(
     scale
         The values that become 0 and 1; if not given, values are cut off outside [0, 1].
     bound
-        Lower bound l in [0, 1); None for `median_bound`, of values that are on their scale already.
+        Lower bound l in [0, 1); None for `median_bound`, of symmetric values that are on their scale already.
+    symmetrise
+        Whether each pair gets the mean of both directions.
 
     Raises
     ------
@@ -100,7 +106,7 @@ def normalise(
     if not (np.isfinite(stored.min()) and np.isfinite(stored.max())):
         raise MatrixError("a raw similarity is NaN or infinite; mend the source")
     steps: list[Step] = []
-    if not form.is_symmetric():
+    if symmetrise and not form.is_symmetric():
         form = form.symmetrised()
         steps.append({"step": "symmetrise"})
     functions: list[Elementwise] = [clip]

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = {"simmatrix.cli": "cli", "simmatrix.data": "data", "simmatrix": "simmatrix", "simloss": "simloss"}
 STANDARD = tuple(sys.stdlib_module_names)
 ALL = ("simmatrix*", "simloss*")
-LIBRARY = ("simmatrix", "simmatrix.[!cd]*", "simmatrix.c[!l]*", "simmatrix.cl[!i]*", "simmatrix.d[!a]*")
+LIBRARY = ("simmatrix", "simmatrix.[!_cd]*", "simmatrix.c[!l]*", "simmatrix.cl[!i]*", "simmatrix.d[!a]*")
 DATA = ("simmatrix.data", "simmatrix.data.[!s]*")
 
 # What stands above the files that a matrix and its sources are made of.
@@ -54,7 +54,15 @@ RESERVED = {
     "torchmetrics": ("simloss.metrics*",),
     "simmatrix.storage": ("simmatrix.matrix", "simmatrix.cli*"),
     "simmatrix.files.write_atomically": ("simmatrix.storage", "simmatrix.cli.plot"),
-    **{f"simmatrix.builders.{name}": (f"simmatrix.builders.{name}", "simmatrix", "simmatrix.cli*") for name in SOURCES},
+    **{
+        f"simmatrix.builders.{name}": (
+            f"simmatrix.builders.{name}",
+            "simmatrix",
+            "simmatrix.class_taxonomy",
+            "simmatrix.cli*",
+        )
+        for name in SOURCES
+    },
 }
 DATA_MAY = (*STANDARD, "simmatrix.errors")
 

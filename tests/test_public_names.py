@@ -7,6 +7,7 @@ SIMMATRIX = {
     "ClassList",
     "ClassNotFoundError",
     "ClassOrderError",
+    "ClassTaxonomy",
     "Comparison",
     "MatrixError",
     "OutputError",
@@ -32,6 +33,7 @@ SIMMATRIX = {
     "from_wordnet",
     "load",
     "read_classes",
+    "read_taxonomy",
     "save",
     "statistics",
 }

@@ -28,6 +28,7 @@ def from_matrix(
     *,
     scale: str | tuple[float, float] | None = None,
     unknown: str = "error",
+    symmetrise: bool = True,
     lower_bound: float = 0.0,
 ) -> SimilarityMatrix:
     """Build a matrix from one that is ready, in another program's format.
@@ -36,12 +37,15 @@ def from_matrix(
     ----------
     matrix
         Similarities (C, C): text separated by tabs or commas, with the classes' names in its first row and first
-        column, in any order; or an array saved by ``numpy.save``, in the order of the class list. It need not be
-        symmetric.
+        column, in any order; or an array saved by ``numpy.save``, in the order of the class list.
+        Row i is the true class, column j the predicted one.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     scale
         The values for "not similar" and "the same", (-1, 1) or ``"-1:1"``; 0 and 1 if not given.
+    symmetrise
+        Whether each pair gets the mean of both directions. With False, taking class i for class j may be worse than the
+        reverse.
     unknown, lower_bound
         As in `from_ratings`.
 
@@ -53,7 +57,7 @@ def from_matrix(
     """
     check_lower_bound(lower_bound)
     raw = given_similarity(Path(matrix), read_classes(classes), scale=parsed_scale(scale), unknown=unknown)
-    return raw.normalised(lower_bound)
+    return raw.normalised(lower_bound, symmetrise=symmetrise)
 
 
 def given_similarity(

@@ -23,12 +23,21 @@ from simmatrix.files import decoded, read_bytes
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
+from simmatrix.shapes import Int
 from simmatrix.taxonomy.graph import Taxonomy
 from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic, taxonomy_values
 from simmatrix.taxonomy.written import column_taxonomy, detect, read_taxonomy
 from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, shown_name
 
-__all__ = ["TaxonomyColumns", "TaxonomyFile", "TaxonomySource", "from_taxonomy", "taxonomy_similarity"]
+__all__ = [
+    "TaxonomyColumns",
+    "TaxonomyFile",
+    "TaxonomySource",
+    "from_taxonomy",
+    "nodes_of",
+    "source_of",
+    "taxonomy_similarity",
+]
 
 _SHOWN = 5
 
@@ -115,14 +124,18 @@ def from_taxonomy(
     """
     check_lower_bound(lower_bound)
     listed = read_classes(classes)
-    columns = _columns(taxonomy, listed)
-    source: TaxonomySource = TaxonomyColumns(columns)
+    return taxonomy_similarity(source_of(taxonomy, listed, format), listed, measure=measure).normalised(lower_bound)
+
+
+def source_of(taxonomy: str | Path | Sequence[str], classes: ClassList, format: str | None = None) -> TaxonomySource:
+    """Return where a taxonomy comes from: columns of the class list, or a file. Parameters as in `from_taxonomy`."""
+    columns = _columns(taxonomy, classes)
     if not columns:
         path = Path(str(taxonomy))
-        source = TaxonomyFile(path, shown_name(path), format)
-    elif format is not None:
+        return TaxonomyFile(path, shown_name(path), format)
+    if format is not None:
         raise ParameterError(f"columns of the class list have no format {format}; leave it out")
-    return taxonomy_similarity(source, listed, measure=measure).normalised(lower_bound)
+    return TaxonomyColumns(columns)
 
 
 def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[str, ...]:
@@ -167,9 +180,7 @@ def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: 
     check_choice("measure", measure, MEASURES)
     loaded = source.load(classes)
     taxonomy = loaded.taxonomy
-    index = {name: node for node, name in enumerate(taxonomy.names)}
-    found = _found(classes.names, index, loaded.name)
-    nodes = np.array([index[one.words[0]] for one in found], dtype=np.int64)
+    nodes, found = nodes_of(classes.names, taxonomy, loaded.name)
     informed = measure in NEED_CONTENT
     content = intrinsic(taxonomy) if informed else None
     try:
@@ -206,16 +217,21 @@ def _check_columns(columns: Sequence[str], classes: ClassList) -> None:
             raise SourceError(f"the column {column!r} is asked for twice; name each once", classes.source)
 
 
-def _found(names: Sequence[str], index: Mapping[str, int], where: str) -> list[Resolution]:
-    """Return each class's node; the nodes' spellings are looked at only if a name is no node as it stands."""
+def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[np.ndarray, " C"], list[Resolution]]:
+    """Return the node of each class, and how it was found.
+
+    The nodes' spellings are looked at only if a name is no node as it stands.
+    """
+    index = {name: node for node, name in enumerate(taxonomy.names)}
     inexact = [name for name in names if name not in index]
     answers = dict(zip(inexact, _spelt_alike(inexact, index), strict=True))
     unclear = {name: nodes for name, nodes in answers.items() if len(nodes) != 1}
     if unclear:
         raise _not_found(unclear, index, where)
-    return [
+    found = [
         Resolution("name form", answers[name]) if name in answers else Resolution("name", (name,)) for name in names
     ]
+    return np.array([index[one.words[0]] for one in found], dtype=np.int64), found
 
 
 def _spelt_alike(names: Sequence[str], nodes: Iterable[str]) -> list[tuple[str, ...]]:

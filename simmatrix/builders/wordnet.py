@@ -29,12 +29,12 @@ from simmatrix.files import sha256_of
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
-from simmatrix.shapes import Float
+from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated, taxonomy_values
 from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
 from simmatrix.text import check_choice, composed, nearest_to_each, or_list, shown_name
 
-__all__ = ["Found", "find_word", "from_wordnet", "open_wordnet", "senses_of", "wordnet_similarity"]
+__all__ = ["Found", "find_word", "from_wordnet", "open_wordnet", "senses_of", "synsets_of", "wordnet_similarity"]
 
 _SHOWN = 10
 
@@ -119,9 +119,7 @@ def wordnet_similarity(
             f"choose {or_list(NEED_CONTENT)}"
         )
     source = open_wordnet(wordnet, language)
-    found = _find_classes(source, classes)
-    pos = _part_of_all(source, found)
-    nodes = np.array([one.synset.node for one in found.values()], dtype=np.int64)
+    pos, nodes, found = synsets_of(source, classes)
     params: dict[str, object] = {"measure": measure, "pos": pos}
     inputs = [Input("wordnet", source.name, source.sha256), Input("classes", classes.source, classes.sha256)]
     content = None
@@ -235,6 +233,13 @@ def _spellings(wordnet: WordNet, text: str, pos: str) -> Iterator[str]:
         # As in Morphy: what is an exception ("leaves") follows no rule ("leave").
         exceptions = [one for form in spelt for one in wordnet.exceptions.get(form, ())]
         yield from exceptions or (form for form in every if form in by_rule)
+
+
+def synsets_of(wordnet: WordNet, classes: ClassList) -> tuple[str, Int[np.ndarray, " C"], dict[str, Found]]:
+    """Return the part of speech that all classes are of, each class's node in its taxonomy, and how it was found."""
+    found = _find_classes(wordnet, classes)
+    pos = _part_of_all(wordnet, found)
+    return pos, np.array([one.synset.node for one in found.values()], dtype=np.int64), found
 
 
 def _find_classes(wordnet: WordNet, classes: ClassList) -> dict[str, Found]:

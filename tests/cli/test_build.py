@@ -172,6 +172,7 @@ def test_the_help_says_which_source_each_option_belongs_to(command: Command) -> 
         for home in re.findall(r"--from-[a-z]+", heading)
         for option in options
     }
+    told.remove(("--from-matrix", "--no-symmetrise"))  # the other side of --symmetrise
     assert told == {(source.option, f"--{name.replace('_', '-')}") for source in SOURCES for name in source.options}
 
 
@@ -318,3 +319,12 @@ def test_by_default_cifar100_keeps_its_superclasses_together(command: Command) -
     auc = mannwhitneyu(similar[together], similar[~together]).statistic / (together.sum() * (~together).sum())
     assert auc > 0.95
     assert ((values > 0).sum(axis=1) == 1).mean() < 0.05
+
+
+def test_a_matrix_of_costs_that_depend_on_the_direction_is_kept(command: Command) -> None:
+    Path("m.csv").write_text(",rose,tulip\nrose,1,0.75\ntulip,0.25,1\n")
+    Path("c.txt").write_text("rose\ntulip\n")
+    assert command("build", "--from-matrix", "m.csv", "--classes", "c.txt", "--no-symmetrise", "-o", "m").code == 0
+    assert simmatrix.load("m").to_dense().tolist() == [[1, 0.75], [0.25, 1]]
+    refused = command("build", "--classes", "c.txt", "--no-symmetrise")
+    assert (refused.code, "--symmetrise belongs to --from-matrix" in " ".join(refused.err.split())) == (2, True)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from simmatrix.builders.raw import RawSimilarity
-from simmatrix.builders.ready import given_similarity
+from simmatrix.builders.ready import from_matrix, given_similarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import SourceError
+from simmatrix.matrix import load
 from simmatrix.provenance import Input
 
 CLASSES = ClassList(("rose", "tulip", "truck"))
@@ -116,3 +117,16 @@ def test_an_array_is_not_named_by_line(tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", np.full((3, 3), 0.5))
     with pytest.raises(SourceError, match=r"m\.npy: 'rose' has the similarity 0.5 with itself"):
         given_similarity(tmp_path / "m.npy", CLASSES)
+
+
+def test_a_matrix_may_stay_as_it_is(tmp_path: Path) -> None:
+    """Row the true class, column the predicted one; and otherwise the mean of both directions."""
+    path, values = tmp_path / "m.npy", np.array([[1.0, 0.75, 0.25], [0.5, 1.0, 0.0], [0.0, 0.5, 1.0]])
+    np.save(path, values)
+    kept = from_matrix(path, CLASSES, symmetrise=False)
+    assert kept.to_dense().tolist() == values.tolist()
+    assert [step["step"] for step in kept.provenance.normalisation] == ["clip", "unit_diagonal"]
+    assert kept["rose", "tulip"] == 0.75
+    assert from_matrix(path, CLASSES).to_dense().tolist() == ((values + values.T) / 2).tolist()
+    kept.save(tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors").to_dense().tolist() == values.tolist()

@@ -252,3 +252,19 @@ def test_what_is_left_of_cross_entropys_gradient_at_the_start_of_training(size: 
     rows = (np.array(matrix.to_dense()[0], np.float64), np.eye(size)[0])
     slopes = [(loss(row, step) - loss(row, -step)) / (2 * step) for row in rows]
     assert gradient_kept(size, matrix.influence) == pytest.approx(slopes[0] / slopes[1], abs=1e-6)
+
+
+def test_a_foreign_file_forges_no_lines_and_floods_nobody() -> None:
+    forged = "x\nwarning: all is lost \x1b[31m"
+    found = {
+        forged: {"others": ["y"]},
+        "rose": {"missed": forged, "others": [forged, None, {"a": [1]}, "z" * 10_000], "words": [forged] * 100},
+        "tulip": {"missed": {"a": 1}, "others": "no list", "words": [forged] * 100},
+    }
+    matrix = SimilarityMatrix(np.eye(2), ("rose", "tulip"), Provenance("wordnet", resolution=found))
+    lines = "\n".join(concerns(matrix)).split("\n")
+    assert all(line.isprintable() and len(line) < 2000 for line in lines)
+    # Identity, the same synset, looked up by name, and several senses with two lines of classes.
+    assert len(lines) == 6
+    assert not any(line.startswith("warning") for line in lines)
+    assert "  x\\nwarning: all is lost \\x1b[31m: , not y" in lines
