@@ -4,7 +4,7 @@
 
 Tables are copied from benchmarks/results and examples/results; --measure runs the benchmarks and the examples first,
 which takes more than an hour, and needs NLTK's WordNet. Trainings that are in the files of results are not run again,
-and those on data that have to be given are not run at all; docs/choosing.md has their commands. The test of the
+and those on data that have to be given are not run at all; docs/evidence.md has their commands. The test of the
 documentation fails where a page is not what this makes.
 """
 
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/benchmarks.md", "docs/builders.md", "docs/choosing.md", "docs/loss.md")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("benchmarks", "builders", "choosing", "evidence", "loss")))
 SCRIPTS = (
     "benchmarks/command.py",
     "benchmarks/read_vectors.py",
@@ -68,7 +68,8 @@ def picture() -> None:
     with tempfile.TemporaryDirectory() as folder:
         matrix = str(Path(folder) / "cifar100.safetensors")
         _simmatrix("build", "--classes", "cifar100", "-o", matrix)
-        _simmatrix("plot", matrix, "--order", "superclass", "-o", str(ROOT / "docs" / "cifar100.png"))
+        picture = str(ROOT / "docs" / "cifar100.png")
+        _simmatrix("plot", matrix, "--order", "superclass", "--force", "-o", picture)
 
 
 def quick_start() -> None:
