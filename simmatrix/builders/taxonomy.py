@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -39,7 +40,8 @@ __all__ = [
     "taxonomy_similarity",
 ]
 
-_SHOWN = 5
+# Nodes that a message names for a class, and classes that it names.
+_SHOWN, _MOST = 5, 20
 
 
 class _Loaded(NamedTuple):
@@ -66,7 +68,8 @@ class TaxonomyFile:
         written = detect(text) if self.format is None else self.format
         taxonomy = read_taxonomy(text, self.path, written)
         digest = hashlib.sha256(raw).hexdigest()
-        return _Loaded(taxonomy, self.name, {"format": written}, (Input("taxonomy", self.name, digest),))
+        params = {"format": written, **({"header": list(taxonomy.header)} if taxonomy.header else {})}
+        return _Loaded(taxonomy, self.name, params, (Input("taxonomy", self.name, digest),))
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def from_taxonomy(
     ----------
     taxonomy
         A file: edges (``parent child`` a line), an indented outline, or nested JSON; or columns of the class list, the
-        finest first, as a sequence or with commas between. A text that names columns is taken for them.
+        finest first, as a sequence or with commas between. A text that names columns is taken for them. One name in
+        two coarser groups (``other`` of birds and of fish) is two groups.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     measure
@@ -145,7 +149,10 @@ def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[
         return tuple(taxonomy)
     columns = tuple(part.strip() for part in taxonomy.split(","))
     known = [column for column in columns if column in classes.columns]
-    exists = bool(taxonomy) and Path(taxonomy).exists()
+    exists = False
+    # Many names are too long for the name of a file.
+    with suppress(OSError):
+        exists = bool(taxonomy) and Path(taxonomy).exists()
     if exists and len(known) == len(columns):
         raise SourceError(
             f"{taxonomy!r} is a file and names what the class list has; write ./{taxonomy} for the file, or rename it"
@@ -226,7 +233,7 @@ def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[
     answers = dict(zip(inexact, _spelt_alike(inexact, index), strict=True))
     unclear = {name: nodes for name, nodes in answers.items() if len(nodes) != 1}
     if unclear:
-        raise _not_found(unclear, index, where)
+        raise _not_found(unclear, taxonomy, where)
     found = [
         Resolution("name form", answers[name]) if name in answers else Resolution("name", (name,)) for name in names
     ]
@@ -246,22 +253,18 @@ def _spelt_alike(names: Sequence[str], nodes: Iterable[str]) -> list[tuple[str, 
     ]
 
 
-def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], where: str) -> ClassNotFoundError:
-    """Name every class without a node of its own, and which nodes are spelt like it."""
-    nearest = nearest_to_each(list(unclear), nodes)
-    lines = []
-    for (name, several), close in zip(unclear.items(), nearest, strict=True):
-        if several:
-            lines.append(f"  {name}: it may be {or_list(several[:_SHOWN])}")
+def _not_found(unclear: Mapping[str, tuple[str, ...]], taxonomy: Taxonomy, where: str) -> ClassNotFoundError:
+    """Name the classes without a node of their own, and which nodes are spelt like them."""
+    shown = list(unclear)[:_MOST]
+    lines = [f"{where} has no node of its own for {len(unclear)} of the classes:"]
+    for name, close in zip(shown, nearest_to_each(shown, taxonomy.names), strict=True):
+        if unclear[name]:
+            lines.append(f"  {name}: it may be {or_list(unclear[name][:_SHOWN])}")
         else:
             lines.append(f"  {name}: no such node{f', nearest {or_list(close)}' if close else ''}")
-    return ClassNotFoundError(
-        "\n".join(
-            (
-                f"{where} has no node of its own for {len(unclear)} of the classes:",
-                *lines,
-                "spell them as in the taxonomy, or add them to it",
-            )
-        ),
-        tuple(unclear),
-    )
+    if len(unclear) > _MOST:
+        lines.append(f"  and {len(unclear) - _MOST:,} more")
+    if taxonomy.header:
+        lines.append(f"  its first line, {' and '.join(taxonomy.header)}, is taken for a header: nothing hangs on it")
+    lines.append("spell them as in the taxonomy, or add them to it")
+    return ClassNotFoundError("\n".join(lines), tuple(unclear))
