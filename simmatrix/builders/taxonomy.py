@@ -28,7 +28,7 @@ from simmatrix.shapes import Int
 from simmatrix.taxonomy.graph import Taxonomy
 from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic, taxonomy_values
 from simmatrix.taxonomy.written import column_taxonomy, detect, read_taxonomy
-from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, shown_name
+from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, shown_name, some_lines
 
 __all__ = [
     "TaxonomyColumns",
@@ -40,8 +40,7 @@ __all__ = [
     "taxonomy_similarity",
 ]
 
-# Nodes that a message names for a class, and classes that it names.
-_SHOWN, _MOST = 5, 20
+_SHOWN = 5
 
 
 class _Loaded(NamedTuple):
@@ -61,12 +60,12 @@ class TaxonomyFile:
     name: str
     format: str | None = None
 
-    def load(self, _classes: ClassList) -> _Loaded:
+    def load(self, classes: ClassList) -> _Loaded:
         """Read the file."""
         raw = read_bytes(self.path)
         text = decoded(raw, self.path)
         written = detect(text) if self.format is None else self.format
-        taxonomy = read_taxonomy(text, self.path, written)
+        taxonomy = read_taxonomy(text, self.path, written, classes.names)
         digest = hashlib.sha256(raw).hexdigest()
         params = {"format": written, **({"header": list(taxonomy.header)} if taxonomy.header else {})}
         return _Loaded(taxonomy, self.name, params, (Input("taxonomy", self.name, digest),))
@@ -233,7 +232,7 @@ def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[
     answers = dict(zip(inexact, _spelt_alike(inexact, index), strict=True))
     unclear = {name: nodes for name, nodes in answers.items() if len(nodes) != 1}
     if unclear:
-        raise _not_found(unclear, taxonomy, where)
+        raise _not_found(unclear, index, where)
     found = [
         Resolution("name form", answers[name]) if name in answers else Resolution("name", (name,)) for name in names
     ]
@@ -253,18 +252,17 @@ def _spelt_alike(names: Sequence[str], nodes: Iterable[str]) -> list[tuple[str, 
     ]
 
 
-def _not_found(unclear: Mapping[str, tuple[str, ...]], taxonomy: Taxonomy, where: str) -> ClassNotFoundError:
+def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], where: str) -> ClassNotFoundError:
     """Name the classes without a node of their own, and which nodes are spelt like them."""
-    shown = list(unclear)[:_MOST]
-    lines = [f"{where} has no node of its own for {len(unclear)} of the classes:"]
-    for name, close in zip(shown, nearest_to_each(shown, taxonomy.names), strict=True):
-        if unclear[name]:
-            lines.append(f"  {name}: it may be {or_list(unclear[name][:_SHOWN])}")
+    lines = []
+    for (name, several), close in zip(unclear.items(), nearest_to_each(list(unclear), nodes), strict=True):
+        if several:
+            lines.append(f"{name}: it may be {or_list(several[:_SHOWN])}")
         else:
-            lines.append(f"  {name}: no such node{f', nearest {or_list(close)}' if close else ''}")
-    if len(unclear) > _MOST:
-        lines.append(f"  and {len(unclear) - _MOST:,} more")
-    if taxonomy.header:
-        lines.append(f"  its first line, {' and '.join(taxonomy.header)}, is taken for a header: nothing hangs on it")
-    lines.append("spell them as in the taxonomy, or add them to it")
-    return ClassNotFoundError("\n".join(lines), tuple(unclear))
+            lines.append(f"{name}: no such node{f', nearest {or_list(close)}' if close else ''}")
+    parts = (
+        f"{where} has no node of its own for {len(unclear)} of the classes:",
+        some_lines(lines, len(lines)),
+        "spell them as in the taxonomy, or add them to it",
+    )
+    return ClassNotFoundError("\n".join(parts), tuple(unclear))

@@ -40,8 +40,10 @@ def detect(text: str) -> str:
     return "outline" if (indented or bulleted) and 2 * divided < len(lines) else "edges"
 
 
-def read_taxonomy(text: str, path: Path, format: str) -> Taxonomy:
+def read_taxonomy(text: str, path: Path, format: str, known: Iterable[str] = ()) -> Taxonomy:
     """Read a taxonomy from a file's text in one of `simmatrix.choices.TAXONOMY_FORMATS`.
+
+    See `read_edges` for `known`.
 
     Raises
     ------
@@ -49,7 +51,9 @@ def read_taxonomy(text: str, path: Path, format: str) -> Taxonomy:
         If the text can't be read in it. Names file and line.
     """
     check_choice("format", format, TAXONOMY_FORMATS)
-    return {"edges": read_edges, "outline": read_outline, "json": read_nested}[format](text, path)
+    if format == "edges":
+        return read_edges(text, path, known)
+    return read_outline(text, path) if format == "outline" else read_nested(text, path)
 
 
 def _numbered_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -120,13 +124,14 @@ _HEADERS = (["parent", "child"], ["child", "parent"])
 _PARENT, _CHILD = re.compile(r"parent|hypernym|super|broader"), re.compile(r"child|hyponym|sub|narrower")
 
 
-def read_edges(text: str, path: Path) -> Taxonomy:
+def read_edges(text: str, path: Path, known: Iterable[str] = ()) -> Taxonomy:
     """Read lines of ``parent child``, the form of ImageNet's ``wordnet.is_a.txt``.
 
     Tabs, commas or blanks separate the two, whichever divides the most lines in two; fields may be quoted as in CSV
     unless blanks separate them. Blank lines and lines that start with # are passed over. A first line whose two names
-    are on no other line is a header, and so is ``parent,child``; after ``child,parent``, or any header that names the
-    parent second (``id,parent_id``), the child is in front. A node may have several parents.
+    are on no other line is a header, unless one is `known` to be a node, and so is ``parent,child``; after
+    ``child,parent``, or any header that names the parent second (``id,parent_id``), the child is in front. A node may
+    have several parents.
 
     Raises
     ------
@@ -152,8 +157,12 @@ def read_edges(text: str, path: Path) -> Taxonomy:
             )
         rows.append((number, fields))
     head = [field.lower() for field in rows[0][1]] if rows else []
-    is_known = head in _HEADERS
-    is_header = is_known or (len(rows) > 1 and not {*rows[0][1]} & {name for _, row in rows[1:] for name in row})
+    is_usual = head in _HEADERS
+    is_header = is_usual or (
+        len(rows) > 1
+        and not {*rows[0][1]} & {name for _, row in rows[1:] for name in row}
+        and not {*head} & {name.lower() for name in known}
+    )
     columns = _HEADERS[is_header and bool(_CHILD.match(head[0]) or _PARENT.match(head[1]))]
     edges = []
     for number, fields in rows[is_header:]:
@@ -162,7 +171,7 @@ def read_edges(text: str, path: Path) -> Taxonomy:
         }
         edges.append(Edge(**named, line=number))
     taxonomy = from_edges(edges, path)
-    return replace(taxonomy, header=tuple(rows[0][1])) if is_header and not is_known else taxonomy
+    return replace(taxonomy, header=tuple(rows[0][1])) if is_header and not is_usual else taxonomy
 
 
 def _separator(lines: Sequence[str]) -> str:

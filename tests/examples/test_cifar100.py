@@ -596,6 +596,7 @@ def test_a_quick_run_writes_its_tables_and_goes_on_where_it_was(
     assert "96 classes, 576 + 192 images." in (once / names[1]).read_text()
 
 
+@pytest.mark.slow
 def test_the_command_trains_on_the_binary_archive_in_a_process_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     archive = written(path, contents(records(400, 1), records(150, 2)), (400, 150))

@@ -322,6 +322,7 @@ def test_nouns_are_wordnets_with_their_definitions() -> None:
         assert found.hypernyms == tuple(above.node for above in wordnet.hypernyms_of(synset))
 
 
+@pytest.mark.slow
 def test_the_experiment_on_definitions_is_the_one_that_is_described() -> None:
     made = glosses.prepare([0], step=16)
     assert len(made.classes) == 256
@@ -382,6 +383,7 @@ def test_a_recipe_is_tuned_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_quick_run_on_diagnoses_is_a_command(tmp_path: Path) -> None:
     command = [sys.executable, EXAMPLES / "icd10.py", "--quick", "--workers", "1", "--out", tmp_path, "--amounts", "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -392,6 +394,7 @@ def test_the_quick_run_on_diagnoses_is_a_command(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"icd10-quick.{end}" for end in ("csv", "md", "png")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["clinc150", "glosses"])
 def test_bad_input_is_one_message(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder", encoding="ascii")

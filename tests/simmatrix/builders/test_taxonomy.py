@@ -234,8 +234,10 @@ def test_a_header_that_is_not_known_changes_nothing_and_is_recorded(tmp_path: Pa
         assert np.array_equal(headed.values, plain.values), measure
     assert "header" not in plain.provenance.params
     assert headed.provenance.params["header"] == ["source", "target"]
-    with pytest.raises(ClassNotFoundError, match="its first line, a and b, is taken for a header: nothing hangs on it"):
-        similarity(tmp_path, "a", "poodle", text=f"a,b\n{edges}")
+    # The classes are nodes, whatever hangs on them.
+    forest = similarity(tmp_path, "pine", "Tree", text=f"tree,pine\n{edges}")
+    assert "header" not in forest.provenance.params
+    assert forest.values[0, 1] == 0.5
 
 
 def test_of_many_classes_without_a_node_some_are_named(tmp_path: Path) -> None:
@@ -245,9 +247,22 @@ def test_of_many_classes_without_a_node_some_are_named(tmp_path: Path) -> None:
     assert caught.value.missing == tuple(names)
     lines = str(caught.value).splitlines()
     assert len(lines) == 23
-    assert lines[-2:] == ["  and 980 more", "spell them as in the taxonomy, or add them to it"]
+    assert lines[-2:] == ["  … and 980 more", "spell them as in the taxonomy, or add them to it"]
 
 
 def test_names_in_place_of_a_file_are_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="'n0' is neither a file nor a column"):
         from_taxonomy(",".join(f"n{number}" for number in range(1000)), ["rose", "tulip"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "is a Git LFS pointer"),
+        ("\n<!DOCTYPE html>\n<html>\n", "is a web page"),
+        ("<HTML lang=en>", "is a web page"),
+    ],
+)
+def test_what_stands_for_a_file_is_told(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=message):
+        similarity(tmp_path, "rose", "tulip", text=text)

@@ -181,17 +181,24 @@ def found_as(**resolution: dict[str, object]) -> SimilarityMatrix:
 
 def test_senses_that_were_not_taken_are_listed() -> None:
     others = {
-        "rose": {"how": "name", "words": ["rose.n.01"], "others": ["rose.n.02", "blush_wine.n.01"]},
-        "seal": {"how": "name", "words": ["sealing_wax.n.01"], "others": ["seal.n.02"]},
+        "rose": {"how": "name", "words": ["rose.n.01"], "others": ["rose.n.02", "blush_wine.n.01"], "doubt": 0.125},
+        "seal": {"how": "name", "words": ["sealing_wax.n.01"], "others": ["seal.n.02"], "doubt": 0.5},
         "oak": {"how": "synset", "words": ["oak.n.02"]},
     }
     (sentence,) = concerns(found_as(**others))
     assert sentence.split("\n") == [
-        "2 classes were taken in the first of several senses; pin another in the class list's synset column "
+        "2 classes were taken in one of several senses; pin another in the class list's synset column "
         "(simmatrix senses WORD)",
-        "  rose: rose.n.01, not rose.n.02, blush_wine.n.01",
-        "  seal: sealing_wax.n.01, not seal.n.02",
+        "  seal: sealing_wax.n.01, not seal.n.02 (doubt 0.50)",
+        "  rose: rose.n.01, not rose.n.02, blush_wine.n.01 (doubt 0.12)",
     ]
+
+
+def test_classes_found_by_their_last_words_are_told() -> None:
+    words = {"rose": ["rose"], "seal": ["harbour", "seal"]}
+    found = {name: {"how": "name head", "words": words[name]} for name in words}
+    (sentence,) = concerns(found_as(**found, oak={"how": "name", "words": ["oak"]}))
+    assert sentence == "2 classes were found by the last words alone: rose (rose), seal (harbour + seal)"
 
 
 def test_of_many_such_classes_ten_are_listed() -> None:
@@ -257,3 +264,19 @@ def test_what_is_left_of_cross_entropys_gradient_at_the_start_of_training(size: 
     told = re.search(r"starts with ([0-9.]+)% of cross entropy", concerns(matrix)[0])
     assert told is not None
     assert float(told[1]) == pytest.approx(100 * slopes[0] / slopes[1], abs=0.05 + 1e-6)
+
+
+def test_a_foreign_file_forges_no_lines_and_floods_nobody() -> None:
+    forged = "x\nwarning: all is lost \x1b[31m"
+    found = {
+        forged: {"others": ["y"]},
+        "rose": {"missed": forged, "others": [forged, None, {"a": [1]}, "z" * 10_000], "words": [forged] * 100},
+        "tulip": {"missed": {"a": 1}, "others": "no list", "words": [forged] * 100},
+    }
+    matrix = SimilarityMatrix(np.eye(2), ("rose", "tulip"), Provenance("wordnet", resolution=found))
+    lines = "\n".join(concerns(matrix)).split("\n")
+    assert all(line.isprintable() and len(line) < 2000 for line in lines)
+    # Identity, the same synset, looked up by name, and several senses with two lines of classes.
+    assert len(lines) == 6
+    assert not any(line.startswith("warning") for line in lines)
+    assert "  x\\nwarning: all is lost \\x1b[31m: , not y" in lines
