@@ -130,6 +130,8 @@ def with_options(message: str) -> str:
     --------
     >>> with_options('average them (duplicates="mean"), or give the format (format="json")')
     'average them (--duplicates mean), or give the format (--taxonomy-format json)'
+    >>> with_options("take an encoder (from_encoder)")
+    'take an encoder (--from-encoder)'
     """
 
     def option(match: re.Match[str]) -> str:
@@ -138,7 +140,8 @@ def with_options(message: str) -> str:
             name = "taxonomy_format" if value in TAXONOMY_FORMATS else "vector_format"
         return f"--{name.replace('_', '-')} {value}"
 
-    named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, message)
+    named = re.sub(r"\bfrom_([a-z]+)\b", r"--from-\1", message)
+    named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, named)
     return re.sub(r"^[a-z_]+(?= must )", lambda name: f"--{name[0].replace('_', '-')}", named)
 
 

@@ -24,6 +24,7 @@ SCRIPTS = (
     "benchmarks/read_vectors.py",
     "benchmarks/taxonomy.py",
     "benchmarks/human_ratings.py",
+    "benchmarks/senses.py",
     "benchmarks/growth.py",
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",

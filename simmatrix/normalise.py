@@ -226,6 +226,7 @@ def count_of_ones(parts: Parts) -> int:
     return sum(_number_and_sum(block == 1, block, weights)[0] for block, weights in parts)
 
 
+@np.errstate(under="ignore")
 def bound_for(parts: Parts, mass: float) -> float:
     """Return the least lower bound under which the similarities below 1 add up to a mass, or to less.
 

@@ -216,6 +216,7 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
         _completed(figures),
         _averaged(matrix),
         _missed(matrix),
+        _by_head(matrix),
         _ambiguous(matrix),
     )
     noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
@@ -337,23 +338,39 @@ def _visible(text: object) -> str:
 
 
 def _ambiguous(matrix: SimilarityMatrix) -> str:
-    """Say which classes have several senses, of which the first was taken, and how to pin another."""
+    """Say which classes have several senses, the most doubtful first, and how to pin another."""
     several = {name: one for name, one in matrix.provenance.resolution.items() if isinstance(one.get("others"), list)}
     if not several:
         return ""
+    doubts = {name: one["doubt"] for name, one in several.items() if isinstance(one.get("doubt"), float)}
+    shown = sorted(several, key=lambda name: -doubts.get(name, 0.0))[:_SHOWN_CLASSES]
     lines = [
         f"  {_visible(name)}: {_visible(' + '.join(one.get('words', ())))}, not {_first(one['others'])}"
-        for name, one in list(several.items())[:_SHOWN_CLASSES]
+        + (f" (doubt {doubts[name]:.2f})" if name in doubts else "")
+        for name, one in ((name, several[name]) for name in shown)
     ]
     more = len(several) - len(lines)
     return "\n".join(
         [
-            f"{_classes(several)} taken in the first of several senses; pin another in the class list's synset column "
+            f"{_classes(several)} taken in one of several senses; pin another in the class list's synset column "
             "(simmatrix senses WORD)",
             *lines,
             *([f"  … and {more} more"] if more else []),
         ]
     )
+
+
+def _by_head(matrix: SimilarityMatrix) -> str:
+    """Say which classes were found by their last words alone."""
+    found = {
+        name: one.get("words", ())
+        for name, one in matrix.provenance.resolution.items()
+        if str(one.get("how", "")).endswith(" head")
+    }
+    if not found:
+        return ""
+    first = ", ".join(f"{_visible(name)} ({_visible(' + '.join(words))})" for name, words in list(found.items())[:3])
+    return f"{_classes(found)} found by the last words alone: {first}" + (" …" if len(found) > 3 else "")
 
 
 def _first(senses: list[object]) -> str:

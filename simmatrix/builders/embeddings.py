@@ -21,7 +21,7 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.text import check_choice, nearest_to_each, or_list
+from simmatrix.text import check_choice, nearest_to_each, or_list, some_lines
 from simmatrix.vectors.formats import VectorFile, open_vectors
 from simmatrix.vectors.streams import archive_name, archive_of
 from simmatrix.vectors.vectors import Vectors, WordVector
@@ -232,14 +232,14 @@ def _not_found(
     lines = []
     for name, one in unknown.items():
         hints = (f"no {word!r}" + (f", nearest {or_list(nearest[word])}" if nearest[word] else "") for word in one)
-        lines.append(f"  {name}: {'; '.join(hints)}")
+        lines.append(f"{name}: {'; '.join(hints)}")
     return ClassNotFoundError(
         "\n".join(
             (
                 f"{source} has no vector for {len(missing)} of the classes:",
-                *lines,
-                "give them another phrase (a phrase column in the class list), take other vectors, "
-                'or leave them out (oov="drop")',
+                some_lines(lines, len(lines)),
+                "give them another phrase (a phrase column in the class list), take other vectors or an encoder, "
+                'which takes any text (from_encoder), or leave them out (oov="drop")',
             )
         ),
         tuple(missing),

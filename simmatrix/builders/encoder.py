@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.builders.lookup import words
+from simmatrix.builders.lookup import plain_text
 from simmatrix.builders.raw import RawSimilarity, cosine
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
@@ -78,7 +78,8 @@ def from_encoder(
 def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSimilarity:
     """Return the cosine of the sentence embeddings of what each class is called.
 
-    A class is called by its phrase where it has one, else by its name, with blanks for underscores and camelCase.
+    A class is called by its phrase where it has one, else by its name: without an index in front, of synonyms the
+    first, with blanks for underscores and camelCase (`simmatrix.builders.lookup`).
 
     `name` is recorded in place of the folder's or the hub's. The model's checksum is that of a listing of its data
     files in the order of their names, as ``sha256sum`` prints it: it does not depend on where the model lies.
@@ -119,7 +120,7 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
 def _called(name: str, phrase: str) -> _Text:
     if phrase.strip():
         return _Text("phrase", phrase)
-    return _Text("name", " ".join(words(name)) or name)
+    return _Text("name", plain_text(name))
 
 
 def _check_library() -> None:

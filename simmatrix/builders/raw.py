@@ -76,6 +76,7 @@ class RawSimilarity:
         return SimilarityMatrix.of(values, self.classes, self.provenance.with_step(*steps), self.evidence)
 
 
+@np.errstate(under="ignore")
 def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
     """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit.
 

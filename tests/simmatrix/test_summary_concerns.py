@@ -178,17 +178,24 @@ def found_as(**resolution: dict[str, object]) -> SimilarityMatrix:
 
 def test_senses_that_were_not_taken_are_listed() -> None:
     others = {
-        "rose": {"how": "name", "words": ["rose.n.01"], "others": ["rose.n.02", "blush_wine.n.01"]},
-        "seal": {"how": "name", "words": ["sealing_wax.n.01"], "others": ["seal.n.02"]},
+        "rose": {"how": "name", "words": ["rose.n.01"], "others": ["rose.n.02", "blush_wine.n.01"], "doubt": 0.125},
+        "seal": {"how": "name", "words": ["sealing_wax.n.01"], "others": ["seal.n.02"], "doubt": 0.5},
         "oak": {"how": "synset", "words": ["oak.n.02"]},
     }
     (sentence,) = concerns(found_as(**others))
     assert sentence.split("\n") == [
-        "2 classes were taken in the first of several senses; pin another in the class list's synset column "
+        "2 classes were taken in one of several senses; pin another in the class list's synset column "
         "(simmatrix senses WORD)",
-        "  rose: rose.n.01, not rose.n.02, blush_wine.n.01",
-        "  seal: sealing_wax.n.01, not seal.n.02",
+        "  seal: sealing_wax.n.01, not seal.n.02 (doubt 0.50)",
+        "  rose: rose.n.01, not rose.n.02, blush_wine.n.01 (doubt 0.12)",
     ]
+
+
+def test_classes_found_by_their_last_words_are_told() -> None:
+    words = {"rose": ["rose"], "seal": ["harbour", "seal"]}
+    found = {name: {"how": "name head", "words": words[name]} for name in words}
+    (sentence,) = concerns(found_as(**found, oak={"how": "name", "words": ["oak"]}))
+    assert sentence == "2 classes were found by the last words alone: rose (rose), seal (harbour + seal)"
 
 
 def test_of_many_such_classes_ten_are_listed() -> None:
