@@ -94,7 +94,7 @@ def from_taxonomy(
     *,
     measure: str = "path",
     format: str | None = None,
-    lower_bound: float = 0.0,
+    lower_bound: float | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from any hierarchy that holds the classes.
 
@@ -111,7 +111,8 @@ def from_taxonomy(
     format
         The file's format (``edges``, ``outline``, ``json``); detected if not given.
     lower_bound
-        As in `from_embeddings`.
+        As in `from_embeddings`: the median of all pairs if not given, which in most hierarchies is what classes share
+        that only the root joins.
 
     Raises
     ------
