@@ -48,9 +48,11 @@ def losses(file: Path, classes: Sequence[str]) -> dict[Setting, Callable[[], nn.
 
 def trained(data: Experiment, file: Path) -> list[Result]:
     """Train with each loss and each seed, and measure how often, and how badly, the models are wrong."""
-    yardstick = Yardstick.of_tree(edges_of(data.tree), data.classes.column("superclass"), simmatrix.load(file))
+    classes = data.classes
+    similarity = simmatrix.load(file).reorder(classes.names)
+    yardstick = Yardstick.of_tree(edges_of(data.tree), classes.column("superclass"), similarity)
     results = []
-    for setting, loss in losses(file, data.classes.names).items():
+    for setting, loss in losses(file, classes.names).items():
         for seed in range(SEEDS):
             print(f"{setting}: training {seed + 1} of {SEEDS}", file=sys.stderr)
             model = data.fitted(loss(), AMOUNT, seed, RECIPES[AMOUNT])
