@@ -111,5 +111,5 @@ def test_what_is_missing_is_said(few: Any, monkeypatch: pytest.MonkeyPatch) -> N
         run(monkeypatch, "no.safetensors")
     simmatrix.from_order(["a", "b"], decay=0.5).save("other.safetensors")
     monkeypatch.setattr(texts.Experiment, "fitted", None)  # it is said before anything is trained
-    with pytest.raises(SystemExit, match="error: .*A00-A09"):
+    with pytest.raises(SystemExit, match=r"error: .*A00-A09"):
         run(monkeypatch, "other.safetensors")
