@@ -25,6 +25,11 @@ FORMAT_VERSION = 2
 KIND = "similarity"
 
 _SHOWN = 5
+_OTHER_FORMATS = frozenset(
+    ".npy .npz .csv .tsv .txt .dat .json .jsonl .yaml .yml .xml .html .md .png .svg .pdf .jpg .jpeg .gif .webp .pkl "
+    ".pickle .joblib .pt .pth .bin .ckpt .onnx .h5 .hdf5 .parquet .feather .arrow .mat .xls .xlsx .ods .zip .gz .tar "
+    ".xz .bz2 .py .ipynb .doc .docx .tex".split()
+)
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 _MADE = "made by simmatrix build"
 _DENSE = {"similarity": "F32"}
@@ -74,7 +79,13 @@ def write_matrix(
 
 
 def check_output(path: Path) -> None:
-    """Raise `OutputError` unless a matrix may be written to `path`: nothing is there yet, or a similarity matrix is."""
+    """Raise `OutputError` unless a matrix may be written to `path`: nothing is there yet, or a similarity matrix is.
+
+    Nor is it written under a name that says it were of another format.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _OTHER_FORMATS:
+        raise OutputError(f"a matrix file is safetensors, not {suffix}; name it {path.stem}.safetensors", path)
     check_output_folder(path)
     if not path.exists():
         return
