@@ -26,6 +26,7 @@ from simmatrix import (
     SimilarityMatrix,
     SourceError,
     container,
+    from_order,
     load,
     save,
     storage,
@@ -537,7 +538,7 @@ def test_a_damaged_invariant_names_the_file(tmp_path: Path) -> None:
 
 
 def test_a_name_of_another_format_is_refused(tmp_path: Path) -> None:
-    matrix = simmatrix.from_order(["bad", "good"], decay=0.5)
+    matrix = from_order(["bad", "good"], decay=0.5)
     for name in ("m.npy", "m.CSV", "m.npz", "m.png", "m.tsv", "m.json", "m.pkl", "m.pt", "m.txt", "m.h5", "a.b.xlsx"):
         suffix = name[name.rindex(".") :].lower()
         with pytest.raises(OutputError, match=f"{name}: a matrix file is safetensors, not {suffix}; name it "):
@@ -545,4 +546,4 @@ def test_a_name_of_another_format_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     for name in ("m", "m.sim", "m.v2", "m.0.5", "m.csv.safetensors", ".npy", "m.safetensors"):
         matrix.save(tmp_path / name)
-        assert simmatrix.load(tmp_path / name).classes == matrix.classes
+        assert load(tmp_path / name).classes == matrix.classes
