@@ -29,19 +29,6 @@ _OTHER_FORMATS = re.compile(
     r"\.(np[yz]|[ct]sv|txt|dat|jsonl?|ya?ml|xml|html?|md|tex|png|svg|pdf|jpe?g|gif|webp|pkl|pickle|joblib|pt|pth|bin|ckpt|"
     r"onnx|h5|hdf5|parquet|feather|arrow|mat|xlsx?|ods|docx?|zip|gz|tar|xz|bz2|py|ipynb)"
 )
-_VERSION", "MatrixFile", "check_output", "read_matrix", "write_matrix"]
-
-FORMAT = "simmatrix"
-FORMAT_VERSION = 2
-"""The newest version that is read. What version 1 can hold is written as version 1."""
-KIND = "similarity"
-
-_SHOWN = 5
-_OTHER_FORMATS = frozenset(
-    ".npy .npz .csv .tsv .txt .dat .json .jsonl .yaml .yml .xml .html .md .png .svg .pdf .jpg .jpeg .gif .webp .pkl "
-    ".pickle .joblib .pt .pth .bin .ckpt .onnx .h5 .hdf5 .parquet .feather .arrow .mat .xls .xlsx .ods .zip .gz .tar "
-    ".xz .bz2 .py .ipynb .doc .docx .tex".split()
-)
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 _MADE = "made by simmatrix build"
 _DENSE = {"similarity": "F32"}
