@@ -1,7 +1,7 @@
 """Many classes: fine-tuning with LinearSimLoss, which is the last layer too and never holds all logits.
 
-The classes are WordNet's nouns, each example is a definition's mean word vector: 2,000 classes here, and at 100,000 the
-same lines. A matrix of that many is kept sparse: `simmatrix build --top-k 32`.
+The classes are 2,000 of ImageNet-21k's, with points around a made-up centre for each; at 100,000 the lines are the same.
+A matrix of that many is kept sparse: `simmatrix build --top-k 32`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def main(epochs: int = 3) -> tuple[float, float]:
     """Train, and return the loss before and after."""
     torch.manual_seed(0)
     features, labels = examples(torch.Generator().manual_seed(0))
-    names = simmatrix.read_classes("imagenet21k").names[:COUNT]
-    matrix = simmatrix.from_wordnet(simmatrix.read_classes("imagenet21k").select(list(names))).top_k(32)
+    classes = simmatrix.read_classes("imagenet21k")
+    matrix = simmatrix.from_wordnet(classes.select(classes.names[:COUNT])).top_k(32)
     body = nn.Linear(WIDTH, WIDTH)
     head = simloss.LinearSimLoss(WIDTH, matrix, share=0.4, similarity_smoothing=0.05)
     optimiser = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=1e-2)

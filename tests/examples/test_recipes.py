@@ -108,7 +108,8 @@ def test_lightning_logs_and_resumes_and_counts_over_processes(environment: dict[
         "    train(folder / 'half', 2)\n"
         "    resumed = train(folder / 'half', 4, folder / 'half' / 'last.ckpt')\n"
         "    two = train(folder / 'two', 4, processes=2)\n"
-        "    print(*(f'{name}: {found}' for name, found in (('whole', whole), ('resumed', resumed), ('two', two))), sep='\\n')"
+        "    for name in ('whole', 'resumed', 'two'):\n"
+        "        print(f'{name}: {globals()[name]}')"
     )
     script = tmp_path / "script.py"
     script.write_text(code, encoding="utf-8")
@@ -117,3 +118,13 @@ def test_lightning_logs_and_resumes_and_counts_over_processes(environment: dict[
     assert set(found) == {"whole", "resumed", "two"}
     assert min(found.values()) > 0.85
     assert all(name in output for name in ("'severity'", "'superclass_accuracy'", "'loss'"))
+
+
+@pytest.mark.recipes
+def test_a_checkpoint_is_refused_for_another_matrix(environment: dict[str, str]) -> None:
+    found = subprocess.run(
+        [sys.executable, "checkpoint.py"], cwd=RECIPES, env=environment, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert re.fullmatch(r"resumed with [0-9a-f]{16}\n", found.stdout)
+    assert found.stderr.startswith("refused: digits.pt was trained with the loss")
