@@ -69,7 +69,7 @@ def commands_page() -> str:
 def recipes_page() -> str:
     """Return the page of recipes, from the files themselves."""
     parts = [
-        "# Recipes\n\nEach is one short file to copy from, run by a test. The data of all are scikit-learn's digits, in "
+        "# Recipes\n\nEach is a short file to copy from, run by a test. The data of all are scikit-learn's digits, in "
         '`digits.py`. They need the extra `recipes`: `pip install -c constraints.txt -e ".[recipes]"`. Made by '
         "`python docs/generate.py` from the files in `examples/recipes/`. For boosted trees see "
         "[`examples/boosting.py`](../examples/boosting.py).\n"

@@ -1,6 +1,6 @@
 """Many classes: fine-tuning with LinearSimLoss, which is the last layer too and never holds all logits.
 
-The classes are 2,000 of ImageNet-21k's, with points around a made-up centre for each; at 100,000 the lines are the same.
+The classes are 2,000 of ImageNet-21k's, with points around a made-up centre for each; 100,000 take the same lines.
 A matrix of that many is kept sparse: `simmatrix build --top-k 32`.
 """
 
