@@ -130,8 +130,9 @@ def rating_similarity(
     if lonely:
         remedy = "rate them, or take them out of the class list"
         raise not_seen(lonely, table.words, path, "has no rating of another class with", remedy)
+    own = (said.pairs[:, 0] == said.pairs[:, 1]) & (said.pairs[:, 1] < len(classes))
     np.fill_diagonal(values, high / unit)
-    np.fill_diagonal(evidence, _self_ratings(said, len(classes)))
+    np.fill_diagonal(evidence, np.bincount(said.pairs[own, 0], said.counts[own], minlength=len(classes)))
     values, gaps = completed(values, complete, classes.names, path, "rating")
     return RawSimilarity(
         values=np.multiply(values, unit, out=values),
@@ -242,9 +243,6 @@ class _Said(NamedTuple):
     ratings: Float[np.ndarray, " m"]
     counts: Int[np.ndarray, " m"]
 
-    def only(self, keep: np.ndarray) -> _Said:
-        return _Said(*(part[keep] for part in self))
-
 
 def _said(
     table: RatingTable,
@@ -321,19 +319,15 @@ def _means(said: _Said, count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.nd
     return values, evidence
 
 
-def _self_ratings(said: _Said, count: int) -> Int[np.ndarray, " C"]:
-    own = (said.pairs[:, 0] == said.pairs[:, 1]) & (said.pairs[:, 1] < count)
-    return np.bincount(said.pairs[own, 0], said.counts[own], minlength=count).astype(np.int64)
-
-
 def _agreement(said: _Said, table: RatingTable, count: int) -> dict[str, Any]:
     """Return how many raters there are and how far they agree, if raters are named, about pairs of classes."""
     if table.raters == ("",):
         return {}
-    kept = said.only((said.pairs[:, 1] < count) & (said.pairs[:, 0] != said.pairs[:, 1]))
-    agreed = alpha(kept.ratings, kept.pairs[:, 0] * count + kept.pairs[:, 1])
+    first, second = said.pairs.T
+    kept = (second < count) & (first != second)
+    agreed = alpha(said.ratings[kept], first[kept] * count + second[kept])
     # Rounded, so that the order of a sum on another machine does not show in the file.
-    return {"raters": len(np.unique(kept.rater)), "alpha": None if agreed is None else round(agreed, 6)}
+    return {"raters": len(np.unique(said.rater[kept])), "alpha": None if agreed is None else round(agreed, 6)}
 
 
 @np.errstate(under="ignore")
