@@ -323,18 +323,22 @@ def _visible(text: object) -> str:
 
 
 def _ambiguous(matrix: SimilarityMatrix) -> str:
-    """Say which classes have several senses, of which the first was taken, and how to pin another."""
+    """Say which classes have several senses, the most doubtful first, and how to pin another."""
     several = {name: one for name, one in matrix.provenance.resolution.items() if isinstance(one.get("others"), list)}
     if not several:
         return ""
+    doubts = {name: one["doubt"] for name, one in several.items() if isinstance(one.get("doubt"), float)}
     lines = [
-        f"{_classes(several)} taken in the first of several senses; pin another in the class list's synset column "
+        f"{_classes(several)} taken in one of several senses; pin another in the class list's synset column "
         "(simmatrix senses WORD)"
     ]
-    for name, one in islice(several.items(), _SHOWN_CLASSES):
-        taken, others = _visible(" + ".join(one.get("words", ()))), one["others"]
+    for name in sorted(several, key=lambda name: -doubts.get(name, 0.0))[:_SHOWN_CLASSES]:
+        taken, others = _visible(" + ".join(several[name].get("words", ()))), several[name]["others"]
         more = f" and {len(others) - _SHOWN_SENSES} more" if len(others) > _SHOWN_SENSES else ""
-        lines.append(f"  {_visible(name)}: {taken}, not {', '.join(map(_visible, others[:_SHOWN_SENSES]))}{more}")
+        doubt = f" (doubt {doubts[name]:.2f})" if name in doubts else ""
+        lines.append(
+            f"  {_visible(name)}: {taken}, not {', '.join(map(_visible, others[:_SHOWN_SENSES]))}{more}{doubt}"
+        )
     if len(several) > _SHOWN_CLASSES:
         lines.append(f"  … and {len(several) - _SHOWN_CLASSES} more")
     return "\n".join(lines)
