@@ -129,7 +129,7 @@ def test_a_name_is_the_same_however_its_accents_are_typed(tmp_path: Path) -> Non
     (tmp_path / "c.txt").write_text(f"{DECOMPOSED}\nrose\n")
     assert read_classes(tmp_path / "c.txt").names == (COMPOSED, "rose")
     (tmp_path / "t.txt").write_text(f"plant {DECOMPOSED}\nplant rose\n")
-    found = simmatrix.from_taxonomy(tmp_path / "t.txt", tmp_path / "c.txt")
+    found = simmatrix.from_taxonomy(tmp_path / "t.txt", tmp_path / "c.txt", lower_bound=0.0)
     assert found.provenance.resolution[COMPOSED] == {"how": "name", "words": [COMPOSED]}
     for names in ((COMPOSED, DECOMPOSED), (DECOMPOSED, "rose", COMPOSED)):
         with pytest.raises(SimilarityError, match="stands there twice"):
