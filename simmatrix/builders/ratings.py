@@ -287,22 +287,20 @@ def _contradiction(
     now, then = (int(np.flatnonzero(table.lines == one)[0]) for one in (line, first[group]))
     words, rater = tuple(table.words), table.raters[table.rater[now]]
     by = f" by {rater!r}" if rater else ""
+    unused = ""
+    if table.unused and table.raters == ("",):
+        # They may name the raters.
+        one = len(table.unused) == 1
+        columns = f"column {table.unused[0]!r} was" if one else f"columns {some([*map(repr, table.unused)])} were"
+        remedy = "if it names the raters, call it 'rater'" if one else "name the raters' column 'rater'"
+        unused = f"; the {columns} not used: {remedy}"
     return SourceError(
         f"{words[table.first[now]]!r} and {words[table.second[now]]!r} are rated {table.ratings[now]:g}{by}, but "
         f'{table.ratings[then]:g} on line {first[group]}; take one of them out, or average them (duplicates="mean")'
-        f"{_unused(table)}",
+        f"{unused}",
         path,
         line,
     )
-
-
-def _unused(table: RatingTable) -> str:
-    """Return what to say of columns that may name the raters, if no column is known to."""
-    if not table.unused or table.raters != ("",):
-        return ""
-    if len(table.unused) == 1:
-        return f"; the column {table.unused[0]!r} was not used: if it names the raters, call it 'rater'"
-    return f"; the columns {some([repr(one) for one in table.unused])} were not used: name the raters' column 'rater'"
 
 
 def _means(said: _Said, count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
