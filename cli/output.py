@@ -48,7 +48,7 @@ _TOLD_ELSEWHERE = ("dropped", "parts", "weights")
 # A table folds its cells on a terminal with so many columns at least, for each of its own and in all.
 _NARROWEST, _NARROWEST_COLUMN = 40, 8
 # Values, levels of nesting and characters that are shown of what may be of any size: a file or a name.
-_MOST_VALUES, _DEEPEST, _LONGEST = 20, 3, 4000
+_MOST_VALUES, _DEEPEST, _LONGEST = 20, 3, 5000
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
@@ -130,6 +130,8 @@ def with_options(message: str) -> str:
     --------
     >>> with_options('average them (duplicates="mean"), or give the format (format="json")')
     'average them (--duplicates mean), or give the format (--taxonomy-format json)'
+    >>> with_options("take an encoder (from_encoder)")
+    'take an encoder (--from-encoder)'
     """
 
     def option(match: re.Match[str]) -> str:
@@ -138,7 +140,8 @@ def with_options(message: str) -> str:
             name = "taxonomy_format" if value in TAXONOMY_FORMATS else "vector_format"
         return f"--{name.replace('_', '-')} {value}"
 
-    named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, message)
+    named = re.sub(r"\bfrom_([a-z]+)\b", r"--from-\1", message)
+    named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, named)
     return re.sub(r"^[a-z_]+(?= must )", lambda name: f"--{name[0].replace('_', '-')}", named)
 
 
