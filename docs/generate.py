@@ -36,6 +36,9 @@ SCRIPTS = (
 EXAMPLE = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "plot", "compare", "blend", "classes", "senses")
 
+RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
+RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")
+
 _MARKED = re.compile(r"(<!-- begin (?P<path>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -63,11 +66,30 @@ def commands_page() -> str:
     return "\n".join(parts)
 
 
+def recipes_page() -> str:
+    """Return the page of recipes, from the files themselves."""
+    parts = [
+        "# Recipes\n\nEach is a short file to copy from, run by a test. The data of all are scikit-learn's digits, in "
+        '`digits.py`. They need the extra `recipes`: `pip install -c constraints.txt -e ".[recipes]"`. Made by '
+        "`python docs/generate.py` from the files in `examples/recipes/`. For boosted trees see "
+        "[`examples/boosting.py`](../examples/boosting.py).\n"
+    ]
+    for name in RECIPES:
+        text = (ROOT / "examples" / "recipes" / f"{name}.py").read_text(encoding="utf-8")
+        summary, _, code = text.removeprefix('"""').partition("\n")
+        rest, _, code = (summary + "\n" + code).partition('"""')
+        title, _, said = rest.partition(":")
+        paragraph = said.strip()
+        parts.append(f"## {title}\n\n{paragraph[0].upper()}{paragraph[1:]}\n\n`examples/recipes/{name}.py`\n")
+        parts.append(f"```py\n{code.strip()}\n```\n")
+    return "\n".join(parts)
+
+
 def picture() -> None:
     """Draw CIFAR-100's matrix, as the README says."""
     with tempfile.TemporaryDirectory() as folder:
         matrix = str(Path(folder) / "cifar100.safetensors")
-        _simmatrix("build", "--classes", "cifar100", "--lower-bound", "0.5", "-o", matrix)
+        _simmatrix("build", "--classes", "cifar100", "-o", matrix)
         _simmatrix("plot", matrix, "--order", "superclass", "-o", str(ROOT / "docs" / "cifar100.png"))
 
 
@@ -99,6 +121,7 @@ def main() -> None:
         measure()
     picture()
     (ROOT / "docs" / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (ROOT / "docs" / "recipes.md").write_text(recipes_page(), encoding="utf-8")
     for name in PAGES:
         page = ROOT / name
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -327,7 +327,7 @@ def _categories(content: Any, path: Path, column: str | None) -> list[Row]:
     if any(one is not None for one in ids):
         if not all(isinstance(one, int) or (isinstance(one, str) and one.isdecimal()) for one in ids):
             raise SourceError("its categories do not all have a whole number as id; number them all or none", path)
-        repeated = [str(one) for one, count in Counter(map(int, ids)).items() if count > 1]
+        repeated = [str(one) for one, count in Counter(map(str, ids)).items() if count > 1]
         if repeated:
             raise SourceError(f"its categories have the id {some(repeated)} twice; each needs its own", path)
         objects.sort(key=lambda one: int(one["id"]))

@@ -181,8 +181,8 @@ def _unjudged(evidence: Int[np.ndarray, "C C"]) -> int:
     return (size * (size - 1) - (judged - on_diagonal)) // 2
 
 
-# How much of a matrix the loss should use: the candidate of the experiments, whose figures are in docs/choosing.md.
-RECOMMENDED = {"share": 0.4, "similarity_smoothing": 0.05}
+# How the loss should use a matrix: what the experiments' rule chooses on validation data (docs/choosing.md).
+RECOMMENDED = {"share": 0, "similarity_smoothing": 0.05}
 
 # Where less of cross entropy's gradient is left, SimLoss alone may give up classes: that is so of many classes above an
 # influence of a half, of five above a third.
@@ -227,22 +227,15 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
 
 
 def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
-    """Say whether the similarities change nothing, or too much."""
-    if figures.identity_rows == 1:
-        remedy = (
-            "give a smaller lower bound"
-            if _is_bounded(matrix.provenance.params, matrix.provenance.normalisation)
-            else "no two classes are similar in this source, take another source or measure"
-        )
-        return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
-    kept = gradient_kept(figures.classes, figures.influence)
-    if kept < FAINT:
-        return (
-            f"at an influence of {figures.influence:.3g} SimLoss alone starts with {kept:.1%} of cross entropy's "
-            "gradient and may give up classes for others that are like them; give cross entropy a share "
-            "(share=0.4 in SimLoss), or take less influence or a larger lower bound"
-        )
-    return ""
+    """Say whether the similarities change nothing; the loss warns of those that are too much for SimLoss alone."""
+    if figures.identity_rows < 1:
+        return ""
+    remedy = (
+        "give a smaller lower bound"
+        if _is_bounded(matrix.provenance.params, matrix.provenance.normalisation)
+        else "no two classes are similar in this source, take another source or measure"
+    )
+    return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
 
 
 def gradient_kept(classes: int, influence: float) -> float:

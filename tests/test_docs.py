@@ -54,6 +54,13 @@ def test_the_page_of_commands_is_current() -> None:
     assert _generate().commands_page() == _read("docs/commands.md")
 
 
+def test_the_page_of_recipes_is_made_of_all_of_them() -> None:
+    generate = _generate()
+    files = {file.stem for file in (ROOT / "examples" / "recipes").glob("*.py")}
+    assert set(generate.RECIPES) == files
+    assert generate.recipes_page() == _read("docs/recipes.md")
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/builders.md", "docs/loss.md", "docs/choosing.md"])
 def test_the_figures_are_those_of_the_results(name: str) -> None:
     assert name in _generate().PAGES

@@ -46,7 +46,7 @@ def from_embeddings(
     vectors: str | Path = DEFAULT_VECTORS,
     classes: Classes = "cifar100",
     *,
-    lower_bound: float = 0.0,
+    lower_bound: float | None = None,
     oov: str = "error",
     format: str | None = None,
     vocabulary: str | Path | None = None,
@@ -62,8 +62,8 @@ def from_embeddings(
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     lower_bound
-        l in [0, 1): similarities become max(0, (s - l) / (1 - l)). 0 keeps them all; `SimilarityMatrix.lower_bound`
-        bounds them later. (The command's default is the bound for an influence of 0.1.)
+        l in [0, 1): similarities become max(0, (s - l) / (1 - l)); 0 keeps them all. If not given it is the median of
+        all pairs, so that classes that are no more alike than most get 0 (`simmatrix.normalise.median_bound`).
     oov
         What to do with classes that have no vector: ``"error"``, or ``"drop"`` to leave them out.
     format

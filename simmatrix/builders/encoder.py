@@ -50,7 +50,9 @@ class _Text(NamedTuple):
     text: str
 
 
-def from_encoder(model: str | Path, classes: Classes = "cifar100", *, lower_bound: float = 0.0) -> SimilarityMatrix:
+def from_encoder(
+    model: str | Path, classes: Classes = "cifar100", *, lower_bound: float | None = None
+) -> SimilarityMatrix:
     """Build a matrix from a sentence encoder: the cosine of what it makes of the classes' phrases, or of their names.
 
     Parameters

@@ -86,7 +86,7 @@ def from_wordnet(
     wordnet: str = "bundled",
     language: str = "eng",
     information_content: str | Path = "intrinsic",
-    lower_bound: float = 0.0,
+    lower_bound: float | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from WordNet's hierarchy of nouns, or of verbs.
 
@@ -108,7 +108,7 @@ def from_wordnet(
         For res, lin and jcn: ``"intrinsic"`` (Seco et al. 2004), ``"tagged"`` (WordNet's own counts, each plus 1), or
         a file of counts such as ``ic-brown-add1.dat``.
     lower_bound
-        As in `from_embeddings`. Scales differ: in path similarity siblings are at 1/3.
+        As in `from_embeddings`: the median of all pairs if not given. In path similarity siblings are at 1/3.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def from_wordnet(
     Examples
     --------
     >>> import simmatrix
-    >>> round(simmatrix.from_wordnet(["rose", "tulip", "truck"])["rose", "tulip"], 3)
+    >>> round(simmatrix.from_wordnet(["rose", "tulip", "truck"], lower_bound=0.0)["rose", "tulip"], 3)
     0.143
     """
     check_lower_bound(lower_bound)
@@ -219,8 +219,8 @@ def definition_of(wordnet: WordNet, synset: Synset) -> str:
 
 @cache
 def _definitions() -> list[str]:
-    with gzip.open(data.wordnet_definitions_path(), "rt", encoding="utf-8") as file:
-        return [line.rstrip("\n").partition("\t")[2] for line in file]
+    text = gzip.decompress(data.wordnet_definitions_path().read_bytes()).decode()
+    return [line.partition("\t")[2] for line in text.split("\n")]
 
 
 class _Candidates(NamedTuple):

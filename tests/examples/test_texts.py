@@ -55,7 +55,7 @@ def test_vectors_start_from_the_bundled_ones_and_unknown_words_at_random_with_th
     words = ["fern", *(f"qqq{number}" for number in range(998)), "rose"]
     vectors = texts.initial_vectors(words)
     assert vectors.shape == (1000, 50)
-    matrix = simmatrix.from_embeddings(classes=["fern", "rose"])
+    matrix = simmatrix.from_embeddings(classes=["fern", "rose"], lower_bound=0.0)
     cosine = torch.nn.functional.cosine_similarity(vectors[0], vectors[-1], dim=0).item()
     assert cosine == pytest.approx(matrix["fern", "rose"], abs=2**-20)
     # The deviation of 49,900 normal draws is itself off by 0.6 / sqrt(2 * 49,900), here by less than five times that.
@@ -102,7 +102,7 @@ def experiment(seeds: tuple[int, ...] = (0, 1)) -> Any:
     return texts.Experiment(
         texts=texts.bags_of(lines, labels),
         classes=classes,
-        tree=simmatrix.from_taxonomy("superclass", classes),
+        tree=simmatrix.from_taxonomy("superclass", classes, lower_bound=0.0),
         parts=dict.fromkeys((*seeds, 100), tuple(torch.arange(400).split([200, 100, 100]))),
         recipes={"all": texts.Recipe(0.01, 3), "5": texts.Recipe(0.01, 20)},
     )
