@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,12 +23,12 @@ from simmatrix.files import mistaken, open_input, refusal
 if TYPE_CHECKING:
     from io import FileIO
 
-__all__ = ["LONGEST_HEADER", "Container", "canonical_json", "open_container", "parsed_json", "serialised"]
+__all__ = ["CODES", "LONGEST_HEADER", "Container", "canonical_json", "open_container", "parsed_json", "serialised"]
 
 LONGEST_HEADER = 100_000_000
 """The safetensors library reads no longer headers."""
 
-_CODES: Mapping[str, str] = {
+CODES: Mapping[str, str] = {
     "BOOL": "|b1",
     "I8": "|i1",
     "U8": "|u1",
@@ -41,8 +41,13 @@ _CODES: Mapping[str, str] = {
     "I64": "<i8",
     "U64": "<u8",
     "F64": "<f8",
+    # NumPy has no such numbers: their bytes are counted, not read as values.
+    "BF16": "|V2",
+    "F8_E4M3": "|V1",
+    "F8_E5M2": "|V1",
 }
-_NAMES = {code: name for name, code in _CODES.items()}
+"""The types of tensors, as NumPy calls them."""
+_NAMES = {code: name for name, code in CODES.items()}
 _HALF = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
 # What NumPy takes.
 _MOST_DIMENSIONS, _LONGEST_SIDE = 64, 1 << 63
@@ -132,7 +137,7 @@ class Container(NamedTuple):
     def read(self, name: str) -> np.ndarray:
         """Return a tensor in an array of its own, read-only."""
         tensor = self.tensors[name]
-        array = np.empty(tensor["shape"], _CODES[tensor["dtype"]])
+        array = np.empty(tensor["shape"], CODES[tensor["dtype"]])
         buffer, done = _bytes(array), 0
         try:
             self.file.seek(self.start + tensor["data_offsets"][0])
@@ -148,8 +153,8 @@ class Container(NamedTuple):
 
 
 @contextmanager
-def open_container(path: Path, remedy: str) -> Iterator[Container]:
-    """Open a file and check its whole layout, without reading a tensor.
+def open_container(path: Path, remedy: str, opened: FileIO | None = None) -> Iterator[Container]:
+    """Open a file and check its whole layout, without reading a tensor. A file that is open already stays open.
 
     Raises
     ------
@@ -157,7 +162,7 @@ def open_container(path: Path, remedy: str) -> Iterator[Container]:
         If it can't be read, or is no safetensors file or a damaged one, with the remedy; at the end of the block, if
         its bytes were changed in the meantime (a file that takes its place does not matter).
     """
-    with open_input(path) as file:
+    with nullcontext(opened) if opened else open_input(path) as file:
         start = b""
         try:
             before = os.fstat(file.fileno())
@@ -192,9 +197,9 @@ def _layout(file: FileIO, size: int) -> tuple[dict[str, str], dict[str, dict[str
     for name, tensor in sorted(header.items(), key=lambda item: _offsets(item[1])):
         first, last = _offsets(tensor)
         shape = tensor.get("shape")
-        if tensor.get("dtype") not in _CODES or not _is_shape(shape):
+        if tensor.get("dtype") not in CODES or not _is_shape(shape):
             raise ValueError(f"the tensor {name!r:.60} has no type and shape that are known")
-        if first != end or last - first != math.prod(shape, start=np.dtype(_CODES[tensor["dtype"]]).itemsize):
+        if first != end or last - first != math.prod(shape, start=np.dtype(CODES[tensor["dtype"]]).itemsize):
             raise ValueError(f"the tensor {name!r:.60} does not fit its place")
         end = last
     if 8 + length + end != size:

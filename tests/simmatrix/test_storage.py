@@ -26,6 +26,7 @@ from simmatrix import (
     SimilarityMatrix,
     SourceError,
     container,
+    from_order,
     load,
     save,
     storage,
@@ -534,3 +535,15 @@ def test_a_damaged_invariant_names_the_file(tmp_path: Path) -> None:
     write_with(tmp_path / "matrix", {"similarity": np.zeros((2, 2), dtype=np.float32)})
     with pytest.raises(MatrixError, match=r"matrix: the similarity to itself is not 1: rose, tulip"):
         load(tmp_path / "matrix")
+
+
+def test_a_name_of_another_format_is_refused(tmp_path: Path) -> None:
+    matrix = from_order(["bad", "good"], decay=0.5)
+    for name in ("m.npy", "m.CSV", "m.npz", "m.png", "m.tsv", "m.json", "m.pkl", "m.pt", "m.txt", "m.h5", "a.b.xlsx"):
+        suffix = name[name.rindex(".") :].lower()
+        with pytest.raises(OutputError, match=f"{name}: a matrix file is safetensors, not {suffix}; name it "):
+            matrix.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    for name in ("m", "m.sim", "m.v2", "m.0.5", "m.csv.safetensors", ".npy", "m.safetensors"):
+        matrix.save(tmp_path / name)
+        assert load(tmp_path / name).classes == matrix.classes
