@@ -234,7 +234,8 @@ def back_off_curve(
         steps = np.zeros(len(confidence) + 1)
         np.add.at(steps, first, numbers)
         np.subtract.at(steps, last + 1, numbers)
-        sums.append(np.cumsum(steps)[:-1] / len(places))
+        # What was added is taken off again in another order: of 0 rounding may leave a little.
+        sums.append(np.maximum(np.cumsum(steps)[:-1] / len(places), 0.0))
     return Curve(confidence, *sums)
 
 
