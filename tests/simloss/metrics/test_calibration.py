@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,7 @@ def slow(confidence: np.ndarray, right: np.ndarray, n_bins: int) -> float:
     """Return the error of bins [0, 1/n), [1/n, 2/n), ... of which the last holds 1 as well."""
     edges = np.linspace(0, 1, n_bins + 1)
     total = 0.0
-    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (low, high) in enumerate(pairwise(edges)):
         inside = (confidence >= low) & ((confidence < high) | (number == n_bins - 1))
         total += abs(confidence[inside].sum() - right[inside].sum())
     return total / len(confidence)

@@ -198,7 +198,7 @@ def test_minus_100_is_ignored_as_in_the_loss() -> None:
 
 def test_ignored_examples_do_not_decide_what_the_others_are() -> None:
     """They are probabilities, whatever stands in rows that do not count."""
-    probabilities, target = torch.tensor([[0.75, 0.25], [0.75, 0.25]]), torch.tensor([0, 0])
+    probabilities = torch.tensor([[0.75, 0.25], [0.75, 0.25]])
     for odd in (0.0, 7.0, -torch.inf):
         preds = torch.cat([probabilities, torch.full((1, 2), odd)])
         found = MistakeReport(torch.eye(2))(preds, torch.tensor([0, 0, -100]))
