@@ -74,24 +74,31 @@ def _is_noun(pair: Pair) -> bool:
 
 
 def _by_wordnet(sets: Mapping[str, list[Pair]], measure: str, folder: Path) -> list[str]:
-    return [_rho(simmatrix.from_wordnet(_words(pairs), measure=measure), pairs, folder) for pairs in sets.values()]
+    return [
+        _rho(simmatrix.from_wordnet(_words(pairs), measure=measure, lower_bound=0.0), pairs, folder)
+        for pairs in sets.values()
+    ]
 
 
 def _by_vectors(sets: Mapping[str, list[Pair]], vectors: str | Path, folder: Path) -> list[str]:
     return [
-        _rho(simmatrix.from_embeddings(vectors, _words(pairs), oov="drop"), pairs, folder) for pairs in sets.values()
+        _rho(simmatrix.from_embeddings(vectors, _words(pairs), oov="drop", lower_bound=0.0), pairs, folder)
+        for pairs in sets.values()
     ]
 
 
 def _by_encoder(sets: Mapping[str, list[Pair]], folder: Path) -> list[str]:
-    return [_rho(simmatrix.from_encoder(encoder_folder(), _words(pairs)), pairs, folder) for pairs in sets.values()]
+    return [
+        _rho(simmatrix.from_encoder(encoder_folder(), _words(pairs), lower_bound=0.0), pairs, folder)
+        for pairs in sets.values()
+    ]
 
 
 def _as_gensim(pairs: list[Pair], vectors: Path) -> str:
     """Return rho over all rows of a data set: with a word's pair with itself, and with pairs that stand there twice."""
     from scipy.stats import spearmanr
 
-    matrix = simmatrix.from_embeddings(vectors, _words(pairs), oov="drop")
+    matrix = simmatrix.from_embeddings(vectors, _words(pairs), oov="drop", lower_bound=0.0)
     known = [pair for pair in pairs if pair.first in matrix.classes and pair.second in matrix.classes]
     values = [matrix[pair.first, pair.second] for pair in known]
     return f"{spearmanr(values, [pair.rating for pair in known]).statistic:.3f}"

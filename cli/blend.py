@@ -12,6 +12,7 @@ from simmatrix.cli.options import Influence, LowerBound, TopK, check_bounds, lim
 from simmatrix.cli.output import progress_bar, report
 
 if TYPE_CHECKING:
+    from simmatrix.matrix import SimilarityMatrix
     from simmatrix.provenance import Input
 
 __all__ = ["blend"]
@@ -32,7 +33,6 @@ def blend(
     ),
 ) -> None:
     """Blend matrices of the same classes into one file: their weighted mean."""
-    import simmatrix
     from simmatrix import blending
     from simmatrix.storage import check_output
 
@@ -40,8 +40,7 @@ def blend(
     files, weights = zip(*(_parsed(part) for part in parts), strict=True)
     blending.check_weights(weights)
     check_bounds(lower_bound, influence)
-    matrices = [simmatrix.load(file) for file in files]
-    inputs = [_input(file) for file in files]
+    matrices, inputs = zip(*(_loaded(file) for file in files), strict=True)
     matrix = blending.blend(zip(matrices, weights, strict=True), inputs).lower_bound(lower_bound or 0.0)
     matrix, found = limited(matrix, top_k, influence)
     matrix.save(output)
@@ -57,11 +56,9 @@ def _parsed(part: str) -> tuple[Path, float]:
     return Path(found["file"]), float(found["weight"])
 
 
-def _input(file: Path) -> Input:
-    from simmatrix.files import sha256_of
-    from simmatrix.provenance import Input
+def _loaded(file: Path) -> tuple[SimilarityMatrix, Input]:
+    from simmatrix.matrix import load_input
     from simmatrix.text import shown_name
 
-    name = shown_name(file)
-    with progress_bar(f"reading {name}") as progress:
-        return Input("matrix", name, sha256_of(file, progress))
+    with progress_bar(f"reading {shown_name(file)}") as progress:
+        return load_input(file, progress)

@@ -11,7 +11,7 @@ import typer
 from simmatrix.choices import Completion, Duplicates, Kernel, Measure, Oov, TaxonomyFormat, Unknown, VectorFormat
 from simmatrix.cli.options import Influence, LowerBound, TopK, check_bounds, limited
 from simmatrix.cli.output import built_by, progress_bar, report, warn
-from simmatrix.cli.sources import chosen, options_of, renamed
+from simmatrix.cli.sources import chosen, known, options_of, renamed
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
@@ -37,7 +37,7 @@ def build(
         str | None,
         typer.Option(
             metavar="PATH|NAME",
-            help="Word vectors: a file, or the bundled glove-6b-50d, which is used if no source is named.",
+            help="Word vectors: a file, or the bundled glove-6b-50d.",
         ),
     ] = None,
     from_order: Annotated[
@@ -148,16 +148,19 @@ def build(
         ),
     ] = None,
 ) -> None:
-    """Build a similarity matrix from one source and write it to a file."""
+    """Build a similarity matrix from one source and write it to a file.
+
+    If no source is named, it is what the class list itself knows: WordNet if it has a synset column, else the taxonomy
+    of its superclass columns, else the bundled word vectors.
+    """
     # Before anything else is bound: every option, by the name under which `simmatrix.cli.sources` has it.
     given = options_of(locals())
     import simmatrix
-    from simmatrix.normalise import DEFAULT_INFLUENCE, check_top_k
+    from simmatrix.normalise import check_top_k
     from simmatrix.storage import check_output
 
     given, said = renamed(given)
     source = chosen(given)
-    what = source.option.removeprefix("--")
     if said:
         warn(said)
     check_bounds(lower_bound, influence)
@@ -166,17 +169,22 @@ def build(
     check_output(file)
     if top_k is not None:
         check_top_k(top_k, len(listed))
-    with progress_bar(f"building {what}") as progress:
-        matrix = source.build(given, listed, lower_bound or 0.0, progress)
-    is_bounded = source.is_bounded and lower_bound is None
-    matrix, found = limited(matrix, top_k, influence, DEFAULT_INFLUENCE if is_bounded else None)
+    why = []
+    if source is None:
+        source, given, reason = known(given, listed)
+        why = [("source", f"{source.option}, since {reason}")]
+    with progress_bar(f"building {source.option.removeprefix('--')}") as progress:
+        matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
+    matrix, bound = limited(matrix, top_k, influence)
     matrix.save(file)
-    _report(matrix, file, found)
+    _report(matrix, file, why, bound)
 
 
-def _report(matrix: SimilarityMatrix, file: Path, bound: list[tuple[str, str]]) -> None:
+def _report(matrix: SimilarityMatrix, file: Path, why: list[tuple[str, str]], bound: list[tuple[str, str]]) -> None:
     origin = matrix.provenance
     found = Counter(one["how"] for one in origin.resolution.values())
     inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]
     how = ", ".join(f"{how} {count}" for how, count in found.most_common())
-    report(matrix, file, [("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how), *bound])
+    report(
+        matrix, file, [*why, ("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how), *bound]
+    )

@@ -40,6 +40,7 @@ def classes(
         print_table(header, rows)
         return
     csv.writer(sys.stdout, delimiter="\t", lineterminator="\n").writerows([header, *rows])
+    sys.stdout.flush()
 
 
 def senses(

@@ -35,7 +35,7 @@ Influence: TypeAlias = Annotated[
         metavar="I",
         help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I on "
         "average, after --top-k. From 0, which is cross entropy, to what there is. If neither is given, build takes "
-        "0.1 with --from-embeddings, --from-wordnet, --from-taxonomy and --from-encoder; all else is kept.",
+        "off the median of all pairs with --from-embeddings, --from-wordnet, --from-taxonomy and --from-encoder.",
     ),
 ]
 TopK: TypeAlias = Annotated[
@@ -56,26 +56,20 @@ def check_bounds(lower_bound: float | None, influence: float | None) -> None:
 
 
 def limited(
-    matrix: SimilarityMatrix, top_k: int | None, influence: float | None, default: float | None = None
+    matrix: SimilarityMatrix, top_k: int | None, influence: float | None
 ) -> tuple[SimilarityMatrix, list[tuple[str, str]]]:
-    """Return the matrix with what was asked for, and what to report of it.
+    """Return the matrix with what was asked for, and what to report of its lower bound.
 
-    The influence is that of what is written, so the lower bound is found for what top k leaves. A default is only
-    approached where no bound gives it.
+    The influence is that of what is written, so the lower bound is found for what top k leaves.
     """
     if top_k is not None:
         matrix = matrix.top_k(top_k)
-    wanted = default if influence is None else influence
-    if wanted is None:
-        return matrix, []
-    bounded = matrix.with_influence(wanted, nearest=influence is None)
-    if influence is not None:
-        reason = "found for this influence"
-    else:
-        least, most = matrix.influence_range
-        reason = f"{'found for' if least <= wanted <= most else 'as near to'} the default influence of {wanted:g}"
+    if influence is None:
+        default = [step for step in matrix.provenance.normalisation if "from" in step]
+        return matrix, [("lower bound", f"{step['bound']:.6g} ({step['from']} of all pairs)") for step in default]
+    bounded = matrix.with_influence(influence)
     bound = 0.0 if bounded is matrix else bounded.provenance.normalisation[-1]["bound"]
-    return bounded, [("lower bound", f"{bound:.6g} ({reason})")]
+    return bounded, [("lower bound", f"{bound:.6g} (found for this influence)")]
 
 
 def class_list(matrix: SimilarityMatrix, given: str | None) -> ClassList:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ import typer
 
 from simmatrix.choices import TAXONOMY_FORMATS
 from simmatrix.files import silent
-from simmatrix.text import is_unsafe
+from simmatrix.text import is_unsafe, some
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,62 +36,91 @@ __all__ = [
     "print_table",
     "progress_bar",
     "report",
+    "setting",
     "visible",
     "warn",
     "with_options",
+    "without_stream",
 ]
 
 # Parameters that are shown in a way of their own: a warning, or a line for each part of a blend.
 _TOLD_ELSEWHERE = ("dropped", "parts", "weights")
+# A table folds its cells on a terminal with so many columns at least, for each of its own and in all.
+_NARROWEST, _NARROWEST_COLUMN = 40, 8
+# Values, levels of nesting and characters that are shown of what may be of any size: a file or a name.
+_MOST_VALUES, _DEEPEST, _LONGEST = 20, 3, 4000
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """Print a table; the columns named in `right` are aligned to the right."""
-    if not sys.stdout.isatty():
-        _print_plain([header, *rows], [column in right for column in header])
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in header:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        # Text, so that a name such as "[red]" is shown and not obeyed.
-        table.add_row(*(Text(_cell(cell)) for cell in row))
-    _console().print(table)
+    _print(list(rows), header, [column in right for column in header])
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     """Print what is known as lines of a name and a value."""
-    if not sys.stdout.isatty():
-        _print_plain(list(pairs), [False, False])
+    _print(list(pairs), (), [False, False])
+
+
+def _print(rows: Sequence[Sequence[str]], header: Sequence[str], right: Sequence[bool]) -> None:
+    cells = [[_in_one_line(cell) for cell in row] for row in ([header, *rows] if header else rows)]
+    if not sys.stdout.isatty() or _size().columns < max(_NARROWEST, _NARROWEST_COLUMN * len(right)):
+        # Without rich: a pipe sees no colours, is never wrapped, and need not wait for the import.
+        widths = [max((len(row[column]) for row in cells), default=0) for column in range(len(right))]
+        for row in cells:
+            padded = (
+                cell.rjust(width) if flush else cell.ljust(width)
+                for cell, width, flush in zip(row, widths, right, strict=True)
+            )
+            typer.echo("  ".join(padded).rstrip())
         return
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        table.add_row(Text(_cell(name)), Text(_cell(value)))
+    table = Table(box=None, header_style="bold", pad_edge=False, show_header=bool(header))
+    for column, flush in enumerate(right):
+        # Text, so that a name such as "[red]" is shown and not obeyed.
+        table.add_column(
+            Text(cells[0][column]) if header else "",
+            justify="right" if flush else "left",
+            style="" if header or column else "bold",
+            overflow="fold",
+        )
+    for row in cells[1:] if header else cells:
+        table.add_row(*map(Text, row))
     _console().print(table)
 
 
 def print_line(text: str, colour: str | None = None) -> None:
     """Print one line, in colour on a terminal."""
-    typer.secho(visible(text), fg=_colour(colour))
+    typer.secho(_in_one_line(text), fg=_colour(colour))
 
 
 def warn(sentences: Iterable[str]) -> None:
-    """Print warnings to standard error."""
+    """Print warnings to standard error, each on a line of its own."""
     for sentence in sentences:
-        typer.secho(f"warning: {visible(sentence)}", fg=_colour("yellow"), err=True)
+        _say("warning", _in_one_line(sentence), "yellow")
 
 
 def fail(message: str) -> None:
-    """Print an error to standard error."""
-    typer.secho(f"error: {visible(message)}", fg=_colour("red"), err=True)
+    """Print an error to standard error. Further lines are indented, so that a name can't forge a message."""
+    _say("error", re.sub(r"\n(?! )", "\n  ", visible(message)), "red")
+
+
+def _say(what: str, message: str, colour: str) -> None:
+    if len(message) > _LONGEST:
+        message = (
+            f"{message[: _LONGEST - 1000]} … ({len(message) - _LONGEST:,} characters left out) … {message[-1000:]}"
+        )
+    try:
+        typer.secho(f"{what}: {message}", fg=_colour(colour), err=True)
+    except OSError:
+        # Nobody can be told of it, and the exit code still says whether it went well.
+        without_stream("stderr")
+
+
+def without_stream(name: str) -> None:
+    """Put nothing in the place of a standard stream that can't be written, so that Python does not fail at exit."""
+    setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (it stays open to the end)
 
 
 def with_options(message: str) -> str:
@@ -100,6 +130,8 @@ def with_options(message: str) -> str:
     --------
     >>> with_options('average them (duplicates="mean"), or give the format (format="json")')
     'average them (--duplicates mean), or give the format (--taxonomy-format json)'
+    >>> with_options("take an encoder (from_encoder)")
+    'take an encoder (--from-encoder)'
     """
 
     def option(match: re.Match[str]) -> str:
@@ -108,7 +140,8 @@ def with_options(message: str) -> str:
             name = "taxonomy_format" if value in TAXONOMY_FORMATS else "vector_format"
         return f"--{name.replace('_', '-')} {value}"
 
-    named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, message)
+    named = re.sub(r"\bfrom_([a-z]+)\b", r"--from-\1", message)
+    named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, named)
     return re.sub(r"^[a-z_]+(?= must )", lambda name: f"--{name[0].replace('_', '-')}", named)
 
 
@@ -128,8 +161,7 @@ def visible(text: str) -> str:
     )
 
 
-def _cell(text: str) -> str:
-    # A line end would make one row of a table look like two.
+def _in_one_line(text: str) -> str:
     return visible(text).replace("\n", "\\n")
 
 
@@ -150,17 +182,30 @@ def built_by(builder: str, params: Mapping[str, object]) -> str:
     """
     told = ((name.replace("_", " "), value) for name, value in params.items() if name not in _TOLD_ELSEWHERE)
     settings = ", ".join(
-        f"{name} {_setting(value)}"
+        f"{name} {setting(value)}"
         for name, value in told
         if value not in (None, False, "error", []) and not (isinstance(value, int) and value == 0)
     )
     return f"{builder} ({settings})" if settings else builder
 
 
-def _setting(value: object) -> str:
+def setting(value: object, depth: int = 0) -> str:
+    """Write a value of a file's metadata; a foreign file may have anything there, as long and as deep as it likes.
+
+    Examples
+    --------
+    >>> setting([0.0, 10.0]), setting(["rose", [1, [2, [3]]]])
+    ('0 to 10', 'rose and 1 and 2 and …')
+    """
+    if isinstance(value, list | dict) and depth >= _DEEPEST:
+        return "…"
+    if isinstance(value, dict):
+        return some([f"{name} {setting(one, depth + 1)}" for name, one in value.items()], _MOST_VALUES)
     if isinstance(value, list):
+        if len(value) > _MOST_VALUES:
+            return some([setting(one, depth + 1) for one in value], _MOST_VALUES)
         joint = " to " if len(value) == 2 and all(isinstance(one, float) for one in value) else " and "
-        return joint.join(map(_setting, value))
+        return joint.join(setting(one, depth + 1) for one in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -169,22 +214,16 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def _print_plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
-    # Without rich: a pipe sees no colours, is never wrapped, and need not wait for the import.
-    rows = [[_cell(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(right))]
-    for row in rows:
-        cells = (
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(row, widths, right, strict=True)
-        )
-        typer.echo("  ".join(cells).rstrip())
+def _size() -> os.terminal_size:
+    # Not what rich makes of COLUMNS=0, which is no table at all.
+    return shutil.get_terminal_size()
 
 
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, markup=False)
+    columns, lines = _size()
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=columns, height=lines)
 
 
 @contextmanager
@@ -209,9 +248,9 @@ def progress_bar(what: str) -> Iterator[Progress]:
 def _start_bar(stack: ExitStack, what: str, total: int) -> Callable[[int], None]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     progress = stack.enter_context(Progress(*columns, console=_console(stderr=True), transient=True))
-    task = progress.add_task(what, total=total)
+    task = progress.add_task(_in_one_line(what), total=total)
     return lambda done: progress.update(task, completed=done)
 
 
@@ -232,7 +271,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     )
     dropped = matrix.provenance.params.get("dropped", [])
     if dropped:
-        warn([f"no vector, left out: {', '.join(dropped)} ({len(dropped)} of the classes)"])
+        warn([f"no vector, left out: {some(dropped, _MOST_VALUES)} ({len(dropped)} of the classes)"])
     warn(concerns(matrix, figures))
     # The training set has them, and the loss would refuse what is proposed.
     if not dropped:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from simmatrix.cli.options import MatrixPath, class_list
-from simmatrix.cli.output import print_line
+from simmatrix.cli.output import print_line, warn
 
 if TYPE_CHECKING:
     from simmatrix.ordering import Ordered
@@ -23,6 +27,10 @@ _INCHES_PER_CLASS = 0.1
 _LABELS_UP_TO = 200
 _LONGEST_LABEL = 40
 _SMALLEST, _LARGEST = 4.0, 20.0
+# What tells our pictures from others: at the end of a file, where each format allows a comment; in a chunk of a PNG.
+_MARKS = {".svg": b"<!-- simmatrix plot -->\n", ".pdf": b"%simmatrix plot\n", ".png": b"tEXtSoftware\0simmatrix plot"}
+# Fonts without letters that can be drawn: those for formulas, of boxes for everything, and of coloured pictures.
+_NO_TEXT = ("cm", "STIX", "Last Resort", "DejaVu Sans Display", "DejaVu Serif Display", "Noto Color", "Apple Color")
 
 
 def plot(
@@ -44,52 +52,124 @@ def plot(
             help="Class list with the superclass column; the bundled one the matrix was built for if not given.",
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is no picture drawn by this command.")
+    ] = False,
 ) -> None:
     """Draw a matrix of up to 5,000 classes as a heat map, ordered so that blocks of similar classes show."""
     import simmatrix
     from simmatrix.ordering import ORDERS, check_size
+    from simmatrix.text import some
 
     target = output or Path(f"{file.stem}.png")
-    _check_picture(target)
+    _check_picture(target, force=force)
     matrix = simmatrix.load(file)
     check_size(matrix)
     superclasses = class_list(matrix, classes).column("superclass") if order == "superclass" else ()
     ordered = ORDERS[order](matrix, superclasses)
-    _draw(ordered, target)
+    lacking = _draw(ordered, target)
     print_line(f"{target}: {len(matrix)} classes, ordered by {order}")
+    if lacking:
+        warn([f"no installed font has {some(lacking, 20)}; boxes stand for them. Install a font that has them"])
 
 
-def _check_picture(path: Path) -> None:
-    """Raise `OutputError` unless a picture can be written to `path`."""
+def _check_picture(path: Path, *, force: bool) -> None:
+    """Raise `OutputError` unless a picture can be written to `path`, and replaces no work of others."""
     from simmatrix.errors import OutputError
     from simmatrix.files import check_output_folder
 
     if path.suffix.lower() not in _SUFFIXES:
         raise OutputError(f"{path}: a picture ends in {', '.join(_SUFFIXES)}; give it one of these")
     check_output_folder(path)
+    if not force and path.exists() and not (path.is_file() and _is_ours(path)):
+        raise OutputError(
+            f"{path}: is there already and was not drawn by simmatrix plot; write to another file, or replace it with "
+            "--force"
+        )
 
 
-def _draw(ordered: Ordered, path: Path) -> None:
-    """Draw an ordered matrix and write it to a file."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+def _is_ours(path: Path) -> bool:
+    mark, size = _MARKS[path.suffix.lower()], path.stat().st_size
+    with path.open("rb") as file:
+        if path.suffix.lower() == ".png":
+            return not size or mark in file.read(200)
+        file.seek(max(0, size - len(mark)))
+        return not size or file.read() == mark
 
+
+@contextmanager
+def _plain_matplotlib() -> Iterator[None]:
+    """Let matplotlib draw the same for everyone: without the user's settings, and without its own messages.
+
+    Jupyter's backend, which its kernels hand on in MPLBACKEND, can't be loaded elsewhere.
+    """
+    import logging
+
+    from simmatrix.errors import SourceError
+
+    os.environ.pop("MPLBACKEND", None)
+    logging.getLogger("matplotlib").setLevel(logging.CRITICAL)
+    try:
+        from matplotlib import rc_context, rcdefaults
+    except (OSError, ValueError) as error:
+        # It reads them before one can tell it not to.
+        message = f"matplotlib can't read its settings ({error}); mend or take away the file matplotlibrc"
+        raise SourceError(message) from None
+    with rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rcdefaults()
+        yield
+
+
+def _draw(ordered: Ordered, path: Path) -> list[str]:
+    """Draw an ordered matrix, write it to a file, and return the characters that no font has."""
     from simmatrix.files import write_atomically
 
-    matrix = ordered.matrix
-    side = min(max(_SMALLEST, _INCHES_PER_CLASS * len(matrix)), _LARGEST)
-    figure = Figure(figsize=(side + 2.5, side + 1.5), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(matrix.to_dense(), vmin=0, vmax=1, cmap="viridis", interpolation="none")
-    _label(axes, ordered)
-    figure.colorbar(image, ax=axes, label="similarity", shrink=0.5, pad=0.01)
-    kind = path.suffix.lower()[1:]
-    # No time stamps and no random identifiers: the same matrix gives the same picture.
-    stamps = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    content = io.BytesIO()
-    with rc_context({"svg.hashsalt": "simmatrix"}):
+    with _plain_matplotlib():
+        from matplotlib import rcParams
+        from matplotlib.figure import Figure
+
+        matrix = ordered.matrix
+        labels = [_short(name) for name in (*matrix.classes, *(name for name, _size in ordered.groups))]
+        fonts, lacking = _fonts_for("".join(labels) if len(matrix) <= _LABELS_UP_TO else "")
+        rcParams["font.family"] = fonts
+        # No time stamps and no random identifiers: the same matrix gives the same picture.
+        rcParams["svg.hashsalt"] = "simmatrix"
+        side = min(max(_SMALLEST, _INCHES_PER_CLASS * len(matrix)), _LARGEST)
+        figure = Figure(figsize=(side + 2.5, side + 1.5), layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(matrix.to_dense(), vmin=0, vmax=1, cmap="viridis", interpolation="none")
+        _label(axes, ordered)
+        figure.colorbar(image, ax=axes, label="similarity", shrink=0.5, pad=0.01)
+        kind = path.suffix.lower()[1:]
+        stamps = {"png": {"Software": "simmatrix plot"}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        content = io.BytesIO()
         figure.savefig(content, format=kind, dpi=_DOTS_PER_INCH, metadata=stamps[kind])
-    write_atomically(path, [content.getvalue()])
+    write_atomically(path, [content.getvalue(), b"" if kind == "png" else _MARKS[f".{kind}"]])
+    return lacking
+
+
+def _fonts_for(text: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the fonts that a text needs, matplotlib's own first, and the characters that no installed font has."""
+    from matplotlib.font_manager import findSystemFonts, fontManager, get_font
+
+    fonts, lacking = ["DejaVu Sans"], {sign for sign in text if not sign.isspace()}
+    lacking -= {sign for sign in lacking if get_font(fontManager.findfont("DejaVu Sans")).get_char_index(ord(sign))}
+    if not lacking:
+        return fonts, []
+    # Fonts that were installed since matplotlib last looked.
+    for file in sorted({*findSystemFonts()} - {font.fname for font in fontManager.ttflist}):
+        with suppress(OSError, RuntimeError, NotImplementedError):
+            fontManager.addfont(file)
+    known = [font for font in fontManager.ttflist if not font.name.startswith(_NO_TEXT) and font.style == "normal"]
+    # In an order of their own: a machine lists its fonts in any.
+    for font in sorted(known, key=lambda font: (abs(int(font.weight) - 400), font.name, font.fname)):
+        file = get_font(font.fname)
+        found = {sign for sign in lacking if file.get_char_index(ord(sign))}
+        if found and font.name not in fonts:
+            fonts.append(font.name)
+            lacking -= found
+    return fonts, sorted(lacking)
 
 
 def _label(axes: Any, ordered: Ordered) -> None:

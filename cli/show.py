@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simmatrix.cli.options import AsJson, MatrixPath
-from simmatrix.cli.output import built_by, percent, print_line, print_pairs, print_table, warn
+from simmatrix.cli.output import built_by, percent, print_line, print_pairs, print_table, setting, warn
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
@@ -107,7 +107,9 @@ def _parts(parts: Any) -> list[str]:
 
 
 def _step(step: Mapping[str, Any]) -> str:
-    return " ".join(str(value) if name in ("step", "bound") else f"{name} {value}" for name, value in step.items())
+    # Numbers in full: a bound is what one may want to give to another build.
+    shown = {name: setting(value) if isinstance(value, list | dict) else str(value) for name, value in step.items()}
+    return " ".join(value if name in ("step", "bound") else f"{name} {value}" for name, value in shown.items())
 
 
 def _print_json(

@@ -15,18 +15,14 @@ if TYPE_CHECKING:
     from simmatrix.files import Progress
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["SOURCES", "Grouped", "Source", "chosen", "options_of", "renamed", "titled"]
+__all__ = ["SOURCES", "Grouped", "Source", "chosen", "known", "options_of", "renamed", "titled"]
 
 
 class Source(NamedTuple):
-    """A source: the parameter of `build` that names it, which is also the library's function, and what else it takes.
-
-    A source without a scale of the user's own is bounded by default: of all others everything is kept.
-    """
+    """A source: the parameter of `build` that names it, also the library's function, and what else it takes."""
 
     name: str
     options: tuple[str, ...] = ()
-    is_bounded: bool = False
     reports_progress: bool = False
 
     @property
@@ -35,7 +31,7 @@ class Source(NamedTuple):
         return _option(self.name)
 
     def build(
-        self, given: Mapping[str, Any], classes: ClassList, lower_bound: float, progress: Progress
+        self, given: Mapping[str, Any], classes: ClassList, lower_bound: float | None, progress: Progress
     ) -> SimilarityMatrix:
         """Build from what was given on the command line."""
         import simmatrix
@@ -46,23 +42,23 @@ class Source(NamedTuple):
         return function(
             *where,
             classes=classes,
-            lower_bound=lower_bound,
+            **({} if lower_bound is None else {"lower_bound": lower_bound}),
             **{_argument(name): given[name] for name in self.options if name in given},
             **({"progress": progress} if self.reports_progress else {}),
         )
 
 
-# In the order of the help. The first is the one that is meant where none is named.
+# In the order of the help.
 SOURCES = (
-    Source("from_embeddings", ("vector_format", "vocabulary", "oov"), is_bounded=True, reports_progress=True),
+    Source("from_embeddings", ("vector_format", "vocabulary", "oov"), reports_progress=True),
     Source("from_order", ("decay", "kernel", "length_scale", "positions", "circular", "period")),
-    Source("from_wordnet", ("measure", "wordnet", "language", "information_content"), is_bounded=True),
-    Source("from_taxonomy", ("measure", "taxonomy_format"), is_bounded=True),
+    Source("from_wordnet", ("measure", "wordnet", "language", "information_content")),
+    Source("from_taxonomy", ("measure", "taxonomy_format")),
     Source("from_ratings", ("scale", "complete", "unknown", "duplicates")),
     Source("from_triplets", ("complete", "unknown")),
     Source("from_confusion"),
     Source("from_matrix", ("scale", "unknown", "symmetrise")),
-    Source("from_encoder", is_bounded=True),
+    Source("from_encoder"),
 )
 
 
@@ -95,8 +91,8 @@ def renamed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return {**given, name: old}, [f"--format is now {_option(name)}; the old name goes away in the next version"]
 
 
-def chosen(given: Mapping[str, Any]) -> Source:
-    """Return the one source that was named, or the first where none was.
+def chosen(given: Mapping[str, Any]) -> Source | None:
+    """Return the one source that was named, None where none was.
 
     Raises
     ------
@@ -109,12 +105,33 @@ def chosen(given: Mapping[str, Any]) -> Source:
             f"{' and '.join(source.option for source in named)} are {len(named)} sources; build from one a call, "
             "and put the matrices together with simmatrix blend"
         )
-    source = named[0] if named else SOURCES[0]
+    if not named:
+        return None
+    _check_options(named[0], given)
+    return named[0]
+
+
+def known(given: Mapping[str, Any], classes: ClassList) -> tuple[Source, dict[str, Any], str]:
+    """Return the source that the class list itself speaks for, the options with it among them, and why it is the one.
+
+    Raises
+    ------
+    typer.BadParameter
+        If an option is given that belongs to another source.
+    """
+    from simmatrix.builders.automatic import known_source
+
+    function, arguments, reason = known_source(classes)
+    source = next(one for one in SOURCES if one.name == function)
+    _check_options(source, given)
+    return source, {**given, function: next(iter(arguments.values()), True)}, reason
+
+
+def _check_options(source: Source, given: Mapping[str, Any]) -> None:
     for name in given:
         homes = [one.option for one in SOURCES if name in one.options]
         if homes and source.option not in homes:
             raise typer.BadParameter(f"{_option(name)} belongs to {' and '.join(homes)}, not to {source.option}")
-    return source
 
 
 def titled(name: str) -> str:

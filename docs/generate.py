@@ -24,6 +24,7 @@ SCRIPTS = (
     "benchmarks/read_vectors.py",
     "benchmarks/taxonomy.py",
     "benchmarks/human_ratings.py",
+    "benchmarks/senses.py",
     "benchmarks/growth.py",
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
@@ -66,7 +67,7 @@ def picture() -> None:
     """Draw CIFAR-100's matrix, as the README says."""
     with tempfile.TemporaryDirectory() as folder:
         matrix = str(Path(folder) / "cifar100.safetensors")
-        _simmatrix("build", "--classes", "cifar100", "--lower-bound", "0.5", "-o", matrix)
+        _simmatrix("build", "--classes", "cifar100", "-o", matrix)
         _simmatrix("plot", matrix, "--order", "superclass", "-o", str(ROOT / "docs" / "cifar100.png"))
 
 

@@ -299,7 +299,7 @@ def prepare(given: argparse.Namespace, archive: Archive) -> Experiment:
     """Read the data, build the matrices, and put together what is to be done."""
     every = simmatrix.read_classes(CLASSES)
     classes = paper_classes(every) if given.paper else every
-    words = simmatrix.from_embeddings(given.vectors, classes)
+    words = simmatrix.from_embeddings(given.vectors, classes, lower_bound=0.0)
     for note in notes(words):
         print(f"note: {note}", file=sys.stderr)
     kept = [every.names.index(name) for name in classes.names]
@@ -310,7 +310,7 @@ def prepare(given: argparse.Namespace, archive: Archive) -> Experiment:
     )
     recipe = RECIPES[given.model]
     epochs = given.epochs or (QUICK_EPOCHS if given.quick else recipe.epochs)
-    path = simmatrix.from_wordnet(classes)
+    path = simmatrix.from_wordnet(classes, lower_bound=0.0)
     return Experiment(training, test, classes, path, words, recipe._replace(epochs=epochs))
 
 

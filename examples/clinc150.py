@@ -70,7 +70,7 @@ def prepare(path: Path, seeds: Sequence[int], *, quick: bool = False) -> Experim
     return Experiment(
         texts=bags_of([text for text, _ in pairs], [index[intent] for _, intent in pairs]),
         classes=classes,
-        tree=simmatrix.from_taxonomy("superclass", classes),
+        tree=simmatrix.from_taxonomy("superclass", classes, lower_bound=0.0),
         parts=dict.fromkeys(seeds, (training, validation, test)),
         recipes=RECIPES,
     )

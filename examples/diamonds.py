@@ -226,20 +226,21 @@ def figures_of_minimum_risk(logits: Tensor, labels: Tensor) -> dict[str, float]:
     return {**figures(one_hot(decisions, BINS).float(), labels), "calibration_error": calibration}
 
 
-@torch.no_grad()
-def results(trial: Trial, model: nn.Module, data: Problem) -> list[Result]:
-    """Return what a model comes to; of cross entropy's, also with the other way to decide."""
+def results(trial: Trial, seen: Tensor, unseen: Tensor, data: Problem) -> list[Result]:
+    """Return what a model's logits on validation and test data come to; for cross entropy in both decisions."""
     ways = {PROBABLE: figures}
     if trial.setting == BASE:
         ways[MINIMUM_RISK] = figures_of_minimum_risk
-    parts = [(model(part.features), part.labels) for part in (data.validation, data.test)]
+    parts = ((seen, data.validation.labels), (unseen, data.test.labels))
     return [Result(trial, decision, *(way(*part) for part in parts)) for decision, way in ways.items()]
 
 
 def train(offers: Offers, epochs: int, trial: Trial) -> list[Result]:
     """Train one model. Trials of the same seed have the same split, the same start and the same batches."""
     data = problem(offers, trial.seed)
-    return results(trial, fit(CRITERIA[trial.setting](data.classes), data, trial.seed, epochs), data)
+    model = fit(CRITERIA[trial.setting](data.classes), data, trial.seed, epochs)
+    with torch.no_grad():
+        return results(trial, model(data.validation.features), model(data.test.features), data)
 
 
 def main() -> None:

@@ -124,7 +124,7 @@ def prepare(seeds: Sequence[int], step: int = 1) -> Experiment:
     return Experiment(
         texts=bags_of([one.definition for one in chosen], [index[class_of[one.node]] for one in chosen]),
         classes=classes,
-        tree=simmatrix.from_wordnet(classes),
+        tree=simmatrix.from_wordnet(classes, lower_bound=0.0),
         parts={seed: divided(len(chosen), seed) for seed in seeds},
         recipes=RECIPES,
     )

@@ -111,7 +111,7 @@ def prepare(codes: Sequence[Code], seeds: Sequence[int]) -> Experiment:
     return Experiment(
         texts=bags_of([code.description for code in codes], [index[code.block] for code in codes]),
         classes=classes,
-        tree=simmatrix.from_taxonomy("superclass", classes),
+        tree=simmatrix.from_taxonomy("superclass", classes, lower_bound=0.0),
         parts={seed: divided(codes, seed) for seed in seeds},
         recipes=RECIPES,
     )

@@ -73,7 +73,7 @@ def main() -> None:
     }
     # It warns of the larger influences: by itself it gives up classes there, as the table shows.
     warnings.simplefilter("ignore", simloss.SimilarityWarning)
-    whole = simmatrix.from_embeddings(classes=classes)
+    whole = simmatrix.from_embeddings(classes=classes, lower_bound=0.0)
     for influence in INFLUENCES:
         criteria[f"SimLoss, influence {influence:.3g}"] = simloss.SimLoss(whole.with_influence(influence))
     # Beside cross entropy the last of these matrices gives up no class.

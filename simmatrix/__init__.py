@@ -1,9 +1,9 @@
 """Similarity matrices of classes, from what people know about them.
 
 >>> import simmatrix
->>> matrix = simmatrix.from_embeddings(classes=["rose", "tulip", "truck"]).lower_bound(0.5)
->>> matrix.classes
-('rose', 'tulip', 'truck')
+>>> matrix = simmatrix.from_classes("cifar100")
+>>> matrix["rose", "tulip"] > matrix["rose", "bus"] == 0
+True
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simmatrix.blending import blend as blend
+    from simmatrix.builders.automatic import from_classes as from_classes
     from simmatrix.builders.confusion import from_confusion as from_confusion
     from simmatrix.builders.embeddings import from_embeddings as from_embeddings
     from simmatrix.builders.encoder import from_encoder as from_encoder
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 # without NumPy, and one source should not import the others.
 _NAMES = {
     "blending": "blend",
+    "builders.automatic": "from_classes",
     "builders.confusion": "from_confusion",
     "builders.embeddings": "from_embeddings",
     "builders.encoder": "from_encoder",

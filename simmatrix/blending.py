@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from simmatrix.errors import ClassOrderError, ParameterError
@@ -47,10 +47,11 @@ def blend(parts: Iterable[tuple[SimilarityMatrix, float]], files: Sequence[Input
     >>> blend([(words, 0.5), (tree, 0.5)])["rose", "tulip"]
     0.625
     """
-    matrices, weights = [], []
-    for matrix, weight in parts:
-        matrices.append(matrix)
-        weights.append(float(weight))
+    pairs = [*parts]
+    # Which one comes first in a set differs from run to run, and with it the order of the classes.
+    if isinstance(parts, Set) or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+        raise ParameterError("the parts are no list of pairs; give each matrix with its weight, [(a, 0.5), (b, 0.5)]")
+    matrices, weights = [one for one, _ in pairs], [float(weight) for _, weight in pairs]
     check_weights(weights)
     labels = _labels(len(matrices), files)
     aligned = [_aligned(matrix, matrices[0], label, labels[0]) for matrix, label in zip(matrices, labels, strict=True)]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from simmatrix import data
 from simmatrix.errors import ClassOrderError, SourceError
-from simmatrix.files import check_input, decoded, read_bytes
+from simmatrix.files import check_input, decoded, read_bytes, reading
 from simmatrix.text import all_composed, are_names, is_name, nearest, or_list
 
 __all__ = ["ClassList", "Classes", "Names", "names_in_order", "read_classes"]
@@ -182,7 +182,9 @@ def _check_suffix(path: Path) -> None:
     if path.suffix.lower() in _PARSERS:
         return
     known = data.class_list_names()
-    if path.exists():
+    with reading(path):
+        is_there = path.exists()
+    if is_there:
         check_input(path)
         raise SourceError(f"a class list ends in {or_list(_PARSERS)}; rename or convert the file", path)
     close = nearest(str(path), known)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from simmatrix.errors import SourceError
-from simmatrix.files import open_input, refusal
+from simmatrix.files import mistaken, open_input, refusal
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -42,19 +43,46 @@ _CODES: Mapping[str, str] = {
     "F64": "<f8",
 }
 _NAMES = {code: name for name, code in _CODES.items()}
+_HALF = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
+# What NumPy takes.
+_MOST_DIMENSIONS, _LONGEST_SIDE = 64, 1 << 63
 
 
 def canonical_json(content: object) -> str:
-    """Return the one way in which content is written as JSON. Raises ValueError for NaN and infinity."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """Return the one way in which content is written as JSON. Raises ValueError for NaN, infinity and deep nesting."""
+    try:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def parsed_json(text: str | bytes) -> Any:
-    """Return what JSON says. Raises ValueError for all that is no JSON, NaN and infinity among it."""
+    """Return what JSON in UTF-8 says: text and finite numbers, under keys that stand there once.
+
+    Raises ValueError for all else: what is no JSON, NaN and infinity among it, and half of a character pair.
+    """
+    text = text if isinstance(text, str) else text.decode()
     try:
-        return json.loads(text, parse_constant=_refused)
+        content = json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_unique)
+        # Characters beyond the first 65,536 may be written as two halves each; one half by itself is no text.
+        if _HALF.search(text):
+            canonical_json(content).encode()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    return content
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number[:20]} is no JSON number that is known")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key stands there twice")
+    return content
 
 
 def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]) -> list[bytes | memoryview]:
@@ -125,23 +153,31 @@ def open_container(path: Path, remedy: str) -> Iterator[Container]:
     Raises
     ------
     SourceError
-        If it can't be read, or is no safetensors file or a damaged one, with the remedy.
+        If it can't be read, or is no safetensors file or a damaged one, with the remedy; at the end of the block, if
+        its bytes were changed in the meantime (a file that takes its place does not matter).
     """
     with open_input(path) as file:
         start = b""
         try:
-            size = os.fstat(file.fileno()).st_size
-            start = file.read(8)
-            metadata, tensors, begin = _layout(start, file, size)
+            before = os.fstat(file.fileno())
+            start = file.read(200)
+            file.seek(0)
+            metadata, tensors, begin = _layout(file, before.st_size)
         except OSError as error:
             raise refusal(error, path) from None
         except ValueError as error:
-            raise SourceError(f"{_kind(start)} ({error}); {remedy}", path) from None
+            # The size that a safetensors file starts with may look like another kind's start, with a zero behind it.
+            what = mistaken(start, remedy) if start[2:3] > b"\0" else ""
+            raise SourceError(what or f"is no safetensors file, or a damaged one ({error}); {remedy}", path) from None
         yield Container(path, metadata, tensors, file, begin)
+        now = os.fstat(file.fileno())
+        if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
+            raise SourceError("was changed while it was read; read it again", path)
 
 
-def _layout(start: bytes, file: FileIO, size: int) -> tuple[dict[str, str], dict[str, dict[str, Any]], int]:
+def _layout(file: FileIO, size: int) -> tuple[dict[str, str], dict[str, dict[str, Any]], int]:
     """Return the metadata, the tensors and where they begin. Raises ValueError for anything that is unsound."""
+    start = file.read(8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > min(size - 8, LONGEST_HEADER):
         raise ValueError("the header is cut short or too long")
@@ -155,10 +191,10 @@ def _layout(start: bytes, file: FileIO, size: int) -> tuple[dict[str, str], dict
     for name, tensor in sorted(header.items(), key=lambda item: _offsets(item[1])):
         first, last = _offsets(tensor)
         shape = tensor.get("shape")
-        if tensor.get("dtype") not in _CODES or not isinstance(shape, list) or not all(map(_is_count, shape)):
-            raise ValueError(f"the tensor {name} has no type and shape that are known")
+        if tensor.get("dtype") not in _CODES or not _is_shape(shape):
+            raise ValueError(f"the tensor {name!r:.60} has no type and shape that are known")
         if first != end or last - first != math.prod(shape, start=np.dtype(_CODES[tensor["dtype"]]).itemsize):
-            raise ValueError(f"the tensor {name} does not fit its place")
+            raise ValueError(f"the tensor {name!r:.60} does not fit its place")
         end = last
     if 8 + length + end != size:
         raise ValueError(f"the tensors end at byte {8 + length + end} of {size}")
@@ -172,21 +208,14 @@ def _offsets(tensor: object) -> list[int]:
     return offsets
 
 
+def _is_shape(shape: object) -> bool:
+    return isinstance(shape, list) and len(shape) <= _MOST_DIMENSIONS and all(map(_is_count, shape))
+
+
 def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _kind(start: bytes) -> str:
-    # The size that a safetensors file starts with may look like a pickle's first two bytes, but has a zero behind them.
-    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and start[2:3] not in (b"", b"\0"):
-        return "is a pickle, which is never loaded since that would run the code it names"
-    return "is no safetensors file, or a damaged one"
+    return type(value) is int and 0 <= value < _LONGEST_SIDE
 
 
 def _bytes(array: np.ndarray) -> memoryview:
     # An empty tensor has no bytes, and a view of it can't be cast.
     return array.reshape(-1).view(np.uint8).data if array.size else memoryview(bytearray())
-
-
-def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")

@@ -35,6 +35,7 @@ __all__ = [
     "top_positions",
 ]
 
+# Here and elsewhere underflow is ignored: what is too small for a number is 0, whatever `np.seterr` the program set.
 Values: TypeAlias = "Float[np.ndarray, 'C C'] | csr_array"
 Elementwise: TypeAlias = Callable[..., np.ndarray]
 """A function of each value by itself, which writes into an array `out` where one is given, as NumPy's own do."""
@@ -170,6 +171,7 @@ class Dense(Form):
         values = self.values
         return all(np.array_equal(values[rows, cols], values[cols, rows].T) for rows, cols in _tiles(len(self)))
 
+    @np.errstate(under="ignore")
     def symmetrised(self) -> Dense:
         """Return (S + S^T) / 2; float32 values that can be written to are overwritten."""
         out = self.values if _can_overwrite(self.values) else np.array(self.values, np.float64)
@@ -288,6 +290,7 @@ def _tiles(count: int) -> list[tuple[slice, slice]]:
     return [(slice(top, top + TILE), slice(left, left + TILE)) for top in starts for left in starts if left >= top]
 
 
+@np.errstate(under="ignore")
 def apply(
     values: Float[np.ndarray, "*shape"], functions: Sequence[Elementwise], out: Float[np.ndarray, "*shape"]
 ) -> Float[np.ndarray, "*shape"]:
@@ -329,8 +332,8 @@ def frozen(array: np.ndarray, dtype: type[np.generic] = np.float32) -> np.ndarra
     """Return an array of a type that nobody can write to: the array itself if it is one, else a copy."""
     if array.dtype == dtype and array.flags.c_contiguous and _nobody_writes(array):
         return array
-    # What is too large for float32 becomes infinite, which the check of the values refuses.
-    with np.errstate(over="ignore"):
+    # What is too large for float32 becomes infinite, which the check of the values refuses; too small, 0.
+    with np.errstate(over="ignore", under="ignore"):
         return read_only(np.array(array, dtype=dtype, order="C"))
 
 
@@ -366,6 +369,7 @@ def sparse(data: np.ndarray, columns: np.ndarray, starts: np.ndarray) -> Sparse:
     return Sparse(canonical(csr_array((data, columns, starts), shape=(len(starts) - 1, len(starts) - 1))))
 
 
+@np.errstate(under="ignore")
 def canonical(values: Any) -> csr_array:
     """Return one form for the same values, whatever they came from: sorted, nothing twice, no zero stored."""
     from scipy.sparse import csr_array

@@ -19,8 +19,30 @@ __all__ = [
 ]
 
 
+# A message quotes what it is about, which may be a text of a million characters.
+_LONGEST_PATH = 500
+_LONGEST = 4000
+
+
 class SimilarityError(Exception):
-    """Root of all errors of this project."""
+    """Root of all errors of this project. A very long message loses its middle."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_shortened(message, _LONGEST))
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
+def _place(path: str | Path | None, line: int | None = None) -> str:
+    """Return how a message about a file starts: on one line, whatever characters its name holds."""
+    if path is None:
+        return ""
+    name = _shortened(str(path), _LONGEST_PATH)
+    if not name.isprintable():
+        name = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
+    return f"{name}: " if line is None else f"{name}, line {line}: "
 
 
 class ParameterError(SimilarityError, ValueError):
@@ -43,8 +65,7 @@ class SourceError(SimilarityError):
     def __init__(self, message: str, path: str | Path | None = None, line: int | None = None) -> None:
         self.path = None if path is None else Path(path)
         self.line = line
-        where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
-        super().__init__(where + message)
+        super().__init__(_place(path, line) + message)
 
 
 class ClassNotFoundError(SimilarityError):
@@ -64,4 +85,15 @@ class ClassOrderError(SimilarityError):
 
 
 class OutputError(SimilarityError):
-    """An output that can't or must not be written."""
+    """An output that can't or must not be written.
+
+    Parameters
+    ----------
+    message
+        What is wrong and what to do about it.
+    path
+        The file it is about, if it is about one.
+    """
+
+    def __init__(self, message: str, path: str | Path | None = None) -> None:
+        super().__init__(_place(path) + message)

@@ -91,6 +91,7 @@ class Toeplitz(Form):
         """Tell whether the values equal their transpose."""
         return np.array_equal(self.diagonals, self.diagonals[::-1])
 
+    @np.errstate(under="ignore")
     def symmetrised(self) -> Toeplitz:
         """Return (S + S^T) / 2."""
         return Toeplitz(self.diagonals / 2 + self.diagonals[::-1] / 2)
@@ -185,6 +186,7 @@ def raw_form(values: Float[np.ndarray, "C C"]) -> Dense | Toeplitz:
     return Dense(values) if diagonals is None else Toeplitz(diagonals)
 
 
+@np.errstate(under="ignore")
 def weighted_mean(forms: Sequence[Form], weights: Sequence[float]) -> Form:
     """Return the weighted sum, computed in float64 and rounded once: sparse or Toeplitz if all are so, else dense."""
     if all(isinstance(one, Sparse) for one in forms):

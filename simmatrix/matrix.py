@@ -16,14 +16,15 @@ import numpy as np
 from simmatrix import normalise
 from simmatrix.classes import Names, names_in_order
 from simmatrix.dense import Parts, frozen, read_only
-from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError
+from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError
+from simmatrix.files import Progress
 from simmatrix.forms import Dense, Form, Sparse, Toeplitz, Values, form_of, form_of_tensors, is_sparse
-from simmatrix.provenance import Provenance, Step
+from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
-from simmatrix.storage import read_matrix, write_matrix
-from simmatrix.text import all_composed, are_names, composed, is_name, nearest_to_each, or_list, some
+from simmatrix.storage import MatrixFile, read_matrix, write_matrix
+from simmatrix.text import are_names, is_name, nearest_to_each, or_list, shown_name, some
 
-__all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "save"]
+__all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "load_input", "save"]
 
 _SHOWN = 5
 _LARGEST_COUNT = np.iinfo(np.int32).max
@@ -69,7 +70,7 @@ class SimilarityMatrix:
     stored: Form = field(init=False)
 
     def __post_init__(self) -> None:
-        stored, classes = form_of(self.values), all_composed(self.classes)
+        stored, classes = form_of(self.values), names_in_order(self.classes)
         _check(stored, classes, is_named=are_names(classes))
         object.__setattr__(self, "stored", stored)
         object.__setattr__(self, "values", stored.values)
@@ -97,6 +98,8 @@ class SimilarityMatrix:
 
     def __getitem__(self, pair: tuple[str, str]) -> float:
         """Return the similarity of two classes, by name."""
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ParameterError(f'matrix[...] takes two names of classes, as in matrix["a", "b"], got {pair!r:.60}')
         first, second = self._indices(pair)
         return float(self.values[first, second])
 
@@ -287,7 +290,7 @@ class SimilarityMatrix:
         return matrix
 
     def _indices(self, names: Iterable[str]) -> list[int]:
-        wanted = [composed(name) for name in names]
+        wanted = names_in_order(names)
         unknown = [name for name in wanted if name not in self._index]
         if unknown:
             raise ClassNotFoundError(f"the matrix has no class {some(_hinted(unknown, self.classes))}", tuple(unknown))
@@ -434,10 +437,18 @@ def load(path: str | Path) -> SimilarityMatrix:
     MatrixError
         If its values or names break an invariant.
     """
-    path = Path(path)
-    tensors, classes, provenance = read_matrix(path)
+    return _matrix_of(read_matrix(Path(path)), Path(path))
+
+
+def load_input(path: Path, progress: Progress) -> tuple[SimilarityMatrix, Input]:
+    """Read a matrix, and return what is recorded of its file too: the checksum is of the bytes that were read."""
+    found = read_matrix(path, progress)
+    return _matrix_of(found, path), Input("matrix", shown_name(path), found.sha256)
+
+
+def _matrix_of(found: MatrixFile, path: Path) -> SimilarityMatrix:
     try:
-        form = form_of_tensors(tensors, len(classes), path)
-        return SimilarityMatrix.of(form, classes, provenance, tensors.get("evidence"))
+        form = form_of_tensors(found.tensors, len(found.classes), path)
+        return SimilarityMatrix.of(form, found.classes, found.provenance, found.tensors.get("evidence"))
     except MatrixError as error:
         raise MatrixError(f"{path}: {error}") from None

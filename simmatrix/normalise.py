@@ -3,6 +3,9 @@
 The steps, in this order: symmetrise (if the source is not), map to [0, 1], lower bound, unit diagonal. Each step that
 is taken is recorded.
 
+A similarity of 0 means unrelated. Cosines and ways through a tree have no such value of their own: any two classes
+share something. What most pairs share says nothing, so for these sources the default bound is the median of all pairs.
+
 A lower bound can be found for an influence, the mean over the rows of their sum off the diagonal. Under a lower bound l
 each of the n_1 pairs of similarity 1 keeps it, and any other similarity s becomes max(0, (s - l) / (1 - l)). So for an
 influence I of C classes, what is below 1 has to add up to m = I C - n_1: l is a root of
@@ -16,6 +19,7 @@ right pairs give it in closed form.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -27,7 +31,6 @@ from simmatrix.provenance import Step
 from simmatrix.shapes import Bool, Float, Int
 
 __all__ = [
-    "DEFAULT_INFLUENCE",
     "affine",
     "bound_for",
     "check_influence",
@@ -36,16 +39,16 @@ __all__ = [
     "clip",
     "count_of_ones",
     "lower_bound",
+    "median_bound",
     "normalise",
 ]
-
-DEFAULT_INFLUENCE = 0.1
-"""What the command leaves of a source that has no scale of its own: with SimLoss by itself it cost from nothing to some
-points of accuracy (docs/choosing.md)."""
 
 # Steps on the scale from 0 to 1 among which a first pass looks for the bound. A power of two, so that no float32 falls
 # into a step that is not its own.
 _STEPS = 1 << 12
+# Pairs of classes worked on at a time, and the bits of their values that are counted at once.
+_PAIRS = 1 << 19
+_DIGIT = 16
 
 
 clip: Elementwise = partial(np.clip, a_min=0.0, a_max=1.0)
@@ -75,7 +78,7 @@ def normalise(
     raw: Float[np.ndarray, "C C"],
     *,
     scale: tuple[float, float] | None = None,
-    bound: float = 0.0,
+    bound: float | None = 0.0,
     symmetrise: bool = True,
 ) -> tuple[Dense | Toeplitz, tuple[Step, ...]]:
     """Return values in [0, 1] with a unit diagonal, and the steps that led there.
@@ -88,7 +91,7 @@ def normalise(
     scale
         The values that become 0 and 1; if not given, values are cut off outside [0, 1].
     bound
-        Lower bound l in [0, 1).
+        Lower bound l in [0, 1); None for `median_bound`, of symmetric values that are on their scale already.
     symmetrise
         Whether each pair gets the mean of both directions.
 
@@ -115,16 +118,91 @@ def normalise(
             raise ParameterError(f"the range ({low}, {high}) is empty; give the lowest value first")
         functions = [partial(affine, low=low, high=high)]
         steps.append({"step": "affine", "low": low, "high": high})
+    found: Step = {}
+    if bound is None:
+        bound, origin = median_bound(form.values)
+        found = {"from": origin}
     if bound > 0.0:
         functions.append(partial(lower_bound, bound=bound))
-        steps.append({"step": "lower_bound", "bound": bound})
+        steps.append({"step": "lower_bound", "bound": bound, **found})
     steps.append({"step": "unit_diagonal"})
     return form.normalised(*functions), tuple(steps)
 
 
-def check_lower_bound(bound: float) -> None:
-    """Raise `ParameterError` unless a lower bound is in [0, 1)."""
-    if not 0.0 <= bound < 1.0:
+def median_bound(values: Float[np.ndarray, "C C"]) -> tuple[float, str]:
+    """Return the lower bound under which classes that are no more alike than most pairs get 0, and where it is from.
+
+    It is the median of all pairs of classes; of two in the middle the lower, so that it is a similarity that occurs. In
+    a hierarchy most pairs may be equally alike, and few more so: then the median would leave most classes without a
+    neighbour, and the greatest similarity below it that leaves at least half of them one takes its place. Where there
+    is none below, all classes are strangers.
+
+    Parameters
+    ----------
+    values
+        (C, C), symmetric, similarities in which negative ones are 0. No copy is made of the whole.
+
+    Returns
+    -------
+    tuple
+        The bound in [0, 1), and ``"median"`` or ``"below the median"``.
+
+    Examples
+    --------
+    >>> median_bound(np.array([[1, 0.5, 0.2], [0.5, 1, 0.1], [0.2, 0.1, 1]]))
+    (0.2, 'median')
+    """
+    median, half = _median_of_pairs(values), len(values) // 2
+    if median < 1:
+        diagonal = values.diagonal() > median
+        above = (np.count_nonzero(row > median) for row in values)
+        isolated = sum(count == own for count, own in zip(above, diagonal, strict=True))
+        if isolated <= half:
+            return median, "median"
+    nearest = sorted(float(np.delete(row, index).max()) for index, row in enumerate(values))[half]
+    below = max(float(pairs.max(initial=-1, where=pairs < nearest)) for pairs in _pairs(values))
+    if 0 <= below < median:
+        return below, "below the median"
+    return (median if median < 1 else 0.0), "median"
+
+
+def _median_of_pairs(values: Float[np.ndarray, "C C"]) -> float:
+    """Return the lower median of the similarities of all pairs of classes, 0 if it is negative.
+
+    Floats from 0 are in the order of their bits. These are counted 16 at a time, from the highest, always of the values
+    that agree with the median so far.
+    """
+    place = (len(values) * (len(values) - 1) // 2 - 1) // 2
+    bits = np.dtype(f"i{values.dtype.itemsize}")
+    top = 8 * bits.itemsize - _DIGIT
+    found = 0
+    for shift in range(top, -1, -_DIGIT):
+        numbers = np.zeros(1 << _DIGIT, np.int64)
+        for pairs in _pairs(values):
+            # With 0 added there is no -0, whose bits are another number's.
+            keys = (np.maximum(pairs, 0, out=pairs) + 0).view(bits)
+            if shift < top:
+                keys = keys[keys >> (shift + _DIGIT) == found]
+            numbers += np.bincount((keys >> shift) & ((1 << _DIGIT) - 1), minlength=len(numbers))
+        ends = np.cumsum(numbers)
+        digit = int(np.searchsorted(ends, place, side="right"))
+        place -= int(ends[digit] - numbers[digit])
+        found = found << _DIGIT | digit
+    return float(np.array([found], bits).view(values.dtype)[0])
+
+
+def _pairs(values: Float[np.ndarray, "C C"]) -> Iterator[Float[np.ndarray, " n"]]:
+    """Yield copies of what is above the diagonal, some rows at a time."""
+    top, size = 0, len(values)
+    while top < size - 1:
+        end = top + max(1, _PAIRS // (size - top))
+        yield np.concatenate([values[row, row + 1 :] for row in range(top, min(end, size))])
+        top = end
+
+
+def check_lower_bound(bound: float | None) -> None:
+    """Raise `ParameterError` unless a lower bound is in [0, 1), or None for the default."""
+    if bound is not None and not 0.0 <= bound < 1.0:
         raise ParameterError(f"a lower bound of {bound} is outside [0, 1); 0 keeps every similarity")
 
 
@@ -148,6 +226,7 @@ def count_of_ones(parts: Parts) -> int:
     return sum(_number_and_sum(block == 1, block, weights)[0] for block, weights in parts)
 
 
+@np.errstate(under="ignore")
 def bound_for(parts: Parts, mass: float) -> float:
     """Return the least lower bound under which the similarities below 1 add up to a mass, or to less.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +15,11 @@ from simmatrix.errors import SourceError
 from simmatrix.text import all_composed
 
 __all__ = ["Input", "Provenance", "Step", "parsed_field"]
+
+# A blend of blends has three levels for each: no reader needs more.
+_MOST_LEVELS = 100
+_LARGEST = 2**64
+_HALF = re.compile("[\ud800-\udfff]")
 
 Step = Mapping[str, Any]
 """One step of normalisation: its name under ``step``, and its parameters."""
@@ -49,8 +56,12 @@ class Provenance:
     normalisation: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("params", "resolution"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
+        # A read-only view is that of another provenance, of which this one is a copy.
+        found = self.resolution
+        if not isinstance(found, MappingProxyType):
+            found = MappingProxyType(dict(zip(all_composed(found), found.values(), strict=True)))
+        object.__setattr__(self, "resolution", found)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Read-only mappings can't be pickled or copied.
@@ -74,6 +85,17 @@ class Provenance:
             "normalisation": [dict(step) for step in self.normalisation],
         }
 
+    def unsound(self) -> str:
+        """Return the name of a part that a file can't hold, since it is no JSON or of another shape; else ""."""
+        tests = {
+            "builder": _is_text(self.builder),
+            "params": _is_plain(dict(self.params)),
+            "source": all(_is_text(*one) for one in self.source),
+            "resolution": all(map(_tells_words, self.resolution, self.resolution.values())),
+            "normalisation": all(_is_plain(dict(step)) for step in self.normalisation),
+        }
+        return next((name for name, is_sound in tests.items() if not is_sound), "")
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], path: Path) -> Provenance:
         """Return what the texts of a file say.
@@ -88,17 +110,15 @@ class Provenance:
         resolution = parsed_field(metadata, "resolution", dict, path)
         normalisation = parsed_field(metadata, "normalisation", list, path)
         fields = set(Input._fields)
-        sound = {
-            "source": all(isinstance(one, dict) and one.keys() == fields and _is_text(*one.values()) for one in source),
-            "resolution": all(isinstance(one, dict) and _tells_words(one) for one in resolution.values()),
-            "normalisation": all(isinstance(one, dict) for one in normalisation),
-        }
-        for name, is_sound in sound.items():
-            if not is_sound:
+        parts = {"source": source, "resolution": resolution.values(), "normalisation": normalisation}
+        for name, part in parts.items():
+            if not all(isinstance(one, dict) and (name != "source" or one.keys() == fields) for one in part):
                 raise _damaged(name, path)
         inputs = tuple(Input(**one) for one in source)
-        found = dict(zip(all_composed(resolution), resolution.values(), strict=True))
-        return cls(metadata.get("builder", ""), params, inputs, found, tuple(normalisation))
+        found = cls(metadata.get("builder", ""), params, inputs, resolution, tuple(normalisation))
+        if name := found.unsound() or ("resolution" if len(found.resolution) < len(resolution) else ""):
+            raise _damaged(name, path)
+        return found
 
 
 def parsed_field(metadata: Mapping[str, str], name: str, kind: type, path: Path) -> Any:
@@ -112,13 +132,34 @@ def parsed_field(metadata: Mapping[str, str], name: str, kind: type, path: Path)
     return content
 
 
-def _tells_words(found: Mapping[str, Any]) -> bool:
+def _tells_words(name: str, found: Mapping[str, Any]) -> bool:
+    """Tell whether how a class was found is in the shape that readers rely on: a way, words, and plain content."""
+    rest = {key: content for key, content in found.items() if key not in ("how", "words")}
     words = found.get("words", [])
-    return isinstance(words, list) and _is_text(found.get("how", ""), *words)
+    is_told = isinstance(words, list | tuple) and _is_text(name, found.get("how", ""), *words)
+    return is_told and (not rest or _is_plain(rest))
 
 
 def _is_text(*values: object) -> bool:
-    return all(isinstance(value, str) for value in values)
+    return all(isinstance(value, str) and (value.isascii() or not _HALF.search(value)) for value in values)
+
+
+def _is_plain(content: object, levels: int = _MOST_LEVELS) -> bool:
+    """Tell whether content is what JSON has, in so few levels that a reader need not mind."""
+    match content:
+        case None | bool():
+            return True
+        case int():
+            return -_LARGEST <= content <= _LARGEST
+        case str():
+            return _is_text(content)
+        case float():
+            return math.isfinite(content)
+        case dict() if levels:
+            return _is_text(*content) and all(_is_plain(one, levels - 1) for one in content.values())
+        case list() | tuple() if levels:
+            return all(_is_plain(one, levels - 1) for one in content)
+    return False
 
 
 def _damaged(name: str, path: Path) -> SourceError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from simmatrix.container import LONGEST_HEADER, Container, canonical_json, open_container, serialised
 from simmatrix.errors import OutputError, SourceError
-from simmatrix.files import check_output_folder, write_atomically
+from simmatrix.files import Progress, check_output_folder, digest_of, reading, write_atomically
 from simmatrix.provenance import Provenance, parsed_field
 from simmatrix.version import __version__
 
@@ -23,6 +24,7 @@ FORMAT_VERSION = 2
 """The newest version that is read. What version 1 can hold is written as version 1."""
 KIND = "similarity"
 
+_SHOWN = 5
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 _MADE = "made by simmatrix build"
 _DENSE = {"similarity": "F32"}
@@ -34,11 +36,12 @@ _LAYOUTS = {1: (_DENSE, _SPARSE), 2: (*_FORMS, *(form | {"evidence": "I32"} for 
 
 
 class MatrixFile(NamedTuple):
-    """What a file holds, as it stands there."""
+    """What a file holds, as it stands there, and its checksum, if that was asked for."""
 
     tensors: dict[str, np.ndarray]
     classes: tuple[str, ...]
     provenance: Provenance
+    sha256: str
 
 
 def write_matrix(
@@ -48,25 +51,24 @@ def write_matrix(
     # The first version that has these tensors: older releases read what they can.
     version = min(one for one, layouts in _LAYOUTS.items() if tensors.keys() in [layout.keys() for layout in layouts])
     check_output(path)
-    told = provenance.to_metadata()
+    if unsound := provenance.unsound():
+        raise OutputError(f"can't hold the matrix's {unsound}; give text and finite numbers, in few levels", path)
     names = canonical_json(classes)
     metadata = {
         "format": FORMAT,
         "format_version": str(version),
         "kind": KIND,
         "classes": names,
-        "classes_sha256": hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest(),
-        **told,
+        "classes_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        **provenance.to_metadata(),
         "tool_version": __version__,
     }
-    try:
-        header, *arrays = serialised(tensors, metadata)
-    except ValueError as error:
-        raise OutputError(f"{path}: can't hold the matrix's {error}; give text and finite numbers") from None
+    header, *arrays = serialised(tensors, metadata)
     if len(header) > LONGEST_HEADER:
         raise OutputError(
-            f"{path}: the names of {len(classes)} classes, and how each was found, take {len(header) // 10**6} MB; "
-            f"a safetensors file has room for {LONGEST_HEADER // 10**6}, so give the classes shorter names"
+            f"the names of {len(classes)} classes, and how each was found, take {len(header) // 10**6} MB; "
+            f"a safetensors file has room for {LONGEST_HEADER // 10**6}, so give the classes shorter names",
+            path,
         )
     write_atomically(path, (header, *arrays))
 
@@ -80,13 +82,12 @@ def check_output(path: Path) -> None:
         with open_container(path, "") as file:
             _check_layout(file)
     except SourceError:
-        raise OutputError(
-            f"{path}: is there already and is no similarity matrix; it is left alone, write to another file"
-        ) from None
+        message = "is there already and is no similarity matrix; it is left alone, write to another file"
+        raise OutputError(message, path) from None
 
 
-def read_matrix(path: Path) -> MatrixFile:
-    """Read a file that `write_matrix` wrote.
+def read_matrix(path: Path, progress: Progress | None = None) -> MatrixFile:
+    """Read a file that `write_matrix` wrote, and with a `progress` to report to its checksum too: of the same bytes.
 
     Raises
     ------
@@ -96,12 +97,14 @@ def read_matrix(path: Path) -> MatrixFile:
     with open_container(path, f"give a file {_MADE}") as file:
         _check_layout(file)
         tensors = {name: file.read(name) for name in file.tensors}
+        with reading(path):
+            sha256 = "" if progress is None else digest_of(file.file, progress)
     classes = tuple(parsed_field(file.metadata, "classes", list, path))
     if not all(isinstance(name, str) for name in classes):
         raise SourceError("its classes is missing or damaged; build it again", path)
-    if file.metadata.get("classes_sha256") != _digest(classes):
+    if file.metadata.get("classes_sha256") != hashlib.sha256(canonical_json(classes).encode()).hexdigest():
         raise SourceError("its class names do not match their checksum; build it again", path)
-    return MatrixFile(tensors, classes, Provenance.from_metadata(file.metadata, path))
+    return MatrixFile(tensors, classes, Provenance.from_metadata(file.metadata, path), sha256)
 
 
 def _check_layout(file: Container) -> None:
@@ -117,17 +120,15 @@ def _check_layout(file: Container) -> None:
             f"has format version {version}, this release reads up to {FORMAT_VERSION}; install a newer release", path
         )
     if metadata.get("kind") != KIND:
-        raise SourceError(f"holds a {metadata.get('kind')!r}, not a {KIND} matrix; this release can't read it", path)
+        kind = repr(metadata.get("kind"))
+        raise SourceError(f"holds a {kind:.40}, not a {KIND} matrix; this release can't read it", path)
     found = {name: tensor["dtype"] for name, tensor in file.tensors.items()}
     if found not in _LAYOUTS[int(version)]:
-        raise SourceError(f"holds the tensors {found}, not those of a similarity matrix; build it again", path)
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        shown = f"{dict(islice(found.items(), _SHOWN))!s:.300}{more}"
+        raise SourceError(f"holds the tensors {shown}, not those of a similarity matrix; build it again", path)
     for name, tensor in file.tensors.items():
         # Its size is within the file's, but an empty array or one of many dimensions can be more than NumPy takes.
         if 0 in tensor["shape"] or len(tensor["shape"]) > 2:
             shape = ", ".join(map(str, tensor["shape"]))[:40]
             raise SourceError(f"its tensor {name} has the shape ({shape}), which is no matrix's; build it again", path)
-
-
-def _digest(classes: tuple[str, ...]) -> str:
-    # A damaged file may hold names that are no sound text; the matrix refuses them by name.
-    return hashlib.sha256(canonical_json(classes).encode("utf-8", "surrogatepass")).hexdigest()

@@ -14,6 +14,7 @@ from simmatrix.dense import Stored, blocks
 from simmatrix.forms import Form
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.shapes import Int
+from simmatrix.text import is_unsafe
 
 __all__ = [
     "FAINT",
@@ -180,8 +181,8 @@ def _unjudged(evidence: Int[np.ndarray, "C C"]) -> int:
     return (size * (size - 1) - (judged - on_diagonal)) // 2
 
 
-# How much of a matrix the loss should use: the candidate of the experiments, whose figures are in docs/choosing.md.
-RECOMMENDED = {"share": 0.4, "similarity_smoothing": 0.05}
+# How the loss should use a matrix: what the experiments' rule chooses on validation data (docs/choosing.md).
+RECOMMENDED = {"share": 0, "similarity_smoothing": 0.05}
 
 # Where less of cross entropy's gradient is left, SimLoss alone may give up classes: that is so of many classes above an
 # influence of a half, of five above a third.
@@ -189,6 +190,7 @@ FAINT = 2 / 3
 _SHOWN_PAIRS = 3
 _SHOWN_CLASSES = 10
 _SHOWN_SENSES = 10
+_LONGEST = 200
 
 # What two classes share that a builder found in the same place, and how to tell it of another.
 _SHARED = {
@@ -214,6 +216,7 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
         _completed(figures),
         _averaged(matrix),
         _missed(matrix),
+        _by_head(matrix),
         _ambiguous(matrix),
     )
     noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
@@ -224,22 +227,15 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
 
 
 def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
-    """Say whether the similarities change nothing, or too much."""
-    if figures.identity_rows == 1:
-        remedy = (
-            "give a smaller lower bound"
-            if _is_bounded(matrix.provenance.params, matrix.provenance.normalisation)
-            else "no two classes are similar in this source, take another source or measure"
-        )
-        return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
-    kept = gradient_kept(figures.classes, figures.influence)
-    if kept < FAINT:
-        return (
-            f"at an influence of {figures.influence:.3g} SimLoss alone starts with {kept:.1%} of cross entropy's "
-            "gradient and may give up classes for others that are like them; give cross entropy a share "
-            "(share=0.4 in SimLoss), or take less influence or a larger lower bound"
-        )
-    return ""
+    """Say whether the similarities change nothing; the loss warns of those that are too much for SimLoss alone."""
+    if figures.identity_rows < 1:
+        return ""
+    remedy = (
+        "give a smaller lower bound"
+        if _is_bounded(matrix.provenance.params, matrix.provenance.normalisation)
+        else "no two classes are similar in this source, take another source or measure"
+    )
+    return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
 
 
 def gradient_kept(classes: int, influence: float) -> float:
@@ -292,7 +288,9 @@ def _found_alike(matrix: SimilarityMatrix) -> str:
     pairs = list(islice(_pairs_alike(matrix), _SHOWN_PAIRS + 1))
     if not pairs:
         return ""
-    shown = ", ".join(f"{one} and {other} are the same {what} {name}" for one, other, name in pairs[:_SHOWN_PAIRS])
+    shown = ", ".join(
+        f"{one} and {other} are the same {what} {_visible(name)}" for one, other, name in pairs[:_SHOWN_PAIRS]
+    )
     return shown + (" …" if len(pairs) > _SHOWN_PAIRS else "") + f"; {remedy}"
 
 
@@ -326,25 +324,35 @@ def _missed(matrix: SimilarityMatrix) -> str:
     missed = {name: one["missed"] for name, one in matrix.provenance.resolution.items() if "missed" in one}
     if not missed:
         return ""
-    first = ", ".join(f"{name} ({phrase})" for name, phrase in list(missed.items())[:3])
+    first = ", ".join(f"{_visible(name)} ({_visible(phrase)})" for name, phrase in list(missed.items())[:3])
     return f"{_classes(missed)} looked up by name, since the phrase was not found: {first}" + (
         " …" if len(missed) > 3 else ""
     )
 
 
+def _visible(text: object) -> str:
+    """Return what a file tells on one line, cut, and without what a terminal would obey: the file may be foreign."""
+    shown = str(text)
+    shown = shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
+    return "".join(one.encode("unicode_escape").decode() if is_unsafe(one) else one for one in shown)
+
+
 def _ambiguous(matrix: SimilarityMatrix) -> str:
-    """Say which classes have several senses, of which the first was taken, and how to pin another."""
+    """Say which classes have several senses, the most doubtful first, and how to pin another."""
     several = {name: one for name, one in matrix.provenance.resolution.items() if isinstance(one.get("others"), list)}
     if not several:
         return ""
+    doubts = {name: one["doubt"] for name, one in several.items() if isinstance(one.get("doubt"), float)}
+    shown = sorted(several, key=lambda name: -doubts.get(name, 0.0))[:_SHOWN_CLASSES]
     lines = [
-        f"  {name}: {' + '.join(one['words'])}, not {_first(list(map(str, one['others'])))}"
-        for name, one in list(several.items())[:_SHOWN_CLASSES]
+        f"  {_visible(name)}: {_visible(' + '.join(one.get('words', ())))}, not {_first(one['others'])}"
+        + (f" (doubt {doubts[name]:.2f})" if name in doubts else "")
+        for name, one in ((name, several[name]) for name in shown)
     ]
     more = len(several) - len(lines)
     return "\n".join(
         [
-            f"{_classes(several)} taken in the first of several senses; pin another in the class list's synset column "
+            f"{_classes(several)} taken in one of several senses; pin another in the class list's synset column "
             "(simmatrix senses WORD)",
             *lines,
             *([f"  … and {more} more"] if more else []),
@@ -352,10 +360,23 @@ def _ambiguous(matrix: SimilarityMatrix) -> str:
     )
 
 
-def _first(senses: list[str]) -> str:
+def _by_head(matrix: SimilarityMatrix) -> str:
+    """Say which classes were found by their last words alone."""
+    found = {
+        name: one.get("words", ())
+        for name, one in matrix.provenance.resolution.items()
+        if str(one.get("how", "")).endswith(" head")
+    }
+    if not found:
+        return ""
+    first = ", ".join(f"{_visible(name)} ({_visible(' + '.join(words))})" for name, words in list(found.items())[:3])
+    return f"{_classes(found)} found by the last words alone: {first}" + (" …" if len(found) > 3 else "")
+
+
+def _first(senses: list[object]) -> str:
     """Name senses, of a word with very many the first ones."""
     more = len(senses) - _SHOWN_SENSES
-    return ", ".join(senses[:_SHOWN_SENSES]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(_visible, senses[:_SHOWN_SENSES])) + (f" and {more} more" if more > 0 else "")
 
 
 def _classes(some: Mapping[str, object]) -> str:

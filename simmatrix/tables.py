@@ -1,9 +1,9 @@
 """Delimited text as people and spreadsheets write it: rows of cells, each with the line it stands on.
 
-Cells are separated by tabs if there are any, else by commas, and may be quoted the CSV way (``"a, b"``). Lines that
-are blank, hold empty cells alone or start with ``#`` are skipped; quote a first cell that starts with ``#``. Columns at
-the end that are empty in every row are left out. Accented letters are composed (NFC): a name is the same in either of
-its spellings. What the first row means is for the caller to say.
+Cells are separated by tabs or by commas, whichever most rows have, and may be quoted the CSV way (``"a, b"``). Lines
+that are blank, hold empty cells alone or start with ``#`` are skipped; quote a first cell that starts with ``#``.
+Columns at the end that are empty in every row are left out. Accented letters are composed (NFC): a name is the same in
+either of its spellings. What the first row means is for the caller to say.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from pathlib import Path
 
 from simmatrix.errors import SourceError
 
-__all__ = ["check_decimal_point", "is_number", "key", "numbers", "rows"]
+__all__ = ["check_commas", "is_number", "key", "numbers", "rows", "without_commas"]
 
 _QUOTED = re.compile('"[^"]*"')
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
-_CELL_WITH_COMMA = re.compile(rf"(?<=;)\s*({_DECIMAL_COMMA.pattern})\s*(?=;|$)")
+# Numbers with commas: the comma is the decimal point, or separates thousands, or could be either.
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d*|\d{1,3}([. \u00a0\u202f'\u2019]\d{3})+),\d+")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+_CELL_WITH_COMMA = re.compile(r"(?<=;)\s*([+-]?[\d.,]*,\d[\d.,]*)\s*(?=;|$)")
+# How many rows are looked at to tell the separator.
+_LOOKED_AT = 1000
 _Row = tuple[int, list[str]]
 
 
@@ -39,7 +43,8 @@ def rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     ------
     SourceError
         If a quoted cell is not closed on its line, or goes on after its closing quote, or cells are separated by
-        semicolons. Names the line.
+        semicolons. Names the line. A row that is separated in another way than most is the caller's to find: its cells
+        are too few.
 
     Examples
     --------
@@ -50,7 +55,7 @@ def rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     kept = [(number, line) for number, line in enumerate(composed.split("\n"), 1) if line.strip() and line[0] != "#"]
     lines = [number for number, _line in kept]
     texts = [line for _number, line in kept]
-    delimiter = "\t" if any("\t" in line for line in texts) else ","
+    delimiter = _delimiter(texts)
     if delimiter == ",":
         _check_semicolons(texts, lines, path)
     found = _parsed(texts, lines, delimiter, path)
@@ -60,13 +65,20 @@ def rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     return found
 
 
+def _delimiter(texts: Sequence[str]) -> str:
+    """Return the separator that most rows have by itself: a name may hold a comma, a row may end in a stray tab."""
+    bare = [_QUOTED.sub("", line) if '"' in line else line for line in texts[:_LOOKED_AT]]
+    votes = sum(("\t" in line) - ("," in line) for line in bare)
+    return "\t" if votes > 0 or (votes == 0 and any("\t" in line for line in bare[:1])) else ","
+
+
 def _check_semicolons(texts: Sequence[str], lines: Sequence[int], path: Path) -> None:
     """Refuse what spreadsheets write where the comma is the decimal point."""
     first = _QUOTED.sub("", texts[0]) if texts else ""
     if first.count(";") <= first.count(","):
         return
     comma = next(filter(None, map(_CELL_WITH_COMMA.search, texts)), None)
-    remedy = f", and write {comma[1]} {_as_point(comma[1])}" if comma else ""
+    remedy = f", and write {comma[1]} {hint}" if comma and (hint := without_commas(comma[1])) else ""
     raise SourceError(f"separates its cells by semicolons; separate them by commas or tabs{remedy}", path, lines[0])
 
 
@@ -94,14 +106,28 @@ def _without_empty_ends(table: list[_Row]) -> list[_Row]:
     return [(line, cells[:width]) for line, cells in table]
 
 
-def check_decimal_point(cell: str, path: Path, line: int) -> None:
-    """Raise `SourceError` if a cell is a number with a decimal comma."""
+def without_commas(cell: str) -> str:
+    """Say how a number with commas is written without: both ways, where the comma can be either thing; else "".
+
+    Examples
+    --------
+    >>> without_commas("7,5"), without_commas("1,234"), without_commas("1,234,567"), without_commas("rose")
+    ('with a decimal point, as 7.5', 'as 1234 or as 1.234, whichever it is', 'as 1234567', '')
+    """
+    if _THOUSANDS.fullmatch(cell):
+        plain = f"as {cell.replace(',', '')}"
+        is_clear = "." in cell or cell.count(",") > 1
+        return plain if is_clear else f"{plain} or as {cell.replace(',', '.')}, whichever it is"
     if _DECIMAL_COMMA.fullmatch(cell):
-        raise SourceError(f"{cell!r} is no number; write it {_as_point(cell)}", path, line)
+        whole, _, decimals = cell.partition(",")
+        return f"with a decimal point, as {re.sub(r'[^0-9+-]', '', whole)}.{decimals}"
+    return ""
 
 
-def _as_point(cell: str) -> str:
-    return f"with a decimal point, as {cell.replace(',', '.')}"
+def check_commas(cell: str, path: Path, line: int) -> None:
+    """Raise `SourceError` if a cell is a number with commas; says how to write it."""
+    if hint := without_commas(cell):
+        raise SourceError(f"{cell!r} is no number; write it {hint}", path, line)
 
 
 def numbers(cells: Sequence[str], path: Path, line: int) -> list[float]:
@@ -125,8 +151,8 @@ def numbers(cells: Sequence[str], path: Path, line: int) -> list[float]:
     except ValueError:
         pass
     wrong = next(cell for cell in cells if not is_number(cell))
-    check_decimal_point(wrong, path, line)
-    what = f"{wrong!r} is no number" if wrong else "a cell that should hold a number is empty"
+    check_commas(wrong, path, line)
+    what = f"{wrong!r:.60} is no number" if wrong else "a cell that should hold a number is empty"
     raise SourceError(f"{what}; write numbers with a decimal point, and none as nan or inf", path, line)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TypeGuard
 
@@ -22,12 +23,13 @@ __all__ = [
     "or_list",
     "shown_name",
     "some",
+    "some_lines",
 ]
 
 _SHOWN = 5
 # Normalised similarities below this look like noise to a reader ("rose": "roe" yes, "cat" no).
 _CUTOFF = 60.0
-# Names for which near ones are looked for: an error must not take longer than the work that it stops.
+# Names that are shown with near ones: an error must not take longer than the work that it stops.
 _MOST_SUGGESTED = 20
 
 # The Unicode controls that turn the direction of text round: a reader would see something else than what is written.
@@ -93,6 +95,18 @@ def some(texts: Sequence[str], most: int = _SHOWN) -> str:
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
+def some_lines(lines: Iterable[str], count: int) -> str:
+    """Return the first 20 of `count` lines, each with two blanks in front, and how many more there are.
+
+    Examples
+    --------
+    >>> some_lines(["rose: no 'rose'"], 1)
+    "  rose: no 'rose'"
+    """
+    shown = [f"  {line}" for line in islice(lines, _MOST_SUGGESTED)]
+    return "\n".join([*shown, *([f"  … and {count - len(shown)} more"] if count > len(shown) else [])])
+
+
 def or_list(names: Iterable[str]) -> str:
     """Join names for a sentence.
 
@@ -137,14 +151,17 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
 
 def nearest_to_each(words: Sequence[str], known: Iterable[str], count: int = 3) -> list[tuple[str, ...]]:
     """Return `nearest` for the first 20 of several words and nothing for others; reads `known`, perhaps long, once."""
-    # Imported here: it is needed for messages only, and the command must start quickly.
+    # Imported here: they are needed for messages only, and the command must start quickly.
+    import numpy as np
     from rapidfuzz import fuzz, process, utils
 
     vocabulary = list(dict.fromkeys(known))
+    asked = [utils.default_process(word) for word in words[:_MOST_SUGGESTED]]
+    spelt = [utils.default_process(word) for word in vocabulary]
     results: list[tuple[str, ...]] = []
-    for word in words[:_MOST_SUGGESTED]:
-        matches = process.extract(
-            word, vocabulary, scorer=fuzz.ratio, processor=utils.default_process, limit=count, score_cutoff=_CUTOFF
-        )
-        results.append(tuple(match for match, _score, _index in matches))
+    for word in asked:
+        (scores,) = process.cdist([word], spelt, scorer=fuzz.ratio, score_cutoff=_CUTOFF)
+        good = np.flatnonzero(scores)
+        best = good[np.argsort(-scores[good], kind="stable")][:count]
+        results.append(tuple(vocabulary[at] for at in best.tolist()))
     return results + [()] * (len(words) - len(results))

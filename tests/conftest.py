@@ -1,10 +1,11 @@
-"""Set-up for all tests: the shapes in simmatrix's annotations are enforced, and a fixture runs the command.
+"""Set-up for all tests: workers, the shapes in simmatrix's annotations are enforced, and a fixture runs the command.
 
 simloss is left out: `torch.compile` traces through it, and can't trace through the checks.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from tests.cli.command import Command
 
+# Two workers on two cores: more threads would wait for each other. Before anything imports torch or NumPy.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Before anything imports the package: what is imported already, the hook can't reach.
 jaxtyping.install_import_hook("simmatrix", "beartype.beartype")
 
@@ -23,6 +28,15 @@ jaxtyping.install_import_hook("simmatrix", "beartype.beartype")
 # Others are drawn with --hypothesis-profile=default.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Share the whole suite between two workers, unless -n says otherwise; of files that are named, start none."""
+    option, is_whole = config.option, config.args_source is not pytest.Config.ArgsSource.ARGS
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if is_whole and not is_worker and not option.usepdb and getattr(option, "numprocesses", 0) is None:
+        option.numprocesses, option.dist = 2, "worksteal"
 
 
 @pytest.fixture

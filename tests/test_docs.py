@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from typer.main import get_command
 
 import simmatrix
 from simmatrix import data
-from simmatrix.cli.app import app
 from simmatrix.cli.sources import SOURCES
 from tests.cli.command import Command
 from tests.simmatrix.builders.minilm import MODEL
@@ -50,16 +48,6 @@ def _blocks(name: str, kind: str) -> list[str]:
 @pytest.mark.parametrize("kind", ["sh main", "sh test"])
 def test_the_readme_holds_one_block_of_each_kind(kind: str) -> None:
     assert len(_blocks("README.md", kind)) == 1
-
-
-def test_every_command_and_option_is_documented() -> None:
-    page = _read("docs/commands.md")
-    command = get_command(app)
-    for name, one in command.commands.items():  # type: ignore[attr-defined]
-        assert f"## simmatrix {name}\n" in page
-        for parameter in one.params:
-            for option in parameter.opts:
-                assert not option.startswith("--") or option in page
 
 
 def test_the_page_of_commands_is_current() -> None:

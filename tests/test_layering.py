@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = {"simmatrix.cli": "cli", "simmatrix.data": "data", "simmatrix": "simmatrix", "simloss": "simloss"}
 STANDARD = tuple(sys.stdlib_module_names)
 ALL = ("simmatrix*", "simloss*")
-LIBRARY = ("simmatrix", "simmatrix.[!cd]*", "simmatrix.c[!l]*", "simmatrix.cl[!i]*", "simmatrix.d[!a]*")
+LIBRARY = ("simmatrix", "simmatrix.[!_cd]*", "simmatrix.c[!l]*", "simmatrix.cl[!i]*", "simmatrix.d[!a]*")
 DATA = ("simmatrix.data", "simmatrix.data.[!s]*")
 
 # What stands above the files that a matrix and its sources are made of.

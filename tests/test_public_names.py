@@ -21,6 +21,7 @@ SIMMATRIX = {
     "blend",
     "compare",
     "concerns",
+    "from_classes",
     "from_confusion",
     "from_embeddings",
     "from_encoder",

@@ -20,8 +20,8 @@ class MistakeSeverity(MeanOverPairs):
 
     The distance is 1 - S. Measure with a matrix without a lower bound, which would make all that lies below it equally
     far. For the height of the lowest common ancestor over that of the root take the measure "lcs-height", of a taxonomy
-    or of the columns of a class list: ``simmatrix.from_taxonomy("superclass", "cifar100", measure="lcs-height")``. For
-    the height itself, give that as the distance.
+    or of the columns of a class list: ``simmatrix.from_taxonomy("superclass", "cifar100", measure="lcs-height",
+    lower_bound=0.0)``. For the height itself, give that as the distance.
 
     Parameters
     ----------

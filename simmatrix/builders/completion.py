@@ -137,6 +137,7 @@ def check_completion(method: str | None) -> None:
         check_choice("complete", method, COMPLETIONS)
 
 
+@np.errstate(under="ignore")
 def complete(values: Float[np.ndarray, "C C"], method: str) -> Float[np.ndarray, "C C"]:
     """Return a matrix without its gaps, by a method of `simmatrix.choices.COMPLETIONS`.
 

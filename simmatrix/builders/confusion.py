@@ -43,6 +43,7 @@ def from_confusion(confusion: str | Path, classes: Classes, *, lower_bound: floa
     return confusion_similarity(Path(confusion), read_classes(classes)).normalised(lower_bound)
 
 
+@np.errstate(under="ignore")
 def from_counts(counts: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
     """Return S_ij / sqrt(S_ii S_jj) where S = (P + P^T) / 2 and P are the counts, each row divided by its sum.
 
@@ -87,6 +88,7 @@ def confusion_similarity(path: Path, classes: ClassList) -> RawSimilarity:
     )
 
 
+@np.errstate(under="ignore")
 def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
     counts = square.values
     if counts.min() < 0:

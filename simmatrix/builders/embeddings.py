@@ -21,7 +21,7 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.text import check_choice, nearest_to_each, or_list
+from simmatrix.text import check_choice, nearest_to_each, or_list, some_lines
 from simmatrix.vectors.formats import VectorFile, open_vectors
 from simmatrix.vectors.streams import archive_name, archive_of
 from simmatrix.vectors.vectors import Vectors, WordVector
@@ -46,7 +46,7 @@ def from_embeddings(
     vectors: str | Path = DEFAULT_VECTORS,
     classes: Classes = "cifar100",
     *,
-    lower_bound: float = 0.0,
+    lower_bound: float | None = None,
     oov: str = "error",
     format: str | None = None,
     vocabulary: str | Path | None = None,
@@ -62,8 +62,8 @@ def from_embeddings(
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     lower_bound
-        l in [0, 1): similarities become max(0, (s - l) / (1 - l)). 0 keeps them all; `SimilarityMatrix.lower_bound`
-        bounds them later. (The command's default is the bound for an influence of 0.1.)
+        l in [0, 1): similarities become max(0, (s - l) / (1 - l)); 0 keeps them all. If not given it is the median of
+        all pairs, so that classes that are no more alike than most get 0 (`simmatrix.normalise.median_bound`).
     oov
         What to do with classes that have no vector: ``"error"``, or ``"drop"`` to leave them out.
     format
@@ -232,14 +232,14 @@ def _not_found(
     lines = []
     for name, one in unknown.items():
         hints = (f"no {word!r}" + (f", nearest {or_list(nearest[word])}" if nearest[word] else "") for word in one)
-        lines.append(f"  {name}: {'; '.join(hints)}")
+        lines.append(f"{name}: {'; '.join(hints)}")
     return ClassNotFoundError(
         "\n".join(
             (
                 f"{source} has no vector for {len(missing)} of the classes:",
-                *lines,
-                "give them another phrase (a phrase column in the class list), take other vectors, "
-                'or leave them out (oov="drop")',
+                some_lines(lines, len(lines)),
+                "give them another phrase (a phrase column in the class list), take other vectors or an encoder, "
+                'which takes any text (from_encoder), or leave them out (oov="drop")',
             )
         ),
         tuple(missing),

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.builders.lookup import words
+from simmatrix.builders.lookup import plain_text
 from simmatrix.builders.raw import RawSimilarity, cosine
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
@@ -50,7 +50,9 @@ class _Text(NamedTuple):
     text: str
 
 
-def from_encoder(model: str | Path, classes: Classes = "cifar100", *, lower_bound: float = 0.0) -> SimilarityMatrix:
+def from_encoder(
+    model: str | Path, classes: Classes = "cifar100", *, lower_bound: float | None = None
+) -> SimilarityMatrix:
     """Build a matrix from a sentence encoder: the cosine of what it makes of the classes' phrases, or of their names.
 
     Parameters
@@ -76,7 +78,8 @@ def from_encoder(model: str | Path, classes: Classes = "cifar100", *, lower_boun
 def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSimilarity:
     """Return the cosine of the sentence embeddings of what each class is called.
 
-    A class is called by its phrase where it has one, else by its name, with blanks for underscores and camelCase.
+    A class is called by its phrase where it has one, else by its name: without an index in front, of synonyms the
+    first, with blanks for underscores and camelCase (`simmatrix.builders.lookup`).
 
     `name` is recorded in place of the folder's or the hub's. The model's checksum is that of a listing of its data
     files in the order of their names, as ``sha256sum`` prints it: it does not depend on where the model lies.
@@ -117,7 +120,7 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
 def _called(name: str, phrase: str) -> _Text:
     if phrase.strip():
         return _Text("phrase", phrase)
-    return _Text("name", " ".join(words(name)) or name)
+    return _Text("name", plain_text(name))
 
 
 def _check_library() -> None:

@@ -1,14 +1,22 @@
 """Which words a class is looked up by, and which class a name in a file stands for.
 
-A class is looked up among words in a fixed order of attempts; the first that succeeds counts:
+What is looked up is the phrase given for a class and then its name. Each is read in this order, the same for word
+vectors, WordNet and taxonomies; the first reading that is found counts:
 
-1. the phrase given for the class: as it stands, then its forms, then the mean of its words' unit vectors
-2. the class name: as it stands, then its forms, then the mean of its words' unit vectors
+1. as it stands
+2. in its forms, also without an index in front (``001.``, ``n02085620-``): its parts joined by underscores, by hyphens
+   and by spaces; each of these in lower case; the singular of each; and, of three to five parts, by underscores and
+   hyphens mixed (``yellow-breasted_chat``)
+3. each of its synonyms, which commas or semicolons separate (``tench, Tinca tinca``)
+4. as the mean of its words, for word vectors; WordNet takes the kind instead (``maple_tree``, the maple that is a tree)
+5. the same without bracketed remarks
+6. if neither phrase nor name is found so, by its head alone: as many of its last words as are known (``Fish_Crow``, a
+   crow), without a year behind them
 
-The forms of a text are, in this order: its parts joined by underscores, by hyphens and by spaces; each of these in
-lower case; the singular of each. A text's parts are what blanks, underscores, slashes, brackets, commas and camelCase
-separate; where there are hyphens everything is tried with hyphenated words whole and then with these split as well.
-Each word of a mean may itself be found by its forms; all of them have to be found.
+A text's parts are what blanks, underscores, slashes, brackets, commas and camelCase separate, where they hold a letter
+or digit; where there are hyphens everything is tried with hyphenated words whole and then with these split as well.
+Each word of a mean may itself be found by its forms; all of them have to be found. An encoder, which takes any text, is
+given the words of the first synonym without an index.
 """
 
 from __future__ import annotations
@@ -16,6 +24,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +36,7 @@ from simmatrix.provenance import Input
 from simmatrix.text import check_choice, did_you_mean, nearest_to_each, or_list, shown_name, some
 
 __all__ = [
+    "REMARK",
     "Attempt",
     "Matches",
     "Resolution",
@@ -33,19 +44,33 @@ __all__ = [
     "attempts_of",
     "folded",
     "forms",
+    "heads",
     "inputs",
     "match",
     "not_seen",
+    "plain_text",
     "resolve",
     "resolve_each",
     "singulars",
+    "spellings",
+    "synonyms",
+    "without_index",
+    "without_remarks",
     "words",
 ]
 
-_SEPARATORS = re.compile(r"[\s_/(),;:&+]+")
+_SEPARATORS = re.compile(r"[\s_/()\[\],;:&+>|]+")
 _HYPHENS = re.compile("[-\u2010\u2011]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# What numbers a name: "1.", "01_", "120-", "3 - ", or an ImageNet id. "18-wheeler" and "5_stars" have no index.
+_INDEX = re.compile(r"(?:n\d{8}[\s._-]+|\d+[.)]\s*_*|\d+\s+-\s+|(?:0\d+|\d{3,})[\s._-]+)(?=\D*[^\W\d_])")
+REMARK = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])")
+"""A remark in brackets."""
+_SYNONYMS = re.compile(r"\s*[,;]\s*")
+_YEAR = re.compile(r"(19|20)\d\d")
 _SHOWN = 5
+# Of so many parts and more, underscores and hyphens are not mixed: there are 2 ** (n - 1) ways.
+_FEW_PARTS = 6
 _LENIENT = 'spell them as in the class list, or leave out what is not in it (unknown="ignore")'
 
 # WordNet's rules of detachment for nouns (Morphy; Beckwith, Miller and Tengi 1993), longest ending first.
@@ -88,21 +113,93 @@ def attempts(name: str, phrase: str = "") -> tuple[Attempt, ...]:
     Examples
     --------
     >>> [attempt.how for attempt in attempts("Seal", "harbour seal")]
-    ['phrase', 'phrase form', 'phrase words', 'name', 'name form']
+    ['phrase', 'phrase form', 'phrase words', 'name', 'name form', 'phrase head']
     """
-    return (*_attempts("phrase", phrase), *_attempts("name", name))
+    texts = (("phrase", phrase), ("name", name))
+    tries = (attempt for kind, text in texts if text for attempt in _attempts(kind, text))
+    by_head = (Attempt(f"{kind} head", tuple(map(forms, one))) for kind, text in texts for one in heads(text))
+    return (*tries, *by_head)
 
 
 def _attempts(kind: str, text: str) -> Iterator[Attempt]:
-    if not text:
-        return
     yield Attempt(kind, ((text,),))
-    others = tuple(form for form in forms(text) if form != text)
-    if others:
-        yield Attempt(f"{kind} form", (others,))
-    for parts in _splits(text):
-        if len(parts) > 1:
-            yield Attempt(f"{kind} words", tuple(forms(part) for part in parts))
+    numbered = without_index(text)
+    spelt = tuple(form for form in dict.fromkeys((*forms(text), *forms(numbered))) if form != text)
+    if spelt:
+        yield Attempt(f"{kind} form", (spelt,))
+    for one in synonyms(numbered):
+        yield Attempt(f"{kind} synonym", (forms(one),))
+        yield from _means(f"{kind} synonym", one)
+    yield from _means(f"{kind} words", numbered)
+    plain = without_remarks(numbered)
+    if plain != numbered:
+        yield Attempt(f"{kind} form", (forms(plain),))
+        yield from _means(f"{kind} words", plain)
+
+
+def _means(how: str, text: str) -> Iterator[Attempt]:
+    yield from (Attempt(how, tuple(map(forms, parts))) for parts in _splits(text) if len(parts) > 1)
+
+
+def without_index(text: str) -> str:
+    """Return a text without the number or ImageNet id in front of it.
+
+    Examples
+    --------
+    >>> without_index("001.Black_footed_Albatross"), without_index("n02085620-Chihuahua"), without_index("18-wheeler")
+    ('Black_footed_Albatross', 'Chihuahua', '18-wheeler')
+    """
+    return _INDEX.sub("", text, count=1) if _INDEX.match(text) else text
+
+
+def without_remarks(text: str) -> str:
+    """Return a text without what stands in brackets; the text itself if nothing else is in it.
+
+    Examples
+    --------
+    >>> without_remarks("crane (bird)")
+    'crane'
+    """
+    return REMARK.sub("", text).strip() or text
+
+
+def synonyms(text: str) -> tuple[str, ...]:
+    """Return the synonyms that commas or semicolons outside of brackets separate; none if there is only one.
+
+    Examples
+    --------
+    >>> synonyms("tench, Tinca tinca"), synonyms("tench")
+    (('tench', 'Tinca tinca'), ())
+    """
+    found = tuple(part for part in _SYNONYMS.split(without_remarks(text)) if words(part))
+    return found if len(found) > 1 else ()
+
+
+def heads(text: str) -> Iterator[tuple[str, ...]]:
+    """Go through what a text's last words are, the most first: not all of them, and none whose last is a number.
+
+    Examples
+    --------
+    >>> list(heads("American_Fish_Crow")), list(heads("LABEL_0"))
+    ([('Fish', 'Crow'), ('Crow',)], [])
+    """
+    parts = words(_HYPHENS.sub(" ", without_remarks(without_index(text))))
+    is_dated = len(parts) > 1 and _YEAR.fullmatch(parts[-1])
+    kept = parts[:-1] if is_dated else parts
+    if kept and any(map(str.isalpha, kept[-1])):
+        yield from (kept[first:] for first in range(0 if is_dated else 1, len(kept)))
+
+
+def plain_text(name: str) -> str:
+    """Return the words of a name as a text: without an index, and of synonyms the first.
+
+    Examples
+    --------
+    >>> plain_text("001.Black_footed_Albatross"), plain_text("pickupTruck"), plain_text("tench, Tinca tinca")
+    ('Black footed Albatross', 'pickup Truck', 'tench')
+    """
+    numbered = without_index(name)
+    return " ".join(words(next(iter(synonyms(numbered)), numbered))) or name
 
 
 def forms(text: str) -> tuple[str, ...]:
@@ -115,23 +212,38 @@ def forms(text: str) -> tuple[str, ...]:
     >>> forms("Foxes")
     ('Foxes', 'foxes', 'Fox', 'Foxe', 'fox', 'foxe')
     """
-    joined = (joint.join(parts) for parts in _splits(text) for joint in "_- ")
+    spelt = spellings(text)
+    return tuple(dict.fromkeys((*spelt, *(one for form in spelt for one in singulars(form)))))
+
+
+@lru_cache(maxsize=1 << 14)
+def spellings(text: str) -> tuple[str, ...]:
+    """Return `forms` without the singulars."""
+    splits = _splits(text)
+    joined = (joint.join(parts) for parts in splits for joint in "_- ")
     # A vocabulary may hold accented letters in two characters.
     decomposed = () if text.isascii() else (unicodedata.normalize("NFD", text),)
     spelt = dict.fromkeys((text, *filter(None, joined), *decomposed))
-    cased = dict.fromkeys((*spelt, *(form.lower() for form in spelt)))
-    return tuple(dict.fromkeys((*cased, *(one for form in cased for one in singulars(form)))))
+    mixed = (form for parts in splits if 2 < len(parts) < _FEW_PARTS for form in _mixed(parts))
+    return tuple(dict.fromkeys((*spelt, *(form.lower() for form in spelt), *mixed)))
+
+
+def _mixed(parts: Sequence[str]) -> Iterator[str]:
+    lower = [part.lower() for part in parts]
+    for joints in product("_-", repeat=len(parts) - 1):
+        yield "".join(chain.from_iterable(zip(lower, (*joints, ""), strict=True)))
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Split a text into its words.
+    """Split a text into its words, each with a letter or digit: punctuation is none.
 
     Examples
     --------
     >>> words("aquarium_fish"), words("ankleBoot"), words("T-shirt/top")
     (('aquarium', 'fish'), ('ankle', 'Boot'), ('T-shirt', 'top'))
     """
-    return tuple(word for part in _SEPARATORS.split(text) for word in _CAMEL.split(part) if word)
+    pieces = (word for part in _SEPARATORS.split(text) for word in _CAMEL.split(part))
+    return tuple(word for word in pieces if any(map(str.isalnum, word)))
 
 
 def folded(text: str) -> str:
@@ -150,7 +262,7 @@ def folded(text: str) -> str:
 def _splits(text: str) -> tuple[tuple[str, ...], ...]:
     """Return a text's words with hyphenated ones whole, and then split if there are any."""
     whole = words(text)
-    split = tuple(piece for word in whole for piece in _HYPHENS.split(word) if piece)
+    split = tuple(piece for word in whole for piece in _HYPHENS.split(word) if any(map(str.isalnum, piece)))
     return (whole,) if split == whole else (whole, split)
 
 
@@ -162,10 +274,11 @@ def singulars(word: str) -> tuple[str, ...]:
     >>> singulars("butterflies"), singulars("boxes"), singulars("rose")
     (('butterfly', 'butterflie'), ('box', 'boxe'), ())
     """
-    found = (word[: -len(ending)] + ending_of_one for ending, ending_of_one in _DETACHMENT if word.endswith(ending))
     # "bus" and "glass" are no plurals of "bu" and "glas".
-    plural = not word.endswith(("ss", "us"))
-    return tuple(dict.fromkeys(one for one in found if plural and len(one) > 1))
+    if not word.endswith(("s", "men")) or word.endswith(("ss", "us")):
+        return ()
+    found = (word[: -len(ending)] + ending_of_one for ending, ending_of_one in _DETACHMENT if word.endswith(ending))
+    return tuple(dict.fromkeys(one for one in found if len(one) > 1))
 
 
 def resolve_each(tries: Iterable[tuple[Attempt, ...]], vocabulary: Container[str]) -> list[Resolution | None]:

@@ -17,8 +17,8 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.tables import is_number
-from simmatrix.text import check_choice, nearest, or_list, some
+from simmatrix.tables import is_number, without_commas
+from simmatrix.text import check_choice, composed, nearest, or_list, some
 from simmatrix.toeplitz import toeplitz_view
 
 __all__ = ["decay", "from_order", "gaussian", "laplace", "order_similarity"]
@@ -159,7 +159,7 @@ def order_similarity(
     where = {} if positions is None else {"positions": positions}
     circle = {} if length is None else {"period": length}
     # A distance beyond float64 is infinite, and its similarity 0.
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         values = _values(stand.places, of_distance)
     return RawSimilarity(
         values=values,
@@ -196,17 +196,19 @@ def _positions(classes: ClassList, column: str | None) -> _Positions:
     if column is None:
         places = np.arange(len(classes), dtype=np.float64)
         return _Positions([str(index) for index in range(len(classes))], places, 1.0, len(classes) - 1.0)
-    if column != "class" and column not in classes.columns:
-        known = ("class", *classes.columns)
-        close = nearest(column, known)
-        hint = f"did you mean {or_list(close)}?" if close else f"it has {or_list(known)}"
+    texts_of = {"class": classes.names, **{composed(name): texts for name, texts in classes.columns.items()}}
+    if composed(column) not in texts_of:
+        close = nearest(column, texts_of)
+        hint = f"did you mean {or_list(close)}?" if close else f"it has {or_list(texts_of)}"
         raise SourceError(f"has no column {column!r}; {hint}", classes.source)
-    texts = classes.names if column == "class" else classes.columns[column]
-    wrong = [f"{name} ({text!r})" for name, text in zip(classes.names, texts, strict=True) if not is_number(text)]
+    texts = texts_of[composed(column)]
+    wrong = {name: text for name, text in zip(classes.names, texts, strict=True) if not is_number(text)}
     if wrong:
+        hint = next((f", and write {text} {hint}" for text in wrong.values() if (hint := without_commas(text))), "")
         raise SourceError(
-            f"the position of a class is no number in column {column}: {some(wrong)}; "
-            "give each class a finite number, such as the middle of its range",
+            f"the position of a class is no number in column {column}: "
+            f"{some([f'{name} ({text!r:.40})' for name, text in wrong.items()])}; "
+            f"give each class a finite number, such as the middle of its range{hint}",
             classes.source,
         )
     values = np.array([float(text) for text in texts])

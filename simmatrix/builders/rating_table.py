@@ -21,7 +21,7 @@ import numpy as np
 
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Float, Int
-from simmatrix.tables import check_decimal_point, key, numbers, rows
+from simmatrix.tables import check_commas, key, numbers, rows
 
 __all__ = ["RatingTable", "read_ratings"]
 
@@ -160,7 +160,7 @@ def _columns_in_order(cells: Sequence[str], path: Path, line: int) -> _Columns:
     try:
         float(cells[2])
     except ValueError:
-        check_decimal_point(cells[2], path, line)
+        check_commas(cells[2], path, line)
         raise SourceError(
             f"is neither a rating ({cells[2]!r} is no number) nor a header with names that are known; {_REMEDY}",
             path,

@@ -87,6 +87,7 @@ def from_ratings(
     return raw.normalised(lower_bound)
 
 
+@np.errstate(under="ignore")
 def rating_similarity(
     path: Path,
     classes: ClassList,
@@ -335,6 +336,7 @@ def _agreement(said: _Said, table: RatingTable, count: int) -> dict[str, Any]:
     return {"raters": len(np.unique(kept.rater)), "alpha": None if agreed is None else round(agreed, 6)}
 
 
+@np.errstate(under="ignore")
 def aligned(
     ratings: Float[np.ndarray, " n"], lows: Float[np.ndarray, " n"], highs: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
@@ -348,6 +350,7 @@ def aligned(
     return np.asarray((ratings - lows) / (highs - lows))
 
 
+@np.errstate(under="ignore")
 def alpha(ratings: Float[np.ndarray, " n"], pairs: Int[np.ndarray, " n"]) -> float | None:
     """Return Krippendorff's alpha for interval data: 1 is agreement, 0 what chance would give.
 
@@ -367,7 +370,9 @@ def alpha(ratings: Float[np.ndarray, " n"], pairs: Int[np.ndarray, " n"]) -> flo
     # The mean squared difference within pairs, by that of all (Krippendorff 2011).
     ratings, units = ratings[twice], np.unique(pairs[twice], return_inverse=True)[1]
     count, sizes = len(ratings), np.bincount(units)
-    centred = ratings - ratings.mean()
+    # In units of their range, no square is lost, however small the differences are.
+    centred = (ratings - ratings.min()) / np.ptp(ratings)
+    centred -= centred.mean()
     squares, sums = np.bincount(units, centred**2), np.bincount(units, centred)
     within = np.sum((sizes * squares - sums**2) / (sizes - 1)) / count
     overall = (count * np.sum(centred**2) - np.sum(centred) ** 2) / (count * (count - 1))

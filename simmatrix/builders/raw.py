@@ -67,12 +67,16 @@ class RawSimilarity:
             evidence=None if self.evidence is None else self.evidence[square],
         )
 
-    def normalised(self, lower_bound: float = 0.0, *, symmetrise: bool = True) -> SimilarityMatrix:
-        """Return the matrix: on the scale that the builder states, with a lower bound, and a record of both."""
+    def normalised(self, lower_bound: float | None = 0.0, *, symmetrise: bool = True) -> SimilarityMatrix:
+        """Return the matrix: on the scale that the builder states, with a lower bound, and a record of both.
+
+        None is the bound of sources whose 0 does not mean unrelated (`simmatrix.normalise.median_bound`).
+        """
         values, steps = normalise(self.values, scale=self.scale, bound=lower_bound, symmetrise=symmetrise)
         return SimilarityMatrix.of(values, self.classes, self.provenance.with_step(*steps), self.evidence)
 
 
+@np.errstate(under="ignore")
 def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
     """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit.
 

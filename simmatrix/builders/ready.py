@@ -14,11 +14,14 @@ from simmatrix.errors import SourceError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
+from simmatrix.shapes import Float
 
 __all__ = ["from_matrix", "given_similarity"]
 
 # Of the scale's width: what a cosine computed in float32 is off by. It is cut off when the values are mapped to [0, 1].
 _ROUNDING = 1e-5
+# Rows that are compared with their columns at a time.
+_BLOCK = 256
 _REMEDY = 'make the names and the class list agree, or leave out what is not in it (unknown="ignore")'
 
 
@@ -57,6 +60,8 @@ def from_matrix(
     """
     check_lower_bound(lower_bound)
     raw = given_similarity(Path(matrix), read_classes(classes), scale=parsed_scale(scale), unknown=unknown)
+    if symmetrise:
+        _check_both_sides(raw.values, Path(matrix), {0.0, *([raw.scale[0]] if raw.scale else [])})
     return raw.normalised(lower_bound, symmetrise=symmetrise)
 
 
@@ -80,6 +85,26 @@ def given_similarity(
         ),
         scale=None if scale is None else (low, high),
     )
+
+
+def _check_both_sides(values: Float[np.ndarray, "C C"], path: Path, nothing: set[float]) -> None:
+    """Refuse one half of a matrix, in whatever order: the mean of both directions would halve each similarity."""
+    for empty in sorted(nothing):
+        is_half = False
+        for top in range(0, len(values), _BLOCK):
+            rows = slice(top, top + _BLOCK)
+            there, back = (half != empty for half in (values[rows], values[:, rows].T))
+            if np.count_nonzero(there & back) > len(there):
+                break
+            is_half |= np.count_nonzero(there | back) > len(there)
+        else:
+            if is_half:
+                raise SourceError(
+                    f"holds one direction of each pair, and {empty:g} in the place of the other, like half a matrix; "
+                    "write each similarity in both places (matrix + matrix.T, with the old diagonal), or have both "
+                    "directions kept as they are (symmetrise=False)",
+                    path,
+                )
 
 
 def _check_diagonal(square: Square, classes: ClassList, path: Path, low: float, high: float) -> None:

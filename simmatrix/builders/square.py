@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from simmatrix.builders.lookup import Matches, match, not_seen
 from simmatrix.builders.raw import raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ParameterError, SourceError
-from simmatrix.files import check_input, decoded, read_bytes, reading, sha256_of
+from simmatrix.files import decoded, digest_of, open_input, reading, whole
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, numbers, rows
 
@@ -26,7 +27,8 @@ _AGREE = "make the names and the class list agree"
 # Of the numbers that an array may hold, in bytes: the widest that fits what the values become.
 _WIDEST = 8
 # What NumPy raises for headers that are damaged: it parses them as Python.
-_NO_ARRAY = (ValueError, EOFError, SyntaxError, TokenError, RecursionError, MemoryError)
+_NO_ARRAY = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, SyntaxError, TokenError)
+_NO_ARRAY += (RecursionError, MemoryError)
 _Row = tuple[int, str, list[float]]
 
 
@@ -79,17 +81,28 @@ def read_square(path: Path, classes: ClassList, *, unknown: str = "error", remed
     ClassNotFoundError
         If a class has no row or no column.
     """
-    check_input(path)
-    with reading(path), path.open("rb") as file:
+    with open_input(path) as file, reading(path):
         is_array = file.read(len(_MAGIC)) == _MAGIC
-    return _read_array(path, classes) if is_array else _read_text(path, classes, unknown, remedy)
+        file.seek(0)
+        # From one descriptor: the checksum is of the bytes that were read, whatever takes the file's place meanwhile.
+        if is_array:
+            return _read_array(file, path, classes)
+        raw = whole(file, path)
+    return _read_text(raw, path, classes, unknown, remedy)
 
 
-def _read_array(path: Path, classes: ClassList) -> Square:
+def _read_array(file: io.FileIO, path: Path, classes: ClassList) -> Square:
     count = len(classes)
-    mapped = _mapped(path, count)
-    with np.errstate(over="ignore"):
-        values = np.array(mapped, dtype=raw_type(count))
+    dtype, is_fortran = _header(file, path, count)
+    values = np.empty((count, count), dtype=raw_type(count))
+    # The array's own rows; in Fortran's order they are the columns.
+    rows = values.T if is_fortran else values
+    line = memoryview(bytearray(count * dtype.itemsize))
+    for row in rows:
+        if file.readinto(line) < len(line):
+            raise SourceError("is no plain array of numbers (it is cut short); save one with numpy.save", path)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            row[:] = np.frombuffer(line, dtype)
     # NaN and infinity show in the extremes, so that no second matrix is needed to look for them.
     if not np.isfinite(values.min()) or not np.isfinite(values.max()):
         row, column = map(int, np.argwhere(~np.isfinite(values))[0])
@@ -99,35 +112,33 @@ def _read_array(path: Path, classes: ClassList) -> Square:
             path,
         )
     resolution = {name: {"how": "position", "words": [str(index)]} for index, name in enumerate(classes.names)}
-    return Square(values, None, resolution, sha256_of(path))
+    return Square(values, None, resolution, digest_of(file))
 
 
-def _mapped(path: Path, count: int) -> np.ndarray:
-    """Map an array into memory, if its header says that it has the shape and the numbers that it should have."""
+def _header(file: io.FileIO, path: Path, count: int) -> tuple[np.dtype[Any], bool]:
+    """Return an array's type, and whether it is in Fortran's order, if its shape and numbers are as they should be."""
     try:
-        with reading(path), path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _fortran, dtype = read(file)
-            if shape != (count, count) or dtype.kind not in "fiu":
-                raise SourceError(
-                    f"holds {dtype} values of shape {shape}; the {count} classes need numbers of shape "
-                    f"({count}, {count}), rows and columns in the order of the class list",
-                    path,
-                )
-            if dtype.itemsize > _WIDEST:
-                raise SourceError(
-                    f"holds {dtype} values, which are too wide; save them as float64 (array.astype('float64'))", path
-                )
-            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, is_fortran, dtype = read(file)
     except _NO_ARRAY as error:
         # The parser's messages may quote the whole header.
         reason = str(error).partition("\n")[0][:80]
         raise SourceError(f"is no plain array of numbers ({reason}); save one with numpy.save", path) from None
+    if shape != (count, count) or dtype.kind not in "fiu":
+        raise SourceError(
+            f"holds {dtype!s:.40} values of shape {shape!s:.40}; the {count} classes need numbers of shape "
+            f"({count}, {count}), rows and columns in the order of the class list",
+            path,
+        )
+    if dtype.itemsize > _WIDEST:
+        raise SourceError(
+            f"holds {dtype} values, which are too wide; save them as float64 (array.astype('float64'))", path
+        )
+    return dtype, is_fortran
 
 
-def _read_text(path: Path, classes: ClassList, unknown: str, remedy: str) -> Square:
-    raw = read_bytes(path)
+def _read_text(raw: bytes, path: Path, classes: ClassList, unknown: str, remedy: str) -> Square:
     table = rows(decoded(raw, path), path)
     top, header = next(table, (1, [""]))
     if len(header) < 2:
@@ -197,7 +208,7 @@ def _placed(
     for line, name, cells in body:
         index = down.indices.get(name)
         if index is not None:
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", under="ignore"):
                 values[index] = np.array(cells)[order]
             if not np.isfinite(values[index]).all():
                 raise SourceError(

@@ -27,7 +27,7 @@ from simmatrix.shapes import Int
 from simmatrix.taxonomy.graph import Taxonomy
 from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic, taxonomy_values
 from simmatrix.taxonomy.written import column_taxonomy, detect, read_taxonomy
-from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, shown_name
+from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, shown_name, some_lines
 
 __all__ = [
     "TaxonomyColumns",
@@ -92,7 +92,7 @@ def from_taxonomy(
     *,
     measure: str = "path",
     format: str | None = None,
-    lower_bound: float = 0.0,
+    lower_bound: float | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from any hierarchy that holds the classes.
 
@@ -108,7 +108,8 @@ def from_taxonomy(
     format
         The file's format (``edges``, ``outline``, ``json``); detected if not given.
     lower_bound
-        As in `from_embeddings`.
+        As in `from_embeddings`: the median of all pairs if not given, which in most hierarchies is what classes share
+        that only the root joins.
 
     Raises
     ------
@@ -252,14 +253,14 @@ def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], whe
     lines = []
     for (name, several), close in zip(unclear.items(), nearest, strict=True):
         if several:
-            lines.append(f"  {name}: it may be {or_list(several[:_SHOWN])}")
+            lines.append(f"{name}: it may be {or_list(several[:_SHOWN])}")
         else:
-            lines.append(f"  {name}: no such node{f', nearest {or_list(close)}' if close else ''}")
+            lines.append(f"{name}: no such node{f', nearest {or_list(close)}' if close else ''}")
     return ClassNotFoundError(
         "\n".join(
             (
                 f"{where} has no node of its own for {len(unclear)} of the classes:",
-                *lines,
+                some_lines(lines, len(lines)),
                 "spell them as in the taxonomy, or add them to it",
             )
         ),

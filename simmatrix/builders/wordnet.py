@@ -3,25 +3,38 @@
 A class is looked up in this order; the first that succeeds counts:
 
 1. its ``synset`` column: a synset's name (``seal.n.09``) or an ImageNet id (``n02076196``), nothing else if it is given
-2. the class name as an ImageNet id, then as a synset's name
-3. among the nouns: the phrase given for the class, the phrase's forms, the class name, the name's forms
+2. the class name as an ImageNet id, also in front of a name (``n02085620-Chihuahua``), then as a synset's name
+3. among the nouns: the phrase given for the class, then its name, each as it stands, in its forms, by its synonyms, by
+   its kind (``maple_tree`` or ``maple (tree)``: the maple that is a tree)
 4. among the verbs: the same
+5. among the nouns: the head of the phrase or of the name
 
-The forms of a text are its spellings in lower case with underscores or hyphens, then the singulars that WordNet lists
-for exceptions, then the singulars by rule. A word of several senses is taken in its first; the others are recorded.
+`simmatrix.builders.lookup` tells what these are; after its singulars by rule come those that WordNet lists for
+exceptions, and ``Wilson_Warbler`` is tried as ``Wilson's warbler`` too. Of several senses the one that fits the other
+classes is taken (`simmatrix.builders.senses`); the others are recorded, and the doubt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.builders.lookup import forms, singulars
+from simmatrix.builders.lookup import (
+    REMARK,
+    heads,
+    singulars,
+    spellings,
+    synonyms,
+    without_index,
+    without_remarks,
+    words,
+)
 from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.senses import Choice, Weights, choose_senses, grouping
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
@@ -32,20 +45,34 @@ from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated, taxonomy_values
 from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
-from simmatrix.text import check_choice, composed, nearest_to_each, or_list, shown_name
+from simmatrix.text import check_choice, composed, nearest_to_each, or_list, shown_name, some_lines
 
-__all__ = ["Found", "find_word", "from_wordnet", "open_wordnet", "senses_of", "synsets_of", "wordnet_similarity"]
+__all__ = [
+    "Found",
+    "find_word",
+    "from_wordnet",
+    "look_up",
+    "open_wordnet",
+    "senses_of",
+    "synsets_of",
+    "wordnet_similarity",
+]
 
 _SHOWN = 10
+_ID_LENGTH = len("n02085620")
 
 
 @dataclass(frozen=True)
 class Found:
-    """How a class or word was found: its synset, and the other senses that it could have been."""
+    """How a class or word was found: its synset, the other senses that it could have been, the likeliest first.
+
+    The doubt, 0 to 1, is how near the likeliest of the others is; see `simmatrix.builders.senses`.
+    """
 
     how: str
     synset: Synset
     others: tuple[Synset, ...] = ()
+    doubt: float = 0.0
 
 
 def from_wordnet(
@@ -55,12 +82,12 @@ def from_wordnet(
     wordnet: str = "bundled",
     language: str = "eng",
     information_content: str | Path = "intrinsic",
-    lower_bound: float = 0.0,
+    lower_bound: float | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from WordNet's hierarchy of nouns, or of verbs.
 
     A class is found by the list's ``synset`` column, by its ImageNet id (n01440764), by the name of a synset
-    (seal.n.09) or by its name, whose first sense is taken if it has several.
+    (seal.n.09) or by its name; of several senses the one that fits the other classes is taken.
 
     Parameters
     ----------
@@ -77,7 +104,7 @@ def from_wordnet(
         For res, lin and jcn: ``"intrinsic"`` (Seco et al. 2004), ``"tagged"`` (WordNet's own counts, each plus 1), or
         a file of counts such as ``ic-brown-add1.dat``.
     lower_bound
-        As in `from_embeddings`. Scales differ: in path similarity siblings are at 1/3.
+        As in `from_embeddings`: the median of all pairs if not given. In path similarity siblings are at 1/3.
 
     Raises
     ------
@@ -88,7 +115,7 @@ def from_wordnet(
     Examples
     --------
     >>> import simmatrix
-    >>> round(simmatrix.from_wordnet(["rose", "tulip", "truck"])["rose", "tulip"], 3)
+    >>> round(simmatrix.from_wordnet(["rose", "tulip", "truck"], lower_bound=0.0)["rose", "tulip"], 3)
     0.143
     """
     check_lower_bound(lower_bound)
@@ -174,21 +201,71 @@ def open_wordnet(choice: str = "bundled", language: str = "eng") -> WordNet:
     return bundled_wordnet()
 
 
-def find_word(wordnet: WordNet, text: str, pos: str, kind: str = "name") -> Found | None:
-    """Return the first sense of a word among the nouns or the verbs, as it stands or in its forms.
+class _Candidates(NamedTuple):
+    """What a class may be: how it was found, and the senses of the word that it was found by."""
+
+    how: str
+    senses: tuple[Sense, ...]
+
+
+def find_word(wordnet: WordNet, text: str, pos: str, kind: str = "name") -> _Candidates | None:
+    """Return the senses of a word among the nouns or the verbs, as it stands or as it may be read; see above.
 
     Examples
     --------
     >>> bundled = bundled_wordnet()
     >>> found = find_word(bundled, "Wolves", "n")
-    >>> found.how, bundled.name_of(found.synset)
+    >>> found.how, bundled.name_of(found.senses[0].synset)
     ('name form', 'wolf.n.01')
+    >>> find_word(bundled, "maple (tree)", "n").how
+    'name kind'
     """
-    for form in _first_known(wordnet, text, pos):
-        first, *others = wordnet.senses(form, pos)
-        how = kind if form == text else f"{kind} form"
-        return Found(how, first.synset, tuple(sense.synset for sense in others))
+    numbered = without_index(text)
+    plain = without_remarks(numbered)
+    if found := _senses(wordnet, text, pos):
+        return _Candidates(kind if wordnet.senses(text, pos) else f"{kind} form", found)
+    if numbered != text and (found := _senses(wordnet, numbered, pos)):
+        return _Candidates(f"{kind} form", found)
+    if found := _shared([_senses(wordnet, one, pos) for one in synonyms(numbered)]):
+        return _Candidates(f"{kind} synonym", found)
+    remarks = ((plain, remark.strip("()[] ")) for remark in REMARK.findall(numbered))
+    parts = words(plain)
+    split = ((" ".join(parts[:at]), " ".join(parts[at:])) for at in range(len(parts) - 1, 0, -1))
+    for rest, above in (*remarks, *split):
+        tops = _senses(wordnet, above, pos)
+        if tops and (found := _kinds(wordnet, _senses(wordnet, rest, pos), tops)):
+            return _Candidates(f"{kind} kind", found)
+    if plain != numbered and (found := _senses(wordnet, plain, pos)):
+        return _Candidates(f"{kind} form", found)
     return None
+
+
+def _senses(wordnet: WordNet, text: str, pos: str) -> tuple[Sense, ...]:
+    """Return the senses of the first form of a text that WordNet has."""
+    return next(filter(None, (wordnet.senses(form, pos) for form in _spellings(wordnet, text, pos))), ())
+
+
+def _shared(several: Sequence[tuple[Sense, ...]]) -> tuple[Sense, ...]:
+    """Return the senses of the first synonym that is known: those that another has too, if there are any."""
+    first, *others = [one for one in several if one] or [()]
+    synsets = {sense.synset for one in others for sense in one}
+    return tuple(sense for sense in first if sense.synset in synsets) or first
+
+
+def _kinds(wordnet: WordNet, senses: Sequence[Sense], above: Sequence[Sense]) -> tuple[Sense, ...]:
+    """Return those senses that are a kind of what stands above."""
+    tops = {sense.synset for sense in above}
+
+    def is_below(synset: Synset) -> bool:
+        seen: set[Synset] = set()
+        left = [synset]
+        while left and not tops & seen:
+            one = left.pop()
+            seen.add(one)
+            left += [up for up in wordnet.hypernyms_of(one) if up not in seen]
+        return bool(tops & seen)
+
+    return tuple(sense for sense in senses if is_below(sense.synset))
 
 
 def senses_of(wordnet: WordNet, word: str) -> tuple[Sense, ...]:
@@ -211,8 +288,7 @@ def senses_of(wordnet: WordNet, word: str) -> tuple[Sense, ...]:
     if pinned is not None:
         lemma = wordnet.lemmas_of(pinned)[0].lower()
         return tuple(sense for sense in wordnet.senses(lemma, pinned.pos) if sense.synset == pinned)
-    lemmas = ((pos, form) for pos in PARTS for form in _first_known(wordnet, word, pos))
-    senses = tuple(sense for pos, form in lemmas for sense in wordnet.senses(form, pos))
+    senses = tuple(sense for pos in PARTS for sense in _senses(wordnet, word, pos))
     if not senses:
         close = nearest_to_each([_lemma(word)], wordnet.vocabulary())[0]
         hint = f"the nearest are {or_list(close)}" if close else "try another word for it"
@@ -220,19 +296,66 @@ def senses_of(wordnet: WordNet, word: str) -> tuple[Sense, ...]:
     return senses
 
 
-def _first_known(wordnet: WordNet, text: str, pos: str) -> Iterator[str]:
-    yield from islice((form for form in _spellings(wordnet, text, pos) if wordnet.senses(form, pos)), 1)
-
-
 def _spellings(wordnet: WordNet, text: str, pos: str) -> Iterator[str]:
-    every = forms(text)
-    by_rule = {one for form in every for one in singulars(form)}
-    spelt = [form for form in every if form not in by_rule]
+    spelt = spellings(text)
     yield from spelt
     if pos == "n" and wordnet.language == "eng":
         # As in Morphy: what is an exception ("leaves") follows no rule ("leave").
         exceptions = [one for form in spelt for one in wordnet.exceptions.get(form, ())]
-        yield from exceptions or (form for form in every if form in by_rule)
+        yield from exceptions or (one for form in spelt for one in singulars(form))
+        first, *rest = words(text) or ("",)
+        if rest:
+            yield "_".join((f"{first}'s", *rest))
+
+
+def look_up(
+    wordnet: WordNet,
+    classes: ClassList,
+    weights: Weights = Weights(),  # noqa: B008 - immutable
+) -> dict[str, Found | None]:
+    """Return the synset of each class, None where it has none: nouns, or verbs where all can be verbs and not nouns.
+
+    Examples
+    --------
+    >>> bundled = bundled_wordnet()
+    >>> found = look_up(bundled, ClassList(("tiger", "leopard", "lion", "qqzzxx")))
+    >>> bundled.name_of(found["tiger"].synset), found["tiger"].doubt, found["qqzzxx"]
+    ('tiger.n.02', 0.015, None)
+    """
+    rows = tuple(zip(classes.names, classes.column("synset"), classes.column("phrase"), strict=True))
+    found = [_candidates(wordnet, *row, "n") for row in rows]
+    if not _are_all(found, "n"):
+        verbs = [_candidates(wordnet, *row, "v") for row in rows]
+        if _are_all(verbs, "v"):
+            found = verbs
+        else:
+            mixed = zip(found, verbs, rows, strict=True)
+            found = [noun or verb or _by_head(wordnet, *row) for noun, verb, row in mixed]
+    known = [index for index, one in enumerate(found) if one is not None]
+    kept: list[_Candidates] = [one for one in found if one is not None]
+    if len({one.senses[0].synset.pos for one in kept}) == 1:
+        groups = grouping(classes.columns)
+        choices = choose_senses(
+            wordnet.taxonomy(kept[0].senses[0].synset.pos),
+            [[sense.synset.node for sense in one.senses] for one in kept],
+            [[_tags_of(wordnet, sense) for sense in one.senses] for one in kept],
+            None if groups is None else [groups[index] for index in known],
+            weights,
+        )
+    else:
+        # Nothing is above both nouns and verbs, so no sense fits another.
+        choices = [Choice(tuple(range(len(one.senses))), 0.0) for one in kept]
+    chosen: dict[str, Found | None] = dict.fromkeys(classes.names)
+    for index, one, choice in zip(known, kept, choices, strict=True):
+        first, *others = (one.senses[at].synset for at in choice.order)
+        chosen[classes.names[index]] = Found(one.how, first, tuple(others), choice.doubt)
+    return chosen
+
+
+def _tags_of(wordnet: WordNet, sense: Sense) -> int:
+    # Only the English words were tagged: of other languages' words it is the synset's that count.
+    pos, node = sense.synset
+    return sense.tags if wordnet.language == "eng" else int(wordnet.parts[pos].tags[node])
 
 
 def synsets_of(wordnet: WordNet, classes: ClassList) -> tuple[str, Int[np.ndarray, " C"], dict[str, Found]]:
@@ -243,33 +366,34 @@ def synsets_of(wordnet: WordNet, classes: ClassList) -> tuple[str, Int[np.ndarra
 
 
 def _find_classes(wordnet: WordNet, classes: ClassList) -> dict[str, Found]:
-    """Return the synset of each class: nouns, or verbs where all classes can be verbs and not all can be nouns."""
-    rows = tuple(zip(classes.names, classes.column("synset"), classes.column("phrase"), strict=True))
-    for pos in PARTS:
-        alike = {name: _find(wordnet, name, pin, phrase, pos) for name, pin, phrase in rows}
-        found = {name: one for name, one in alike.items() if one is not None and one.synset.pos == pos}
-        if len(found) == len(rows):
-            return found
-    any_part = {name: _find(wordnet, name, pin, phrase, *PARTS) for name, pin, phrase in rows}
-    missing = {name: pin for name, pin, _ in rows if any_part[name] is None}
+    found = look_up(wordnet, classes)
+    pins = dict(zip(classes.names, classes.column("synset"), strict=True))
+    missing = {name: pins[name] for name, one in found.items() if one is None}
     if missing:
         raise _not_found(wordnet, missing)
-    return {name: one for name, one in any_part.items() if one is not None}
+    return {name: one for name, one in found.items() if one is not None}
 
 
-def _find(wordnet: WordNet, name: str, pin: str, phrase: str, *parts: str) -> Found | None:
-    return _pinned(wordnet, pin, "synset") if pin else _unpinned(wordnet, name, phrase, parts)
+def _are_all(found: Sequence[_Candidates | None], pos: str) -> bool:
+    return all(one is not None and one.senses[0].synset.pos == pos for one in found)
 
 
-def _pinned(wordnet: WordNet, text: str, how: str) -> Found | None:
+def _candidates(wordnet: WordNet, name: str, pin: str, phrase: str, pos: str) -> _Candidates | None:
+    if pin:
+        return _pinned(wordnet, pin)
+    found = (find_word(wordnet, text, pos, kind) for text, kind in ((phrase, "phrase"), (name, "name")) if text)
+    return _pinned(wordnet, name) or _pinned(wordnet, name[:_ID_LENGTH]) or next(filter(None, found), None)
+
+
+def _pinned(wordnet: WordNet, text: str) -> _Candidates | None:
     synset = wordnet.find(text)
-    return None if synset is None else Found("id" if is_id(text) else how, synset)
+    return None if synset is None else _Candidates("id" if is_id(text) else "synset", (Sense(synset, 0),))
 
 
-def _unpinned(wordnet: WordNet, name: str, phrase: str, parts: Sequence[str]) -> Found | None:
-    tries = [(text, kind) for text, kind in ((phrase, "phrase"), (name, "name")) if text]
-    words = (find_word(wordnet, text, pos, kind) for pos in parts for text, kind in tries)
-    return _pinned(wordnet, name, "synset") or next(filter(None, words), None)
+def _by_head(wordnet: WordNet, name: str, pin: str, phrase: str) -> _Candidates | None:
+    tries = () if pin else (("phrase", phrase), ("name", name))
+    found = ((kind, _senses(wordnet, " ".join(one), "n")) for kind, text in tries for one in heads(text))
+    return next((_Candidates(f"{kind} head", senses) for kind, senses in found if senses), None)
 
 
 def _part_of_all(wordnet: WordNet, found: Mapping[str, Found]) -> str:
@@ -290,7 +414,7 @@ def _recorded(found: Found, wordnet: WordNet, phrase: str) -> dict[str, object]:
     return {
         "how": found.how,
         "words": [wordnet.name_of(found.synset)],
-        **({"others": others} if others else {}),
+        **({"others": others, "doubt": found.doubt} if others else {}),
         # Asked for and not found, so that the name had to do.
         **({"missed": phrase} if phrase and found.how.startswith("name") else {}),
     }
@@ -347,9 +471,10 @@ def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundErr
         "\n".join(
             (
                 f"{wordnet.name} has no synset for {len(missing)} of the classes:",
-                *(f"  {name}: {hints[name]}" for name in missing),
+                some_lines((f"{name}: {hints[name]}" for name in missing), len(missing)),
                 "give them a synset (a synset column in the class list; 'simmatrix senses WORD' lists the senses of a "
-                "word), or take them out",
+                "word), take them out, or take a source that knows their words (from_embeddings) or any text "
+                "(from_encoder)",
             )
         ),
         tuple(missing),

@@ -2,11 +2,17 @@
 
 The file is streamed in blocks. NumPy finds the line ends of a block and the lines whose first three bytes start a
 wanted word; only those are looked at as text, and only wanted words' numbers are parsed. Memory does not grow with the
-file. Every line's number of values is checked all the same, by counting its spaces.
+file. Every line's number of values is checked all the same, by counting its blanks.
+
+The last d fields of a line are its vector, and what is in front of them is its word, which may hold blanks. Blanks,
+tabs, form feeds and vertical tabs separate fields, as in C.
 """
 
 from __future__ import annotations
 
+import codecs
+import re
+from collections import Counter
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,23 +25,29 @@ from simmatrix.shapes import Bool, Float, Int, UInt8
 from simmatrix.vectors.streams import Stream, opened
 from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector
 
-__all__ = ["GLOVE", "NO_HEADER", "WORD2VEC", "is_line_of_vectors", "looks_like_header", "text_format"]
+__all__ = ["GLOVE", "NO_HEADER", "WORD2VEC", "is_word", "looks_like_header", "text_format"]
 
 # Half a mebibyte and its temporaries stay in a core's cache; measured fastest from 256 KiB to 1 MiB.
 _BLOCK = 1 << 19
 # No vector is this long; a file without line ends must not fill the memory.
 _LONGEST_LINE = 1 << 24
 _NEWLINE, _SPACE = 0x0A, 0x20
+_BLANKS = b" \t\v\f"
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+# Lines that tell the dimension of a file without a header: one odd word among them must not.
+_FIRST_LINES = 10
+# A file may end in blank lines, but not in more bytes of them than this.
+_LONGEST_END = 1 << 12
 NO_HEADER = "expected word2vec's header, the number of words and the dimension; give the right format or none"
 _BOM = b"\xef\xbb\xbf"
 
 
 class _Layout(NamedTuple):
-    """What the first lines tell: values a vector, the header's word count, spaces a line has."""
+    """What the first lines tell: values a vector, the header's word count, bytes up to the blank that a line has."""
 
     dimension: int
     promised: int | None
-    spaces: int
+    blanks: int
 
 
 class _Block(NamedTuple):
@@ -54,24 +66,29 @@ class _Block(NamedTuple):
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The wanted words as bytes, and which first three bytes (the word and the space behind it) they can have."""
+    """The wanted words as bytes, their beginnings up to a blank, and which first three bytes lines of these have."""
 
     words: Set[bytes]
+    beginnings: Set[bytes]
     prefixes: UInt8[np.ndarray, " 16777216"]
+    longest: int
 
     @classmethod
     def of(cls, words: Set[str]) -> _Wanted:
-        encoded = frozenset(word.encode() for word in words if word)
+        # Half a character can't be in a file, and must not be an error either.
+        encoded = frozenset(word.encode("utf-8", "surrogatepass") for word in words if word)
         # 16 MiB of zeros that the system hands out untouched: only the pages that lines point at become real.
         prefixes = np.zeros(1 << 24, dtype=np.uint8)
-        for word in encoded:
-            start = (word + b" ")[:3]
-            code = start[0] | start[1] << 8
-            if len(start) == 3:
-                prefixes[code | start[2] << 16] = 1
-            else:
-                prefixes[code :: 1 << 16] = 1
-        return cls(encoded, prefixes)
+        beginnings = frozenset(word.split(None, 1)[0] for word in encoded if word.strip())
+        for word in beginnings:
+            for blank in _BLANKS if len(word) < 3 else b" ":
+                start = (*word, blank)[:3]
+                code = start[0] | start[1] << 8
+                if len(start) == 3:
+                    prefixes[code | start[2] << 16] = 1
+                else:
+                    prefixes[code :: 1 << 16] = 1
+        return cls(encoded, beginnings, prefixes, max(map(len, beginnings), default=0))
 
 
 def looks_like_header(line: bytes) -> bool:
@@ -80,12 +97,16 @@ def looks_like_header(line: bytes) -> bool:
     return len(line) < 64 and len(pieces) == 2 and all(piece.isdigit() for piece in pieces)
 
 
-def is_line_of_vectors(line: bytes, dimension: int | None) -> bool:
-    """Tell whether a line is a word and `dimension` numbers (one at least, if that is not known)."""
-    if b"\x00" in line:
+def is_word(token: bytes) -> bool:
+    """Tell whether bytes are UTF-8 without control characters. The last character may be cut short.
+
+    The original word2vec cuts words after 99 bytes.
+    """
+    try:
+        codecs.utf_8_decode(token, "strict", False)
+    except UnicodeDecodeError:
         return False
-    numbers = _trailing_numbers(line)
-    return numbers > 0 if dimension is None else numbers == dimension
+    return _CONTROL.search(token) is None
 
 
 def text_format(start: bytes) -> str | None:
@@ -93,12 +114,13 @@ def text_format(start: bytes) -> str | None:
 
     A headed file is ``word2vec-binary`` unless its first vector reads as text.
     """
-    header, _newline, rest = start.partition(b"\n")
-    if not looks_like_header(header.removeprefix(_BOM)):
-        return "glove" if is_line_of_vectors(header, None) else None
+    header, _newline, rest = start.removeprefix(_BOM).partition(b"\n")
+    if not looks_like_header(header):
+        return "glove" if b"\x00" not in header and _trailing_numbers(header) else None
     line, newline, _rest = rest.partition(b"\n")
     # A first line longer than what was read is judged by the numbers that were.
-    is_text = is_line_of_vectors(line, int(header.split()[1]) if newline else None)
+    least = int(header.split()[1]) if newline else 1
+    is_text = b"\x00" not in line and (_trailing_numbers(line) >= least or is_word(line.rstrip()))
     return "word2vec" if is_text else "word2vec-binary"
 
 
@@ -177,8 +199,8 @@ def _blocks(stream: Stream) -> Iterator[_Block]:
                 stream.path,
                 first_line,
             )
-        # The layout is read off the first two lines, so they stay together.
-        if cut and (first_line > 1 or buffer.count(b"\n", 0, cut) > 1):
+        # The layout is read off the first lines, so they stay together.
+        if cut and (first_line > 1 or size > _LONGEST_LINE or buffer.count(b"\n", 0, cut) > _FIRST_LINES):
             yield (block := _split(buffer, scratch[:cut], first_line))
             first_line += len(block.starts)
             buffer[: size - cut] = buffer[cut:size]
@@ -193,9 +215,8 @@ def _blocks(stream: Stream) -> Iterator[_Block]:
 
 def _end_of_lines(buffer: bytearray, size: int) -> int:
     """Return where the last line begins. It always waits: only at the end is it known that blank lines end the file."""
-    end = size
-    while end and buffer[end - 1] in b"\r\n":
-        end -= 1
+    start = max(0, size - _LONGEST_END)
+    end = start + len(buffer[start:size].rstrip(b"\r\n"))
     return buffer.rfind(b"\n", 0, end) + 1
 
 
@@ -214,36 +235,31 @@ def _without_first_line(block: _Block) -> _Block:
 
 def _layout(block: _Block, *, header: bool, path: Path) -> _Layout:
     first = block.line(0)
-    if not header:
-        if looks_like_header(first) and len(block.starts) > 1:
-            _refuse_header(first, block.line(1), path)
-        dimension = _trailing_numbers(first)
-        if dimension == 0:
+    promised = None
+    if header:
+        if not looks_like_header(first):
+            raise SourceError(NO_HEADER, path, 1)
+        promised, dimension = (int(piece) for piece in first.split())
+        if dimension == 0 or len(block.starts) < 2:
+            raise SourceError("holds no vectors behind its header; get or make the file again", path, 1)
+        line = block.line(1)
+    else:
+        lines = [block.line(index) for index in range(min(len(block.starts), _FIRST_LINES))]
+        if looks_like_header(first) and len(lines) > 1 and _trailing_numbers(lines[1]) >= int(first.split()[1]):
+            raise SourceError("starts with a header, which is word2vec's format; give that format or none", path, 1)
+        # What most lines have: where a word ends in a number, its line seems to have one value more.
+        dimension = next(iter(Counter(filter(None, map(_trailing_numbers, lines))).most_common(1)), (0, 0))[0]
+        if not dimension:
             raise SourceError("expected a word and its numbers, separated by spaces", path, 1)
-        return _Layout(dimension, None, _spaces(first, dimension))
-    if not looks_like_header(first):
-        raise SourceError(NO_HEADER, path, 1)
-    promised, dimension = (int(piece) for piece in first.split())
-    if dimension == 0 or len(block.starts) < 2:
-        raise SourceError("holds no vectors behind its header; get or make the file again", path, 1)
-    return _Layout(dimension, promised, _spaces(block.line(1), dimension))
-
-
-def _refuse_header(first: bytes, second: bytes, path: Path) -> None:
-    """Refuse a first line that the second one shows to be a header."""
-    if is_line_of_vectors(second, int(first.split()[1])):
-        raise SourceError("starts with a header, which is word2vec's format; give that format or none", path, 1)
-
-
-def _spaces(line: bytes, dimension: int) -> int:
-    # The original word2vec and fastText write a space behind the last number too.
-    return dimension + line.rstrip(b"\r").endswith(b" ")
+        line = next(line for line in lines if _trailing_numbers(line) == dimension)
+    # The original word2vec and fastText write a space behind the last number too. The line end counts as well.
+    return _Layout(dimension, promised, dimension + len(line) - len(line.rstrip()) + 1)
 
 
 def _trailing_numbers(line: bytes) -> int:
-    """Count the numbers at a line's end. Its first piece always belongs to the word."""
+    """Count the numbers at a line's end. Its first piece belongs to the word, unless the word is blank."""
     count = 0
-    for piece in reversed(line.split()[1:]):
+    for piece in reversed(line.split()[not line[:1].isspace() :]):
         if not _is_number(piece):
             break
         count += 1
@@ -260,25 +276,21 @@ def _is_number(piece: bytes) -> bool:
 
 
 def _odd_lines(block: _Block, layout: _Layout, path: Path) -> list[int]:
-    """Return the lines that need a closer look: those with another number of spaces than the first had.
+    """Return the lines that need a closer look: those with other than the usual number of blanks.
 
-    Such a line is a token that holds spaces (GloVe 840B has some) or an error, raised here.
+    Such a line has a word that holds blanks (GloVe 840B has some) or is an error, raised here.
     """
-    is_space = np.equal(block.codes, _SPACE, out=block.scratch).view(np.uint8)
+    is_blank = np.less_equal(block.codes, _SPACE, out=block.scratch).view(np.uint8)
     # Counted in bytes, ten times as fast as in wider integers; the exact total sees what 256 more would hide.
-    counts = np.add.reduceat(is_space, block.starts, dtype=np.uint8)
-    odd: list[int] = np.flatnonzero(counts != layout.spaces % 256).tolist()
-    if not odd and np.count_nonzero(is_space[block.starts[0] :]) != layout.spaces * len(block.starts):
+    counts = np.add.reduceat(is_blank, block.starts, dtype=np.uint8)
+    odd: list[int] = np.flatnonzero(counts != layout.blanks % 256).tolist()
+    if not odd and np.count_nonzero(is_blank[block.starts[0] :]) != layout.blanks * len(block.starts):
         odd = list(range(len(block.starts)))
     for index in odd:
-        _check_odd(block.line(index), layout.dimension, path, block.first_line + index)
+        values = _trailing_numbers(block.line(index))
+        if values < layout.dimension:
+            raise _wrong_count(values, layout.dimension, path, block.first_line + index)
     return odd
-
-
-def _check_odd(line: bytes, dimension: int, path: Path, number: int) -> None:
-    values = _trailing_numbers(line)
-    if values != dimension:
-        raise _wrong_count(values, dimension, path, number)
 
 
 def _wrong_count(values: int, dimension: int, path: Path, number: int) -> SourceError:
@@ -291,7 +303,7 @@ def _wrong_count(values: int, dimension: int, path: Path, number: int) -> Source
 
 
 def _candidates(block: _Block, wanted: _Wanted) -> list[int]:
-    """Return the lines that begin with a wanted word and a space, found by their first three bytes."""
+    """Return the lines that begin as a wanted word up to a blank, found by their first three bytes."""
     # Three bytes from the start of the last line may reach past the block's end; it ends in a line end then.
     codes = np.append(block.codes, (_NEWLINE, _NEWLINE)) if len(block.codes) - block.starts[-1] < 3 else block.codes
     code = codes[block.starts].astype(np.int32)
@@ -299,9 +311,12 @@ def _candidates(block: _Block, wanted: _Wanted) -> list[int]:
     code |= codes[block.starts + 2].astype(np.int32) << 16
     found = np.flatnonzero(wanted.prefixes[code])
     pairs = zip(found.tolist(), block.starts[found].tolist(), strict=True)
-    text = block.text
-    # In an ordinary line the word ends at the first space; the others are among the odd ones.
-    return [index for index, start in pairs if bytes(text[start : text.find(b" ", start)]) in wanted.words]
+    text, longest = block.text, wanted.longest
+    return [
+        index
+        for index, start in pairs
+        if b"".join(text[start : start + longest + 1].split(None, 1)[:1]) in wanted.beginnings
+    ]
 
 
 def _take(
@@ -318,8 +333,9 @@ def _take(
 
 
 def _pieces(line: bytes, layout: _Layout) -> list[bytes]:
-    # Split from the right: a token may hold spaces. Tabs and double spaces may stand between the numbers.
-    return line.rsplit(None, layout.dimension) or [b""]
+    pieces = line.rsplit(None, layout.dimension)
+    is_blank = len(pieces) <= layout.dimension and (not pieces or line[:1].isspace())
+    return [b"", *pieces] if is_blank else pieces
 
 
 def _parse(pieces: list[bytes], word: str, path: Path, number: int) -> Float[np.ndarray, " d"]:

@@ -1,10 +1,15 @@
-"""word2vec's binary format: a text header, then each word, a space and its float32 values.
+"""word2vec's binary format: a text header, then each word, a blank and its float32 values.
 
 The file is streamed: records are skipped by their known size, and only wanted words' values are kept.
+
+Nothing marks the end of a word that holds blanks ("windows 10", as gensim writes it). Each blank up to which the bytes
+are text may be it. The right one is followed by a vector and then by another word or the end of the file; and a vector
+that is read from a wrong place on holds huge or tiny values, such as those whose last byte is a blank.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,14 +17,19 @@ import numpy as np
 
 from simmatrix.errors import SourceError
 from simmatrix.vectors.streams import Stream, opened
-from simmatrix.vectors.text import NO_HEADER, looks_like_header
+from simmatrix.vectors.text import NO_HEADER, is_word, looks_like_header
 from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector
 
 __all__ = ["WORD2VEC_BINARY"]
 
 _BLOCK = 1 << 20
-_LONGEST_WORD = 1 << 16
+_LONGEST_WORD = 1 << 14
 _LARGEST_DIMENSION = 1 << 20
+# What may be a word, or a part of one, and the blank behind it. The original program writes a line end behind each
+# vector, others don't.
+_PIECE = re.compile(rb"\n*([^\x00-\x20\x7f]{0,%d}+) " % _LONGEST_WORD).match
+# Between these are the sizes of all values of word vectors but 0.
+_TINY, _HUGE = 1e-18, 1e6
 
 
 class _Header(NamedTuple):
@@ -50,29 +60,68 @@ def _records(request: Request) -> Iterator[tuple[bytes, memoryview]]:
     with opened(request.path, request.progress) as stream:
         header = _header(stream)
         size = 4 * header.dimension
-        buffer, position = header.rest, 0
+        buffer, position, is_end = header.rest, 0, False
         for index in range(header.words):
-            space = buffer.find(b" ", position)
-            while space < 0 or len(buffer) < space + 1 + size:
-                if space < 0 and len(buffer) - position > _LONGEST_WORD:
-                    raise SourceError(f"word {index + 1} never ends; this is not word2vec's binary format", stream.path)
+            # The word behind a vector shows where the vector ends.
+            while not is_end and len(buffer) - position < size + 2 * _LONGEST_WORD:
                 piece = stream.read(max(_BLOCK, size))
-                if not piece:
-                    raise SourceError(
-                        f"ends at word {index + 1} of the {header.words} its header promises; get the file again",
-                        stream.path,
-                    )
-                buffer, position = buffer[position:] + piece, 0
-                space = buffer.find(b" ")
-            # The original program writes a line end behind each vector, others don't.
-            token = buffer[position:space].lstrip(b"\n")
-            position = space + 1 + size
-            yield token, memoryview(buffer)[space + 1 : position]
+                buffer, position, is_end = buffer[position:] + piece, 0, not piece
+            found = _PIECE(buffer, position)
+            start, end = found.span(1) if found else (position, len(buffer))
+            token = buffer[start:end]
+            if not token.isascii() or end + size >= len(buffer) or _PIECE(buffer, end + 1):
+                likely = _word_end(buffer, start, size, is_last=index == header.words - 1)
+                if likely is None:
+                    raise SourceError(_lost(buffer[start:], index, header), stream.path)
+                end, token = likely, buffer[start:likely]
+            position = end + 1 + size
+            yield token, memoryview(buffer)[end + 1 : position]
         if (buffer[position:] or stream.read(1)).strip(b"\n"):
             raise SourceError(
                 f"goes on behind the {header.words} words its header promises; it is damaged or of another format",
                 stream.path,
             )
+
+
+def _word_end(buffer: bytes, start: int, size: int, *, is_last: bool) -> int | None:
+    """Return where the blank behind a word is; None if there is no word, or not its whole vector."""
+    ends: list[int] = []
+    piece = start
+    while (end := buffer.find(b" ", piece, start + _LONGEST_WORD)) >= 0 and is_word(buffer[piece:end]):
+        if end + 1 + size <= len(buffer):
+            ends.append(end)
+        piece = end + 1
+    if len(ends) > 1:
+        ends = [end for end in ends if _goes_on(buffer, end + 1 + size, is_last=is_last)]
+    if len(ends) > 1:
+        ends = [end for end in ends if _is_likely(buffer, end + 1, size // 4)]
+    return ends[0] if ends else None
+
+
+def _goes_on(buffer: bytes, start: int, *, is_last: bool) -> bool:
+    if is_last:
+        return not buffer[start:].strip(b"\n")
+    start += len(buffer[start : start + _LONGEST_WORD]) - len(buffer[start : start + _LONGEST_WORD].lstrip(b"\n"))
+    end = buffer.find(b" ", start, start + _LONGEST_WORD)
+    return end >= 0 and is_word(buffer[start:end])
+
+
+def _is_likely(buffer: bytes, start: int, dimension: int) -> bool:
+    sizes = np.abs(np.frombuffer(buffer, "<f4", dimension, start))
+    return bool(np.all((sizes == 0) | ((sizes > _TINY) & (sizes < _HUGE))))
+
+
+def _lost(rest: bytes, index: int, header: _Header) -> str:
+    """Say why no word was found where one should be."""
+    end = rest.find(b" ", 0, _LONGEST_WORD)
+    if end < 0 and len(rest) > _LONGEST_WORD:
+        return f"word {index + 1} never ends; this is not word2vec's binary format"
+    if end >= 0 and (not is_word(rest[:end]) or len(rest) > end + 4 * header.dimension):
+        return (
+            f"where word {index + 1} should be there is no text ({rest[: min(end, 20)]!r}), or text whose end can't be "
+            "told; it is damaged, or a word of it holds blanks: save it as text (binary=False)"
+        )
+    return f"ends at word {index + 1} of the {header.words} its header promises; get the file again"
 
 
 def _header(stream: Stream) -> _Header:

@@ -146,7 +146,7 @@ def test_an_unknown_measure_lists_the_choices(folder: Path, command: Command) ->
     [
         ("--from-order --from-wordnet", ("--from-order and --from-wordnet are 2 sources", "simmatrix blend")),
         ("--from-order --from-matrix x --from-ratings y", ("are 3 sources",)),
-        ("--decay 0.5", ("--decay belongs to --from-order, not to --from-embeddings",)),
+        ("--decay 0.5", ("--decay belongs to --from-order, not to --from-wordnet",)),
         (
             "--from-order --measure wup",
             ("--measure belongs to --from-wordnet and --from-taxonomy, not to --from-order",),
@@ -183,7 +183,7 @@ def test_a_file_and_a_column_of_one_name(folder: Path, command: Command) -> None
     (folder / "superclass").write_text(EDGES)
     result = command("build", "--from-taxonomy", "superclass", "--classes", "c.csv", "-o", "o.safetensors")
     assert_mendable(result, "'superclass' is a file and names what the class list has; write ./superclass for the file")
-    command.good("build", "--from-taxonomy", "./superclass", "--classes", "c.csv")
+    command.good("build", "--from-taxonomy", "./superclass", "--classes", "c.csv", "--lower-bound", "0")
 
 
 def test_columns_may_have_blanks_between(folder: Path, command: Command) -> None:

@@ -4,15 +4,22 @@ import inspect
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
+from scipy.stats import mannwhitneyu
 
 import simmatrix
+from simmatrix import data
 from simmatrix.choices import COMPLETIONS, KERNELS, MEASURES, VECTOR_FORMATS
 from simmatrix.cli.sources import SOURCES, Source
 from tests.cli.command import COMMAND, Command, assert_mendable, write_glove
+
+Build: TypeAlias = Callable[[str], simmatrix.SimilarityMatrix]
 
 
 def test_what_a_build_does_not_print_is_not_worked_out(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +27,7 @@ def test_what_a_build_does_not_print_is_not_worked_out(command: Command, monkeyp
         raise AssertionError("this takes too long")
 
     monkeypatch.setattr("simmatrix.summary.quantiles", refused)
-    command.good("build", "--classes", "cifar100", "--lower-bound", "0.7", "-o", "m")
+    command.good("build", "--classes", "cifar100", "-o", "m")
     command.good("validate", "m")
     command.good("blend", "m:0.5", "m:0.5", "-o", "b")
 
@@ -30,19 +37,21 @@ def test_the_first_minute(command: Command) -> None:
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
     matrix = simmatrix.load(command.folder / "cifar100.safetensors")
-    expected = simmatrix.from_embeddings(classes="cifar100").with_influence(0.1)
-    np.testing.assert_array_equal(matrix.values, expected.values)
-    assert (matrix.classes, matrix.provenance) == (expected.classes, expected.provenance)
+    simmatrix.from_classes("cifar100").save("python")
+    simmatrix.from_wordnet("cifar100").save("wordnet")
+    found = {Path(name).read_bytes() for name in ("python", "wordnet", "cifar100.safetensors")}
+    assert len(found) == 1
     figures = simmatrix.statistics(matrix)
-    shown = dict(line.split(maxsplit=1) for line in lines if not line.startswith(("found", "next")))
+    shown = dict(line.split(maxsplit=1) for line in lines if not line.startswith(("found", "next", "built")))
     assert shown["classes"] == "100"
     assert shown["density"] == f"{figures.density:.1%}"
     assert shown["influence"].split() == [f"{figures.influence:.3g}", "(0", "is", "cross", "entropy)"]
-    assert shown["vectors"] == "glove-6b-50d"
+    assert shown["source"] == "--from-wordnet, since the class list has the column synset"
+    assert shown["wordnet"] == "wordnet-3.0"
     size = (command.folder / "cifar100.safetensors").stat().st_size
     assert shown["file"] == f"cifar100.safetensors ({size:,} bytes)"
     assert lines[-1].endswith(
-        'SimLoss.from_file("cifar100.safetensors", classes=train_set.classes, share=0.4, similarity_smoothing=0.05)'
+        'SimLoss.from_file("cifar100.safetensors", classes=train_set.classes, share=0, similarity_smoothing=0.05)'
     )
 
 
@@ -77,17 +86,15 @@ def test_dropped_classes_are_named(command: Command) -> None:
     assert "next" not in result.out
 
 
-@pytest.mark.parametrize(("bound", "warning"), [("0.99", "the matrix is the identity"), ("0", "may give up classes")])
-def test_a_matrix_that_spoils_a_training_is_warned_of(bound: str, warning: str, command: Command) -> None:
-    result = command("build", "--classes", "cifar100", "--lower-bound", bound)
+def test_a_matrix_that_spoils_a_training_is_warned_of(command: Command) -> None:
+    result = command("build", "--classes", "cifar100", "--lower-bound", "0.99")
     assert result.code == 0
-    assert result.err.startswith("warning: ")
-    assert warning in result.err
+    assert result.err.startswith("warning: the matrix is the identity")
 
 
 def test_an_earlier_matrix_is_replaced(command: Command) -> None:
     for name in ("cifar10", "cifar100"):
-        command.good("build", "--classes", name, "-o", "m", "--lower-bound", "0.8")
+        command.good("build", "--classes", name, "-o", "m")
     assert len(simmatrix.load("m")) == 100
 
 
@@ -193,7 +200,7 @@ def test_the_bound_for_an_influence_is_found_whatever_the_source(options: str, c
     assert f"lower bound  {bound:.6g} (found for this influence)" in lines
     assert "influence    0.3 (0 is cross entropy)" in lines
     if "--top-k" in options:
-        expected = simmatrix.from_wordnet("cifar100").top_k(5).lower_bound(bound)
+        expected = simmatrix.from_wordnet("cifar100", lower_bound=0.0).top_k(5).lower_bound(bound)
         assert matrix.provenance.normalisation == expected.provenance.normalisation
         np.testing.assert_array_equal(matrix.to_dense(), expected.to_dense())
 
@@ -246,45 +253,72 @@ def test_an_influence_and_a_bound_are_wrong_usage(influence: str, command: Comma
     assert list(command.folder.iterdir()) == []
 
 
+# What the library makes by default, the command makes, with the same options: to the last byte.
 @pytest.mark.parametrize(
-    ("options", "influence"),
+    ("options", "build"),
     [
-        ("", 0.1),
-        ("--from-wordnet", 0.1),
-        ("--from-taxonomy superclass --measure lcs-height", 0.1),
-        ("--from-wordnet --top-k 3", 0.1),
-        ("--lower-bound 0", None),
-        ("--from-wordnet --lower-bound 0", None),
-        ("--from-order --decay 0.9", None),
+        ("", simmatrix.from_classes),
+        ("--from-wordnet --measure wup", lambda classes: simmatrix.from_wordnet(classes, measure="wup")),
+        ("--from-taxonomy superclass", lambda classes: simmatrix.from_taxonomy("superclass", classes)),
+        ("--from-embeddings glove-6b-50d", lambda classes: simmatrix.from_embeddings(classes=classes)),
+        (
+            "--from-embeddings glove-6b-50d --top-k 3",
+            lambda classes: simmatrix.from_embeddings(classes=classes).top_k(3),
+        ),
+        ("--from-order --decay 0.9", lambda classes: simmatrix.from_order(classes, decay=0.9)),
+        ("--from-wordnet --lower-bound 0", lambda classes: simmatrix.from_wordnet(classes, lower_bound=0.0)),
+        ("--lower-bound 0.2", lambda classes: simmatrix.from_classes(classes, lower_bound=0.2)),
     ],
 )
-def test_the_influence_of_a_source(options: str, influence: float | None, command: Command) -> None:
-    result = command("build", *options.split(), "--classes", "cifar100")
-    assert result.code == 0
-    matrix = simmatrix.load("cifar100.safetensors")
-    bounds = [step["bound"] for step in matrix.provenance.normalisation if step["step"] == "lower_bound"]
-    if influence is None:
-        assert bounds == []
-    else:
-        assert matrix.influence == pytest.approx(influence, rel=2.0**-24)
-        assert f"lower bound  {bounds[0]:.6g} (found for the default influence of 0.1)" in result.out.splitlines()
+def test_python_and_the_command_make_the_same_matrix(options: str, build: Build, command: Command) -> None:
+    result = command("build", *options.split(), "--classes", "cifar10", "-o", "command")
+    build("cifar10").save("python")
+    assert (result.code, Path("command").read_bytes()) == (0, Path("python").read_bytes())
+    bounds = [step for step in simmatrix.load("command").provenance.normalisation if "from" in step]
+    lines = [line for line in result.out.splitlines() if line.startswith("lower bound")]
+    assert lines == [f"lower bound  {step['bound']:.6g} (median of all pairs)" for step in bounds]
+    assert len(lines) == ("bound" not in options and "order" not in options)
 
 
 @pytest.mark.parametrize(
-    ("names", "influence"),
+    ("text", "source", "reason"),
     [
-        # The first two are one synset, whose similarity no bound changes: a sum of 1 for two of the three classes.
-        (("dog", "Canis familiaris", "oak"), 2 / 3),
-        # Eleven edges apart, so all that there is, 1/12, is less than the default.
-        (("oak", "idea"), 1 / 12),
+        (
+            "class,synset,superclass\nseal,seal.n.09,x\noak,,y\nrose,,y\n",
+            "wordnet",
+            "the class list has the column synset",
+        ),
+        ("class,synset,superclass\nseal,,x\noak,,y\nrose,,y\n", "taxonomy", "the class list has the column superclass"),
+        (
+            "class,superclass,level 2\nseal,animal,x\noak,plant,x\nrose,plant,x\n",
+            "taxonomy",
+            "the class list has the columns superclass, level 2",
+        ),
+        ("class,weight\nseal,1\noak,2\nrose,2\n", "embeddings", "the class list has neither synsets nor superclasses"),
     ],
 )
-def test_a_matrix_takes_what_it_can_of_the_default(names: tuple[str, ...], influence: float, command: Command) -> None:
-    (command.folder / "c.txt").write_text("\n".join(names))
-    result = command("build", "--from-wordnet", "--classes", "c.txt")
+def test_the_class_list_says_which_source_it_knows(text: str, source: str, reason: str, command: Command) -> None:
+    Path("c.csv").write_text(text)
+    result = command("build", "--classes", "c.csv")
     assert result.code == 0
-    assert simmatrix.load("c.safetensors").influence == pytest.approx(influence, rel=2.0**-24)
-    assert "(as near to the default influence of 0.1)" in result.out
+    assert f"source       --from-{source}, since {reason}" in result.out.splitlines()
+    assert simmatrix.load("c.safetensors").provenance.builder == source
+    simmatrix.from_classes("c.csv").save("python")
+    assert Path("python").read_bytes() == Path("c.safetensors").read_bytes()
+
+
+def test_by_default_cifar100_keeps_its_superclasses_together(command: Command) -> None:
+    """The target of the defaults, from the file alone: SciPy's ranks, and the superclasses of the list's own file."""
+    command.good("build", "--classes", "cifar100")
+    values = load_file("cifar100.safetensors")["similarity"]
+    rows = data.class_list_path("cifar100").read_text().splitlines()[1:]
+    superclasses = np.array([row.split("\t")[1] for row in rows])
+    upper = np.triu_indices(100, 1)
+    similar, together = values[upper], (superclasses[:, None] == superclasses)[upper]
+    # The share of pairs of pairs, one of a superclass and one across, that are ordered right; half of the ties.
+    auc = mannwhitneyu(similar[together], similar[~together]).statistic / (together.sum() * (~together).sum())
+    assert auc > 0.95
+    assert ((values > 0).sum(axis=1) == 1).mean() < 0.05
 
 
 def test_a_matrix_of_costs_that_depend_on_the_direction_is_kept(command: Command) -> None:

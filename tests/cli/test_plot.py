@@ -1,13 +1,17 @@
 """`simmatrix plot`: a picture of the format asked for, the same each time."""
 
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import simmatrix
 from simmatrix import SimilarityMatrix
-from tests.cli.command import Command, assert_mendable
+from tests.cli.command import COMMAND, Command, assert_mendable
 
 HEADS = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -64,11 +68,11 @@ def test_what_cant_be_drawn(options: tuple[str, ...], part: str, command: Comman
 
 
 def test_too_many_classes_are_refused(command: Command) -> None:
-    names = [f"c{index}" for index in range(30_000)]
+    names = [f"c{index}" for index in range(5_001)]
     simmatrix.from_order(names, decay=0.5).save("long.safetensors")
     for order in ("clusters", "file"):
         result = command("plot", "long.safetensors", "--order", order)
-        assert_mendable(result, "30,000 classes", "5,000 is the most", "matrix.select(names).save(FILE)")
+        assert_mendable(result, "5,001 classes", "5,000 is the most", "matrix.select(names).save(FILE)")
     assert not Path("long.png").exists()
 
 
@@ -84,3 +88,59 @@ def test_long_names_leave_room_for_the_matrix(command: Command) -> None:
     SimilarityMatrix(np.eye(3), ("a" * 100 + "z" + "a" * 100, "b" * 150, "rose")).save("other")
     command("plot", "other", "-o", "other.svg")
     assert drawn == Path("other.svg").read_bytes()
+
+
+SETTINGS = "text.usetex: True\nfont.size: 30\nsavefig.bbox: tight\nfont.family: serif\nno.such: 1\n"
+
+
+def test_a_user_s_settings_change_no_picture(command: Command) -> None:
+    command.good("plot", "m.safetensors")
+    elsewhere = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    Path("matplotlibrc").write_text(SETTINGS)
+    arguments = [COMMAND, "plot", "m.safetensors", "-o", "other.png"]
+    done = subprocess.run(arguments, env=os.environ | elsewhere, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("other.png").read_bytes() == Path("m.png").read_bytes()
+    Path("matplotlibrc").write_bytes(b"font.size: \xff\n")
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: matplotlib can't read its settings ('utf-8' codec")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_what_it_did_not_draw_is_left_alone(kind: str, command: Command) -> None:
+    file = Path(f"thesis.{kind}")
+    command.good("plot", "m.safetensors", "-o", file)
+    ours = file.read_bytes()
+    # A thesis that holds our picture, one that matplotlib drew for somebody else, and the start of one.
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    figure.savefig("theirs", format=kind)
+    for content in (b"%PDF-1.5\n" + b" " * 300 + ours + b"\n%%EOF\n", Path("theirs").read_bytes(), ours[:20], b"\n"):
+        file.write_bytes(content)
+        assert_mendable(command("plot", "m.safetensors", "-o", file), f"{file}: is there already and was not drawn by")
+        assert file.read_bytes() == content
+    command.good("plot", "m.safetensors", "-o", file, "--force")
+    assert file.read_bytes() == ours
+    file.write_bytes(b"")
+    command.good("plot", "m.safetensors", "-o", file)
+
+
+def test_names_outside_the_fonts_are_said_once(command: Command) -> None:
+    # The first is in another font than the usual one, the others are in none that matplotlib brings with it.
+    SimilarityMatrix(np.eye(3), ("\u2335 rose", "\U000f0001\U000f0002", "\U000f0001 oak")).save("m.safetensors")
+    result = command("plot", "m.safetensors")
+    warning = (
+        "warning: no installed font has \U000f0001, \U000f0002; boxes stand for them. Install a font that has them\n"
+    )
+    assert (result.code, result.err) == (0, warning)
+
+
+def test_a_font_that_has_the_name_is_used(command: Command) -> None:
+    SimilarityMatrix(np.eye(2), ("\u2335", "oak")).save("m.safetensors")
+    command.good("plot", "m.safetensors", "-o", "m.pdf")
+    drawn = Path("m.pdf").read_bytes()
+    # Which of those that have it depends on what is installed; DejaVu Sans Mono has, which matplotlib brings with it.
+    fonts = set(re.findall(rb"/BaseFont /[A-Z]+\+(\S+)", drawn))
+    assert len(fonts - {b"DejaVuSans"}) == 1

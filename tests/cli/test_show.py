@@ -58,15 +58,14 @@ def test_warnings_go_to_standard_error(command: Command) -> None:
 
 
 def test_of_many_classes_the_first_are_shown(command: Command) -> None:
-    names = [f"c{index}" for index in range(20_000)]
+    names = [f"c{index}" for index in range(2_000)]
     simmatrix.from_order(names, decay=0.125).save("m")
     lines = command.good("show", "m").splitlines()
     assert [line.split()[0] for line in lines[-201:-1]] == names[:200]
     assert lines[-202].startswith("class")
-    assert lines[-1] == "… and 19,800 more classes; name some to see theirs: simmatrix show m CLASS"
-    last = command.good("show", "m", "c19999", "-n", "2").splitlines()
-    assert last[-1].split() == ["c19999", "position", "19999", "c19998", "0.125,", "c19997", "0.016"]
-    assert json.loads(command.good("show", "m", "--json"))["neighbours"] == {}
+    assert lines[-1] == "… and 1,800 more classes; name some to see theirs: simmatrix show m CLASS"
+    last = command.good("show", "m", "c1999", "-n", "2").splitlines()
+    assert last[-1].split() == ["c1999", "position", "1999", "c1998", "0.125,", "c1997", "0.016"]
     (found,) = json.loads(command.good("show", "m", "c7", "-n", "1", "--json"))["neighbours"].items()
     assert found == ("c7", {"c6": 0.125})
 

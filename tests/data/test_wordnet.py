@@ -22,6 +22,7 @@ def path() -> Path:
     return data.wordnet_path()
 
 
+@pytest.mark.slow
 def test_everything_in_it_is_what_nltk_reads_in_wordnet() -> None:
     expected = (FIXTURES / "wordnet-3.0-digests.tsv").read_text(encoding="utf-8").splitlines()
     assert digests(our_lines(bundled_wordnet())) == expected

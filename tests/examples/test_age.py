@@ -434,6 +434,7 @@ def test_a_quick_run_writes_its_tables_and_the_same_bytes_again(
     assert ": A.txt" in printed.err
 
 
+@pytest.mark.slow
 def test_the_command_trains_in_processes_of_its_own(tmp_path: Path) -> None:
     folder = utkface(tmp_path / "faces", {18: 4, 19: 4})
     command = [sys.executable, EXAMPLES / "age.py", folder, "--quick", "--only", "cross", "--out", tmp_path / "out"]

@@ -306,6 +306,7 @@ def test_beside_cross_entropy_simloss_has_its_share(diamonds: ModuleType, r: flo
     assert both(logits, labels).item() == pytest.approx(expected.item(), abs=2**-48)
 
 
+@pytest.mark.slow
 def test_a_quick_run_gives_the_same_bytes_again(
     main: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

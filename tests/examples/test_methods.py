@@ -24,7 +24,7 @@ with pytest.MonkeyPatch.context() as patch:
 
 SUPERCLASSES = ("animals", "plants", "animals", "things", "plants", "animals")
 CLASSES = simmatrix.ClassList(tuple("abcdef"), {"superclass": SUPERCLASSES}, source="letters")
-TREE = simmatrix.from_taxonomy("superclass", CLASSES)
+TREE = simmatrix.from_taxonomy("superclass", CLASSES, lower_bound=0.0)
 
 
 @pytest.fixture

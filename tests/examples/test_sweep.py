@@ -76,7 +76,7 @@ def test_what_is_in_the_file_is_not_trained_again(tmp_path: Path) -> None:
     assert {one.trial for one in found} == set(every)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_training_that_fails_leaves_those_that_are_done(tmp_path: Path, workers: int) -> None:
     file = tmp_path / "bikes.csv"
     with pytest.raises(ArithmeticError, match="seed two"):

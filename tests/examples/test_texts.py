@@ -55,7 +55,7 @@ def test_vectors_start_from_the_bundled_ones_and_unknown_words_at_random_with_th
     words = ["fern", *(f"qqq{number}" for number in range(998)), "rose"]
     vectors = texts.initial_vectors(words)
     assert vectors.shape == (1000, 50)
-    matrix = simmatrix.from_embeddings(classes=["fern", "rose"])
+    matrix = simmatrix.from_embeddings(classes=["fern", "rose"], lower_bound=0.0)
     cosine = torch.nn.functional.cosine_similarity(vectors[0], vectors[-1], dim=0).item()
     assert cosine == pytest.approx(matrix["fern", "rose"], abs=2**-20)
     # The deviation of 49,900 normal draws is itself off by 0.6 / sqrt(2 * 49,900), here by less than five times that.
@@ -102,7 +102,7 @@ def experiment(seeds: tuple[int, ...] = (0, 1)) -> Any:
     return texts.Experiment(
         texts=texts.bags_of(lines, labels),
         classes=classes,
-        tree=simmatrix.from_taxonomy("superclass", classes),
+        tree=simmatrix.from_taxonomy("superclass", classes, lower_bound=0.0),
         parts=dict.fromkeys((*seeds, 100), tuple(torch.arange(400).split([200, 100, 100]))),
         recipes={"all": texts.Recipe(0.01, 3), "5": texts.Recipe(0.01, 20)},
     )
@@ -322,6 +322,7 @@ def test_nouns_are_wordnets_with_their_definitions() -> None:
         assert found.hypernyms == tuple(above.node for above in wordnet.hypernyms_of(synset))
 
 
+@pytest.mark.slow
 def test_the_experiment_on_definitions_is_the_one_that_is_described() -> None:
     made = glosses.prepare([0], step=16)
     assert len(made.classes) == 256
@@ -382,6 +383,7 @@ def test_a_recipe_is_tuned_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_quick_run_on_diagnoses_is_a_command(tmp_path: Path) -> None:
     command = [sys.executable, EXAMPLES / "icd10.py", "--quick", "--workers", "1", "--out", tmp_path, "--amounts", "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -392,6 +394,7 @@ def test_the_quick_run_on_diagnoses_is_a_command(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"icd10-quick.{end}" for end in ("csv", "md", "png")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["clinc150", "glosses"])
 def test_bad_input_is_one_message(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder", encoding="ascii")

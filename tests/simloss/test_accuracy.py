@@ -10,6 +10,7 @@ from torch import Tensor
 
 from simloss import sim_loss
 from tests import oracle
+from tests.batch import batched
 from tests.simloss.cases import (
     assert_within_budget,
     eager_sim_loss,
@@ -30,8 +31,8 @@ def similarity_of(classes: int, kind: str) -> Tensor:
     return torch.eye(classes) if kind == "identity" else random_similarity(classes)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("count", [0, 1, 7, 289])
+@batched("dtype", DTYPES)
+@batched("count", [0, 1, 7, 289])
 @pytest.mark.parametrize("kind", ["identity", "random"])
 @pytest.mark.parametrize("classes", [2, 3, 10, 100, 1000, 1001, 1025, 8193])
 def test_no_further_from_float64_than_eager_code(classes: int, kind: str, count: int, dtype: torch.dtype) -> None:

@@ -25,6 +25,7 @@ from simloss import Toeplitz, sim_loss
 from simloss.linear import LinearSimLoss, linear_sim_loss
 from simmatrix.errors import ClassOrderError
 from tests import oracle
+from tests.batch import batched
 from tests.simloss.cases import (
     assert_within_budget,
     eager_sim_loss,
@@ -144,10 +145,10 @@ def assert_is_oracle(
     assert_gradients(gradients, parts, slopes, counted(slopes, x.dtype))
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@batched("reduction", REDUCTIONS)
+@batched("weighted", [False, True])
+@batched("bias", [False, True])
+@batched("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
 def test_values_and_gradients_are_those_of_the_oracle(
     height: int, form: str, dtype: torch.dtype, bias: bool, weighted: bool, reduction: str

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 import simmatrix
 from simloss import Toeplitz, sim_loss
 from tests import oracle
+from tests.batch import batched
 from tests.simloss.cases import (
     assert_within_budget,
     random_distribution,
@@ -63,8 +64,8 @@ def assert_is_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | Non
             torch.testing.assert_close(mine.double(), true, rtol=0, atol=atol, equal_nan=True)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@batched("dtype", DTYPES)
+@batched("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_identity_is_cross_entropy_for_class_indices(
     shape: tuple[int, ...], reduction: str, dtype: torch.dtype
@@ -76,8 +77,8 @@ def test_identity_is_cross_entropy_for_class_indices(
         assert_is_cross_entropy(logits, labels, weight, **options)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@batched("dtype", DTYPES)
+@batched("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_identity_is_cross_entropy_for_class_probabilities(
     shape: tuple[int, ...], reduction: str, dtype: torch.dtype
@@ -88,10 +89,10 @@ def test_identity_is_cross_entropy_for_class_probabilities(
         assert_is_cross_entropy(logits, target, weight, reduction=reduction, label_smoothing=smoothing)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("shape", [(5,), (4, 5), (2, 5, 3)])
+@batched("reduction", REDUCTIONS)
+@batched("smoothing", [0.0, 0.1])
+@batched("weighted", [False, True])
+@batched("shape", [(5,), (4, 5), (2, 5, 3)])
 def test_all_targets_ignored(shape: tuple[int, ...], weighted: bool, smoothing: float, reduction: str) -> None:
     """NaN for the mean, and zero gradients nevertheless."""
     weight = random_weight(5) if weighted else None
@@ -202,9 +203,9 @@ def test_autocast_takes_no_digits(probabilities: bool) -> None:
 # --- with any other matrix it is the oracle ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("weighted", [False, True])
+@batched("reduction", REDUCTIONS)
+@batched("smoothing", [0.0, 0.1, 1.0])
+@batched("weighted", [False, True])
 @pytest.mark.parametrize("kind", ["indices", "probabilities"])
 @pytest.mark.parametrize("shape", [(5,), (7, 5), (2, 5, 3), (2, 5, 3, 2)])
 def test_random_matrices(shape: tuple[int, ...], kind: str, weighted: bool, smoothing: float, reduction: str) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor, multiprocessing
 import simloss.parallel
 from simloss import sim_loss
 from tests import oracle
+from tests.batch import batched
 from tests.simloss import parallel_worker
 from tests.simloss.cases import (
     assert_within_budget,
@@ -41,11 +42,9 @@ Found = Callable[[int], list[dict[str, Any]]]
 cases = cache(parallel_worker.cases)
 
 
-def names(pattern: str) -> pytest.MarkDecorator:
-    """Return all cases whose names match, for each number of processes."""
-    found = [(size, name) for size in SIZES for name in cases(size) if re.search(pattern, name)]
-    assert found
-    return pytest.mark.parametrize(("size", "name"), found)
+def names(pattern: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run a test for all cases whose names match, with each number of processes."""
+    return batched("size, name", [(size, name) for size in SIZES for name in cases(size) if re.search(pattern, name)])
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """The safetensors file of arrays and text, against the safetensors library, which reads and writes it too."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,8 @@ X = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         written({"x": X | {"shape": [2.0]}}, b"12345678"),
         written({"x": X | {"shape": 2}}, b"12345678"),
         written({"x": X | {"shape": [2**40, 2**40]}}, b"12345678"),
+        written(b'{"__metadata__":{"a":"b"},"__metadata__":{"a":"c"}}', b""),
+        written(json.dumps({"x": X}).replace("[2]", "[1e999]").encode(), b"12345678"),
         written({"x": X | {"dtype": "F31"}}, b"12345678"),
         written({"x": X | {"dtype": 3}}, b"12345678"),
         written({"x": X | {"data_offsets": [8, 0]}}, b"12345678"),
@@ -109,13 +113,20 @@ def test_a_file_that_is_replaced_while_it_is_read_stays_what_was_opened(tmp_path
         assert file.read("x").tolist() == [1, 2]
 
 
-def test_a_file_that_is_cut_short_while_it_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"".join(serialised({"x": np.zeros(100_000)}, {})))
+def read_while(path: Path, change: bytes) -> None:
     with open_container(path, "") as file:
-        path.write_bytes(b"")
-        with pytest.raises(SourceError, match="was cut short while it was read; read it again"):
-            file.read("x")
+        later = time.time_ns() + 10**9
+        path.write_bytes(change)
+        os.utime(path, ns=(later, later))
+        file.read("x")
+
+
+def test_a_file_that_is_changed_while_it_is_read(tmp_path: Path) -> None:
+    path, other = tmp_path / "file", b"".join(serialised({"x": np.ones(100_000)}, {}))
+    for change, message in ((b"", "was cut short"), (other, "was changed")):
+        path.write_bytes(b"".join(serialised({"x": np.zeros(100_000)}, {})))
+        with pytest.raises(SourceError, match=f"file: {message} while it was read; read it again"):
+            read_while(path, change)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])

@@ -1,17 +1,22 @@
 """Whole files: refusals that name the file, and writing that leaves the old file or the new one."""
 
 import errno
+import fcntl
+import gzip
 import hashlib
 import os
 import pickle
+import signal
+import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
 import pytest
 
-from simmatrix import OutputError, SourceError
+from simmatrix import OutputError, SourceError, load
 from simmatrix.files import (
     check_input,
     check_output_folder,
@@ -89,12 +94,166 @@ def test_contents_and_checksum(tmp_path: Path) -> None:
         (b"%PDF-1.7 text", "a PDF document"),
         (pickle.dumps([1.0], protocol=2), "a pickle, which is never loaded"),
         (pickle.dumps([1.0]), "a pickle, which is never loaded"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Word file"),
+        (b"PAR1\x15", "a Parquet or HDF5 file"),
     ],
 )
 def test_what_is_no_text_is_told(raw: bytes, what: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         decoded(raw, tmp_path / "m.csv")
     assert str(caught.value) == f"{tmp_path / 'm.csv'}: is {what}; save its table as .csv"
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer, which stands for a file; fetch that"),
+        (b"\xef\xbb\xbf \n<!DOCTYPE HTML>\n", "a web page; download the file itself"),
+        (b"<html lang='en'>", "a web page; download the file itself"),
+        (gzip.compress(b"a,b\n"), "compressed; unpack it first"),
+        ("a,b\n".encode("utf-16"), "UTF-16; save the file as UTF-8"),
+    ],
+)
+def test_what_came_in_the_place_of_a_file_is_told(raw: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(raw)
+    with pytest.raises(SourceError, match=f"m: is {message}"):
+        decoded(raw, tmp_path / "m")
+    with pytest.raises(SourceError, match=f"m: is {message}"):
+        load(tmp_path / "m")
+
+
+def test_a_text_of_30_gigabytes_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "classes.txt").open("wb") as file:
+        file.truncate(30 << 30)
+    with pytest.raises(SourceError, match=r"classes.txt: holds 30.0 GiB, and no text here takes more than 1; check"):
+        read_bytes(tmp_path / "classes.txt")
+
+
+NAMES = ",".join(["rose", "tulip"] * 50)
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "written"),
+    [
+        ("x" * 300, "is too long for the name of a file; check the path$", "File name too long"),
+        (NAMES, "is too long .*; give several names as a list, or in a file$", "File name too long"),
+        ("a" + "/b" * 3000, "is too long for the name of a file", "File name too long"),
+        ("a\0b", r"a\\x00b: can't be read \(embedded null byte\)", "embedded null byte"),
+        ("a\ud800b", r"a\\ud800b: can't be read", r"a\\ud800b: can't be written \('utf-8' codec"),
+        ("a\nerror: all is lost", r"a\\nerror: all is lost: there is no such file", None),
+        ("loop", "its links lead round in a circle", "Too many levels of symbolic links"),
+    ],
+)
+def test_a_path_that_is_none(name: str, read: str, written: str | None, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for reader in (read_bytes, check_input, load):
+        with pytest.raises(SourceError, match=read) as caught:
+            reader(tmp_path / name)
+        assert len(str(caught.value)) < 700
+        assert str(caught.value).isprintable()
+    for writer in (check_output_folder, lambda path: write_atomically(path, [b"new"])) if written else ():
+        with pytest.raises(OutputError, match=written) as caught:
+            writer(tmp_path / name)
+        assert len(str(caught.value)) < 700
+
+
+def test_a_name_may_be_as_long_as_the_system_has_it(tmp_path: Path) -> None:
+    for name in ("x" * 242, "x" * 255, "é" * 127, os.fsdecode(b"\xff" * 255)):
+        for content in (b"old", b"new"):
+            write_atomically(tmp_path / name, [content])
+            assert (tmp_path / name).read_bytes() == content
+    assert len(left_over(tmp_path)) == 4
+
+
+def test_what_is_read_only_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o444)
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for name in ("file", "link"):
+        for refuse in (check_output_folder, lambda path: write_atomically(path, [b"new"])):
+            with pytest.raises(OutputError, match=rf"{name}: is read-only; make it writeable \(chmod u\+w\)"):
+                refuse(tmp_path / name)
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_what_is_no_regular_file_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "away").symlink_to(tmp_path / "missing" / "file")
+    for path, message in (
+        (tmp_path / "pipe", "is no regular file; write to another one"),
+        (Path("/dev/null"), "is no regular file; write to another one"),
+        (tmp_path / "away", f"the folder {tmp_path / 'missing'} does not exist; make it first"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            write_atomically(path, [b"new"])
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert left_over(tmp_path) == ["away", "pipe"]
+
+
+def test_a_link_to_a_file_that_is_not_there_yet(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_atomically(tmp_path / "link", [b"new"])
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    others = [".simmatrix-1234567g.tmp", ".simmatrix-12345678.tmp.old", "x.tmp", ".file.12345678.tmp"]
+    for name in (".simmatrix-12345678.tmp", ".simmatrix-0000abcd.tmp", *others):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / ".simmatrix-aaaaaaaa.tmp").mkdir()
+    # Another process writes at the same time: its lock tells that it lives.
+    with (tmp_path / ".simmatrix-bbbbbbbb.tmp").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_atomically(tmp_path / "file", [b"new"])
+        kept = [".simmatrix-aaaaaaaa.tmp", ".simmatrix-bbbbbbbb.tmp", "file", *others]
+        assert left_over(tmp_path) == sorted(kept)
+    write_atomically(tmp_path / "file", [b"new"])
+    assert left_over(tmp_path) == sorted(set(kept) - {".simmatrix-bbbbbbbb.tmp"})
+
+
+ENDING = """
+import os, signal, sys
+from pathlib import Path
+from simmatrix.files import write_atomically
+def parts():
+    yield b"half"
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+    yield b"rest"
+if sys.argv[3] == "own":
+    signal.signal(signal.SIGTERM, lambda *_: print("mine"))
+if sys.argv[3] == "ignored":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+write_atomically(Path(sys.argv[1]), parts())
+print("written")
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "handler", "code", "said"),
+    [
+        ("SIGTERM", "default", -signal.SIGTERM, ""),
+        ("SIGHUP", "default", -signal.SIGHUP, ""),
+        ("SIGTERM", "own", 0, "mine\nwritten\nmine\n"),
+        ("SIGTERM", "ignored", 0, "written\n"),
+    ],
+)
+def test_told_to_end_a_process_ends_and_leaves_nothing(
+    name: str, handler: str, code: int, said: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING, tmp_path / "file", name, handler], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
+    assert left_over(tmp_path) == (["file"] if said else [])
+
+
+def test_another_thread_writes_too(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda at: write_atomically(tmp_path / str(at % 4), [b"x" * 1000]), range(40)))
+    assert left_over(tmp_path) == ["0", "1", "2", "3"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 @pytest.mark.parametrize("raw", [b"PK,a,b\n", b"%,a\n", b"rose PK\x03\x04"])

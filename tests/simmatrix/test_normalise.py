@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from simmatrix import toeplitz as toeplitz_module
 from simmatrix.errors import MatrixError, ParameterError
 from simmatrix.forms import raw_form
-from simmatrix.normalise import affine, clip, lower_bound
+from simmatrix.normalise import affine, clip, lower_bound, median_bound
 from simmatrix.normalise import normalise as normalised_form
 from simmatrix.provenance import Step
 from simmatrix.toeplitz import toeplitz_view
@@ -284,3 +284,69 @@ def test_keep_top_of_5000_classes_takes_seconds() -> None:
     started = time.process_time()
     assert keep_top(values, 32).nnz <= 33 * 5000
     assert time.process_time() - started < 4
+
+
+def middle(values: np.ndarray) -> float:
+    """Return the lower median of the pairs by sorting them."""
+    pairs = np.sort(np.maximum(values[np.triu_indices(len(values), 1)], 0))
+    return float(pairs[(len(pairs) - 1) // 2])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_default_bound_is_the_median_of_all_pairs(dtype: type[np.floating]) -> None:
+    for seed, size in enumerate([3, 4, 5, 6, 7, 30, 101]):
+        random = np.random.default_rng(seed)
+        drawn = random.normal(0.2, 0.3, size=(size, size))
+        for raw in (drawn, np.round(drawn, 1), -np.abs(drawn), drawn * 1e-6, np.where(drawn > 0.2, drawn, -0.0)):
+            values = np.clip((raw + raw.T) / 2, -1, 0.99).astype(dtype)
+            np.fill_diagonal(values, 1)
+            bound = middle(values)
+            above = values - 2 * np.eye(size, dtype=dtype) > bound
+            found, origin = median_bound(values.copy())
+            if above.any(axis=1).sum() >= size - size // 2:
+                assert (found, origin) == (bound, "median")
+            matrix, steps = normalise(values.copy(), bound=None)
+            expected, _ = normalise(values.copy(), bound=found)
+            np.testing.assert_array_equal(matrix, expected)
+            recorded = [step for step in steps if step["step"] == "lower_bound"]
+            assert recorded == ([{"step": "lower_bound", "bound": found, "from": origin}] if found else [])
+
+
+def blocks_of(sizes: list[int], within: list[float], across: float) -> np.ndarray:
+    values = np.full((sum(sizes), sum(sizes)), across)
+    ends = np.cumsum(sizes).tolist()
+    for end, size, similarity in zip(ends, sizes, within, strict=True):
+        values[end - size : end, end - size : end] = similarity
+    np.fill_diagonal(values, 1)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # Two superclasses as large: most pairs are strangers.
+        (blocks_of([5, 5], [0.5, 0.5], 0.25), (0.25, "median")),
+        # One superclass has nearly all classes, and most pairs: what these share must not be taken off.
+        (blocks_of([9, 1], [0.5, 0.5], 0.25), (0.25, "below the median")),
+        # So it is if a few pairs are more alike.
+        (blocks_of([9, 2], [0.5, 0.75], 0.25), (0.25, "below the median")),
+        # All are strangers.
+        (blocks_of([6], [0.5], 0.25), (0.5, "median")),
+        # Most pairs are the same; no bound takes that off.
+        (blocks_of([5, 1], [1.0, 1.0], 0.25), (0.25, "below the median")),
+        (blocks_of([6], [1.0], 0.25), (0.0, "median")),
+        (np.array([[1, 0.75], [0.75, 1]]), (0.75, "median")),
+    ],
+)
+def test_the_default_bound_leaves_most_classes_a_neighbour_if_it_can(
+    values: np.ndarray, expected: tuple[float, str]
+) -> None:
+    assert median_bound(values) == expected
+
+
+def test_the_default_bound_takes_no_copy_of_a_large_matrix() -> None:
+    # More pairs than are worked on at a time.
+    raw = random_values(3000)
+    raw = np.maximum(raw, raw.T)
+    assert peak_memory(lambda: median_bound(raw)) < raw.nbytes / 2
+    assert median_bound(raw)[0] == middle(raw)

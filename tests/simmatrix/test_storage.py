@@ -30,8 +30,11 @@ from simmatrix import (
     save,
     storage,
 )
+from simmatrix.files import silent
 from simmatrix.forms import Dense
+from simmatrix.matrix import load_input
 from simmatrix.provenance import Input
+from simmatrix.summary import concerns
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values, values_for
 
@@ -253,7 +256,19 @@ def test_the_forgery_is_sound_otherwise(tmp_path: Path) -> None:
         ({"resolution": '{"rose":{"words":1}}'}, "its resolution is missing or damaged"),
         ({"resolution": '{"rose":{"words":"abc"}}'}, "its resolution is missing or damaged"),
         ({"resolution": '{"rose":{"how":{}}}'}, "its resolution is missing or damaged"),
+        ({"resolution": '{"caf\u00e9":{},"cafe\u0301":{}}'}, "its resolution is missing or damaged"),
+        ({"resolution": '{"rose":{"missed":1e999}}'}, "its resolution is missing or damaged"),
         ({"params": '{"a":NaN}'}, "its params is missing or damaged"),
+        ({"params": '{"a":[1e999]}'}, "its params is missing or damaged"),
+        ({"params": '{"a":"\\ud800"}'}, "its params is missing or damaged"),
+        ({"params": '{"a":1,"a":2}'}, "its params is missing or damaged"),
+        ({"params": '{"a":' + "[" * 700 + "]" * 700 + "}"}, "its params is missing or damaged"),
+        ({"params": '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"}, "its params is missing or damaged"),
+        ({"params": '{"a":' + "9" * 4000 + "}"}, "its params is missing or damaged"),
+        ({"normalisation": '[{"low":-1e999}]'}, "its normalisation is missing or damaged"),
+        ({"kind": "x" * 100_000}, r"holds a 'x{39}, not a similarity matrix"),
+        ({"tensors": {f"t{i}": np.eye(1) for i in range(20_000)}}, r"tensors \{.{,100}\} and 19995 more, not those"),
+        ({"tensors": {"t" * 100_000: np.eye(1)}}, r"tensors \{'t{298}, not those"),
         ({"normalisation": "[1]"}, "its normalisation is missing or damaged"),
         ({"tensors": {"values": np.eye(2, dtype=np.float32)}}, "holds the tensors .*; build it again"),
         ({"tensors": {"similarity": np.eye(2)}}, "holds the tensors {'similarity': 'F64'}"),
@@ -322,6 +337,74 @@ def test_evidence_of_another_shape_is_refused(shape: tuple[int, ...], tmp_path: 
     write_with(path, judged(np.zeros(shape)), format_version="2")
     result = subprocess.run([sys.executable, "-c", LOAD, path], capture_output=True, text=True, check=True)
     assert result.stdout == f"{path}: evidence of shape {shape} does not fit 2 classes; give a count a pair\n"
+
+
+def test_nothing_is_written_that_is_not_read(tmp_path: Path) -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        return {"a": nested(levels - 1)} if levels else {}
+
+    def with_params(content: object) -> Provenance:
+        return Provenance(params={"a": content})
+
+    refused = {
+        "params": [
+            *map(with_params, (float("nan"), [{"b": -float("inf")}], "\ud800", 10**5000, {1, 2}, {1: 1, "1": 2}, b"x")),
+            with_params(nested(150)),
+            with_params(np.float32(1)),
+        ],
+        "resolution": [Provenance(resolution={"rose": one}) for one in ({"words": "abc"}, {"how": None}, {"a": {1}})],
+        "builder": [Provenance(builder="\udcff")],
+        "normalisation": [Provenance(normalisation=({"low": float("nan")},))],
+        "source": [Provenance(source=(Input("vectors", "\udcff", ""),))],
+    }
+    for name, provenances in refused.items():
+        for provenance in provenances:
+            matrix = SimilarityMatrix(np.eye(2), ("rose", "tulip"), provenance)
+            with pytest.raises(OutputError, match=f"file: can't hold the matrix's {name}; give text and finite"):
+                matrix.save(tmp_path / "file")
+            assert not list(tmp_path.iterdir())
+    for provenance in (
+        with_params(nested(90)),
+        with_params((1, 0.5, "a\nb\x1b[31m", None, True, 2**64, np.float64(2))),
+        Provenance(resolution={"cafe\u0301": {"words": ("a",), "how": "name", "others": ["b", {"c": []}]}}),
+    ):
+        SimilarityMatrix(np.eye(2), ("rose", "caf\u00e9"), provenance).save(tmp_path / "file")
+        first = (tmp_path / "file").read_bytes()
+        loaded = load(tmp_path / "file")
+        concerns(loaded)
+        loaded.save(tmp_path / "file")
+        assert (tmp_path / "file").read_bytes() == first
+    assert loaded.provenance.only(["caf\u00e9"]).resolution["caf\u00e9"]["words"] == ["a"]
+
+
+REPLACING = """
+import itertools, os, sys
+a, b, path = sys.argv[1:]
+print("ready", flush=True)
+for source in itertools.cycle([a, b]):
+    os.link(source, path + ".new")
+    os.replace(path + ".new", path)
+"""
+
+
+def test_a_file_that_is_replaced_all_the_time_is_one_or_the_other(tmp_path: Path) -> None:
+    path, kinds = tmp_path / "file", {"a": 0.25, "b": 0.75}
+    digests = {}
+    for name, value in kinds.items():
+        SimilarityMatrix(np.array([[1, value], [value, 1]]), (name, "tulip")).save(tmp_path / name)
+        digests[name] = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    path.hardlink_to(tmp_path / "a")
+    arguments = [sys.executable, "-c", REPLACING, tmp_path / "a", tmp_path / "b", path]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            for _ in range(300):
+                matrix, told = load_input(path, silent)
+                name = matrix.classes[0]
+                assert (matrix[name, "tulip"], told.sha256) == (kinds[name], digests[name])
+        finally:
+            process.kill()
 
 
 def test_an_empty_tensor_of_a_huge_shape_is_refused(tmp_path: Path) -> None:
@@ -425,7 +508,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_killed_at_any_moment_the_file_is_whole(stop: signal.Signals, tmp_path: Path) -> None:
     path = tmp_path / "matrix"
     random_matrix(size=600).save(path)
@@ -443,7 +526,7 @@ def test_killed_at_any_moment_the_file_is_whole(stop: signal.Signals, tmp_path: 
                 process.kill()
         assert process.returncode != 0
         assert len(load(path)) == 600
-        if stop == signal.SIGINT:
+        if stop != signal.SIGKILL:
             assert [one.name for one in tmp_path.iterdir()] == ["matrix"]
 
 

@@ -25,6 +25,29 @@ def test_tabs_win_over_commas() -> None:
     assert list(rows("a, b\tc\nd\te,f\n", PATH)) == [(1, ["a, b", "c"]), (2, ["d", "e,f"])]
 
 
+def test_the_separator_is_what_most_rows_have() -> None:
+    stray = "a,b,rating\nrose,tulip,8\nrose,oak,2\ntulip,oak,1\t\n"
+    assert [row for _line, row in rows(stray, PATH)][1:] == [
+        ["rose", "tulip", "8"],
+        ["rose", "oak", "2"],
+        ["tulip", "oak", "1"],
+    ]
+    cases = {
+        "a,b,rating\t\nrose,tulip,8\n": ([["a", "b", "rating"], ["rose", "tulip", "8"]]),
+        "a,b,c\nrose\ttulip,8\n": ([["a", "b", "c"], ["rose\ttulip", "8"]]),
+        "a\tb\nrose, red\toak, white\ntulip, red\toak\n": (
+            [["a", "b"], ["rose, red", "oak, white"], ["tulip, red", "oak"]]
+        ),
+        'a,"x\ty"\nc,d\n': ([["a", "x\ty"], ["c", "d"]]),
+        "Ratings, 2020\na\tb\nc\td\n": ([["Ratings, 2020"], ["a", "b"], ["c", "d"]]),
+        "a\tb\tc\nd,e,f\n": ([["a", "b", "c"], ["d,e,f"]]),
+        "a\tb\tc\nd,e,f\ng,h,i\n": ([["a\tb\tc"], ["d", "e", "f"], ["g", "h", "i"]]),
+        "one\n": [["one"]],
+    }
+    for text, expected in cases.items():
+        assert [row for _line, row in rows(text, PATH)] == expected
+
+
 def test_a_tab_in_a_comment_says_nothing() -> None:
     assert list(rows("# a\tb\nc,d\n", PATH)) == [(2, ["c", "d"])]
 
@@ -111,6 +134,8 @@ def test_columns_at_the_end_that_are_empty_throughout_are_left_out(text: str, ex
         ('"a,b";c\n', ""),
         ("a;b;7,5\n", ", and write 7,5 with a decimal point, as 7.5"),
         ("a;b\nc;-,5\n", ", and write -,5 with a decimal point, as -.5"),
+        ("a;b;1,234\n", ", and write 1,234 as 1234 or as 1.234, whichever it is"),
+        ("a;b;1.234,5\n", ", and write 1.234,5 with a decimal point, as 1234.5"),
     ],
 )
 def test_semicolons_between_cells_are_refused_by_name(text: str, remedy: str) -> None:
@@ -135,9 +160,31 @@ def test_semicolons_within_cells_are_text(text: str, expected: list[list[str]]) 
     assert [row for _line, row in rows(text, PATH)] == expected
 
 
-def test_a_decimal_comma_is_told() -> None:
-    with pytest.raises(SourceError, match=r"'-7,25' is no number; write it with a decimal point, as -7\.25$"):
-        numbers(["-7,25"], PATH, 1)
+def test_numbers_with_commas_are_told_how_to_be_written() -> None:
+    point, either = "with a decimal point, as ", ", whichever it is"
+    cases = {
+        "-7,25": f"{point}-7.25",
+        "0,123": f"{point}0.123",
+        "1,2345": f"{point}1.2345",
+        "1234,5": f"{point}1234.5",
+        "1.234,5": f"{point}1234.5",
+        "1\u202f234,50": f"{point}1234.50",
+        "1'234,5": f"{point}1234.5",
+        "1,234": f"as 1234 or as 1.234{either}",
+        "-12,345": f"as -12345 or as -12.345{either}",
+        "1,234,567": "as 1234567",
+        "1,234.5": "as 1234.5",
+    }
+    for cell, hint in cases.items():
+        with pytest.raises(SourceError) as caught:
+            numbers([cell], PATH, 1)
+        assert str(caught.value) == f"table.csv, line 1: {cell!r} is no number; write it {hint}"
+    for cell in ("1,2,3", "rose,2", "1,23,456", ",", "x" * 1000):
+        with pytest.raises(
+            SourceError, match="is no number; write numbers with a decimal point, and none as"
+        ) as caught:
+            numbers([cell], PATH, 1)
+        assert len(str(caught.value)) < 200
 
 
 def test_accents_are_composed() -> None:

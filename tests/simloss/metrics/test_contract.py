@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from simloss.metrics import HierarchicalDistance, MistakeSeverity, SuperclassAccuracy
+from tests.batch import batched
 from tests.simloss.cases import random_similarity
 from tests.simloss.metrics.metric_cases import METRICS, Facts, assert_is, random_batch
 
@@ -54,7 +55,7 @@ def test_it_is_the_oracle_however_the_examples_are_batched(
     assert_is(metric.compute(), expected(name, facts, logits[kept], target[kept]), classes * count)
 
 
-@pytest.mark.parametrize("shape", [(), (4,), (2, 3), (0,)])
+@batched("shape", [(), (4,), (2, 3), (0,)])
 @every
 def test_examples_may_have_any_shape(name: str, shape: tuple[int, ...]) -> None:
     logits, target = random_batch(6, 3, 1, *shape)
@@ -71,8 +72,8 @@ def test_examples_may_have_any_shape(name: str, shape: tuple[int, ...]) -> None:
         )
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("target_dtype", [torch.uint8, torch.int32])
+@batched("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@batched("target_dtype", [torch.uint8, torch.int32])
 @every
 def test_dtypes_of_logits_and_target_make_no_difference(
     name: str, target_dtype: torch.dtype, dtype: torch.dtype
@@ -190,8 +191,8 @@ def test_sums_keep_what_float32_would_lose(name: str) -> None:
     assert abs(float(total) - 2**25 - float(own_sum)) <= 2.0 ** (25 - 53)
 
 
-@pytest.mark.parametrize(
-    ("preds", "target", "error", "message"),
+@batched(
+    "preds, target, error, message",
     [
         (torch.zeros(2, 6), torch.tensor([0, 6]), IndexError, "target 6 is out of bounds: classes are 0 to 5"),
         (torch.zeros(2, 6), torch.tensor([-7, 1]), IndexError, "target -7 is out of bounds"),
@@ -221,8 +222,8 @@ def test_what_does_not_fit_is_refused_and_not_counted(
     assert_is(metric.compute(), expected(name, FACTS, *batch), 30)
 
 
-@pytest.mark.parametrize(
-    ("preds", "error", "message"),
+@batched(
+    "preds, error, message",
     [
         (torch.tensor([0, 6]), IndexError, "preds 6 is out of bounds"),
         (torch.tensor([0, -1]), IndexError, "preds -1 is out of bounds"),

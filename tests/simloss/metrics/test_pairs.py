@@ -119,7 +119,7 @@ def test_a_sparse_row_may_lack_entries_at_either_end() -> None:
 
 def test_a_matrix_from_a_file_or_a_builder_is_taken_as_it_is() -> None:
     """One from superclasses: 1 - S is the height of the lowest common ancestor over that of the root."""
-    built = simmatrix.from_taxonomy("superclass", "cifar100", measure="lcs-height")
+    built = simmatrix.from_taxonomy("superclass", "cifar100", measure="lcs-height", lower_bound=0.0)
     classes = simmatrix.read_classes("cifar100")
     severity = MistakeSeverity(built, classes=classes.names)
     rose, tulip, bear = (classes.names.index(name) for name in ("rose", "tulip", "bear"))

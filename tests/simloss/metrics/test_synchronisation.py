@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import multiprocessing
 
+from tests.batch import batched
 from tests.simloss.metrics import sync_worker
 from tests.simloss.metrics.metric_cases import METRICS, assert_is, random_batch
 from tests.simloss.metrics.sync_worker import FACTS, SHARES, SIZE, batches, report
@@ -19,8 +20,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, Any]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(SIZE)]
 
 
-@pytest.mark.parametrize("share", SHARES)
-@pytest.mark.parametrize("name", METRICS)
+@batched("share", SHARES)
+@batched("name", METRICS)
 def test_all_processes_find_what_the_oracle_finds_of_all_examples(
     name: str, share: str, found: list[dict[Any, Any]]
 ) -> None:

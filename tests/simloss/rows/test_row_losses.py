@@ -20,6 +20,7 @@ from simloss.rows import eager, native
 from simloss.rows.call import Call
 from simloss.targets import distribution_losses
 from tests import oracle
+from tests.batch import batched
 from tests.simloss.cases import (
     assert_within_budget,
     class_loss,
@@ -137,7 +138,7 @@ def test_losses_and_gradients_are_those_of_the_oracle(
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("classes", [2, 3, 10, 100, 1000, 1001, 1024, 1025])
+@batched("classes", [2, 3, 10, 100, 1000, 1001, 1024, 1025])
 def test_at_any_number_of_classes(losses: Losses, form: str, classes: int) -> None:
     logits, labels = random_logits(5, classes), random_labels(5, classes=classes)
     similarity, dense = in_form(form, classes)
@@ -299,8 +300,8 @@ def test_adding_a_number_to_all_logits_changes_nothing(losses: Losses, shift: fl
 
 @pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("smallest", [0.5, 1e-3, 1e-30, 1e-38, 1e-42])
-@pytest.mark.parametrize("gap", [50.0, 60.0, 70.0, 88.0, 104.0, 200.0, 800.0, 1e4])
+@batched("smallest", [0.5, 1e-3, 1e-30, 1e-38, 1e-42])
+@batched("gap", [50.0, 60.0, 70.0, 88.0, 104.0, 200.0, 800.0, 1e4])
 def test_similar_classes_far_below_the_maximum(
     losses: Losses, is_sparse: bool, dtype: torch.dtype, smallest: float, gap: float
 ) -> None:
@@ -342,8 +343,8 @@ def test_similar_classes_all_at_minus_infinity(losses: Losses) -> None:
     torch.testing.assert_close(gradient, torch.tensor([[-0.8, -0.2, 0.5, 0.5, 0.0]]))
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@batched("form", FORMS)
+@batched("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_classes_at_minus_infinity_get_no_gradient(losses: Losses, form: str, dtype: torch.dtype) -> None:
     """Nor do they change the loss: it is that of the other classes."""
     logits, labels = random_logits(7, 40, dtype=dtype), random_labels(7, classes=20)

@@ -32,7 +32,41 @@ from simmatrix.builders.lookup import attempts, folded, forms, resolve, singular
         # Each word of a mean by its own forms, and all of them.
         ("red_seals", "", "red seal", "name words", ["red", "seal"]),
         ("red_seals", "", "red", None, []),
-        ("red_seals", "", "seals seal", None, []),
+        # The head alone comes last, after the name's and the phrase's own ways; a year is no head, nor is a number.
+        ("red_seals", "", "seals seal", "name head", ["seals"]),
+        ("big_red_seals", "", "red seal", "name head", ["red", "seal"]),
+        ("seal", "sea dog", "dog seal", "name", ["seal"]),
+        ("lion", "sea dog", "dog", "phrase head", ["dog"]),
+        ("Acura TL Sedan 2012", "", "sedan", "name head", ["sedan"]),
+        ("LABEL_0", "", "label", None, []),
+        ("LABEL_0", "", "0", None, []),
+        # An index in front is left out where the name with it is not known.
+        ("001.Rock_Dove", "", "rock_dove rock dove", "name form", ["rock_dove"]),
+        ("001.Rock_Dove", "", "rock dove 001", "name words", ["rock", "dove"]),
+        ("n02085620-Chihuahua", "", "chihuahua", "name form", ["chihuahua"]),
+        ("18-wheeler", "", "wheeler", "name head", ["wheeler"]),
+        ("3. rose", "", "rose 3", "name form", ["rose"]),
+        ("0 - zero", "", "zero 0", "name form", ["zero"]),
+        # Underscores and hyphens mixed.
+        (
+            "Yellow_breasted_Chat",
+            "",
+            "yellow-breasted_chat yellow chat",
+            "name form",
+            ["yellow-breasted_chat"],
+        ),
+        ("Yellow-breasted Chat", "", "yellow-breasted_chat", "name form", ["yellow-breasted_chat"]),
+        # Synonyms, each with its own words, before the mean of all.
+        ("tench, Tinca tinca", "", "tench tinca", "name synonym", ["tench"]),
+        ("wall;building;edifice", "", "building edifice", "name synonym", ["building"]),
+        ("zyx, great white shark", "", "great white shark", "name synonym", ["great", "white", "shark"]),
+        # A remark in brackets counts where its words are known.
+        ("crane (bird)", "", "crane bird", "name words", ["crane", "bird"]),
+        ("crane (xqz; rare)", "", "crane bird rare", "name form", ["crane"]),
+        # Punctuation is no word.
+        ("dog - poodle", "", "dog poodle -", "name words", ["dog", "poodle"]),
+        ("Home > Garden", "", "home garden >", "name words", ["home", "garden"]),
+        ("a | b", "", "a b |", "name words", ["a", "b"]),
         # What separates the parts.
         ("T-shirt/top", "", "t-shirt top", "name words", ["t-shirt", "top"]),
         ("T-shirt/top", "", "t shirt top", "name words", ["t", "shirt", "top"]),
@@ -40,7 +74,7 @@ from simmatrix.builders.lookup import attempts, folded, forms, resolve, singular
         ("pickup-truck", "", "pickup truck pickup_truck", "name form", ["pickup_truck"]),
         ("pickup-truck", "", "pickup truck", "name words", ["pickup", "truck"]),
         ("ankleBoot", "", "ankle boot", "name words", ["ankle", "boot"]),
-        ("tench, Tinca (fish)", "", "tench tinca fish", "name words", ["tench", "tinca", "fish"]),
+        ("tench Tinca (fish)", "", "tench tinca fish", "name words", ["tench", "tinca", "fish"]),
         ("Caf\u00e9", "", "caf\u00e9", "name form", ["caf\u00e9"]),
         ("Caf\u00e9", "", "Cafe\u0301", "name form", ["Cafe\u0301"]),
         ("Cafe\u0301", "", "Cafe\u0301", "name", ["Cafe\u0301"]),

@@ -21,6 +21,7 @@ from simmatrix.builders.ratings import rating_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.matrix import load
 
 SHIPPED = Path(gensim.__file__).parent / "test" / "test_data"
 NAMES = ("rose", "tulip", "truck", "bus")
@@ -180,6 +181,14 @@ def test_permuting_the_classes_permutes_the_matrix(
 def test_raters_who_never_meet_have_no_agreement(tmp_path: Path) -> None:
     text = "rose,tulip,5,ann\nrose,bus,1,ann\ntruck,bus,5,bob\ntulip,truck,1,bob\ntulip,bus,2,bob\nrose,truck,2,ann\n"
     assert similarity(tmp_path, text, *NAMES).provenance.params["alpha"] is None
+
+
+def test_ratings_near_0_have_an_agreement_that_can_be_kept(tmp_path: Path) -> None:
+    text = "rose,tulip,1e-200,x\nrose,tulip,2e-200,y\nrose,truck,0,x\ntulip,truck,0,y\n"
+    raw = similarity(tmp_path, text, scale=(0.0, 1.0))
+    assert raw.provenance.params["alpha"] == 0.0
+    raw.normalised().save(tmp_path / "m")
+    assert load(tmp_path / "m").provenance.params["alpha"] == 0.0
 
 
 def test_one_rater_is_not_aligned(tmp_path: Path) -> None:

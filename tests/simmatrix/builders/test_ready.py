@@ -130,3 +130,25 @@ def test_a_matrix_may_stay_as_it_is(tmp_path: Path) -> None:
     assert from_matrix(path, CLASSES).to_dense().tolist() == ((values + values.T) / 2).tolist()
     kept.save(tmp_path / "m.safetensors")
     assert load(tmp_path / "m.safetensors").to_dense().tolist() == values.tolist()
+
+
+def test_half_a_matrix_is_not_halved_but_asked_about(tmp_path: Path) -> None:
+    low, high = np.tril(np.full((3, 3), 0.5)), np.triu(np.full((3, 3), 0.5))
+    for half in (low, high, low[np.ix_([2, 0, 1], [2, 0, 1])], np.array([[1, 0, 0], [0.3, 1, 0], [0, 0, 1]])):
+        np.fill_diagonal(half, 1)
+        np.save(tmp_path / "m.npy", half)
+        with pytest.raises(
+            SourceError, match=r"m.npy: holds one direction of each pair, and 0 in the place of the oth"
+        ):
+            from_matrix(tmp_path / "m.npy", CLASSES)
+        assert (
+            from_matrix(tmp_path / "m.npy", CLASSES, symmetrise=False).to_dense().tolist() == np.float32(half).tolist()
+        )
+    scaled = np.where(low > 0, low, -1.0)
+    np.fill_diagonal(scaled, 1)
+    np.save(tmp_path / "m.npy", scaled)
+    with pytest.raises(SourceError, match="and -1 in the place of the other"):
+        from_matrix(tmp_path / "m.npy", CLASSES, scale=(-1.0, 1.0))
+    for whole in (np.eye(3), [[1, 0.5, 0], [0.25, 1, 0], [0.5, 0, 1]]):
+        np.save(tmp_path / "m.npy", np.array(whole))
+        assert from_matrix(tmp_path / "m.npy", CLASSES)["rose", "tulip"] in (0.0, 0.375)

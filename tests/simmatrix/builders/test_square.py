@@ -3,6 +3,7 @@
 import hashlib
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,9 +155,29 @@ def test_arrays_of_another_shape_or_kind_are_refused(tmp_path: Path, array: np.n
 def test_another_shape_is_refused_before_memory_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A file with a hole takes no room on the disk.
     np.lib.format.open_memmap(tmp_path / "m.npy", "w+", np.float64, (1000, 1000))
-    monkeypatch.setattr(square_module.np, "array", lambda *_arguments, **_options: pytest.fail("memory was taken"))
+    monkeypatch.setattr(square_module.np, "empty", lambda *_arguments, **_options: pytest.fail("memory was taken"))
     with pytest.raises(SourceError, match="holds float64 values of shape"):
         read_square(tmp_path / "m.npy", CLASSES)
+
+
+def test_a_table_that_is_replaced_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whatever takes its place at any moment, values and checksum are those of the file that was opened.
+    path, other = tmp_path / "m", tmp_path / "other"
+    for read, expected in ((square_module._read_array, np.full((3, 3), 0.5)), (square_module._read_text, np.eye(3))):
+        path.write_text(HEAD + GOOD)
+        for file, array in ((path, expected), (other, np.zeros((3, 3)))):
+            np.save(tmp_path / "x.npy", array)
+            if file == other or read is square_module._read_array:
+                (tmp_path / "x.npy").replace(file)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+
+        def replaced(*arguments: Any, read: Any = read) -> Any:
+            other.replace(path)
+            return read(*arguments)
+
+        monkeypatch.setattr(square_module, read.__name__, replaced)
+        square = read_square(path, CLASSES)
+        assert (square.values.tolist(), square.sha256) == (expected.tolist(), digest)
 
 
 def test_pickled_objects_are_refused(tmp_path: Path) -> None:
@@ -236,6 +257,12 @@ def _npy(header: bytes, version: bytes = b"\x01\x00") -> bytes:
         _npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 9999999999)}\n"),
         _npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (-3, -3)}\n"),
         _npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (3, 3)}\n"),
+        _npy(b"{'descr': {[]: 1}, 'fortran_order': False, 'shape': (3, 3)}\n"),
+        _npy(b"{'descr': (), 'fortran_order': False, 'shape': (3, 3)}\n"),
+        _npy(b"{'descr': ('<f4',), 'fortran_order': False, 'shape': (3, 3)}\n"),
+        _npy(b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3, 3)}\n"),
+        _npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (True, True)}\n"),
+        _npy(b"{'descr': '<f8', 'fortran_order': 3, 'shape': (3, 3)}\n"),
         _npy(b"(" * 9000 + b"\n"),
         _npy(b"\xff\xfe\n"),
         _npy(b"'a"),

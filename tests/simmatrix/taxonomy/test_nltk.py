@@ -45,12 +45,14 @@ def _above(wordnet: WordNet, pos: str, node: int) -> set[str]:
     return {taxonomy.names[one] for one in taxonomy.closure(np.array([node])).nodes.tolist()}
 
 
+@pytest.mark.slow
 def test_nltk_reads_in_the_files_of_these_tests_what_it_reads_in_princetons(nltk_data: Path) -> None:
     expected = DIGESTS.read_text(encoding="utf-8").splitlines()
     without_counts = [line for line in expected if not line.startswith("tags")]
     assert digests(nltk_lines(nltk.corpus.wordnet, counts=False)) == without_counts
 
 
+@pytest.mark.slow
 def test_depths_are_nltks(nltk_data: Path) -> None:
     reader, wordnet = nltk.corpus.wordnet, bundled_wordnet()
     for pos, root in (("n", 0), ("v", 1)):

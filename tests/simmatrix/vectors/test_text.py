@@ -1,6 +1,7 @@
 """Word vectors as text, against gensim's reader, the bundled vectors, and a pure Python reader of a few lines."""
 
 import gzip
+import time
 from pathlib import Path
 
 import numpy as np
@@ -143,10 +144,10 @@ def test_neither_block_size_nor_order_matters(
 
 DAMAGED = [
     (["cat 1 2 3", "dog 4 5", "x 1 1 1"], 2, "has 2 values where 3 were expected"),
-    (["cat 1 2 3", "dog 4 5 6 7", "x 1 1 1"], 2, "has 4 values where 3 were expected"),
-    (["cat 1 2", "dog 4 5 6", "x 1 1 1"], 2, "has 3 values where 2 were expected"),
+    (["cat 1 2", "dog 4 5 6", "x 1 1 1"], 1, "has 2 values where 3 were expected"),
     (["cat 1 2 3", "dog 4 5 6", "x 1 1"], 3, "has 2 values where 3 were expected"),
     (["cat 1 2 3", "dog 4 5 6", "x"], 3, "has 0 values where 3 were expected"),
+    (["dog 4 5 6", "cat 1 2 3 4", "x 1 1"], 3, "has 2 values where 3 were expected"),
     (["cat 1 2 3", "", "x 1 1 1"], 2, "has 0 values where 3 were expected"),
     # One line's missing value and another's extra one do not make up for each other.
     (["cat 1 2 3", "dog 4 5", "x 1 1 1 1"], 2, "has 2 values where 3 were expected"),
@@ -237,12 +238,59 @@ def test_progress_ends_at_the_files_size(tmp_path: Path, monkeypatch: pytest.Mon
         assert seen[-1] == (path.stat().st_size, path.stat().st_size)
 
 
-def test_256_spaces_more_in_one_line_and_fewer_in_the_next_are_seen(tmp_path: Path) -> None:
+def test_256_values_less_are_seen(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
-    lines = [f"{word} {' '.join(['1'] * count)}" for word, count in (("cat", 300), ("dog", 556), ("elm", 44))]
+    lines = [f"{word} {' '.join(['1'] * count)}" for word, count in (("cat", 300), ("dog", 300), ("elm", 44))]
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(SourceError, match="line 2: has 556 values where 300 were expected"):
+    with pytest.raises(SourceError, match="line 3: has 44 values where 300 were expected"):
         read_vectors(path, {"cat"}, format="glove")
+
+
+WORDS_WITH_BLANKS = {
+    "linux": b"linux 0 1 0",
+    "windows 10": b"windows 10 0 1 .1",
+    "ice-cream": b"ice-cream\t 1 0 0",
+    "ice": b"ice 0 1 0.5",
+    "sweet pepper": b"sweet pepper\t0 2\t1",
+    "a": b"a\t.1 .2 .3",
+    "no": b"no\x0b1 2 3",
+    "ox": b"ox \x0c 4 5 6",
+    "x": b"x\x0c7 8 9",
+    "1 2": b"1 2 3 4 5",
+    "7": b"7 1 1 1 ",
+    ". . .": b". . . 3 2 1",
+    "caf\u00e9 cr\u00e8me": "caf\u00e9 cr\u00e8me 1 0 2".encode(),
+    "nan": b"nan 1 1 2",
+    "inf nan": b"inf nan 1 1 3",
+}
+VALUES = [float(value) for line in WORDS_WITH_BLANKS.values() for value in line.split()[-3:]]
+
+
+def test_the_last_fields_are_the_vector_and_the_rest_is_the_word(tmp_path: Path) -> None:
+    """However many blanks of whichever kind are in a word or behind it, and also if the word is blank."""
+    blank = [b"  .5 .5 .5", b" 1 2 3"]
+    expected = dict(zip(WORDS_WITH_BLANKS, np.array(VALUES, np.float32).reshape(-1, 3).tolist(), strict=True))
+    orders = [list(WORDS_WITH_BLANKS.values()), list(WORDS_WITH_BLANKS.values())[::-1]]
+    orders += [blank + lines for lines in orders]
+    for lines in orders:
+        for header in (b"", b"%d 3\n" % len(lines)):
+            for end in (b"\n", b"\r\n"):
+                path = written(tmp_path, header + end.join(lines) + end)
+                found = read_vectors(path, {*expected, "windows", "sweet", "10"}).found
+                assert {word: one.values.tolist() for word, one in found.items()} == expected
+                assert {*words_of(path)} == {*expected, *([""] if blank[0] in lines else [])}
+
+
+def test_the_dimension_is_that_of_most_lines(tmp_path: Path) -> None:
+    path = written(tmp_path, "windows 10 0 1 .1\nlinux 0 1 0\nowl 0 0 1\n")
+    assert read_vectors(path, {"windows 10"}).found["windows 10"].values.tolist() == np.float32([0, 1, 0.1]).tolist()
+
+
+def test_many_line_ends_take_no_time(tmp_path: Path) -> None:
+    started = time.process_time()
+    with pytest.raises(SourceError, match=r"line \d+: has 0 values"):
+        read_vectors(written(tmp_path, gzip.compress(b"a 1\n" + b"\n" * (40 << 20)), "a.gz"), {"a"})
+    assert time.process_time() - started < 5
 
 
 def test_what_only_python_takes_for_a_number_is_none(tmp_path: Path) -> None:

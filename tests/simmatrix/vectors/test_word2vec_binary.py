@@ -62,7 +62,7 @@ def test_more_than_promised(extra: bytes, path: Path) -> None:
 
 def test_text_given_as_binary_is_no_garbage(peer: KeyedVectors, path: Path) -> None:
     peer.save_word2vec_format(str(path), binary=False)
-    with pytest.raises(SourceError, match=r"another format|never ends|ends at word"):
+    with pytest.raises(SourceError, match=r"another format|never ends|ends at word|there is no text"):
         read_vectors(path, {"rose"}, format="word2vec-binary")
 
 
@@ -87,3 +87,51 @@ def test_damage(content: bytes, message: str, path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(SourceError, match=message):
         read_vectors(path, {"cat"}, format="word2vec-binary")
+
+
+def test_words_that_hold_blanks(path: Path) -> None:
+    """Gensim writes them, and reads its own file wrongly."""
+    rng = np.random.default_rng(0)
+    names = ["linux", "windows 10", "windows", "a b c", "New York City", "z", "ice cream ", "日本 x", "caf\u00e9 1"]
+    for trial in range(40):
+        order = rng.permutation(names).tolist()
+        dimension = int(rng.integers(4, 60))
+        values = rng.normal(size=(len(order), dimension)).astype(np.float32)
+        if trial % 2:
+            values = np.abs(values.round(1))
+        vectors = KeyedVectors(dimension)
+        vectors.add_vectors(order, values)
+        for separator in (b"", b"\n"):
+            vectors.save_word2vec_format(str(path), binary=True)
+            if separator:
+                records = (word.encode() + b" " + row.tobytes() for word, row in zip(order, values, strict=True))
+                path.write_bytes(b"%d %d\n" % values.shape + b"\n".join(records) + b"\n")
+            assert list(words_of(path)) == order
+            found = read_vectors(path, set(names)).found
+            for word, row in zip(order, values, strict=True):
+                np.testing.assert_array_equal(found[word].values, row)
+
+
+@pytest.mark.parametrize("token", [b"ca\x00t", b"\xff\xfe", b"a\tb", b"\x7f", b"a\nb", b"\xc3(", b"\x80"])
+def test_a_token_that_is_no_text(token: bytes, path: Path) -> None:
+    path.write_bytes(tiny().replace("日本".encode(), token))
+    with pytest.raises(SourceError, match="where word 2 should be there is no text"):
+        read_vectors(path, {"cat"})
+
+
+def test_a_word_that_was_cut_inside_a_character(path: Path) -> None:
+    path.write_bytes(tiny().replace("日本".encode(), "日本".encode()[:-1]))
+    assert read_vectors(path, {"cat"}).found["cat"].values.tolist() == ROWS["cat"]
+
+
+def test_a_byte_more_or_less_is_seen(path: Path) -> None:
+    whole = tiny().replace("日本".encode(), b"owl").replace("ä".encode(), b"elk")
+    for position in range(4, len(whole)):
+        for damaged in (whole[:position] + whole[position + 1 :], whole[:position] + b"x" + whole[position:]):
+            path.write_bytes(damaged)
+            try:
+                found = list(words_of(path, format="word2vec-binary"))
+            except SourceError:
+                continue
+            # All bytes are accounted for: a byte of a word went or came.
+            assert sum(len(word.encode()) for word in found) == len(damaged) - 4 - 3 * 9

@@ -60,6 +60,56 @@ def test_what_is_not(way: str, classes: object, message: str) -> None:
         WAYS[way](classes)
 
 
+# In a process without the tests' check of types, which would refuse most of it first.
+ELSEWHERE = """
+import numpy as np
+import simmatrix
+names = ("rose", "tulip", "oak")
+matrix = simmatrix.SimilarityMatrix(np.eye(3), names)
+order = {"rose": 2, "oak": 0, "tulip": 1}
+assert simmatrix.SimilarityMatrix(np.eye(3), order).classes == ("oak", "tulip", "rose")
+assert simmatrix.SimilarityMatrix(np.eye(3), {value: key for key, value in order.items()}).classes[0] == "oak"
+assert simmatrix.SimilarityMatrix(np.eye(3), list(names)).classes == names
+assert simmatrix.blend(iter([[matrix, 0.5], (matrix, 0.5)])).classes == names
+groups = {"rose": "a", "tulip": "b", "oak": "a"}
+for classes in (set(names), frozenset(names), groups, {1: "rose", 2: "tulip", 3: "oak"}, (1, 2, 3)):
+    calls = [simmatrix.ClassOrderError, simmatrix.SimilarityMatrix, np.eye(3), classes], [
+        simmatrix.ClassOrderError, simmatrix.compare, matrix, matrix, classes
+    ]
+    for error, call, *arguments in calls:
+        try:
+            call(*arguments)
+        except error:
+            continue
+        raise AssertionError((call, arguments))
+for parts in ({(matrix, 0.5), (matrix, 0.25)}, {matrix: 1.0}, [matrix, matrix], [(matrix, 0.5, 0.5)], iter("ab")):
+    try:
+        simmatrix.blend(parts)
+    except simmatrix.ParameterError as error:
+        assert "the parts are no list of pairs" in str(error)
+        continue
+    raise AssertionError(parts)
+for pair in ({"rose", "tulip"}, "ab", ["rose", "tulip"], ("rose",), names, "x" * 1000):
+    try:
+        matrix[pair]
+    except simmatrix.ParameterError as error:
+        assert "takes two names of classes" in str(error)
+        assert len(str(error)) < 200
+        continue
+    raise AssertionError(pair)
+try:
+    matrix[0, 1]
+except simmatrix.ClassOrderError as error:
+    print(error)
+"""
+
+
+def test_what_has_no_order_is_refused_everywhere_else() -> None:
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert "give the classes by name" in done.stdout
+
+
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 
@@ -79,7 +129,7 @@ def test_a_name_is_the_same_however_its_accents_are_typed(tmp_path: Path) -> Non
     (tmp_path / "c.txt").write_text(f"{DECOMPOSED}\nrose\n")
     assert read_classes(tmp_path / "c.txt").names == (COMPOSED, "rose")
     (tmp_path / "t.txt").write_text(f"plant {DECOMPOSED}\nplant rose\n")
-    found = simmatrix.from_taxonomy(tmp_path / "t.txt", tmp_path / "c.txt")
+    found = simmatrix.from_taxonomy(tmp_path / "t.txt", tmp_path / "c.txt", lower_bound=0.0)
     assert found.provenance.resolution[COMPOSED] == {"how": "name", "words": [COMPOSED]}
     for names in ((COMPOSED, DECOMPOSED), (DECOMPOSED, "rose", COMPOSED)):
         with pytest.raises(SimilarityError, match="stands there twice"):
@@ -96,6 +146,13 @@ def test_a_file_whose_names_were_written_decomposed_is_read_composed(tmp_path: P
     matrix = simmatrix.load(tmp_path / "m")
     assert matrix.classes == (COMPOSED, "rose")
     assert list(matrix.select([COMPOSED, "rose"]).provenance.resolution) == [COMPOSED]
+    assert Provenance(resolution=resolution).only([COMPOSED]).resolution == {COMPOSED: resolution[DECOMPOSED]}
+
+
+def test_a_column_is_the_same_however_its_accents_are_typed() -> None:
+    for column, name in ((COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)):
+        matrix = simmatrix.from_order(ClassList(NAMES, {column: ("0", "1", "3")}), decay=0.5, positions=name)
+        assert matrix["rose", "oak"] == 0.125
 
 
 def test_a_bad_argument_is_a_value_error_too() -> None:

@@ -55,7 +55,7 @@ def test_a_file_and_its_bundled_twin_are_the_same_but_for_the_name(tmp_path: Pat
     for matrix, name in ((bundled, DEFAULT_VECTORS), (mine, "mine.safetensors")):
         assert tuple(matrix.provenance.source[0]) == ("vectors", name, digest)
         assert matrix.provenance.source[1].name == "cifar100"
-    assert [step["step"] for step in bundled.provenance.normalisation] == ["clip", "unit_diagonal"]
+    assert [step["step"] for step in bundled.provenance.normalisation] == ["clip", "lower_bound", "unit_diagonal"]
 
 
 def test_what_is_similar_is_similar() -> None:
@@ -69,7 +69,7 @@ def test_options_reach_the_builder(tmp_path: Path) -> None:
     (tmp_path / "words").write_text("rose\ntulip\ntruck\n")
     seen: list[tuple[int, int]] = []
     options = {"format": "npy", "vocabulary": tmp_path / "words"}
-    matrix = from_embeddings(tmp_path / "v.npy", ["rose", "tulip", "lorry"], oov="drop", **options)
+    matrix = from_embeddings(tmp_path / "v.npy", ["rose", "tulip", "lorry"], oov="drop", lower_bound=0.0, **options)
     assert matrix.classes == ("rose", "tulip")
     assert matrix["rose", "tulip"] == pytest.approx(0.5**0.5)
     with pytest.raises(ClassNotFoundError, match="lorry"):

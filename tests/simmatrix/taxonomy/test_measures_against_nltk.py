@@ -14,7 +14,7 @@ import simmatrix
 from simmatrix.taxonomy.measures import from_counts, intrinsic, propagated, taxonomy_values
 from simmatrix.taxonomy.wordnet import bundled_wordnet
 
-PAIRS = 100_000
+PAIRS, MANY = 5_000, 100_000
 # NLTK's methods whose result never changes and that it works out anew for every pair.
 REPEATED = ("_shortest_hypernym_paths", "hypernyms", "instance_hypernyms")
 
@@ -46,7 +46,10 @@ def reader(nltk_folder: Path) -> Iterator[Any]:
             patch.setattr(module.Synset, name, functools.cache(getattr(module.Synset, name)))
         patch.setattr(module.WordNetCorpusReader, "get_version", lambda _: "3.0")
         # Anything but None stands for the other languages, which are not asked for.
-        yield module.WordNetCorpusReader(str(nltk_folder / "corpora" / "wordnet"), object())
+        reader = module.WordNetCorpusReader(str(nltk_folder / "corpora" / "wordnet"), object())
+        yield reader
+        for file in reader._data_file_map.values():
+            file.close()
 
 
 def _synsets(theirs: list[Any], pairs: list[tuple[int, int]]) -> Synsets:
@@ -55,22 +58,27 @@ def _synsets(theirs: list[Any], pairs: list[tuple[int, int]]) -> Synsets:
 
 
 @pytest.fixture(scope="module")
-def imagenet(reader: Any) -> Synsets:
+def many(reader: Any) -> Synsets:
     names = simmatrix.read_classes("imagenet1k").names
     theirs = [reader.synset_from_pos_and_offset("n", int(name[1:])) for name in names]
-    pairs = np.random.default_rng(0).integers(0, len(names), (PAIRS, 2)).tolist()
+    pairs = np.random.default_rng(0).integers(0, len(names), (MANY, 2)).tolist()
     return _synsets(theirs, [(i, j) for i, j in pairs])
+
+
+@pytest.fixture(scope="module")
+def imagenet(many: Synsets) -> Synsets:
+    return many._replace(pairs=many.pairs[:PAIRS])
 
 
 @pytest.fixture(scope="module")
 def cifar(reader: Any) -> Synsets:
     names = simmatrix.read_classes("cifar100").column("synset")
-    return _synsets(
-        [reader.synset(name) for name in names], [(i, j) for i in range(len(names)) for j in range(len(names))]
-    )
+    # Both are symmetric: ours to the last bit, as tests/simmatrix/builders/test_contract.py has it.
+    pairs = [(i, j) for i in range(len(names)) for j in range(i, len(names))]
+    return _synsets([reader.synset(name) for name in names], pairs)
 
 
-@pytest.fixture(scope="module", params=["imagenet", "cifar"])
+@pytest.fixture(scope="module", params=["imagenet", "cifar", pytest.param("many", marks=pytest.mark.slow)])
 def synsets(request: pytest.FixtureRequest) -> Synsets:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Synsets)

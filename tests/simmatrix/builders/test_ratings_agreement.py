@@ -45,3 +45,12 @@ def test_ratings_are_placed_on_their_raters_scales() -> None:
     ratings, lows, highs = [1.0, 4.0, 7.0, 0.0, 85.0], [1.0, 1.0, 1.0, 0.0, 0.0], [7.0, 7.0, 7.0, 100.0, 100.0]
     expected = [(rating - low) / (high - low) for rating, low, high in zip(ratings, lows, highs, strict=True)]
     assert aligned(np.array(ratings), np.array(lows), np.array(highs)).tolist() == expected
+
+
+def test_agreement_does_not_depend_on_how_small_the_ratings_are() -> None:
+    ratings, pairs = np.array([1.0, 2.0, 5.0, 5.0, 3.0, 4.5]), np.array([0, 0, 1, 1, 2, 2])
+    expected = alpha(ratings, pairs)
+    assert expected == pytest.approx(krippendorff.alpha(ratings.reshape(3, 2).T, level_of_measurement="interval"))
+    for unit in (2.0**-600, 2.0**-1000, 2.0**600):
+        assert alpha(ratings * unit, pairs) == expected
+    assert alpha(np.array([1e-200, 2e-200]), np.array([0, 0])) == 0.0

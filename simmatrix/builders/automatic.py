@@ -1,0 +1,85 @@
+"""The similarity that a class list itself knows: of its synsets, of its superclasses, or else of its names."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import simmatrix
+from simmatrix.classes import Classes, ClassList, read_classes
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.normalise import check_lower_bound
+
+__all__ = ["KnownSource", "from_classes", "known_source", "level_columns"]
+
+# What columns are called that group the classes; where there are several they may be numbered.
+_LEVEL = re.compile(r"(super|coarse)[ _-]?(class|category|label)(es)?|(category|group|level)[ _-]?\d*", re.IGNORECASE)
+
+
+class KnownSource(NamedTuple):
+    """A source that a class list needs nothing else for: the function of this package, its arguments, and why it."""
+
+    function: str
+    arguments: dict[str, Any]
+    reason: str
+
+
+def known_source(classes: ClassList) -> KnownSource:
+    """Return what a class list knows about its classes, the surest first.
+
+    Examples
+    --------
+    >>> known_source(ClassList(("rose", "oak"), {"superclass": ("flower", "tree")})).reason
+    'the class list has the column superclass'
+    """
+    if any(classes.column("synset")):
+        return KnownSource("from_wordnet", {}, "the class list has the column synset")
+    if columns := level_columns(classes):
+        reason = f"the class list has the column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
+        return KnownSource("from_taxonomy", {"taxonomy": columns}, reason)
+    return KnownSource("from_embeddings", {}, "the class list has neither synsets nor superclasses")
+
+
+def level_columns(classes: ClassList) -> tuple[str, ...]:
+    """Return the columns that group the classes, by what they are called; the finest, which has most groups, first.
+
+    Examples
+    --------
+    >>> level_columns(ClassList(("rose", "oak"), {"level 1": ("plant", "plant"), "level 2": ("flower", "tree")}))
+    ('level 2', 'level 1')
+    """
+    found = [name for name, values in classes.columns.items() if _LEVEL.fullmatch(name) and any(values)]
+    return tuple(sorted(found, key=lambda name: -len(set(classes.columns[name]))))
+
+
+def from_classes(classes: Classes = "cifar100", *, lower_bound: float | None = None) -> SimilarityMatrix:
+    """Build a matrix from what the class list itself knows.
+
+    That is WordNet where it has a ``synset`` column, else the taxonomy of its columns for groups (``superclass``,
+    ``supercategory``, ``level 1`` and the like), else the bundled word vectors for the names. The matrix is that of
+    `from_wordnet`, `from_taxonomy` or `from_embeddings`, and its provenance says of which.
+
+    Parameters
+    ----------
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+    lower_bound
+        As in `from_embeddings`: the median of all pairs if not given.
+
+    Raises
+    ------
+    SimilarityError
+        As the function that it calls.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> simmatrix.from_classes("cifar100").provenance.builder
+    'wordnet'
+    """
+    check_lower_bound(lower_bound)
+    listed = read_classes(classes)
+    known = known_source(listed)
+    build = getattr(simmatrix, known.function)
+    matrix: SimilarityMatrix = build(classes=listed, lower_bound=lower_bound, **known.arguments)
+    return matrix
