@@ -91,6 +91,9 @@ def judge(
     import simmatrix
     from simmatrix.predictions import read_predictions
 
+    for one in confidence or ():
+        if not 0 < one <= 1:
+            raise simmatrix.ParameterError(f"confidence must be above 0 and at most 1, got {one}")
     _check_outputs(output, picture)
     matrix = simmatrix.load(file)
     read = read_predictions(predictions, matrix.classes, kind)

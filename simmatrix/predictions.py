@@ -58,8 +58,9 @@ def read_predictions(path: Path, classes: Sequence[str], kind: str | None = None
     ----------
     path
         A table, ``.csv``, ``.tsv`` or ``.parquet`` (which needs pyarrow), with a column ``label`` and one for each
-        class by its name; or an ``.npz`` with ``logits`` or ``probabilities`` (N, C), ``labels`` (N) and, if the columns are
-        in another order than `classes`, ``classes`` (C). Labels are names or, if all are numbers, indices of columns.
+        class by its name; or an ``.npz`` with ``logits`` or ``probabilities`` (N, C), ``labels`` (N) and, if its
+        columns are in another order than `classes`, ``classes`` (C). Labels are names or, if all are numbers, indices
+        of columns.
     classes
         The C names that there have to be.
     kind
@@ -125,7 +126,7 @@ def _are_logits(scores: Float[np.ndarray, "N C"], kind: str | None, path: Path) 
         return True
     sums = scores.sum(1, dtype=np.float64)
     is_negative, is_off = scores.min(1) < 0, ~(np.abs(sums - 1) <= _OFF)
-    if kind is None and (is_negative.any() or scores.max() > 1 + _OFF):
+    if kind is None and is_negative.any():
         return True
     if is_negative.any():
         raise _at(int(is_negative.argmax()), f"a probability is negative; {_LOGITS}", path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -130,10 +131,16 @@ class CalibrationError(SumsOverExamples):
             from matplotlib import pyplot as plt
 
             ax = plt.subplots()[1]
-        confidence, accuracy, count = (part.cpu() for part in self.reliability())
-        edges = torch.linspace(0, 1, self.n_bins + 1)
-        shares = count / count.sum().clamp_min(1)
-        ax.bar(edges[:-1], shares, 1 / self.n_bins, align="edge", color="0.85", label="share of the examples")
+        confidence, accuracy, count = (part.cpu().numpy() for part in self.reliability())
+        shares = count / max(count.sum(), 1)
+        ax.bar(
+            np.arange(self.n_bins) / self.n_bins,
+            shares,
+            1 / self.n_bins,
+            align="edge",
+            color="0.85",
+            label="share of the examples",
+        )
         ax.plot([0, 1], [0, 1], ":", color="0.5", label="as sure as right")
         seen = count > 0
         ax.plot(confidence[seen], accuracy[seen], "o-", label="accuracy")
@@ -154,12 +161,8 @@ class CalibrationError(SumsOverExamples):
             is_right = batch.ranked(1)[:, 0] == batch.labels
         else:
             is_right = Tables(*(self.get_buffer(name) for name in Tables._fields)).is_above(batch.nodes, batch.labels)
-        bins = (confidence * self.n_bins).long().clamp_(0, self.n_bins - 1)
-        # By their edges, since a product may round across one.
-        edges = torch.linspace(0, 1, self.n_bins + 1, dtype=torch.float64, device=bins.device)
-        bins = (bins + (confidence >= edges[bins + 1]).long() - (confidence < edges[bins]).long()).clamp_(
-            0, self.n_bins - 1
-        )
+        edges = torch.arange(1, self.n_bins, dtype=torch.float64, device=confidence.device) / self.n_bins
+        bins = torch.bucketize(confidence.double(), edges, right=True)
         zeros = confidence.new_zeros(self.n_bins, dtype=torch.float64)
         ones = zeros.long()
         return {

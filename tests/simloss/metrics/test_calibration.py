@@ -18,7 +18,7 @@ from simloss.metrics import CalibrationError, MistakeReport
 
 def slow(confidence: np.ndarray, right: np.ndarray, n_bins: int) -> float:
     """Return the error of bins [0, 1/n), [1/n, 2/n), ... of which the last holds 1 as well."""
-    edges = np.linspace(0, 1, n_bins + 1)
+    edges = np.arange(n_bins + 1) / n_bins
     total = 0.0
     for number, (low, high) in enumerate(pairwise(edges)):
         inside = (confidence >= low) & ((confidence < high) | (number == n_bins - 1))
@@ -36,16 +36,17 @@ def test_a_confidence_of_one_is_in_the_last_bin() -> None:
 @pytest.mark.parametrize("n_bins", [1, 2, 10, 15, 49])
 def test_bins_are_closed_on_the_left(n_bins: int) -> None:
     """Confidences on the edges and next to them, in float64."""
-    edges = np.linspace(0, 1, n_bins + 1)
+    edges = np.arange(n_bins + 1) / n_bins
     near = np.unique(np.clip([edges, np.nextafter(edges, 0), np.nextafter(edges, 1)], 0.5, 1))
     p = torch.from_numpy(np.stack([near, 1 - near], 1))
     labels = torch.arange(len(near)) % 2
     found = CalibrationError(2, n_bins=n_bins)(p, labels)
     assert found.item() == pytest.approx(slow(near, (labels == 0).numpy(), n_bins), rel=2.0**-23)
-    if n_bins > 1:
-        inner = p[:-2], labels[:-2]  # but the greatest, where torchmetrics has a bin of its own
-        peer = multiclass_calibration_error(inner[0], inner[1], 2, n_bins)
-        assert CalibrationError(2, n_bins=n_bins)(*inner).item() == pytest.approx(float(peer), rel=2.0**-20)
+    # Between the edges it is torchmetrics', which has a bin of its own for a confidence of 1.
+    between = torch.rand(500, 3, generator=torch.Generator().manual_seed(n_bins), dtype=torch.float64)
+    p, labels = between / between.sum(1, keepdim=True), torch.arange(500) % 3
+    peer = multiclass_calibration_error(p, labels, 3, n_bins)
+    assert CalibrationError(3, n_bins=n_bins)(p, labels).item() == pytest.approx(float(peer), rel=2.0**-18)
 
 
 def test_nodes_are_judged_by_their_own_probability() -> None:
@@ -70,7 +71,8 @@ def test_infinite_logits_are_certain() -> None:
 def test_the_diagram_shows_the_bins() -> None:
     mpl.use("Agg")
     error = CalibrationError(2, n_bins=4)
-    error.update(torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.8, 0.2], [0.9, 0.1]]), torch.tensor([1, 0, 0, 1]))
+    p = torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.8, 0.2], [0.9, 0.1]], dtype=torch.float64)
+    error.update(p, torch.tensor([1, 0, 0, 1]))
     figure, axes = error.reliability_diagram()
     drawn = axes.lines[-1]
     np.testing.assert_allclose(drawn.get_xdata(), [0.6, 2.6 / 3])
