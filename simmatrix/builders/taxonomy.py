@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -59,14 +60,15 @@ class TaxonomyFile:
     name: str
     format: str | None = None
 
-    def load(self, _classes: ClassList) -> _Loaded:
+    def load(self, classes: ClassList) -> _Loaded:
         """Read the file."""
         raw = read_bytes(self.path)
         text = decoded(raw, self.path)
         written = detect(text) if self.format is None else self.format
-        taxonomy = read_taxonomy(text, self.path, written)
+        taxonomy = read_taxonomy(text, self.path, written, classes.names)
         digest = hashlib.sha256(raw).hexdigest()
-        return _Loaded(taxonomy, self.name, {"format": written}, (Input("taxonomy", self.name, digest),))
+        params = {"format": written, **({"header": list(taxonomy.header)} if taxonomy.header else {})}
+        return _Loaded(taxonomy, self.name, params, (Input("taxonomy", self.name, digest),))
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def from_taxonomy(
     ----------
     taxonomy
         A file: edges (``parent child`` a line), an indented outline, or nested JSON; or columns of the class list, the
-        finest first, as a sequence or with commas between. A text that names columns is taken for them.
+        finest first, as a sequence or with commas between. A text that names columns is taken for them. One name in
+        two coarser groups (``other`` of birds and of fish) is two groups.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     measure
@@ -146,7 +149,10 @@ def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[
         return tuple(taxonomy)
     columns = tuple(part.strip() for part in taxonomy.split(","))
     known = [column for column in columns if column in classes.columns]
-    exists = bool(taxonomy) and Path(taxonomy).exists()
+    exists = False
+    # Many names are too long for the name of a file.
+    with suppress(OSError):
+        exists = bool(taxonomy) and Path(taxonomy).exists()
     if exists and len(known) == len(columns):
         raise SourceError(
             f"{taxonomy!r} is a file and names what the class list has; write ./{taxonomy} for the file, or rename it"
@@ -248,21 +254,16 @@ def _spelt_alike(names: Sequence[str], nodes: Iterable[str]) -> list[tuple[str, 
 
 
 def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], where: str) -> ClassNotFoundError:
-    """Name every class without a node of its own, and which nodes are spelt like it."""
-    nearest = nearest_to_each(list(unclear), nodes)
+    """Name the classes without a node of their own, and which nodes are spelt like them."""
     lines = []
-    for (name, several), close in zip(unclear.items(), nearest, strict=True):
+    for (name, several), close in zip(unclear.items(), nearest_to_each(list(unclear), nodes), strict=True):
         if several:
             lines.append(f"{name}: it may be {or_list(several[:_SHOWN])}")
         else:
             lines.append(f"{name}: no such node{f', nearest {or_list(close)}' if close else ''}")
-    return ClassNotFoundError(
-        "\n".join(
-            (
-                f"{where} has no node of its own for {len(unclear)} of the classes:",
-                some_lines(lines, len(lines)),
-                "spell them as in the taxonomy, or add them to it",
-            )
-        ),
-        tuple(unclear),
+    parts = (
+        f"{where} has no node of its own for {len(unclear)} of the classes:",
+        some_lines(lines, len(lines)),
+        "spell them as in the taxonomy, or add them to it",
     )
+    return ClassNotFoundError("\n".join(parts), tuple(unclear))

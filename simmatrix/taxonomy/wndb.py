@@ -180,25 +180,26 @@ class CorpusCounts(NamedTuple):
 def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
     """Read the counts of a part of speech: an offset, ``n`` or ``v``, a count, and ROOT behind that of a root.
 
-    A synset that is not named has a count of 0.
+    A synset that is not named has a count of 0; one that is named twice counts once.
 
     Raises
     ------
     SourceError
-        If the file can't be read or parsed, or names a synset that the WordNet lacks. Names file and line.
+        If the file can't be read or parsed, names a synset that the WordNet lacks, or gives two counts for one. Names
+        file and line.
     """
     lines = decoded(read_bytes(path), path).split("\n")
     if not lines[0].startswith(_HEADER):
         raise SourceError(f"should start with {_HEADER}, as files of counts (ic-*.dat) do; take one of those", path, 1)
-    counts = np.zeros(len(part.taxonomy))
-    total = 0.0
+    # Each node's line, count, and whether it is a root's.
+    found: dict[int, tuple[int, float, bool]] = {}
     for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
         matched = _COUNT.fullmatch(line.strip())
         if not matched:
-            if line.strip():
-                raise SourceError("is not an offset and a count, such as '1740n 1915712 ROOT'; mend it", path, number)
-            continue
-        offset, pos, value, root = matched.groups()
+            raise SourceError("is not an offset and a count, such as '1740n 1915712 ROOT'; mend it", path, number)
+        offset, pos, text, root = matched.groups()
         if pos != part.pos:
             continue
         node = part.at_offset(int(offset))
@@ -206,20 +207,20 @@ def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
             raise SourceError(
                 f"WordNet has no {PARTS[pos]} at offset {offset}; take counts for this version of WordNet", path, number
             )
-        counts[node] = _number(value, path, number)
-        total += counts[node] if root else 0.0
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise SourceError(f"{text!r} is no count; give a number that is not negative", path, number)
+        first, *told = found.setdefault(node, (number, value, bool(root)))
+        if told != [value, bool(root)]:
+            raise SourceError(f"{offset}{pos} has another count on line {first}; take one of them out", path, number)
+    total = sum(value for _line, value, is_root in found.values() if is_root)
     if total == 0:
         raise SourceError(f"has no root among its {PARTS[part.pos]}s, so no total; take another file", path)
+    counts = np.zeros(len(part.taxonomy))
+    counts[list(found)] = [value for _line, value, _is_root in found.values()]
     # What was put over several roots is there as often as all of them.
     counts[len(part) :] = total
     return CorpusCounts(counts, total)
-
-
-def _number(text: str, path: Path, line: int) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise SourceError(f"{text!r} is no count; give a number that is not negative", path, line)
-    return value
