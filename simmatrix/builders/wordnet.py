@@ -16,13 +16,16 @@ classes is taken (`simmatrix.builders.senses`); the others are recorded, and the
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from simmatrix import data
 from simmatrix.builders.lookup import (
     REMARK,
     heads,
@@ -49,6 +52,7 @@ from simmatrix.text import check_choice, composed, nearest_to_each, or_list, sho
 
 __all__ = [
     "Found",
+    "definition_of",
     "find_word",
     "from_wordnet",
     "look_up",
@@ -199,6 +203,24 @@ def open_wordnet(choice: str = "bundled", language: str = "eng") -> WordNet:
     if language != "eng":
         raise ParameterError(f'the bundled WordNet is in English, not in {language!r}; take NLTK\'s (wordnet="nltk")')
     return bundled_wordnet()
+
+
+def definition_of(wordnet: WordNet, synset: Synset) -> str:
+    """Return what a noun synset of WordNet 3.0 means; nothing is bundled for verbs and other versions.
+
+    Examples
+    --------
+    >>> bundled = bundled_wordnet()
+    >>> definition_of(bundled, bundled.find("seal.n.09"))[:36]
+    'any of numerous marine mammals that '
+    """
+    return _definitions()[synset.node] if synset.pos == "n" and wordnet.takes_ids else ""
+
+
+@cache
+def _definitions() -> list[str]:
+    text = gzip.decompress(data.wordnet_definitions_path().read_bytes()).decode()
+    return [line.partition("\t")[2] for line in text.split("\n")]
 
 
 class _Candidates(NamedTuple):
