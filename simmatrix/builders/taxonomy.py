@@ -1,7 +1,8 @@
 """Similarity of classes from their places in a taxonomy: a file, or columns of the class list.
 
 A class is the node of its name. Where there is none it is the node whose name differs in case or in what joins its
-words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is one node alone.
+words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is one node alone; then the same of what
+else the name may be read as: without an index, as one of its synonyms, without a remark.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from simmatrix.builders.lookup import Resolution, folded, forms
+from simmatrix.builders.lookup import Resolution, folded, forms, readings
 from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -241,16 +242,17 @@ def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[
 
 
 def _spelt_alike(names: Sequence[str], nodes: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return for each name the nodes that are a form of it, whatever their case and the joints of their words."""
+    """Return for each name the nodes that are a form of it, or of its first reading that is any."""
     if not names:
         return []
     spelt: dict[str, list[str]] = {}
     for node in nodes:
         spelt.setdefault(folded(node), []).append(node)
-    return [
-        tuple(node for form in dict.fromkeys(map(folded, forms(name))) if form for node in spelt.get(form, ()))
-        for name in names
-    ]
+
+    def alike(text: str) -> tuple[str, ...]:
+        return tuple(node for form in dict.fromkeys(map(folded, forms(text))) if form for node in spelt.get(form, ()))
+
+    return [next(filter(None, map(alike, readings(name))), ()) for name in names]
 
 
 def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], where: str) -> ClassNotFoundError:
