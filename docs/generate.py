@@ -11,6 +11,7 @@ documentation fails where a page is not what this makes.
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import subprocess
 import sys
@@ -34,7 +35,7 @@ SCRIPTS = (
     "examples/evidence.py",
 )
 QUICK_START = "examples/quickstart.py"
-COMMANDS = ("build", "show", "validate", "plot", "compare", "blend", "classes", "senses")
+COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "classes", "senses")
 
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
 RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")
@@ -85,6 +86,23 @@ def recipes_page() -> str:
     return "\n".join(parts)
 
 
+def api_page() -> str:
+    """Return the page of the Python interface: each public name, with its docstring."""
+    parts = ["# Python interface\n\nMade by `python docs/generate.py` from the public names.\n"]
+    for package in ("simmatrix", "simloss", "simloss.metrics", "simloss.decisions", "simloss.boosting"):
+        module = importlib.import_module(package)
+        names = [name for name in module.__all__ if not name.startswith("_")]
+        if package == "simloss.decisions":  # what is in simloss too stands there
+            names = [name for name in names if name not in importlib.import_module("simloss").__all__]
+        kinds = {name: "autoclass" if isinstance(getattr(module, name), type) else "autofunction" for name in names}
+        if not names:
+            continue
+        lines = [f".. {kinds[name]}:: {package}.{name}" for name in sorted(names, key=str.lower)]
+        listed = "\n".join(lines)
+        parts.append(f"## {package}\n\n```{{eval-rst}}\n{listed}\n```\n")
+    return "\n".join(parts)
+
+
 def picture() -> None:
     """Draw CIFAR-100's matrix, as the README says."""
     with tempfile.TemporaryDirectory() as folder:
@@ -125,6 +143,7 @@ def main() -> None:
         measure()
     picture()
     (ROOT / "docs" / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (ROOT / "docs" / "api.md").write_text(api_page(), encoding="utf-8")
     (ROOT / "docs" / "recipes.md").write_text(recipes_page(), encoding="utf-8")
     for name in PAGES:
         page = ROOT / name

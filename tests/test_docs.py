@@ -56,6 +56,16 @@ def test_the_page_of_commands_is_current() -> None:
     assert _generate().commands_page() == _read("docs/commands.md")
 
 
+def test_the_page_of_the_python_interface_is_current() -> None:
+    assert _generate().api_page() == _read("docs/api.md")
+
+
+def test_the_site_has_all_pages() -> None:
+    listed = re.findall(r"^(?:.*<)?([\w./-]+)>?$", "".join(_blocks("docs/index.md", "{toctree}")), re.MULTILINE)
+    pages = {file.stem for file in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert pages <= set(listed)
+
+
 def test_the_page_of_recipes_is_made_of_all_of_them() -> None:
     generate = _generate()
     files = {file.stem for file in (ROOT / "examples" / "recipes").glob("*.py")}
