@@ -1,7 +1,8 @@
 """23 class lists as people have them: what is read, and what word vectors and WordNet find of each.
 
 What stands for each name was looked at by eye. Heads alone may be wrong (`pad_thai` is no Thai, `croque_madame` no
-madame), which is why `build` tells of them; that ages, grades and placeholders are found among words is for `suggest` to say.
+madame), which is why `build` tells of them. That ages, grades and placeholders are found among words is for `suggest`
+to say.
 """
 
 from collections import Counter
