@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tokenize import TokenError
@@ -122,7 +123,10 @@ def _header(file: io.FileIO, path: Path, count: int) -> tuple[np.dtype[Any], boo
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, is_fortran, dtype = read(file)
+        with warnings.catch_warnings():
+            # Headers that Python 2 wrote are read all the same.
+            warnings.simplefilter("ignore")
+            shape, is_fortran, dtype = read(file)
     except _NO_ARRAY as error:
         # The parser's messages may quote the whole header.
         reason = str(error).partition("\n")[0][:80]
