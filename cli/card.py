@@ -35,9 +35,9 @@ def card(
     from simmatrix.ordering import ORDERS
 
     folder = output or Path(f"{file.stem}-card")
-    check_output_folder(folder)
     if folder.exists():
         raise OutputError(f"{folder} is there already; name a new folder with -o")
+    check_output_folder(folder)
     matrix = simmatrix.load(file)
     is_drawn = len(matrix) <= _DRAWN
     text = text_of(matrix, file.stem, is_drawn=is_drawn)
