@@ -29,6 +29,7 @@ from simmatrix.forms import (
     is_sparse,
     read_only,
 )
+from simmatrix.hub import SCHEME, downloaded
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import MatrixFile, read_matrix, write_matrix
@@ -418,6 +419,11 @@ def save(matrix: SimilarityMatrix, path: str | Path) -> None:
 def load(path: str | Path) -> SimilarityMatrix:
     """Read a matrix from a file that `save` wrote.
 
+    Parameters
+    ----------
+    path
+        A file, or ``hf://owner/name/file.safetensors`` for one on the Hugging Face Hub, which takes huggingface_hub.
+
     Returns
     -------
     SimilarityMatrix
@@ -430,6 +436,8 @@ def load(path: str | Path) -> SimilarityMatrix:
     MatrixError
         If its values or names break an invariant.
     """
+    if isinstance(path, str) and path.startswith(SCHEME):
+        path = downloaded(path)
     return _matrix_of(read_matrix(Path(path)), Path(path))
 
 
