@@ -56,9 +56,16 @@ _MOST_DIMENSIONS, _LONGEST_SIDE = 64, 1 << 63
 def canonical_json(content: object) -> str:
     """Return the one way in which content is written as JSON. Raises ValueError for NaN, infinity and deep nesting."""
     try:
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _number(content: object) -> object:
+    """Return the number that an array scalar is, such as a float32 that was given as a parameter."""
+    if isinstance(content, np.number | np.bool_) and not isinstance(number := content.item(), np.generic):
+        return number
+    raise TypeError(f"{content!r:.60} is no JSON")
 
 
 def parsed_json(text: str | bytes) -> Any:
@@ -93,7 +100,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]) -> list[bytes | memoryview]:
     r"""Return the parts of a file, its header first. The tensors are written in the order given.
 
-    Metadata that is no text is written as JSON. Raises ValueError, with its name, for what has no JSON.
+    Metadata that is no text is written as JSON. Raises ValueError or TypeError for what has no JSON.
 
     Examples
     --------
@@ -101,7 +108,8 @@ def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]
     >>> header[8:], bytes(values)
     (b'{"__metadata__":{"name":"two"},"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}     ', b'\x01\x02')
     """
-    header: dict[str, Any] = {"__metadata__": {name: _text(name, content) for name, content in metadata.items()}}
+    texts = {name: one if isinstance(one, str) else canonical_json(one) for name, one in metadata.items()}
+    header: dict[str, Any] = {"__metadata__": texts}
     parts: list[bytes | memoryview] = []
     start = 0
     for name, tensor in tensors.items():
@@ -115,13 +123,6 @@ def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]
     # The tensors start at a multiple of 8.
     text += b" " * (-len(text) % 8)
     return [len(text).to_bytes(8, "little") + text, *parts]
-
-
-def _text(name: str, content: object) -> str:
-    try:
-        return content if isinstance(content, str) else canonical_json(content)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from None
 
 
 class Container(NamedTuple):

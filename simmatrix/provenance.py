@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from simmatrix.container import parsed_json
 from simmatrix.errors import SourceError
 from simmatrix.text import all_composed
@@ -155,6 +157,8 @@ def _is_plain(content: object, levels: int = _MOST_LEVELS) -> bool:
             return _is_text(content)
         case float():
             return math.isfinite(content)
+        case np.number() | np.bool_():
+            return not isinstance(content.item(), np.generic) and _is_plain(content.item())
         case dict() if levels:
             return _is_text(*content) and all(_is_plain(one, levels - 1) for one in content.values())
         case list() | tuple() if levels:

@@ -29,7 +29,7 @@ FORBIDDEN: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     ),
     (("simmatrix.vectors*", "simmatrix.taxonomy*"), ABOVE, "vectors and taxonomies know no classes"),
     (
-        ("simmatrix.container", "simmatrix.storage", "simmatrix.forms", "simmatrix.dense", "simmatrix.toeplitz"),
+        ("simmatrix.container", "simmatrix.storage", "simmatrix.forms", "simmatrix.toeplitz"),
         (*ABOVE, "simmatrix.normalise"),
         "what a matrix is made of knows no matrix",
     ),
