@@ -182,8 +182,11 @@ def picture(
 ) -> None:
     """Draw the differences to cross entropy over the amounts of training data, a panel a question, a line a setting.
 
-    Bars are standard errors. Names stand at the ends of the lines.
+    Bars are standard errors. Names stand at the ends of the lines. An amount without a difference is left out.
     """
+    amounts = [
+        amount for amount in amounts if any(changes(results, amount, setting) for setting in settings)
+    ] or amounts
     figure = Figure(figsize=(5.4 * len(panels), 3.8), layout="constrained")
     plots = figure.subplots(1, len(panels), squeeze=False)[0]
     for plot, panel in zip(plots, panels, strict=True):
