@@ -37,7 +37,7 @@ SCRIPTS = (
     "examples/evidence.py",
 )
 QUICK_START = "examples/quickstart.py"
-COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "classes", "senses")
+COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "card", "classes", "senses")
 
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
 RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")
