@@ -18,7 +18,7 @@ from simmatrix.cli.output import print_line, warn
 if TYPE_CHECKING:
     from simmatrix.ordering import Ordered
 
-__all__ = ["plot"]
+__all__ = ["draw", "plot"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 150
@@ -67,7 +67,7 @@ def plot(
     check_size(matrix)
     superclasses = class_list(matrix, classes).column("superclass") if order == "superclass" else ()
     ordered = ORDERS[order](matrix, superclasses)
-    lacking = _draw(ordered, target)
+    lacking = draw(ordered, target)
     print_line(f"{target}: {len(matrix)} classes, ordered by {order}")
     if lacking:
         warn([f"no installed font has {some(lacking, 20)}; boxes stand for them. Install a font that has them"])
@@ -121,7 +121,7 @@ def _plain_matplotlib() -> Iterator[None]:
         yield
 
 
-def _draw(ordered: Ordered, path: Path) -> list[str]:
+def draw(ordered: Ordered, path: Path) -> list[str]:
     """Draw an ordered matrix, write it to a file, and return the characters that no font has."""
     import numpy as np
 

@@ -46,6 +46,8 @@ def names_in_order(classes: Names) -> tuple[str, ...]:
         )
     if isinstance(classes, set | frozenset):
         raise ClassOrderError("the classes are a set, which has no order; give a list of their names in label order")
+    if not isinstance(classes, Iterable):
+        raise ClassOrderError(f"the classes are {classes!r:.60}; give a list of their names in label order")
     found = tuple(_by_index(classes) if isinstance(classes, Mapping) else classes)
     for position, name in enumerate(found):
         if not isinstance(name, str):

@@ -1,7 +1,8 @@
 """Similarity of classes from their places in a taxonomy: a file, or columns of the class list.
 
 A class is the node of its name. Where there is none it is the node whose name differs in case or in what joins its
-words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is one node alone.
+words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is one node alone; then the same of what
+else the name may be read as: without an index, as one of its synonyms, without a remark.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from simmatrix.builders.lookup import Resolution, folded, forms
+from simmatrix.builders.lookup import Resolution, folded, forms, readings
 from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -229,11 +230,12 @@ def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[
     spelt: dict[str, list[str]] = {}
     for node in index if inexact else ():
         spelt.setdefault(folded(node), []).append(node)
-    # The nodes that are a form of a name, whatever their case and the joints of their words.
-    answers = {
-        name: tuple(node for form in dict.fromkeys(map(folded, forms(name))) if form for node in spelt.get(form, ()))
-        for name in inexact
-    }
+
+    def alike(text: str) -> tuple[str, ...]:
+        return tuple(node for form in dict.fromkeys(map(folded, forms(text))) if form for node in spelt.get(form, ()))
+
+    # The nodes that are a form of the name, or of its first reading that is any.
+    answers = {name: next(filter(None, map(alike, readings(name))), ()) for name in inexact}
     unclear = {name: nodes for name, nodes in answers.items() if len(nodes) != 1}
     if unclear:
         raise _not_found(unclear, index, where)

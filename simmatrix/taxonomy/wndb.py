@@ -209,7 +209,8 @@ def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
                 f"WordNet has no {PARTS[pos]} at offset {offset}; take counts for this version of WordNet", path, number
             )
         try:
-            value = float(text)
+            # Python reads 1_0 as ten.
+            value = math.nan if "_" in text else float(text)
         except ValueError:
             value = math.nan
         if not 0 <= value < math.inf:
