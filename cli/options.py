@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "ClassColumn",
     "Influence",
     "LowerBound",
     "MatrixPath",
+    "Separator",
     "TopK",
     "check_bounds",
     "class_list",
@@ -36,6 +38,16 @@ Influence: TypeAlias = Annotated[
         help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I on "
         "average, after --top-k. From 0, which is cross entropy, to what there is. If neither is given, build takes "
         "off the median of all pairs with --from-embeddings, --from-wordnet, --from-taxonomy and --from-encoder.",
+    ),
+]
+ClassColumn: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Which column or part of the class list holds the names, if that is unclear."),
+]
+Separator: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="What separates the parts of names that are paths, such as '/': they become columns."
     ),
 ]
 TopK: TypeAlias = Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +10,6 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import normalise
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["RawSimilarity", "cosine", "raw_type"]
 

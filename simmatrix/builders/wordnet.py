@@ -16,13 +16,17 @@ classes is taken (`simmatrix.builders.senses`); the others are recorded, and the
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from simmatrix import data
 from simmatrix.builders.lookup import (
     REMARK,
     heads,
@@ -49,6 +53,7 @@ from simmatrix.text import check_choice, composed, nearest_to_each, or_list, sho
 
 __all__ = [
     "Found",
+    "definition_of",
     "find_word",
     "from_wordnet",
     "look_up",
@@ -59,7 +64,7 @@ __all__ = [
 ]
 
 _SHOWN = 10
-_ID_LENGTH = len("n02085620")
+_ID_IN_FRONT = re.compile(r"(n\d{8})[-_.,\s]")
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,24 @@ def open_wordnet(choice: str = "bundled", language: str = "eng") -> WordNet:
     if language != "eng":
         raise ParameterError(f'the bundled WordNet is in English, not in {language!r}; take NLTK\'s (wordnet="nltk")')
     return bundled_wordnet()
+
+
+def definition_of(wordnet: WordNet, synset: Synset) -> str:
+    """Return what a noun synset of WordNet 3.0 means; nothing is bundled for verbs and other versions.
+
+    Examples
+    --------
+    >>> bundled = bundled_wordnet()
+    >>> definition_of(bundled, bundled.find("seal.n.09"))[:36]
+    'any of numerous marine mammals that '
+    """
+    return _definitions()[synset.node] if synset.pos == "n" and wordnet.takes_ids else ""
+
+
+@cache
+def _definitions() -> list[str]:
+    text = gzip.decompress(data.wordnet_definitions_path().read_bytes()).decode()
+    return [line.partition("\t")[2] for line in text.split("\n")]
 
 
 class _Candidates(NamedTuple):
@@ -382,7 +405,8 @@ def _candidates(wordnet: WordNet, name: str, pin: str, phrase: str, pos: str) ->
     if pin:
         return _pinned(wordnet, pin)
     found = (find_word(wordnet, text, pos, kind) for text, kind in ((phrase, "phrase"), (name, "name")) if text)
-    return _pinned(wordnet, name) or _pinned(wordnet, name[:_ID_LENGTH]) or next(filter(None, found), None)
+    numbered = _ID_IN_FRONT.match(name)
+    return _pinned(wordnet, name) or (numbered and _pinned(wordnet, numbered[1])) or next(filter(None, found), None)
 
 
 def _pinned(wordnet: WordNet, text: str) -> _Candidates | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -155,15 +155,11 @@ def _word_senses(synsets: Sequence[_Synset], entries: Sequence[_Entry], name: st
 
 def _tags(synsets: Sequence[_Synset], words: Int[np.ndarray, " W"], senses: int, counts: str) -> Int[np.ndarray, " S"]:
     """Return how often each sense was tagged. Two spellings of a lemma can be in one synset, each with a count."""
-    known = _counts(counts)
+    lines = (line.split() for line in counts.splitlines())
+    known = {fields[0]: int(fields[2]) for fields in lines if len(fields) == 3 and fields[2].isdecimal()}
     tags = np.zeros(senses, dtype=np.int64)
     np.add.at(tags, words, [known.get(word.key, 0) for one in synsets for word in one.words])
     return tags
-
-
-def _counts(text: str) -> Mapping[str, int]:
-    lines = (line.split() for line in text.splitlines())
-    return {fields[0]: int(fields[2]) for fields in lines if len(fields) == 3 and fields[2].isdecimal()}
 
 
 _HEADER = "wnver::"
