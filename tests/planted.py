@@ -154,8 +154,8 @@ FAULTS = (
     ),
     Fault(
         "simmatrix/toeplitz.py",
-        "    ranks[diagonals <= 0] = none\n",
-        "",
+        "above = _least_of_prefixes(ranks[size:], count, none)[::-1]",
+        "above = _least_of_prefixes(ranks[size:], count, none)",
         "tests/simmatrix/test_toeplitz.py",
     ),
     Fault(
