@@ -13,6 +13,7 @@ from simmatrix.cli.compare import compare
 from simmatrix.cli.plot import plot
 from simmatrix.cli.show import show, validate
 from simmatrix.cli.sources import Grouped
+from simmatrix.cli.suggest import suggest
 
 __all__ = ["app"]
 
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Grouped)(build)
-for command in (show, validate, plot, compare, blend, classes, senses):
+for command in (show, validate, plot, compare, blend, classes, senses, suggest):
     app.command()(command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,7 +90,7 @@ def build(
     ] = None,
     oov: Annotated[
         Oov | None,
-        typer.Option(help="Classes without a vector: refuse, which is the default, or leave them out."),
+        typer.Option(help="Classes that the source lacks: refuse, which is the default, or leave them out."),
     ] = None,
     decay: Annotated[
         float | None,
@@ -173,7 +174,9 @@ def build(
     if source is None:
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
-    with progress_bar(f"building {source.option.removeprefix('--')}") as progress:
+    with warnings.catch_warnings(), progress_bar(f"building {source.option.removeprefix('--')}") as progress:
+        # What is in doubt is told with the other concerns.
+        warnings.simplefilter("ignore", simmatrix.SenseWarning)
         matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
     matrix, bound = limited(matrix, top_k, influence)
     matrix.save(file)

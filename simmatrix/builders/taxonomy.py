@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from simmatrix.builders.lookup import Resolution, folded, forms
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSimilarity, raw_type, without_missing
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
@@ -92,6 +93,7 @@ def from_taxonomy(
     *,
     measure: str = "path",
     format: str | None = None,
+    oov: str = "error",
     lower_bound: float | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from any hierarchy that holds the classes.
@@ -107,6 +109,8 @@ def from_taxonomy(
         As in `from_wordnet`; information content is intrinsic.
     format
         The file's format (``edges``, ``outline``, ``json``); detected if not given.
+    oov
+        What to do with classes that have no node of their own: ``"error"``, or ``"drop"`` to leave them out.
     lower_bound
         As in `from_embeddings`: the median of all pairs if not given, which in most hierarchies is what classes share
         that only the root joins.
@@ -124,7 +128,8 @@ def from_taxonomy(
     """
     check_lower_bound(lower_bound)
     listed = read_classes(classes)
-    return taxonomy_similarity(source_of(taxonomy, listed, format), listed, measure=measure).normalised(lower_bound)
+    build = partial(taxonomy_similarity, source_of(taxonomy, listed, format), measure=measure)
+    return without_missing(build, listed, oov).normalised(lower_bound)
 
 
 def source_of(taxonomy: str | Path | Sequence[str], classes: ClassList, format: str | None = None) -> TaxonomySource:
@@ -261,7 +266,7 @@ def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], whe
             (
                 f"{where} has no node of its own for {len(unclear)} of the classes:",
                 some_lines(lines, len(lines)),
-                "spell them as in the taxonomy, or add them to it",
+                'spell them as in the taxonomy, add them to it, or leave them out (oov="drop")',
             )
         ),
         tuple(unclear),

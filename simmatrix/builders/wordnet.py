@@ -16,13 +16,17 @@ classes is taken (`simmatrix.builders.senses`); the others are recorded, and the
 
 from __future__ import annotations
 
+import gzip
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from simmatrix import data
 from simmatrix.builders.lookup import (
     REMARK,
     heads,
@@ -33,11 +37,11 @@ from simmatrix.builders.lookup import (
     without_remarks,
     words,
 )
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSimilarity, raw_type, without_missing
 from simmatrix.builders.senses import Choice, Weights, choose_senses, grouping
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
-from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
 from simmatrix.files import sha256_of
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
@@ -45,10 +49,12 @@ from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated, taxonomy_values
 from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
-from simmatrix.text import check_choice, composed, nearest_to_each, or_list, shown_name, some_lines
+from simmatrix.text import check_choice, composed, nearest_to_each, or_list, shown_name, some, some_lines
 
 __all__ = [
+    "DOUBTFUL",
     "Found",
+    "definition_of",
     "find_word",
     "from_wordnet",
     "look_up",
@@ -58,6 +64,8 @@ __all__ = [
     "wordnet_similarity",
 ]
 
+DOUBTFUL = 0.5
+"""From here on a sense is worth a look: the next one is half as probable."""
 _SHOWN = 10
 _ID_LENGTH = len("n02085620")
 
@@ -82,6 +90,7 @@ def from_wordnet(
     wordnet: str = "bundled",
     language: str = "eng",
     information_content: str | Path = "intrinsic",
+    oov: str = "error",
     lower_bound: float | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from WordNet's hierarchy of nouns, or of verbs.
@@ -103,8 +112,15 @@ def from_wordnet(
     information_content
         For res, lin and jcn: ``"intrinsic"`` (Seco et al. 2004), ``"tagged"`` (WordNet's own counts, each plus 1), or
         a file of counts such as ``ic-brown-add1.dat``.
+    oov
+        What to do with classes that WordNet lacks: ``"error"``, or ``"drop"`` to leave them out.
     lower_bound
         As in `from_embeddings`: the median of all pairs if not given. In path similarity siblings are at 1/3.
+
+    Warns
+    -----
+    SenseWarning
+        If the sense of a class is in doubt: another one fits the other classes half as well, or better.
 
     Raises
     ------
@@ -119,14 +135,31 @@ def from_wordnet(
     0.143
     """
     check_lower_bound(lower_bound)
-    raw = wordnet_similarity(
-        read_classes(classes),
+    build = partial(
+        wordnet_similarity,
         measure=measure,
         wordnet=wordnet,
         language=language,
         information_content=information_content,
     )
+    raw = without_missing(build, read_classes(classes), oov)
+    _warn_of_doubts(raw.provenance.resolution)
     return raw.normalised(lower_bound)
+
+
+def _warn_of_doubts(resolution: Mapping[str, Mapping[str, Any]]) -> None:
+    doubts = {name: one["doubt"] for name, one in resolution.items() if one.get("doubt", 0.0) >= DOUBTFUL}
+    if doubts:
+        shown = sorted(doubts, key=lambda name: -doubts[name])
+        senses = some(
+            [f"{name} ({resolution[name]['words'][0]}, not {resolution[name]['others'][0]})" for name in shown]
+        )
+        warnings.warn(
+            f"the sense of {len(doubts)} classes is in doubt: {senses}; pin it in a synset column of the class list "
+            "(simmatrix.suggest shows all)",
+            SenseWarning,
+            stacklevel=3,
+        )
 
 
 def wordnet_similarity(
@@ -199,6 +232,24 @@ def open_wordnet(choice: str = "bundled", language: str = "eng") -> WordNet:
     if language != "eng":
         raise ParameterError(f'the bundled WordNet is in English, not in {language!r}; take NLTK\'s (wordnet="nltk")')
     return bundled_wordnet()
+
+
+def definition_of(wordnet: WordNet, synset: Synset) -> str:
+    """Return what a noun synset of WordNet 3.0 means; nothing is bundled for verbs and other versions.
+
+    Examples
+    --------
+    >>> bundled = bundled_wordnet()
+    >>> definition_of(bundled, bundled.find("seal.n.09"))[:36]
+    'any of numerous marine mammals that '
+    """
+    return _definitions()[synset.node] if synset.pos == "n" and wordnet.takes_ids else ""
+
+
+@cache
+def _definitions() -> list[str]:
+    with gzip.open(data.wordnet_definitions_path(), "rt", encoding="utf-8") as file:
+        return [line.rstrip("\n").partition("\t")[2] for line in file]
 
 
 class _Candidates(NamedTuple):
