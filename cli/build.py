@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from simmatrix.choices import Completion, Duplicates, Kernel, Measure, Oov, TaxonomyFormat, Unknown, VectorFormat
-from simmatrix.cli.options import Influence, LowerBound, TopK, check_bounds, limited
+from simmatrix.cli.options import Influence, LowerBound, PairsFile, TopK, check_bounds, limited
 from simmatrix.cli.output import built_by, progress_bar, report, warn
 from simmatrix.cli.sources import chosen, known, options_of, renamed
 
@@ -30,6 +30,7 @@ def build(
     lower_bound: LowerBound = None,
     influence: Influence = None,
     top_k: TopK = None,
+    pairs: PairsFile = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Matrix file; named after the class list if not given."),
@@ -178,7 +179,7 @@ def build(
         # What is in doubt is told with the other concerns.
         warnings.simplefilter("ignore", simmatrix.SenseWarning)
         matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
-    matrix, bound = limited(matrix, top_k, influence)
+    matrix, bound = limited(matrix, top_k, influence, pairs)
     matrix.save(file)
     _report(matrix, file, why, bound)
 

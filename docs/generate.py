@@ -34,7 +34,7 @@ SCRIPTS = (
     "examples/evidence.py",
 )
 EXAMPLE = "examples/quickstart.py"
-COMMANDS = ("build", "show", "validate", "plot", "compare", "blend", "classes", "senses", "suggest")
+COMMANDS = ("build", "show", "validate", "plot", "compare", "blend", "classes", "senses", "suggest", "export")
 
 _MARKED = re.compile(r"(<!-- begin (?P<path>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

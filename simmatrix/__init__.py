@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from simmatrix.errors import SenseWarning as SenseWarning
     from simmatrix.errors import SimilarityError as SimilarityError
     from simmatrix.errors import SourceError as SourceError
+    from simmatrix.exporting import export as export
     from simmatrix.matrix import SimilarityMatrix as SimilarityMatrix
     from simmatrix.matrix import load as load
     from simmatrix.matrix import save as save
@@ -67,6 +68,7 @@ _NAMES = {
     "comparison": "Comparison compare",
     "errors": "ClassNotFoundError ClassOrderError MatrixError OutputError ParameterError SenseWarning SimilarityError "
     "SourceError",
+    "exporting": "export",
     "matrix": "SimilarityMatrix load save",
     "provenance": "Provenance",
     "summary": "Statistics concerns statistics",

@@ -7,6 +7,7 @@ find is nonsense: "strongly agree" is written about as "strongly disagree" is. E
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -33,13 +34,10 @@ class Kind(NamedTuple):
 
     def command(self, source: str) -> str:
         """Return the command that builds from this."""
-        table, options = source, self.options
-        if "--positions position" in options:
-            table = "my.tsv"
-            options = f"{options} --classes {table} (after simmatrix suggest {source} -o {table})"
-        else:
-            options = f"{options} --classes {table}"
-        return f"simmatrix build {options}"
+        listed = shlex.quote(source)
+        if "--positions position" in self.options:
+            return f"simmatrix suggest {listed} -o my.tsv && simmatrix build {self.options} --classes my.tsv"
+        return f"simmatrix build {self.options} --classes {listed}"
 
 
 def kind_of(classes: ClassList) -> Kind | None:
@@ -67,7 +65,7 @@ def misfit(classes: ClassList) -> str:
         return ""
     if not kind.options:
         return f"{kind.reason}; {_WITHOUT_SOURCE}"
-    return f"{kind.reason}, which no word tells; {kind.command(classes.source)}"
+    return f"{kind.reason}, of which word vectors and WordNet know nothing; build from that: {kind.command(classes.source)}"
 
 
 def is_english(names: Sequence[str]) -> bool:
@@ -139,7 +137,7 @@ def _numbers(names: Sequence[str]) -> Kind | None:
         return Kind("circle", f"the names are angles ({some(names, 3)})", options, values)
     reason = f"the names are numbers ({some(names, 3)})"
     if values == tuple(range(len(values))):
-        reason += ", and where these are indices and no amounts, nothing is known of the classes"
+        reason += " (if they are mere indices, nothing is known of the classes)"
     return Kind("numbers", reason, *_on_scale(names, values))
 
 
@@ -199,7 +197,8 @@ def _circle(names: Sequence[str]) -> Kind | None:
 _CIRCLES = {
     "months": "january|jan february|feb march|mar april|apr may june|jun july|jul august|aug september|sep|sept "
     "october|oct november|nov december|dec",
-    "days of the week": "monday|mon tuesday|tue|tues wednesday|wed thursday|thu|thurs friday|fri saturday|sat sunday|sun",
+    "days of the week": "monday|mon tuesday|tue|tues wednesday|wed thursday|thu|thurs friday|fri saturday|sat "
+    "sunday|sun",
     "seasons": "spring summer autumn|fall winter",
     "directions": "north|n northeast|ne east|e southeast|se south|s southwest|sw west|w northwest|nw",
     "signs of the zodiac": "aries taurus gemini cancer leo virgo libra scorpio sagittarius capricorn aquarius pisces",
@@ -231,15 +230,15 @@ def _grades(names: Sequence[str]) -> Kind | None:
 _SHOWN_GRADES = 7
 # From the least to the most; where a level has several names, they are alternatives.
 _SCALES = (
-    "never|not at all < almost never|hardly ever|very rarely < rarely|seldom < sometimes|occasionally < often|frequently "
-    "< usually|very often|most of the time < almost always < always|all the time",
-    "none|no|absent|normal|healthy|no dr|negligible < very low|minimal|trace|questionable|very mild < low|mild|slight|minor "
-    "< medium|moderate|average|intermediate < high|severe|major|marked < very high|very severe|critical|extreme|"
+    "never|not at all < almost never|hardly ever|very rarely < rarely|seldom < sometimes|occasionally < "
+    "often|frequently < usually|very often|most of the time < almost always < always|all the time",
+    "none|no|absent|normal|healthy|no dr|negligible < very low|minimal|trace|questionable|very mild < low|mild|slight|"
+    "minor < medium|moderate|average|intermediate < high|severe|major|marked < very high|very severe|critical|extreme|"
     "proliferative|proliferative dr|proliferate dr",
     "terrible|awful|very poor|very bad|worst < poor|bad < fair|ok|okay|average|neutral|mediocre|acceptable < good < "
     "very good|great < premium|excellent|outstanding|superb < ideal|perfect|best",
-    "xxs < xs|extra small|tiny < s|small < m|medium < l|large|big < xl|extra large|very large|huge < xxl|gigantic|giant "
-    "< xxxl",
+    "xxs < xs|extra small|tiny < s|small < m|medium < l|large|big < xl|extra large|very large|huge < "
+    "xxl|gigantic|giant < xxxl",
     "freezing < cold < cool < lukewarm|mild < warm < hot < very hot|boiling",
     "beginner|novice|elementary < intermediate < advanced < expert|proficient|native",
     "kindergarten|preschool < primary school|elementary school < middle school < high school|secondary school < "

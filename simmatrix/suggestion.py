@@ -1,9 +1,10 @@
-"""Which source fits a class list, and why: by its columns, the kind of its names, and what each source finds of them."""
+"""Which source fits a class list, and why: by its columns, the kind of its names, and what sources find of them."""
 
 from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ class Suggestion:
         if path.suffix.lower() != ".tsv":
             raise OutputError("a table to edit ends in .tsv; give it that name", path)
         if path.exists() and not force:
-            raise OutputError("is there already; write to another file, or replace it (force=True)", path)
+            raise OutputError("is there already; write to another file, or replace it (--force, force=True)", path)
         text = io.StringIO()
         columns = self.table.columns
         rows = zip(self.table.names, *columns.values(), strict=True)
@@ -119,11 +120,11 @@ def suggest(classes: Classes) -> Suggestion:
     ('rose.n.01', 'tulip.n.01', 'seal.n.09', 'otter.n.02')
     """
     listed = read_classes(classes)
-    named = str(classes) if isinstance(classes, str | Path) else listed.source
+    named = shlex.quote(str(classes) if isinstance(classes, str | Path) else listed.source)
     known = known_columns(listed)
     kind = None if known else kind_of(listed)
     if kind is not None and kind.name != "synsets":
-        return _of_kind(kind, listed, named)
+        return _of_kind(kind, listed, str(classes) if isinstance(classes, str | Path) else listed.source)
     wordnet = open_wordnet()
     found = look_up(wordnet, listed)
     tries, _ = attempts_of(listed)
@@ -156,13 +157,13 @@ def suggest(classes: Classes) -> Suggestion:
     return Suggestion(source, reason, f"simmatrix build {options} --classes {named}" if source else "", lookups, table)
 
 
-def _of_kind(kind: Kind, listed: ClassList, named: str) -> Suggestion:
+def _of_kind(kind: Kind, listed: ClassList, path: str) -> Suggestion:
     columns = (
         {"position": [f"{one:g}" for one in kind.positions]} if kind.positions else {"phrase": listed.column("phrase")}
     )
     source = "" if not kind.options else "from_taxonomy" if kind.name == "paths" else "from_order"
     reason = kind.reason if kind.options else f"{kind.reason}, which say nothing of the classes"
-    return Suggestion(source, reason, kind.command(named) if source else "", (), _with_columns(listed, **columns))
+    return Suggestion(source, reason, kind.command(path) if source else "", (), _with_columns(listed, **columns))
 
 
 def _by_lookup(

@@ -352,3 +352,10 @@ def test_a_phrase_that_is_not_found_is_recorded() -> None:
     resolution = wordnet_similarity(classes).provenance.resolution
     assert resolution["rose"]["missed"] == "rosse of old"
     assert "missed" not in resolution["tulip"]
+
+
+def test_senses_in_doubt_are_warned_of() -> None:
+    with pytest.warns(
+        SenseWarning, match=r"the sense of 1 classes is in doubt: bass \(\w+\.n\.\d\d, not \w+\.n\.\d\d\)"
+    ):
+        from_wordnet(["otter", "bass", "rose"])
