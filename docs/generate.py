@@ -24,6 +24,7 @@ SCRIPTS = (
     "benchmarks/read_vectors.py",
     "benchmarks/taxonomy.py",
     "benchmarks/human_ratings.py",
+    "benchmarks/class_lists.py",
     "benchmarks/senses.py",
     "benchmarks/growth.py",
     "benchmarks/loss.py",

@@ -65,7 +65,8 @@ def misfit(classes: ClassList) -> str:
         return ""
     if not kind.options:
         return f"{kind.reason}; {_WITHOUT_SOURCE}"
-    return f"{kind.reason}, of which word vectors and WordNet know nothing; build from that: {kind.command(classes.source)}"
+    command = kind.command(classes.source)
+    return f"{kind.reason}, of which word vectors and WordNet know nothing; build from that: {command}"
 
 
 def is_english(names: Sequence[str]) -> bool:
@@ -306,7 +307,7 @@ _BETWEEN = re.compile(
 
 
 def _levels(scale: str) -> list[tuple[str, float]]:
-    return [(name, place) for place, level in enumerate(scale.split(" < "), 0) for name in level.split("|")]
+    return [(name, float(place)) for place, level in enumerate(scale.split(" < ")) for name in level.split("|")]
 
 
 def _opinion(text: str) -> float | None:

@@ -53,12 +53,18 @@ RESERVED = {
     "torch": ("simloss*",),
     "torchmetrics": ("simloss.metrics*",),
     "simmatrix.storage": ("simmatrix.matrix", "simmatrix.cli*"),
-    "simmatrix.files.write_atomically": ("simmatrix.storage", "simmatrix.cli.plot"),
+    "simmatrix.files.write_atomically": (
+        "simmatrix.storage",
+        "simmatrix.exporting",
+        "simmatrix.suggestion",
+        "simmatrix.cli.plot",
+    ),
     **{
         f"simmatrix.builders.{name}": (
             f"simmatrix.builders.{name}",
             "simmatrix",
             "simmatrix.class_taxonomy",
+            "simmatrix.suggestion",
             "simmatrix.cli*",
         )
         for name in SOURCES

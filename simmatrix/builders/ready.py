@@ -13,7 +13,6 @@ from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.builders.square import Square, parsed_scale, read_square
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ParameterError, SourceError
-from simmatrix.forms import is_sparse
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
@@ -113,8 +112,7 @@ def _of_frame(frame: Any, classes: ClassList, path: Path, unknown: str) -> Squar
         names = _labels(labels, what)
         if len(set(names)) < len(names):
             raise SourceError(f"its {what} names {some(sorted({n for n in names if names.count(n) > 1}))} twice", path)
-        no_lines: dict[str, Any] = dict.fromkeys(names)
-        found = match(no_lines, classes, path, unknown=unknown, remedy=_REMEDY)
+        found = match(dict.fromkeys(names), classes, path, unknown=unknown, remedy=_REMEDY)
         if missing := [name for name in classes.names if name not in found.resolution]:
             raise not_seen(missing, found.indices, path, f"its {what} lacks the class", _REMEDY)
         at = {index: place for place, index in enumerate(found.indices.get(name, -1) for name in names)}
@@ -125,7 +123,7 @@ def _of_frame(frame: Any, classes: ClassList, path: Path, unknown: str) -> Squar
 
 
 def _of_array(matrix: Any, classes: ClassList, path: Path) -> Square:
-    values = _numbers(matrix.toarray() if is_sparse(matrix) else matrix, path)
+    values = _numbers(matrix.toarray() if hasattr(matrix, "toarray") else matrix, path)
     if values.shape != (len(classes), len(classes)):
         raise SourceError(
             f"is of shape {values.shape}; the {len(classes)} classes need ({len(classes)}, {len(classes)}), rows and "

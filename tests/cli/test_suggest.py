@@ -51,7 +51,7 @@ def test_build_refuses_names_that_are_no_words_and_warns_where_a_source_is_named
 
 
 def test_names_of_another_language_are_warned_of(command: Command) -> None:
-    Path("c.txt").write_text("der\nund\nnicht\n")
+    Path("c.txt").write_text("der\nund\nvon\ndas\n")
     result = command("build", "--classes", "c.txt")
     assert result.code == 0
     assert "few of the names are English words, as those of glove-6b-50d are" in result.err

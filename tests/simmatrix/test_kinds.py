@@ -91,14 +91,14 @@ def test_phrases_count_where_each_class_has_one() -> None:
         ("dog.n.01|seal.n.09", ""),
         (
             "low|high|medium",
-            "the names are grades: low < medium < high, of which word vectors and WordNet know nothing; build from that: "
-            "simmatrix suggest 'my list.txt' -o my.tsv && simmatrix build --from-order --decay 0.5 --positions position "
-            "--classes my.tsv",
+            "the names are grades: low < medium < high, of which word vectors and WordNet know nothing; build from "
+            "that: simmatrix suggest 'my list.txt' -o my.tsv && simmatrix build --from-order --decay 0.5 --positions "
+            "position --classes my.tsv",
         ),
         (
             "LABEL_0|LABEL_1",
-            "the names are placeholders (LABEL_0, LABEL_1); say what they mean in a phrase column of the class list, or "
-            "build from what is mistaken for what (simmatrix build --from-confusion)",
+            "the names are placeholders (LABEL_0, LABEL_1); say what they mean in a phrase column of the class list, "
+            "or build from what is mistaken for what (simmatrix build --from-confusion)",
         ),
     ],
 )

@@ -67,12 +67,12 @@ def test_columns_go_first(columns: dict[str, tuple[str, ...]], source: str, reas
 
 def test_the_table_is_a_class_list_to_build_from(tmp_path: Path) -> None:
     path = tmp_path / "my.tsv"
-    (tmp_path / "c.csv").write_text("class,size\notter,2\nseal,3\noak,1\n")
+    (tmp_path / "c.csv").write_text("class,size\notter,2\nseal,3\nwalrus,1\n")
     simmatrix.suggest(tmp_path / "c.csv").save(path)
     with path.open(newline="") as file:
         header, *rows = csv.reader(file, delimiter="\t")
     assert header == ["class", "synset", "meaning", "phrase", "doubt", "size"]
-    assert [(row[0], row[-1]) for row in rows] == [("otter", "2"), ("seal", "3"), ("oak", "1")]
+    assert [(row[0], row[-1]) for row in rows] == [("otter", "2"), ("seal", "3"), ("walrus", "1")]
     assert simmatrix.from_classes(path).provenance.resolution["seal"] == {"how": "synset", "words": ["seal.n.09"]}
     with pytest.raises(OutputError, match="is there already; write to another file"):
         simmatrix.suggest(["low", "high", "medium"]).save(path)
