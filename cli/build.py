@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from simmatrix.choices import Completion, Duplicates, Kernel, Measure, Oov, TaxonomyFormat, Unknown, VectorFormat
-from simmatrix.cli.options import Influence, LowerBound, PairsFile, TopK, check_bounds, limited
+from simmatrix.cli.options import ClassColumn, Influence, LowerBound, PairsFile, Separator, TopK, check_bounds, limited
 from simmatrix.cli.output import built_by, progress_bar, report, warn
 from simmatrix.cli.sources import chosen, known, options_of, renamed
 
@@ -24,9 +24,13 @@ def build(
     classes: Annotated[
         str,
         typer.Option(
-            metavar="PATH|NAME", help="Class list: .txt, .tsv, .csv or .json, or a bundled one (simmatrix classes)."
+            metavar="PATH|NAME|-",
+            help="Class list: a file (.txt, .tsv, .csv, .json, .yaml, .xml), a folder of folders of images, - for "
+            "standard input, or a bundled list (simmatrix classes).",
         ),
     ],
+    class_column: ClassColumn = None,
+    separator: Separator = None,
     lower_bound: LowerBound = None,
     influence: Influence = None,
     top_k: TopK = None,
@@ -166,7 +170,7 @@ def build(
     if said:
         warn(said)
     check_bounds(lower_bound, influence)
-    listed = simmatrix.read_classes(classes)
+    listed = simmatrix.read_classes(classes, class_column=class_column, separator=separator)
     file = output or Path(f"{Path(listed.source).stem}.safetensors")
     check_output(file)
     if top_k is not None:

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "ClassColumn",
     "Influence",
     "LowerBound",
     "MatrixPath",
     "PairsFile",
+    "Separator",
     "TopK",
     "check_bounds",
     "class_list",
@@ -43,6 +45,16 @@ PairsFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         metavar="PATH", help="Pairs whose similarity you set yourself, after all else: a, b, similarity on each line."
+    ),
+]
+ClassColumn: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Which column or part of the class list holds the names, if that is unclear."),
+]
+Separator: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="What separates the parts of names that are paths, such as '/': they become columns."
     ),
 ]
 TopK: TypeAlias = Annotated[

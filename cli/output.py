@@ -48,7 +48,7 @@ _TOLD_ELSEWHERE = ("dropped", "parts", "weights")
 # A table folds its cells on a terminal with so many columns at least, for each of its own and in all.
 _NARROWEST, _NARROWEST_COLUMN = 40, 8
 # Values, levels of nesting and characters that are shown of what may be of any size: a file or a name.
-_MOST_VALUES, _DEEPEST, _LONGEST = 20, 3, 4000
+_MOST_VALUES, _DEEPEST, _LONGEST = 20, 3, 5000
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:

@@ -18,7 +18,7 @@ from simmatrix.cli.output import print_line, warn
 if TYPE_CHECKING:
     from simmatrix.ordering import Ordered
 
-__all__ = ["plot"]
+__all__ = ["draw", "plot"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 150
@@ -67,7 +67,7 @@ def plot(
     check_size(matrix)
     superclasses = class_list(matrix, classes).column("superclass") if order == "superclass" else ()
     ordered = ORDERS[order](matrix, superclasses)
-    lacking = _draw(ordered, target)
+    lacking = draw(ordered, target)
     print_line(f"{target}: {len(matrix)} classes, ordered by {order}")
     if lacking:
         warn([f"no installed font has {some(lacking, 20)}; boxes stand for them. Install a font that has them"])
@@ -121,8 +121,10 @@ def _plain_matplotlib() -> Iterator[None]:
         yield
 
 
-def _draw(ordered: Ordered, path: Path) -> list[str]:
+def draw(ordered: Ordered, path: Path) -> list[str]:
     """Draw an ordered matrix, write it to a file, and return the characters that no font has."""
+    import numpy as np
+
     from simmatrix.files import write_atomically
 
     with _plain_matplotlib():
@@ -138,9 +140,12 @@ def _draw(ordered: Ordered, path: Path) -> list[str]:
         side = min(max(_SMALLEST, _INCHES_PER_CLASS * len(matrix)), _LARGEST)
         figure = Figure(figsize=(side + 2.5, side + 1.5), layout="constrained")
         axes = figure.subplots()
-        image = axes.imshow(matrix.to_dense(), vmin=0, vmax=1, cmap="viridis", interpolation="none")
+        values = matrix.to_dense()
+        # The colours end at the greatest similarity of two classes: on a scale to 1 small ones would all be dark.
+        greatest = float(values.max(initial=0, where=~np.eye(len(values), dtype=bool))) or 1.0
+        image = axes.imshow(values, vmin=0, vmax=greatest, cmap="viridis", interpolation="none")
         _label(axes, ordered)
-        figure.colorbar(image, ax=axes, label="similarity", shrink=0.5, pad=0.01)
+        figure.colorbar(image, ax=axes, label="similarity (the diagonal is 1)", shrink=0.5, pad=0.01)
         kind = path.suffix.lower()[1:]
         stamps = {"png": {"Software": "simmatrix plot"}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
         content = io.BytesIO()

@@ -4,13 +4,14 @@
 
 Tables are copied from benchmarks/results and examples/results; --measure runs the benchmarks and the examples first,
 which takes more than an hour, and needs NLTK's WordNet. Trainings that are in the files of results are not run again,
-and those on data that have to be given are not run at all; docs/choosing.md has their commands. The test of the
+and those on data that have to be given are not run at all; docs/evidence.md has their commands. The test of the
 documentation fails where a page is not what this makes.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/builders.md", "docs/loss.md", "docs/choosing.md")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("benchmarks", "builders", "choosing", "evidence", "loss")))
 SCRIPTS = (
     "benchmarks/command.py",
     "benchmarks/read_vectors.py",
@@ -34,8 +35,25 @@ SCRIPTS = (
     "examples/diamonds.py",
     "examples/evidence.py",
 )
-EXAMPLE = "examples/quickstart.py"
-COMMANDS = ("build", "show", "validate", "plot", "compare", "blend", "classes", "senses", "suggest", "export")
+QUICK_START = "examples/quickstart.py"
+COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "card", "classes", "senses")
+COMMANDS += ("suggest", "export")
+    "build",
+    "show",
+    "validate",
+    "judge",
+    "plot",
+    "compare",
+    "blend",
+    "card",
+    "classes",
+    "senses",
+    "suggest",
+    "export",
+)
+
+RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
+RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")
 
 _MARKED = re.compile(r"(<!-- begin (?P<path>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -64,27 +82,67 @@ def commands_page() -> str:
     return "\n".join(parts)
 
 
+def recipes_page() -> str:
+    """Return the page of recipes, from the files themselves."""
+    parts = [
+        "# Recipes\n\nEach is a short file to copy from, run by a test. The data of all are scikit-learn's digits, in "
+        '`digits.py`. They need the extra `recipes`: `pip install -c constraints.txt -e ".[recipes]"`. Made by '
+        "`python docs/generate.py` from the files in `examples/recipes/`. For boosted trees see "
+        "[`examples/boosting.py`](../examples/boosting.py).\n"
+    ]
+    for name in RECIPES:
+        text = (ROOT / "examples" / "recipes" / f"{name}.py").read_text(encoding="utf-8")
+        summary, _, code = text.removeprefix('"""').partition("\n")
+        rest, _, code = (summary + "\n" + code).partition('"""')
+        title, _, said = rest.partition(":")
+        paragraph = said.strip()
+        parts.append(f"## {title}\n\n{paragraph[0].upper()}{paragraph[1:]}\n\n`examples/recipes/{name}.py`\n")
+        parts.append(f"```py\n{code.strip()}\n```\n")
+    return "\n".join(parts)
+
+
+def api_page() -> str:
+    """Return the page of the Python interface: each public name, with its docstring."""
+    parts = ["# Python interface\n\nMade by `python docs/generate.py` from the public names.\n"]
+    for package in ("simmatrix", "simloss", "simloss.metrics", "simloss.decisions", "simloss.boosting"):
+        module = importlib.import_module(package)
+        names = [name for name in module.__all__ if not name.startswith("_")]
+        if package == "simloss.decisions":  # what is in simloss too stands there
+            names = [name for name in names if name not in importlib.import_module("simloss").__all__]
+        kinds = {name: "autoclass" if isinstance(getattr(module, name), type) else "autofunction" for name in names}
+        if not names:
+            continue
+        lines = [f".. {kinds[name]}:: {package}.{name}" for name in sorted(names, key=str.lower)]
+        listed = "\n".join(lines)
+        parts.append(f"## {package}\n\n```{{eval-rst}}\n{listed}\n```\n")
+    return "\n".join(parts)
+
+
 def picture() -> None:
     """Draw CIFAR-100's matrix, as the README says."""
     with tempfile.TemporaryDirectory() as folder:
         matrix = str(Path(folder) / "cifar100.safetensors")
         _simmatrix("build", "--classes", "cifar100", "-o", matrix)
-        _simmatrix("plot", matrix, "--order", "superclass", "-o", str(ROOT / "docs" / "cifar100.png"))
+        picture = str(ROOT / "docs" / "cifar100.png")
+        _simmatrix("plot", matrix, "--order", "superclass", "--force", "-o", picture)
+
+
+def quick_start() -> None:
+    """Run the quick start, as the README says, and keep what it prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        classes, matrix = (str(Path(folder) / f"diagnoses.{suffix}") for suffix in ("tsv", "safetensors"))
+        command = [sys.executable, str(ROOT / QUICK_START)]
+        subprocess.run([*command, "--write-classes", classes], check=True)
+        _simmatrix("build", "--classes", classes, "-o", matrix)
+        output = subprocess.run([*command, matrix], check=True, stdout=subprocess.PIPE, text=True).stdout
+    (ROOT / "examples" / "results" / "quickstart.md").write_text(f"```text\n{output}```\n", encoding="utf-8")
 
 
 def measure() -> None:
     """Run the benchmarks and the examples."""
     for script in SCRIPTS:
         subprocess.run([sys.executable, str(ROOT / script)], check=True)
-    with tempfile.TemporaryDirectory() as folder:
-        matrix = str(Path(folder) / "cifar100.safetensors")
-        _simmatrix("build", "--classes", "cifar100", "-o", matrix)
-        command = [sys.executable, str(ROOT / EXAMPLE), matrix]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    results = ROOT / "examples" / "results"
-    results.mkdir(exist_ok=True)
-    said = f"Made by `python {EXAMPLE} cifar100.safetensors`.\n\n```text\n{output}```\n"
-    (results / "quickstart.md").write_text(said, encoding="utf-8")
+    quick_start()
 
 
 def _simmatrix(*arguments: str) -> None:
@@ -100,6 +158,8 @@ def main() -> None:
         measure()
     picture()
     (ROOT / "docs" / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (ROOT / "docs" / "api.md").write_text(api_page(), encoding="utf-8")
+    (ROOT / "docs" / "recipes.md").write_text(recipes_page(), encoding="utf-8")
     for name in PAGES:
         page = ROOT / name
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from images import Images, Recipe, fit, open_files, predict, read_images
+from images import Images, Recipe, fit, open_files, predict, read_images, scored, some
 from methods import (
     CANDIDATE,
     DECIDED,
@@ -44,8 +44,8 @@ from methods import (
     gains,
     results_of,
 )
-from report import ORDERED, Panel, write
-from sweep import BASE, DataError, Result, Setting, Trial, count_of, options, picked, run
+from report import ORDERED, Page, Panel, carry_out
+from sweep import ALL, BASE, DataError, Result, Setting, Trial, count_of, options
 from torch import Tensor, nn
 
 import simloss
@@ -225,10 +225,11 @@ class Experiment:
         training, validation, test = (images[part.to(device)] for part in split(len(images)))
         model = self.recipe.model(len(ages)).to(device)
         criterion = settings_of(ages)[trial.setting](by_age(ages, DECAY), trial.seed).to(device)
-        fit(model, criterion, training, self.recipe, lambda fitted: -mean_absolute_error(fitted, validation, ages))
-        seen, unseen = ((predict(model, part.pixels).cpu(), part.labels.cpu()) for part in (validation, test))
+        few, recipe = some(training, self.recipe, trial.amount, trial.seed)
+        fit(model, criterion, few, recipe, lambda fitted: -mean_absolute_error(fitted, validation, ages))
         decisions = {"minimum risk": partial(gains, closeness(ages).double())}
-        return results_of(trial, seen, unseen, Yardstick(differences(ages).numpy(), None, ages, decisions))
+        yardstick = Yardstick(differences(ages).numpy(), None, ages, decisions)
+        return results_of(trial, scored(model, validation), scored(model, test), yardstick)
 
 
 def mean_absolute_error(model: nn.Module, images: Images, ages: Sequence[int]) -> float:
@@ -239,7 +240,7 @@ def mean_absolute_error(model: nn.Module, images: Images, ages: Sequence[int]) -
 
 def main() -> None:
     """Train all settings on a folder of faces and write tables and a picture."""
-    parser = options(__doc__, seeds=SEEDS)
+    parser = options(__doc__, seeds=SEEDS, amounts=(ALL,))
     parser.add_argument("data", type=Path, help="a folder or a zip of UTKFace or AFAD")
     parser.add_argument("--epochs", type=count_of("epochs"), default=RECIPE.epochs, metavar="N", help="%(default)s")
     given = parser.parse_args()
@@ -250,12 +251,12 @@ def main() -> None:
         name = f"age-{faces.kind.lower()}{'-quick' if given.quick else ''}"
         settings = settings_of(faces.ages)
         seeds = range(1 if given.quick else given.seeds)
-        trials = picked([Trial(setting, seed) for seed in seeds for setting in settings], given.only)
+        trials = [Trial(setting, seed, amount) for amount in given.amounts for seed in seeds for setting in settings]
         epochs = min(given.epochs, QUICK_EPOCHS) if given.quick else given.epochs
         experiment = Experiment(faces, RECIPE._replace(epochs=epochs))
-        results = run(experiment, trials, given.out / f"{name}.csv", workers=given.workers)
         command = f"age.py {given.data.name}{' --quick' if given.quick else ''}"
-        write(name, given.out, results, tuple(settings), ORDERED, PANELS, DRAWN, _about(faces), DECIDED, command)
+        page = Page(tuple(settings), ORDERED, PANELS, DRAWN, DECIDED)
+        carry_out(given, name, experiment, trials, page, _about(faces), command)
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 from cifar100_data import ARCHIVE, Archive, read
-from images import Images, Recipe, fit, predict
+from images import Images, Recipe, fit, predict, scored, some
 from methods import (
     DECIDED,
     DRAWN,
@@ -38,13 +38,12 @@ from methods import (
     Criterion,
     Yardstick,
     alone,
-    drawn,
     edges_of,
     median_bound,
     results_of,
 )
-from report import TREE, write
-from sweep import ALL, DataError, Result, Setting, Trial, count_of, options, picked, run
+from report import TREE, Page, carry_out
+from sweep import ALL, DataError, Result, Setting, Trial, count_of, options
 from torch import Tensor, nn
 
 import simloss
@@ -261,17 +260,14 @@ class Experiment:
         """Return the figures of one training, one a decision."""
         torch.manual_seed(trial.seed)
         everything, validation = split(self.training, trial.seed)
-        training = everything[drawn(everything.labels.cpu(), torch.arange(len(everything)), trial.amount, trial.seed)]
+        training, recipe = some(everything, self.recipe, trial.amount, trial.seed)
         device = training.pixels.device
         similarity = median_bound(self.path)
-        model = nn.Sequential(Normalise(training.pixels), self.recipe.model(len(self.classes))).to(device)
+        model = nn.Sequential(Normalise(training.pixels), recipe.model(len(self.classes))).to(device)
         criterion = settings_of(self.words)[trial.setting](similarity, trial.seed).to(device)
-        # With fewer images the batch is smaller in proportion: an epoch has as many steps.
-        batch = math.ceil(self.recipe.batch * len(training) / len(everything))
-        fit(model, criterion, training, self.recipe._replace(batch=batch), partial(accuracy, validation))
-        seen, unseen = ((predict(model, part.pixels).cpu(), part.labels.cpu()) for part in (validation, self.test))
+        fit(model, criterion, training, recipe, partial(accuracy, validation))
         yardstick = Yardstick.of_tree(edges_of(self.path), self.classes.column("superclass"), similarity)
-        return results_of(trial, seen, unseen, yardstick)
+        return results_of(trial, scored(model, validation), scored(model, self.test), yardstick)
 
 
 def accuracy(images: Images, model: nn.Module) -> float:
@@ -340,11 +336,11 @@ def main(archive: Archive = ARCHIVE) -> None:
         experiment = prepare(given, archive)
         settings = settings_of(experiment.words)
         trials = trials_of(settings, given.amounts, 1 if given.quick else given.seeds)
-        results = run(experiment, picked(trials, given.only), given.out / f"{name}.csv", workers=given.workers)
         about = f"{len(experiment.classes)} classes, {len(experiment.training):,} + {len(experiment.test):,} images."
         chosen = [] if given.model == "lenet" else [f"--model {given.model}"]
         command = " ".join(["cifar100.py", given.data.name, *chosen, *(f"--{flag}" for flag in flags)])
-        write(name, given.out, results, tuple(settings), TREE, PANELS, DRAWN, about, DECIDED, command)
+        page = Page(tuple(settings), TREE, PANELS, DRAWN, DECIDED)
+        carry_out(given, name, experiment, trials, page, about, command)
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 from methods import alone
-from report import Panel, chosen, write
+from report import Page, Panel, chosen, write
 from sweep import ALL, BASE, PROBABLE, DataError, Result, Setting, Trial, keep_best, options, picked, run
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
@@ -252,11 +252,11 @@ def main() -> None:
         print("Classes of the first split, in dollars:", ", ".join(problem(offers, 0).classes))
         trials = picked([Trial(setting, seed) for seed in range(given.seeds) for setting in settings], given.only)
         train_one = partial(train, offers, 2 if given.quick else EPOCHS)
-        found = run(train_one, trials, given.out / f"{name}.csv", workers=given.workers)
+        found = run(train_one, [] if given.report else trials, given.out / f"{name}.csv", workers=given.workers)
         best = best_of(found)
         about = f"Of each method the least MAE on validation data has: {'; '.join(map(str, best))}."
-        columns, command = (*FIGURES, "classes_predicted"), f"diamonds.py{' --quick' if given.quick else ''}"
-        write(name, given.out, found, settings, columns, PANELS, best[-5:], about, (BASE,), command)
+        page = Page(settings, (*FIGURES, "classes_predicted"), PANELS, best[-5:], (BASE,))
+        write(name, given.out, found, page, about, f"diamonds.py{' --quick' if given.quick else ''}")
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")
 

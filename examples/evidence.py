@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from methods import ALONE, CANDIDATE, LITTLE, PERMUTED, SHARED, SMOOTHED, UNIFORM
-from report import FIGURES, Change, amounts_of, changes, chosen, means
+from report import FIGURES, Change, amounts_of, changes, chosen, markdown, means
 from sweep import BASE, PROBABLE, RESULTS, DataError, Result, Setting, read_results
 
 DATA = {
@@ -29,6 +29,7 @@ DATA = {
 WITH_S = (SMOOTHED, ALONE, LITTLE, SHARED, CANDIDATE)
 # So much accuracy may be lost.
 LEAST = -0.005
+MADE = "Made by `python examples/evidence.py` from the files of results beside it."
 SHOWN = ("accuracy", "superclass_accuracy", "failed_superclass_accuracy", "severity", "scaled_calibration_error")
 
 
@@ -48,11 +49,20 @@ class Cell(NamedTuple):
 
 
 def cells_of(folder: Path) -> list[Cell]:
-    """Return the cells for which all settings with S were trained."""
+    """Return the cells for which all settings with S were trained.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
     files = {name: folder / f"{file}.csv" for file, name in DATA.items()}
     found = {name: read_results(file) for name, file in files.items() if file.exists()}
     cells = [Cell(name, amount, results) for name, results in found.items() for amount in amounts_of(results)]
-    return [cell for cell in cells if all(cell.change(setting, "accuracy") for setting in (*WITH_S, BASE))]
+    whole = [cell for cell in cells if all(cell.change(setting, "accuracy") for setting in (*WITH_S, BASE))]
+    if not whole:
+        raise DataError(f"{folder} holds no results of a data set with superclasses; run the experiments first")
+    return whole
 
 
 def choice(cells: Sequence[Cell]) -> tuple[Setting | None, dict[Setting, tuple[float, float]]]:
@@ -138,9 +148,9 @@ def claims(cells: Sequence[Cell]) -> list[Verdict]:
     return [verdict(claim, cells, holds) for claim, holds in found.items()]
 
 
-def papers_findings(folder: Path) -> list[str]:
-    """Return what the paper's own two data sets say of the paper's loss, a line each."""
-    lines = []
+def papers_findings(folder: Path) -> list[list[str]]:
+    """Return what the paper's own two data sets say of the paper's loss, a row each."""
+    rows = []
     for file, name, figure, method, sign in (
         ("cifar100", "CIFAR-100", "accuracy", "SimLoss", -1),
         ("age-utkface", "UTKFace", "position_mae", "SimLoss", 1),
@@ -160,11 +170,9 @@ def papers_findings(folder: Path) -> list[str]:
             if best and change:
                 base = means(results, amount, BASE)[figure]
                 kind = FIGURES[figure]
-                lines.append(
-                    f"| {name}, {amount} | {best} | {change.seeds} | {kind.title} | {kind.shown(base)} "
-                    f"| {kind.shown(change, '+')} |"
-                )
-    return lines
+                shown = [kind.title, kind.shown(base), kind.shown(change, "+")]
+                rows.append([str(Cell(name, amount, results)), str(best), str(change.seeds), *shown])
+    return rows
 
 
 def _cost(figure: str, sign: int) -> Callable[[Mapping[str, Change]], float]:
@@ -174,36 +182,51 @@ def _cost(figure: str, sign: int) -> Callable[[Mapping[str, Change]], float]:
 def text_of(folder: Path) -> str:
     """Return the page of evidence, in Markdown."""
     cells = cells_of(folder)
-    if not cells:
-        raise DataError(f"{folder} holds no results of a data set with superclasses; run the experiments first")
     best, figures = choice(cells)
-    parts = ["Made by `python examples/evidence.py` from the files of results beside it.\n"]
-    rows = [["setting", "accuracy where it is least", "superclass accuracy, mean gain", ""], ["---"] * 4]
+    rows = [["setting", "accuracy where it is least", "superclass accuracy, mean gain", ""]]
     for setting, (least, gain) in figures.items():
         rows.append([str(setting), f"{100 * least:+.2f}", f"{100 * gain:+.2f}", "chosen" if setting == best else ""])
-    parts += [f"**The plan's rule, on validation data of {len(cells)} cells, in points**\n", _table(rows)]
+    parts = [
+        MADE,
+        f"**The plan's rule, on validation data of {len(cells)} cells, in points**",
+        markdown(rows),
+    ]
     if best:
-        rows = [["data", "seeds", *(FIGURES[name].title for name in SHOWN)], ["---"] * (2 + len(SHOWN))]
+        rows = [["data", "seeds", *(FIGURES[name].title for name in SHOWN)]]
         for cell in cells:
             found = changes(cell.results, cell.amount, best)
             shown = [FIGURES[name].shown(found[name], "+") for name in SHOWN]
             rows.append([str(cell), str(found["accuracy"].seeds), *shown])
-        parts += [f"**The chosen setting, {best}: differences to cross entropy on test data**\n", _table(rows)]
-        parts.append(_statement(cells, best))
-    rows = [["claim", "holds", "not in"], ["---"] * 3]
+        parts += [f"**The chosen setting, {best}: differences to cross entropy on test data**", markdown(rows)]
+        parts.append(statement(cells, best))
+    rows = [["claim", "holds", "not in"]]
     rows += [[one.claim, f"{one.right} of {one.cells}", "; ".join(one.wrong)] for one in claims(cells)]
-    parts += ["**The plan's claims, on test data**\n", _table(rows)]
-    lines = papers_findings(folder)
-    if lines:
-        head = "| data | the paper's SimLoss, chosen on validation data | seeds | figure | cross entropy | difference |"
-        parts += [
-            "**Claim 8, the paper's findings**\n",
-            "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *lines]),
-        ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    parts += ["**The plan's claims, on test data**", markdown(rows)]
+    found = papers_findings(folder)
+    if found:
+        titles = ["data", "the paper's SimLoss, chosen on validation data", "seeds", "figure", "cross entropy"]
+        parts += ["**Claim 8, the paper's findings**", markdown([[*titles, "difference"], *found])]
+    return "\n\n".join(parts) + "\n"
 
 
-def _statement(cells: Sequence[Cell], setting: Setting) -> str:
+def summary_of(folder: Path) -> str:
+    """Return the table for the front page, in Markdown: what the chosen setting changes, beside a decision alone."""
+    cells = cells_of(folder)
+    best, _ = choice(cells)
+    if best is None:
+        return f"{MADE}\n\nThe plan's rule recommends no setting.\n"
+    superclass, figures = "superclass_accuracy", ("accuracy", "superclass_accuracy", "severity")
+    rows = [["data", "seeds", "accuracy", "superclass accuracy", "severity, in edges", "by decision alone", "by both"]]
+    for cell in cells:
+        found = changes(cell.results, cell.amount, best)
+        shown = [FIGURES[name].shown(found[name], "+") for name in figures]
+        decided = (changes(cell.results, cell.amount, one, "superclass")[superclass] for one in (BASE, best))
+        shown += [FIGURES[superclass].shown(change, "+") for change in decided]
+        rows.append([str(cell), str(found["accuracy"].seeds), *shown])
+    return f"{MADE}\n\n{markdown(rows)}\n\n{statement(cells, best)}\n"
+
+
+def statement(cells: Sequence[Cell], setting: Setting) -> str:
     """Return between what the changes are, a sentence."""
 
     def ends(figure: str) -> tuple[float, float]:
@@ -218,18 +241,15 @@ def _statement(cells: Sequence[Cell], setting: Setting) -> str:
     )
 
 
-def _table(rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
 def main() -> None:
-    """Write the page of evidence beside the results, and print it."""
+    """Write the page of evidence and its summary beside the results, and print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER", help="with the results (%(default)s)")
     folder = parser.parse_args().out
     try:
         text = text_of(folder)
         (folder / "evidence.md").write_text(text, encoding="utf-8")
+        (folder / "summary.md").write_text(summary_of(folder), encoding="utf-8")
     except (DataError, OSError) as error:
         sys.exit(f"error: {error}")
     print(text)

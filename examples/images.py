@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import warnings
 import zipfile
@@ -15,6 +16,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from methods import drawn
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -22,7 +24,19 @@ from sweep import DataError, keep_best
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-__all__ = ["UNREADABLE", "Files", "Images", "Recipe", "augment", "fit", "open_files", "predict", "read_images"]
+__all__ = [
+    "UNREADABLE",
+    "Files",
+    "Images",
+    "Recipe",
+    "augment",
+    "fit",
+    "open_files",
+    "predict",
+    "read_images",
+    "scored",
+    "some",
+]
 
 # What Pillow raises on damaged files and on files that claim a size beyond all measure, and zipfile on damaged members.
 UNREADABLE = (
@@ -206,6 +220,20 @@ def fit(
         return good(model)
 
     keep_best(model, epoch, recipe.epochs, recipe.patience)
+
+
+def some(training: Images, recipe: Recipe, amount: str, seed: int) -> tuple[Images, Recipe]:
+    """Return so many of the images a class, and the recipe with a batch that is smaller in proportion.
+
+    So an epoch has as many steps with fewer images.
+    """
+    chosen = training[drawn(training.labels.cpu(), torch.arange(len(training)), amount, seed)]
+    return chosen, recipe._replace(batch=math.ceil(recipe.batch * len(chosen) / len(training)))
+
+
+def scored(model: nn.Module, images: Images) -> tuple[Tensor, Tensor]:
+    """Return the logits (N, C) of images and their labels (N), on the CPU."""
+    return predict(model, images.pixels).cpu(), images.labels.cpu()
 
 
 @torch.no_grad()

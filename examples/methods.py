@@ -94,7 +94,7 @@ SETTINGS: dict[Setting, Criterion] = {
 """Of classes with a hierarchy."""
 MAIN = (BASE, SMOOTHED, ALONE, SHARED, CANDIDATE)
 # In the tables with all decisions.
-DECIDED = (BASE, CANDIDATE)
+DECIDED = (BASE, SMOOTHED, CANDIDATE)
 # In the pictures.
 DRAWN = (CANDIDATE, SHARED, SMOOTHED, LITTLE, UNIFORM)
 PANELS = (

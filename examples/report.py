@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import platform
@@ -12,21 +13,24 @@ from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
-from sweep import BASE, PROBABLE, Result, Setting, Trial
+from sweep import BASE, PROBABLE, DataError, Result, Setting, Train, Trial, picked, run
 
 __all__ = [
     "FIGURES",
     "ORDERED",
     "TREE",
     "Change",
+    "Page",
     "Panel",
     "amounts_of",
+    "carry_out",
     "changes",
     "chosen",
     "machine",
+    "markdown",
     "means",
     "picture",
-    "table",
+    "rows_of",
     "write",
 ]
 
@@ -139,18 +143,17 @@ def chosen(
     return min(costs, key=lambda setting: costs[setting], default=None)
 
 
-def table(
+def rows_of(
     results: Sequence[Result],
     settings: Iterable[Setting],
     amount: str,
     names: Sequence[str],
     decided: Sequence[Setting],
-) -> str:
-    """Return the table of an amount of training data, in Markdown; of some settings with all decisions."""
+) -> list[list[str]]:
+    """Return the rows of the table of an amount of training data, titles first; of some settings with all decisions."""
     decisions = dict.fromkeys(result.decision for result in results)
     ordered = [PROBABLE, *(one for one in decisions if one != PROBABLE)]
     rows = [["setting", "decision", "seeds", *(FIGURES[name].title for name in names)]]
-    rows.append(["---"] * len(rows[0]))
     for setting in settings:
         for decision in ordered if setting in decided else ordered[:1]:
             is_base = (setting, decision) == (BASE, PROBABLE)
@@ -158,7 +161,12 @@ def table(
             if found:
                 cells = [FIGURES[name].shown(found[name], "" if is_base else "+") for name in names]
                 rows.append([str(setting), decision, str(next(iter(found.values())).seeds), *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return rows
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown; its first row holds the titles."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:]))
 
 
 class Panel(NamedTuple):
@@ -174,8 +182,11 @@ def picture(
 ) -> None:
     """Draw the differences to cross entropy over the amounts of training data, a panel a question, a line a setting.
 
-    Bars are standard errors. Names stand at the ends of the lines.
+    Bars are standard errors. Names stand at the ends of the lines. An amount without a difference is left out.
     """
+    amounts = [
+        amount for amount in amounts if any(changes(results, amount, setting) for setting in settings)
+    ] or amounts
     figure = Figure(figsize=(5.4 * len(panels), 3.8), layout="constrained")
     plots = figure.subplots(1, len(panels), squeeze=False)[0]
     for plot, panel in zip(plots, panels, strict=True):
@@ -222,18 +233,41 @@ def _amount(amount: str) -> str:
     return f"{amount} a class" if amount.isdecimal() else f"{amount} data"
 
 
-def write(
-    name: str,
-    folder: Path,
-    results: Sequence[Result],
-    settings: Sequence[Setting],
-    names: Sequence[str],
-    panels: Sequence[Panel],
-    drawn: Sequence[Setting],
-    about: str,
-    decided: Sequence[Setting],
-    command: str,
+class Page(NamedTuple):
+    """What the tables and the picture of an experiment show.
+
+    Parameters
+    ----------
+    settings
+        In the tables' order; those without results are left out.
+    figures
+        The columns, of `FIGURES`.
+    panels, drawn
+        The picture's questions, and its settings.
+    decided
+        The settings that are shown with all decisions.
+    """
+
+    settings: Sequence[Setting]
+    figures: Sequence[str]
+    panels: Sequence[Panel]
+    drawn: Sequence[Setting]
+    decided: Sequence[Setting]
+
+
+def carry_out(
+    given: argparse.Namespace, name: str, train: Train, trials: Sequence[Trial], page: Page, about: str, command: str
 ) -> None:
+    """Train what is missing of what was asked for on the command line, and write the tables and the picture.
+
+    `about` and `command` are those of `write`.
+    """
+    chosen_trials = [] if given.report else picked(trials, given.only)
+    results = run(train, chosen_trials, given.out / f"{name}.csv", workers=given.workers)
+    write(name, given.out, results, page, about, command)
+
+
+def write(name: str, folder: Path, results: Sequence[Result], page: Page, about: str, command: str) -> None:
     """Write the tables (``name.md``) and the picture (``name.png``), and print the tables.
 
     Parameters
@@ -242,30 +276,31 @@ def write(
         Of the files.
     results
         All that there are.
-    settings
-        In the tables' order; those without results are left out.
-    names
-        The columns, of `FIGURES`.
-    panels, drawn
-        The picture's questions, and its settings.
+    page
+        What is shown of them.
     about
         Sentences on the data.
-    decided
-        The settings that are shown with all decisions.
     command
         What makes it: the script with what it needs. Results may have come in several runs, so it is not this run's.
+
+    Raises
+    ------
+    DataError
+        If there are no results.
     """
+    if not results:
+        raise DataError(f"{folder / name}.csv holds no results; run the experiment without --report first")
     amounts = amounts_of(results)
     head = f"Made by `python examples/{command}` on {machine()}. {about}\n\n{LEGEND}\n"
     if name.endswith("-quick"):
         head += "\nA short run, to see it work: its figures say nothing about the methods.\n"
-    parts = [
-        f"\n**{_amount(amount).capitalize()}**\n\n{table(results, settings, amount, names, decided)}\n"
-        for amount in amounts
-    ]
+    tables = {
+        amount: markdown(rows_of(results, page.settings, amount, page.figures, page.decided)) for amount in amounts
+    }
+    parts = [f"\n**{_amount(amount).capitalize()}**\n\n{table}\n" for amount, table in tables.items()]
     text = head + "".join(parts)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    picture(results, drawn, amounts, panels, folder / f"{name}.png")
+    picture(results, page.drawn, amounts, page.panels, folder / f"{name}.png")
     print(text)
 
 

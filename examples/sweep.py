@@ -102,8 +102,11 @@ def amount_of(text: str) -> str:
     return text if text == ALL else str(count_of("examples a class")(text))
 
 
-def options(description: str | None, *, seeds: int, amounts: Sequence[str] = (ALL,)) -> argparse.ArgumentParser:
-    """Return a parser with the options that all experiments have."""
+def options(description: str | None, *, seeds: int, amounts: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return a parser with the options that all experiments have.
+
+    With `amounts`, those that are trained if none are named, it has an option for them.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--seeds", type=count_of("trainings"), default=seeds, metavar="N", help="trainings a setting (%(default)s)"
@@ -113,8 +116,11 @@ def options(description: str | None, *, seeds: int, amounts: Sequence[str] = (AL
     parser.add_argument(
         "--workers", type=count_of("processes"), metavar="N", help="trainings at a time (one a core; one on a GPU)"
     )
+    parser.add_argument(
+        "--report", action="store_true", help="train nothing: write the tables of what is in the file of results"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="settings whose names begin so")
-    if len(amounts) > 1:
+    if amounts:
         parser.add_argument(
             "--amounts",
             type=amount_of,

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import torch
 from methods import DECIDED, DRAWN, PANELS, SETTINGS, Yardstick, drawn, edges_of, median_bound, results_of
-from report import TREE, write
+from report import TREE, Page, carry_out
 from safetensors.numpy import load_file
-from sweep import DataError, Result, Trial, options, picked, run
+from sweep import DataError, Result, Trial, options
 from torch import Tensor, nn
 
 import simmatrix
@@ -237,7 +237,7 @@ def main(
             name, command = f"{name}-quick", f"{command} --quick"
             quick = dict.fromkeys(given.amounts, Recipe(RATES[-1], QUICK_EPOCHS))
             experiment, trials = replace(experiment, recipes=quick), trials[: len(SETTINGS)]
-        results = run(experiment, picked(trials, given.only), given.out / f"{name}.csv", workers=given.workers)
-        write(name, given.out, results, tuple(SETTINGS), TREE, PANELS, DRAWN, experiment.described, DECIDED, command)
+        page = Page(tuple(SETTINGS), TREE, PANELS, DRAWN, DECIDED)
+        carry_out(given, name, experiment, trials, page, experiment.described, command)
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")

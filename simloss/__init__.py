@@ -7,8 +7,9 @@ This is the only package here that imports torch. It reads similarity matrices a
 The metrics are in `simloss.metrics`: importing them imports torchmetrics.
 """
 
+from simloss.backoff import BackOff, Curve, back_off, back_off_curve, choose_confidence
 from simloss.baselines import SimilarityLabelSmoothingLoss, SoftLabelLoss
-from simloss.decisions import minimum_risk
+from simloss.decisions import expected_similarity, fit_temperature, minimum_risk, with_superclasses
 from simloss.errors import SimilarityWarning
 from simloss.forms import Sparse, Toeplitz
 from simloss.linear import LinearSimLoss, linear_sim_loss
@@ -17,7 +18,9 @@ from simloss.parallel import ClassParallelSimLoss, class_parallel_sim_loss, shar
 from simmatrix.version import __version__
 
 __all__ = [
+    "BackOff",
     "ClassParallelSimLoss",
+    "Curve",
     "LinearSimLoss",
     "SimLoss",
     "SimilarityLabelSmoothingLoss",
@@ -26,9 +29,15 @@ __all__ = [
     "Sparse",
     "Toeplitz",
     "__version__",
+    "back_off",
+    "back_off_curve",
+    "choose_confidence",
     "class_parallel_sim_loss",
+    "expected_similarity",
+    "fit_temperature",
     "linear_sim_loss",
     "minimum_risk",
     "shard_similarity",
     "sim_loss",
+    "with_superclasses",
 ]

@@ -1,53 +1,147 @@
-"""What to decide, given what a model believes: at test time, for any trained model."""
+"""What to decide, given what a model believes: at test time, for any trained model.
+
+A model that is too sure of itself, as most are, decides better once its logits are divided by what `fit_temperature`
+returns.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 import simmatrix
 from simloss.checks import check_similarity
-from simloss.errors import ArgumentError, DtypeError
+from simloss.errors import ArgumentError, DtypeError, SimilarityWarning, warn_user
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, from_matrix, moved, rows
+from simloss.scores import Array, as_examples, as_labels, as_tensor, blocks, shares
 from simmatrix.shapes import Float, Int
 
-__all__ = ["minimum_risk"]
+__all__ = ["expected_similarity", "fit_temperature", "minimum_risk", "numbered", "with_superclasses"]
 
 # Elements of S taken at a time: products of matrices this large run at full speed.
 _BLOCK = 2**22
+# The temperature is sought from this part of the logits' own scale to this multiple of it.
+_SPAN = 1000.0
+
+Similarities = simmatrix.SimilarityMatrix | Tensor | np.ndarray | Sparse | Toeplitz
+
+
+@torch.no_grad()
+def fit_temperature(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, *, ignore_index: int = -100) -> float:
+    """Return the temperature T under which softmax(logits / T) has the least negative log likelihood.
+
+    It has to be fitted on data that the model was not trained on. Dividing all logits by it changes no argmax, but how
+    sure the model is, and so every other decision. In 1 / T the likelihood is concave: its derivative is 0 at one
+    place, which is found by Brent's method.
+
+    Parameters
+    ----------
+    logits
+        (N, C) or (N, C, d1, ...), a tensor or an array.
+    labels
+        Class indices, (N) or (N, d1, ...).
+    ignore_index
+        The label of examples that are left out.
+
+    Returns
+    -------
+    float
+        Above 0. If no temperature is best (each label is the most probable class, or the logits tell nothing of the
+        labels), the end of the range that is searched, with a `SimilarityWarning`.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        If there is no example, shapes or dtypes do not fit, a logit is NaN or infinite, or a label is no class.
+
+    References
+    ----------
+    Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
+
+    Examples
+    --------
+    Of four examples three are right, so the model should be sure to 3/4, and log 3 = 1.0986.
+
+    >>> logits = torch.tensor([[4.0, 0.0]] * 4)
+    >>> round(fit_temperature(logits, torch.tensor([0, 0, 0, 1])), 4)
+    3.641
+    """
+    examples = as_examples(logits)
+    targets = as_labels(labels, examples, ignore_index)
+    kept = targets != ignore_index
+    z, targets = examples.rows[kept], targets[kept]
+    if not len(z):
+        raise ArgumentError("there is no example to fit a temperature on")
+    if not z.isfinite().all():
+        raise ArgumentError("a logit is infinite, for which no temperature is best")
+
+    def slope(log_inverse: float) -> float:
+        """Return the derivative of the mean negative log likelihood by 1 / T."""
+        total = 0.0
+        for part, label in zip(blocks(z), torch.split(targets, max(1, len(blocks(z)[0]))), strict=True):
+            scaled = part.double()
+            p = (scaled * float(np.exp(log_inverse))).softmax(1)
+            # Relative to the label's logit, so that nothing is lost to their common size.
+            total += float((p * (scaled - scaled.gather(1, label.unsqueeze(1)))).sum())
+        return total / len(z)
+
+    spread = float(z.double().std(1, correction=0).mean())
+    ends = [-np.log(_SPAN), np.log(_SPAN)] - np.log(spread or 1.0)
+    slopes = [slope(end) for end in ends]
+    if slopes[0] < 0 < slopes[1]:
+        return float(np.exp(-brentq(slope, *ends, xtol=1e-12)))
+    # The slope rises: it is negative everywhere, or nowhere.
+    always_right = slopes[1] <= 0 and spread > 0
+    end = ends[1] if always_right else ends[0]
+    why = "every label is the most probable class" if always_right else "the logits tell nothing of the labels"
+    warn_user(f"no temperature is best, since {why}; {np.exp(-end):g} is the end of the range", SimilarityWarning)
+    return float(np.exp(-end))
 
 
 @torch.no_grad()
 def minimum_risk(
-    logits: Tensor, similarity: simmatrix.SimilarityMatrix | Tensor | Sparse | Toeplitz
-) -> Int[Tensor, "*examples"]:
-    """Return the class of each example that costs least: sum_y softmax(logits)[y] (1 - S[y, k]) is least for this k.
+    logits: Array,
+    similarity: Similarities | None = None,
+    *,
+    costs: Tensor | np.ndarray | None = None,
+    from_logits: bool = True,
+) -> Array:
+    """Return the decision of each example that costs least: k for which sum_y softmax(logits)[y] cost[y, k] is least.
 
-    Where a cost of 1 - S is what matters, this is the best decision that a calibrated model allows, however it was
-    trained; the most probable class is it for the identity matrix. Of classes whose costs are equal, or so near that
-    rounding could decide, the one with the greatest logit is returned, and of equal logits the first: with the identity
-    matrix this is `logits.argmax`, also among nearly equal logits.
+    The cost is 1 - S, or what is given. Where that is what matters, this is the best decision that a calibrated model
+    allows, however it was trained; the most probable class is it for the identity matrix. Of classes whose costs are
+    equal, or so near that rounding could decide, the one with the greatest logit is returned, and of equal logits the
+    first: with the identity matrix this is `logits.argmax`, also among nearly equal logits.
 
     It is computed in float64. A sparse matrix is never made dense, a Toeplitz matrix only part by part.
 
     Parameters
     ----------
     logits
-        Of shape (C), (N, C) or (N, C, d1, ...), of any floating-point dtype. Of probabilities give the logarithm.
+        Of shape (C), (N, C) or (N, C, d1, ...), of any floating-point dtype: a tensor or a NumPy array.
     similarity
         S, (C, C), in [0, 1] with unit diagonal, row y of the true class y, in the order of the logits: a tensor
-        (strided or CSR), `simloss.Sparse`, `simloss.Toeplitz` or a `simmatrix.SimilarityMatrix`, for which
+        (strided or CSR), an array, `simloss.Sparse`, `simloss.Toeplitz` or a `simmatrix.SimilarityMatrix`, for which
         `SimilarityMatrix.reorder` sets the order. The values are not checked.
+    costs
+        In place of it the costs, (C, K): rows are the true classes, columns the decisions, finite, on any scale. There
+        may be more decisions than classes, such as to ask a person.
+    from_logits
+        Whether these are logits, or else probabilities, which sum to 1.
 
     Returns
     -------
-    Tensor
-        Class indices, int64, of shape (), (N) or (N, d1, ...). For logits with a NaN, the index of the first one.
+    Tensor or ndarray
+        Class indices, or columns of the costs, int64, of shape (), (N) or (N, d1, ...).
 
     Raises
     ------
     ValueError
-        If the shapes do not fit each other.
+        If the shapes do not fit each other, a logit is NaN, probabilities do not sum to 1 or a cost is not finite.
     TypeError
         If logits or similarity are not of a floating-point dtype, or the similarity is none of these.
     RuntimeError
@@ -67,65 +161,213 @@ def minimum_risk(
     tensor(0)
     >>> minimum_risk(logits, torch.eye(3))
     tensor(2)
+
+    To miss an illness costs ten times as much as a needless test.
+
+    >>> costs = np.array([[0, 1], [10, 0]])  # healthy, ill
+    >>> minimum_risk(np.array([[0.8, 0.2], [0.95, 0.05]]), costs=costs, from_logits=False)
+    array([1, 0])
     """
+    examples = as_examples(logits, from_logits)
+    if (similarity is None) == (costs is None):
+        raise DtypeError("give either a similarity or costs")
+    form = _form(similarity, examples.rows) if costs is None else _gains_of(costs, examples.rows)
+    product = _product_with(form)
+    parts = [
+        _decisions(part, product(shares(part, from_logits=from_logits)), examples.rows.shape[1])
+        for part in blocks(examples.rows)
+    ]
+    found: Array = examples.restored(torch.cat(parts))
+    return found
+
+
+@torch.no_grad()
+def expected_similarity(logits: Array, similarity: Similarities, *, from_logits: bool = True) -> Array:
+    """Return how similar each class is expected to be to the true one, sum_y softmax(logits)[y] S[y, k].
+
+    These scores rank all classes: the first is the decision of `minimum_risk`, and the next are those that are good
+    beside it, as `simloss.metrics.HierarchicalDistance` judges them for k > 1.
+
+    Parameters
+    ----------
+    logits, similarity, from_logits
+        As in `minimum_risk`.
+
+    Returns
+    -------
+    Tensor or ndarray
+        Of the shape of the logits, float64, in [0, 1].
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        As in `minimum_risk`.
+
+    Examples
+    --------
+    >>> similarity = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> expected_similarity(torch.tensor([0.3, 0.3, 0.4]), similarity, from_logits=False)
+    tensor([0.4500, 0.4500, 0.4000], dtype=torch.float64)
+    """
+    examples = as_examples(logits, from_logits)
+    product = _product_with(_form(similarity, examples.rows))
+    parts = []
+    for part in blocks(examples.rows):
+        e = shares(part, from_logits=from_logits)
+        parts.append(product(e).div_(e.sum(1, keepdim=True)))
+    found: Array = examples.restored(torch.cat(parts))
+    return found
+
+
+@torch.no_grad()
+def with_superclasses(
+    logits: Array, superclasses: Sequence[Hashable] | np.ndarray | Tensor, *, from_logits: bool = True
+) -> Array:
+    """Return scores in which each class's probability is multiplied with that of its superclass.
+
+    Their argmax favours a class whose siblings are probable as well. No training is needed; a model that is too sure of
+    itself gains by `fit_temperature` first.
+
+    Parameters
+    ----------
+    logits, from_logits
+        As in `minimum_risk`.
+    superclasses
+        The superclass of each class, C names or numbers in the order of the logits, as in
+        `simloss.metrics.SuperclassAccuracy`.
+
+    Returns
+    -------
+    Tensor or ndarray
+        Of the shape of the logits, float64: logits, log p_c + log p_superclass(c); or of probabilities the products,
+        divided by their sum.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is not one superclass a class; otherwise as in `minimum_risk`.
+
+    Examples
+    --------
+    >>> with_superclasses(np.array([0.3, 0.3, 0.4]), ["cat", "cat", "tree"], from_logits=False).round(3)
+    array([0.346, 0.346, 0.308])
+    """
+    examples = as_examples(logits, from_logits)
+    groups = numbered(superclasses).to(examples.rows.device)
+    count = examples.rows.shape[1]
+    if len(groups) != count:
+        raise ArgumentError(f"superclasses must be {count}, one a class; got {len(groups)}")
+    parts = []
+    for part in blocks(examples.rows):
+        z = part.double() if from_logits else part.double().log()
+        z = z - z.logsumexp(1, keepdim=True)
+        index = groups.expand_as(z)
+        zeros = z.new_zeros(len(z), int(groups.max()) + 1)
+        # With a greatest logit of each superclass's own, so that no improbable one becomes impossible.
+        greatest = (zeros - torch.inf).scatter_reduce_(1, index, z, "amax").clamp_(min=torch.finfo(z.dtype).min)
+        sums = zeros.scatter_add_(1, index, (z - greatest.gather(1, index)).exp_())
+        z = z + (greatest + sums.log()).gather(1, index)
+        parts.append(z if from_logits else z.softmax(1))
+    found: Array = examples.restored(torch.cat(parts))
+    return found
+
+
+def numbered(superclasses: Sequence[Hashable] | np.ndarray | Tensor) -> Int[Tensor, " C"]:
+    """Return the superclass of each class as a number: the first is 0, the next that differs 1, and so on.
+
+    Raises
+    ------
+    ValueError
+        If a class has none: an empty name or None.
+    TypeError
+        If they are one text.
+    """
+    if isinstance(superclasses, str):
+        raise TypeError(f"the superclasses are one text, {superclasses!r}; give one name a class")
+    names = superclasses.tolist() if isinstance(superclasses, (np.ndarray, Tensor)) else list(superclasses)
+    if not names:
+        raise ValueError("there must be one superclass a class, got none")
+    lacking = [position for position, name in enumerate(names) if name is None or not str(name).strip()]
+    if lacking:
+        raise ValueError(
+            f"{len(lacking)} of {len(names)} classes have no superclass, the first is class {lacking[0]} (counted from "
+            "0); is it the right column of the class list?"
+        )
+    numbers: dict[Hashable, int] = {}
+    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names], device="cpu")
+
+
+def _form(similarity: Similarities | None, logits: Float[Tensor, "N C"]) -> Similarity:
+    """Return a similarity that fits the logits in its form, on their device."""
     if isinstance(similarity, simmatrix.SimilarityMatrix):
         form = moved(from_matrix(similarity), logits.device)
     else:
-        form = as_similarity(similarity)
-    _check(logits, form)
-    if logits.ndim == 1:
-        return _decisions(logits.unsqueeze(0), form).squeeze(0)
-    shape = logits.shape[:1] + logits.shape[2:]
-    return _decisions(logits.movedim(1, -1).flatten(0, -2), form).view(shape)
-
-
-def _check(logits: Tensor, similarity: Similarity) -> None:
-    if logits.ndim == 0:
-        raise ArgumentError("logits must have shape (C), (N, C) or (N, C, d1, ...), got a single number")
-    if not logits.is_floating_point():
-        raise DtypeError(f"logits must be of a floating-point dtype, got {logits.dtype}")
-    check_similarity(similarity)
-    classes, count = logits.shape[0 if logits.ndim == 1 else 1], class_count(similarity)
+        form = as_similarity(as_tensor(similarity, "similarity") if isinstance(similarity, np.ndarray) else similarity)
+    check_similarity(form)
+    classes, count = logits.shape[1], class_count(form)
     if classes != count:
-        raise ArgumentError(
-            f"similarity has shape {(count, count)}, but the logits of shape {tuple(logits.shape)} have {classes} "
-            "classes"
-        )
-    for part in similarity:
+        raise ArgumentError(f"similarity has shape {(count, count)}, but the logits have {classes} classes")
+    for part in form:
         if part.device != logits.device:
             raise RuntimeError(f"similarity is on {part.device}, but the logits are on {logits.device}")
+    return form
 
 
-def _decisions(logits: Float[Tensor, "N C"], similarity: Similarity) -> Int[Tensor, " N"]:
-    """Return the class of least cost of each row: that of the greatest sum_y e[y] S[y, k]."""
-    z = logits.double()
-    greatest = z.amax(1, keepdim=True)
-    # Where it is infinite, z - greatest is NaN for the classes that have it, and all the others are as good as none.
-    e = (z - greatest).exp_().masked_fill_(z == greatest, 1.0)
-    gains = _expected(e, similarity)
+def _gains_of(costs: Tensor | np.ndarray, logits: Float[Tensor, "N C"]) -> Dense:
+    """Return what each decision saves to the costliest one, (C, K), at least 0: the sums are then as exact as of S."""
+    values = as_tensor(costs, "costs")
+    if values.ndim != 2 or values.shape[0] != logits.shape[1] or values.shape[1] == 0:
+        raise ArgumentError(
+            f"costs must have shape ({logits.shape[1]}, K), rows the true classes and columns the decisions; got "
+            f"{tuple(values.shape)}"
+        )
+    if values.device != logits.device:
+        raise RuntimeError(f"costs are on {values.device}, but the logits are on {logits.device}")
+    values = values.double()
+    if not values.isfinite().all():
+        row, column = (~values.isfinite()).nonzero()[0].tolist()
+        raise ArgumentError(f"costs must be finite, but costs[{row}, {column}] is {values[row, column].item()}")
+    return Dense(values.amax(1, keepdim=True) - values)
+
+
+def _decisions(logits: Float[Tensor, "N C"], gains: Float[Tensor, "N K"], terms: int) -> Int[Tensor, " N"]:
+    """Return the decision of the greatest gain in each row, among equals the greatest logit's."""
     most = gains.amax(1, keepdim=True)
     # Each sum of C products of numbers that are not negative is off by C units in its last place at most.
-    is_best = ~(gains < most * (1 - 2 * logits.shape[1] * torch.finfo(z.dtype).eps))  # so written, NaN is best too
+    is_best = ~(gains < most * (1 - 2 * terms * torch.finfo(gains.dtype).eps))
+    if gains.shape[1] != terms:
+        return is_best.int().argmax(1)
     # Even a best class may have the logit -inf.
-    return z.clamp_min(torch.finfo(z.dtype).min).masked_fill(~is_best, -torch.inf).argmax(1)
+    z = logits.double().clamp_min(torch.finfo(gains.dtype).min)
+    return z.masked_fill(~is_best, -torch.inf).argmax(1)
 
 
-def _expected(e: Float[Tensor, "N C"], similarity: Similarity) -> Float[Tensor, "N C"]:
-    """Return e @ S, in float64."""
-    count = e.shape[1]
+def _product_with(similarity: Similarity) -> Callable[[Float[Tensor, "N C"]], Float[Tensor, "N K"]]:
+    """Return a function that gives e @ S, in float64."""
     if isinstance(similarity, Sparse):
         crow_indices, col_indices, values = similarity
-        row_of_entry = torch.arange(count, device=e.device).repeat_interleave(crow_indices.diff())
+        count = len(crow_indices) - 1
+        row_of_entry = torch.arange(count, device=values.device).repeat_interleave(crow_indices.diff())
         transposed = torch.sparse_coo_tensor(
             torch.stack([col_indices.long(), row_of_entry]),
-            values.to(e.dtype),
+            values.double(),
             (count, count),
-            device=e.device,
+            device=values.device,
             check_invariants=False,
         )
-        return (transposed @ e.T).T
-    found = torch.zeros_like(e)
-    height = max(1, _BLOCK // count)
+        return lambda e: (transposed @ e.T).T
+    if isinstance(similarity, Dense) and similarity.values.numel() <= _BLOCK:
+        whole = similarity.values.double()
+        return lambda e: e @ whole
+    return lambda e: _by_blocks(e, similarity)
+
+
+def _by_blocks(e: Float[Tensor, "N C"], similarity: Dense | Toeplitz) -> Float[Tensor, "N K"]:
+    """Return e @ S with some rows of S at a time, so that it is never whole in float64."""
+    count = e.shape[1]
+    width = similarity.values.shape[1] if isinstance(similarity, Dense) else count
+    found = e.new_zeros(len(e), width)
+    height = max(1, _BLOCK // width)
     for first in range(0, count, height):
         block = torch.arange(first, min(first + height, count), device=e.device)
         if isinstance(similarity, Dense):

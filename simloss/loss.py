@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +27,7 @@ from simloss.forms import (
     from_matrix,
     influence_of,
     moved,
+    rows,
     with_numbers,
 )
 from simloss.reduction import (
@@ -466,6 +469,32 @@ class SimLoss(HoldsConstants):
                 numbers = held[-1].copy_(numbers)
         self._hold(given, with_numbers(given, numbers), self._held.mix)
         self._lower_bound = bound
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this loss from one of another matrix, in logs, checkpoints and model cards: 16 hexadecimal digits.
+
+        It is a hash of the names of the classes, of S as it was given, and of `share`, `similarity_smoothing` and
+        `lower_bound`. It does not depend on the form of S, on the device, or on weights and reduction. A
+        `ClassParallelSimLoss` has the fingerprint of its own classes' columns.
+
+        Examples
+        --------
+        >>> matrix = simmatrix.from_order(["low", "middle", "high"], decay=0.5)
+        >>> SimLoss(matrix, share=0.4).fingerprint == SimLoss(matrix, share=0.5).fingerprint
+        False
+        """
+        numbers = [self.share, self.similarity_smoothing, self.lower_bound]
+        digest = hashlib.sha256(json.dumps([self.classes, numbers]).encode())
+        (height, width), device = self._shape(), self._device()
+        for chosen in torch.arange(height, device=device).split(max(1, 2**24 // width)):
+            block = rows(self._given, chosen, torch.empty(len(chosen), width, device=device))
+            digest.update(block.cpu().numpy().astype("<f4").tobytes())
+        return digest.hexdigest()[:16]
+
+    def _shape(self) -> tuple[int, int]:
+        """Return how many rows and columns of S are held."""
+        return (class_count(self._given),) * 2
 
     def _warn_alone(self) -> None:
         """Warn, once a module, of a similarity under which SimLoss alone gives up classes."""

@@ -253,6 +253,9 @@ class ClassParallelSimLoss(SimLoss):
         (form, mix, _), place = self._held, _Place(self.group, self.columns.start)
         return _loss(input, target, form, mix, self.weight, self.ignore_index, self.reduction, place)
 
+    def _shape(self) -> tuple[int, int]:
+        return self.num_classes, len(self.columns)
+
     def extra_repr(self) -> str:
         """Return what the representation says beside the name."""
         return (

@@ -60,7 +60,11 @@ def split_ignored(
     return labels, ignored
 
 
-@torch.library.custom_op("simloss::checked_labels", mutates_args=())
+@torch.library.custom_op(
+    "simloss::checked_labels",
+    mutates_args=(),
+    schema="(Tensor target, SymInt classes, SymInt ignore_index) -> Tensor",
+)
 def _checked_labels(target: Tensor, classes: int, ignore_index: int) -> Tensor:
     """Do the same under torch.compile, whose graphs can't look at a label."""
     return split_ignored(target, classes, ignore_index)[0].clone()

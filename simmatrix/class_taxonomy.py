@@ -14,7 +14,7 @@ import numpy as np
 
 from simmatrix.classes import Classes, ClassList, Names, names_in_order, read_classes
 from simmatrix.errors import ClassOrderError, ParameterError
-from simmatrix.shapes import Float, Int
+from simmatrix.shapes import Bool, Float, Int
 from simmatrix.taxonomy.graph import Taxonomy
 
 __all__ = ["ClassRuns", "ClassTaxonomy", "TaxonomyLike", "read_taxonomy"]
@@ -84,6 +84,13 @@ class ClassTaxonomy:
     def information(self) -> Float[np.ndarray, " n"]:
         """The information of each node in bits, log2(C / classes at or below it): 0 for the root (Deng et al. 2012)."""
         return np.asarray(np.log2(len(self.classes)) - np.log2(self.class_counts))
+
+    def is_above(self, nodes: Int[np.ndarray, "*m"], others: Int[np.ndarray, "*m"]) -> Bool[np.ndarray, "*m"]:
+        """Return whether each node is above the other one, or the same."""
+        wanted = others * len(self) + nodes
+        keys = self.keys
+        found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.asarray(keys[found] == wanted)
 
     @cached_property
     def keys(self) -> Int[np.ndarray, " a"]:

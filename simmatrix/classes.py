@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from simmatrix import data
-from simmatrix.errors import ClassOrderError, SourceError
+from simmatrix.classes_in import BY_SUFFIX, Row, levels, read_folder, read_unnamed, without_annotations
+from simmatrix.errors import ClassOrderError, ParameterError, SourceError
 from simmatrix.files import check_input, decoded, read_bytes, reading
-from simmatrix.text import all_composed, are_names, is_name, nearest, or_list
+from simmatrix.text import all_composed, are_names, is_name, nearest, or_list, shown_name
 
 __all__ = ["ClassList", "Classes", "Names", "names_in_order", "read_classes"]
 
 Names: TypeAlias = "Iterable[str] | Mapping[Any, Any]"
 """Names of classes in label order, or a mapping between them and their indices."""
-
-_SHOWN = 5
 
 
 def names_in_order(classes: Names) -> tuple[str, ...]:
@@ -48,6 +46,8 @@ def names_in_order(classes: Names) -> tuple[str, ...]:
         )
     if isinstance(classes, set | frozenset):
         raise ClassOrderError("the classes are a set, which has no order; give a list of their names in label order")
+    if not isinstance(classes, Iterable):
+        raise ClassOrderError(f"the classes are {classes!r:.60}; give a list of their names in label order")
     found = tuple(_by_index(classes) if isinstance(classes, Mapping) else classes)
     for position, name in enumerate(found):
         if not isinstance(name, str):
@@ -55,15 +55,18 @@ def names_in_order(classes: Names) -> tuple[str, ...]:
                 f"class {position} (counted from 0) is {name!r}, a {type(name).__name__}; give the classes by name "
                 "(for torchvision's ImageNet these are its wnids)"
             )
-    return all_composed(found)
+    # Plain text, also where the names are an array's scalars or members of an enumeration.
+    return all_composed(map(str.__str__, found))
 
 
 def _by_index(classes: Mapping[Any, Any]) -> list[Any]:
-    indices = list(range(len(classes)))
+    indices = range(len(classes))
     by_key = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in classes.items()}
-    for by_index in (by_key, {index: name for name, index in classes.items() if isinstance(index, int)}):
-        if by_index.keys() == set(indices):
-            return [by_index[index] for index in indices]
+    by_value: dict[Any, Any] = {index: name for name, index in classes.items() if isinstance(index, Integral)}
+    found = [[way[index] for index in indices] for way in (by_key, by_value) if way.keys() == set(indices)]
+    # Names may be digits, as those of MNIST: where both could be the indices, the names are the ones that are text.
+    for names in sorted(found, key=lambda names: not all(isinstance(name, str) for name in names)):
+        return names
     raise ClassOrderError(
         f"the classes are a mapping, and neither its keys nor its values are the indices 0 to {len(classes) - 1}; give "
         "a list of names in label order"
@@ -139,24 +142,36 @@ class ClassList:
         return ClassList(wanted, columns, self.source, self.sha256)
 
 
-Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList"
+Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList | Any"
+
+# More than a million names; the rest of what comes in is not waited for.
+_LARGEST_STREAM = 1 << 28
 
 
-def read_classes(source: Classes) -> ClassList:
+def read_classes(source: Classes, *, class_column: str | None = None, separator: str | None = None) -> ClassList:
     """Read a class list.
 
     Parameters
     ----------
     source
-        The name of a bundled list (``"cifar100"``), the path of a file, or the names themselves, in label order; also
-        a mapping between indices and names, such as ``id2label`` or ``class_to_idx``. Files: ``.txt`` (one name a
-        line), ``.tsv`` or ``.csv`` (a header with a ``class`` column), ``.json`` (a list of names, or an object that
-        maps each index to its name). UTF-8, with or without a byte-order mark, any line ending.
+        The name of a bundled list (``"cifar100"``); the path of a file in one of the forms of `simmatrix.classes_in`
+        (``.txt``, ``.names``, ``.tsv``, ``.csv``, ``.json``, ``.yaml``, ``.xml``), or of a folder with a folder for
+        each class; ``"-"`` for standard input; or the names themselves, in label order. Also a mapping between indices
+        and names, such as ``id2label`` or ``class_to_idx``, and objects that have one of these, ``classes`` or
+        ``names``: data sets of torchvision, ClassLabels of datasets, configurations of transformers, encoders of
+        scikit-learn. Files are UTF-8, with or without a byte-order mark, with any line ending.
+    class_column
+        Which column of a table holds the names, if it is not called ``class``; of other forms that hold several lists,
+        which of them.
+    separator
+        What separates the parts of names that are paths, such as ``" > "`` or ``"/"``: what stands above the last part
+        becomes the columns ``level_1``, ``level_2``, …, and the last part the ``phrase``, if there is no such column.
 
     Raises
     ------
     SourceError
-        If the file can't be read or parsed, or a name is empty, repeated or not UTF-8. Names file and line.
+        If the file can't be read or parsed, a name is empty, repeated or not UTF-8, or it is not clear which are the
+        classes. Names file and line.
     ClassOrderError
         If the names are in no order.
 
@@ -166,48 +181,97 @@ def read_classes(source: Classes) -> ClassList:
     ('apple', 'aquarium_fish')
     >>> read_classes(["rose", "tulip"]).names
     ('rose', 'tulip')
+    >>> read_classes(["home > garden > rose", "home > tools"], separator=" > ").column("level_2")
+    ('home > garden', 'home')
     """
-    if isinstance(source, ClassList):
-        return source
-    if not isinstance(source, str | Path):
-        return ClassList(names_in_order(source))
+    if isinstance(source, str | Path):
+        listed = _read_named(source, class_column)
+    elif class_column is not None:
+        raise ParameterError("class_column is for files; give the names themselves without it")
+    else:
+        listed = source if isinstance(source, ClassList) else _of_object(source)
+    return listed if separator is None else _with_levels(listed, separator)
+
+
+def _of_object(source: Any) -> ClassList:
+    """Return the classes of a data set or model, or names as they are."""
+    if hasattr(source, "wnids") and hasattr(source, "classes"):
+        # torchvision's ImageNet, whose classes are tuples of synonyms.
+        ids, synonyms = tuple(source.wnids), tuple(", ".join(one) for one in source.classes)
+        first = tuple(one[0] for one in source.classes)
+        return ClassList(ids, {"name": first, "synset": ids, "phrase": synonyms})
+    if hasattr(source, "num_classes") and hasattr(source, "names"):
+        return ClassList(names_in_order(source.names))
+    for attribute in ("classes", "classes_", "class_to_idx", "id2label"):
+        if hasattr(source, attribute):
+            return ClassList(names_in_order(getattr(source, attribute)))
+    if not isinstance(source, Iterable):
+        raise ParameterError(
+            f"the classes are {source!r:.60}, which holds none; give names, a file, or a data set that has classes"
+        )
+    return ClassList(names_in_order(source))
+
+
+def _with_levels(listed: ClassList, separator: str) -> ClassList:
+    sign = separator.strip() or separator
+    places = [tuple(part.strip() for part in name.split(sign) if part.strip()) or (name,) for name in listed.names]
+    found = levels(places, f" {sign} " if separator != sign else sign)
+    if not found:
+        raise SourceError(
+            f"no name holds the separator {separator!r}; choose the one between their parts", listed.source
+        )
+    return ClassList(listed.names, {**found, **listed.columns}, listed.source, listed.sha256)
+
+
+def _read_named(source: str | Path, class_column: str | None) -> ClassList:
+    if source == "-":
+        return _read_standard_input(class_column)
     if isinstance(source, str) and source in data.class_list_names():
-        return _read_file(data.class_list_path(source), source)
+        return _read_file(data.class_list_path(source), source, class_column)
     path = Path(source)
-    _check_suffix(path)
-    return _read_file(path, path.name)
-
-
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() in _PARSERS:
-        return
-    known = data.class_list_names()
     with reading(path):
-        is_there = path.exists()
+        is_there, is_folder = path.exists(), path.is_dir()
+    if is_folder:
+        return _listed(read_folder(path), path, path.resolve().name)
+    if path.suffix.lower() in BY_SUFFIX and not (isinstance(source, str) and "," in source and not is_there):
+        return _read_file(path, path.name, class_column)
     if is_there:
         check_input(path)
-        raise SourceError(f"a class list ends in {or_list(_PARSERS)}; rename or convert the file", path)
+        raise SourceError(f"a class list ends in {or_list(BY_SUFFIX)}; rename or convert the file", path)
+    known = data.class_list_names()
     close = nearest(str(path), known)
     hint = f"did you mean {or_list(close)}?" if close else f"bundled lists are {or_list(known)}"
-    raise SourceError(f"is neither a bundled class list nor a file that ends in {or_list(_PARSERS)}; {hint}", path)
+    if "," in str(source):
+        hint = "write the names themselves one a line, into a file or to standard input (-), or give a list in Python"
+    raise SourceError(f"is neither a bundled class list nor a file that ends in {or_list(BY_SUFFIX)}; {hint}", path)
 
 
-def _read_file(path: Path, source: str) -> ClassList:
+def _read_file(path: Path, source: str, class_column: str | None = None) -> ClassList:
     raw = read_bytes(path)
-    rows = _PARSERS[path.suffix.lower()](decoded(raw, path), path)
+    read = BY_SUFFIX[path.suffix.lower()]
+    rows = read(decoded(without_annotations(raw), path), path, class_column)
+    return _listed(rows, path, shown_name(source), hashlib.sha256(raw).hexdigest())
+
+
+def _read_standard_input(class_column: str | None) -> ClassList:
+    path = Path("standard input")
+    raw = sys.stdin.buffer.read(_LARGEST_STREAM + 1)
+    if len(raw) > _LARGEST_STREAM:
+        raise SourceError(
+            f"holds more than {_LARGEST_STREAM >> 20} MiB, which no class list does; check the pipe", path
+        )
+    return _listed(read_unnamed(decoded(raw, path), path, class_column), path, "stdin", hashlib.sha256(raw).hexdigest())
+
+
+def _listed(rows: Sequence[Row], path: Path, source: str, sha256: str = "") -> ClassList:
+    if not rows or (len(rows) == 1 and not rows[0].name):
+        raise SourceError("holds no classes; name them in it", path)
     names = tuple([row.name for row in rows])
     columns = {column: tuple([row.others[column] for row in rows]) for column in rows[0].others}
     try:
-        shown = source.encode("utf-8", "backslashreplace").decode()
-        return ClassList(names, columns, shown, hashlib.sha256(raw).hexdigest())
+        return ClassList(names, columns, source, sha256)
     except SourceError:
         _explain(all_composed(names), path, [row.line for row in rows])
-
-
-class _Row(NamedTuple):
-    name: str
-    line: int | None
-    others: Mapping[str, str] = MappingProxyType({})
 
 
 def _explain(names: Sequence[str], where: str | Path, lines: Sequence[int | None] = ()) -> NoReturn:
@@ -225,92 +289,3 @@ def _explain(names: Sequence[str], where: str | Path, lines: Sequence[int | None
             raise SourceError(f"the class {name!r} stands there twice{first}; names must be unique", where, line)
         seen[name] = line
     raise SourceError(f"holds {len(seen)} class(es); a similarity needs at least two", where)
-
-
-def _parse_txt(text: str, path: Path) -> list[_Row]:
-    # Blank lines at the end are an editor's doing; one in the middle would be a class without a name.
-    lines = [line.strip() for line in text.rstrip().split("\n")]
-    return _nonempty([_Row(line, number) for number, line in enumerate(lines, start=1)], path)
-
-
-def _parse_table(text: str, path: Path) -> list[_Row]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(text.rstrip("\n"), newline=""), delimiter=delimiter, strict=True)
-    rows: list[_Row] = []
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        _check_header(header, path)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                raise SourceError("the row is empty; take it out", path, reader.line_num)
-            if len(cells) != len(header):
-                raise SourceError(
-                    f"has {len(cells)} fields, the header has {len(header)}; quote a field that holds the separator",
-                    path,
-                    reader.line_num,
-                )
-            others = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
-            rows.append(_Row(others.pop("class"), reader.line_num, others))
-    except csv.Error as error:
-        raise SourceError(f"is not a well-formed table ({error})", path, reader.line_num) from None
-    return _nonempty(rows, path)
-
-
-def _check_header(header: list[str], path: Path) -> None:
-    if "class" not in header:
-        found = ", ".join(header) or "nothing"
-        remedy = "separate the columns by commas" if ";" in found else "name one class, in small letters"
-        raise SourceError(f"the header has no column named class (it has: {found}); {remedy}", path, 1)
-    repeated = sorted({column for column in header if header.count(column) > 1})
-    if repeated:
-        raise SourceError(f"the header names {', '.join(repeated)} twice; column names must be unique", path, 1)
-
-
-_JSON_REMEDY = 'write a list of names, ["rose", "tulip"], or an object from index to name, {"0": "rose", "1": "tulip"}'
-
-
-def _parse_json(text: str, path: Path) -> list[_Row]:
-    try:
-        # Pairs, not a dict: a dict would silently drop a class whose index stands there twice.
-        content = json.loads(text, object_pairs_hook=list)
-    except json.JSONDecodeError as error:
-        raise SourceError(f"is not JSON ({error.msg}); mend it there", path, error.lineno) from None
-    except (ValueError, RecursionError):
-        # JSON allows numbers of any length and nesting of any depth, Python does not.
-        raise SourceError(f"is JSON that no class list needs; {_JSON_REMEDY}", path) from None
-    if not isinstance(content, list):
-        raise SourceError(f"is a single value; {_JSON_REMEDY}", path)
-    if content and all(isinstance(item, tuple) for item in content):
-        content = _names_by_index(content, path)
-    for position, name in enumerate(content):
-        if not isinstance(name, str):
-            raise SourceError(f"class {position} is {json.dumps(name)[:60]}, not a name; {_JSON_REMEDY}", path)
-    return _nonempty([_Row(name.strip(), None) for name in content], path)
-
-
-def _names_by_index(pairs: list[tuple[str, object]], path: Path) -> list[object]:
-    expected = [str(index) for index in range(len(pairs))]
-    counts = Counter(index for index, _name in pairs)
-    wrong = [index for index in counts if counts[index] > 1] + sorted(counts.keys() - set(expected))
-    if wrong:
-        raise SourceError(
-            f"the keys must be the indices 0 to {len(pairs) - 1}, each once; "
-            f"wrong or repeated: {', '.join(wrong[:_SHOWN])}",
-            path,
-        )
-    by_index = dict(pairs)
-    return [by_index[index] for index in expected]
-
-
-def _nonempty(rows: list[_Row], path: Path) -> list[_Row]:
-    if not rows or (len(rows) == 1 and not rows[0].name):
-        raise SourceError("holds no classes; name them in it", path)
-    return rows
-
-
-_PARSERS: dict[str, Callable[[str, Path], list[_Row]]] = {
-    ".txt": _parse_txt,
-    ".tsv": _parse_table,
-    ".csv": _parse_table,
-    ".json": _parse_json,
-}

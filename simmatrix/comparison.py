@@ -138,6 +138,8 @@ def compare(
     one, other = (_similarities(matrix, at[rows], at[columns]) for matrix, at in zip(matrices, places, strict=True))
     ranks = rankdata(one), rankdata(other)
     spearman, kendall = _correlations(*ranks)
+    same = np.zeros(len(rows), bool) if groups is None else groups[rows] == groups[columns]
+    is_uniform = same.all() or not same.any()
     apart = ranks[1] - ranks[0]
     return Comparison(
         classes=classes,
@@ -148,7 +150,7 @@ def compare(
         sampled_from=None if len(rows) == total else total,
         spearman=spearman,
         kendall=kendall,
-        superclass_auc=None if groups is None else _aucs(*ranks, groups[rows] == groups[columns]),
+        superclass_auc=None if is_uniform else (_auc(ranks[0], same), _auc(ranks[1], same)),
         differences=tuple(
             Difference((names[rows[at]], names[columns[at]]), (float(one[at]), float(other[at])), float(apart[at]))
             for at in np.argsort(-np.abs(apart), kind="stable")[:count].tolist()
@@ -252,14 +254,6 @@ def _correlations(one: Float[np.ndarray, " p"], other: Float[np.ndarray, " p"]) 
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return None, None
     return float(np.corrcoef(one, other)[0, 1]), float(kendalltau(one, other).statistic)
-
-
-def _aucs(
-    one: Float[np.ndarray, " p"], other: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"]
-) -> tuple[float, float] | None:
-    if same.all() or not same.any():
-        return None
-    return _auc(one, same), _auc(other, same)
 
 
 def _auc(ranks: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"]) -> float:

@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,12 +23,12 @@ from simmatrix.files import mistaken, open_input, refusal
 if TYPE_CHECKING:
     from io import FileIO
 
-__all__ = ["LONGEST_HEADER", "Container", "canonical_json", "open_container", "parsed_json", "serialised"]
+__all__ = ["CODES", "LONGEST_HEADER", "Container", "canonical_json", "open_container", "parsed_json", "serialised"]
 
 LONGEST_HEADER = 100_000_000
 """The safetensors library reads no longer headers."""
 
-_CODES: Mapping[str, str] = {
+CODES: Mapping[str, str] = {
     "BOOL": "|b1",
     "I8": "|i1",
     "U8": "|u1",
@@ -41,8 +41,13 @@ _CODES: Mapping[str, str] = {
     "I64": "<i8",
     "U64": "<u8",
     "F64": "<f8",
+    # NumPy has no such numbers: their bytes are counted, not read as values.
+    "BF16": "|V2",
+    "F8_E4M3": "|V1",
+    "F8_E5M2": "|V1",
 }
-_NAMES = {code: name for name, code in _CODES.items()}
+"""The types of tensors, as NumPy calls them."""
+_NAMES = {code: name for name, code in CODES.items()}
 _HALF = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
 # What NumPy takes.
 _MOST_DIMENSIONS, _LONGEST_SIDE = 64, 1 << 63
@@ -51,9 +56,16 @@ _MOST_DIMENSIONS, _LONGEST_SIDE = 64, 1 << 63
 def canonical_json(content: object) -> str:
     """Return the one way in which content is written as JSON. Raises ValueError for NaN, infinity and deep nesting."""
     try:
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _number(content: object) -> object:
+    """Return the number that an array scalar is, such as a float32 that was given as a parameter."""
+    if isinstance(content, np.number | np.bool_) and not isinstance(number := content.item(), np.generic):
+        return number
+    raise TypeError(f"{content!r:.60} is no JSON")
 
 
 def parsed_json(text: str | bytes) -> Any:
@@ -88,7 +100,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]) -> list[bytes | memoryview]:
     r"""Return the parts of a file, its header first. The tensors are written in the order given.
 
-    Metadata that is no text is written as JSON. Raises ValueError, with its name, for what has no JSON.
+    Metadata that is no text is written as JSON. Raises ValueError or TypeError for what has no JSON.
 
     Examples
     --------
@@ -96,7 +108,8 @@ def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]
     >>> header[8:], bytes(values)
     (b'{"__metadata__":{"name":"two"},"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}     ', b'\x01\x02')
     """
-    header: dict[str, Any] = {"__metadata__": {name: _text(name, content) for name, content in metadata.items()}}
+    texts = {name: one if isinstance(one, str) else canonical_json(one) for name, one in metadata.items()}
+    header: dict[str, Any] = {"__metadata__": texts}
     parts: list[bytes | memoryview] = []
     start = 0
     for name, tensor in tensors.items():
@@ -112,13 +125,6 @@ def serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]
     return [len(text).to_bytes(8, "little") + text, *parts]
 
 
-def _text(name: str, content: object) -> str:
-    try:
-        return content if isinstance(content, str) else canonical_json(content)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from None
-
-
 class Container(NamedTuple):
     """An open file: its metadata, and each tensor's type, shape and place."""
 
@@ -131,7 +137,7 @@ class Container(NamedTuple):
     def read(self, name: str) -> np.ndarray:
         """Return a tensor in an array of its own, read-only."""
         tensor = self.tensors[name]
-        array = np.empty(tensor["shape"], _CODES[tensor["dtype"]])
+        array = np.empty(tensor["shape"], CODES[tensor["dtype"]])
         buffer, done = _bytes(array), 0
         try:
             self.file.seek(self.start + tensor["data_offsets"][0])
@@ -147,8 +153,8 @@ class Container(NamedTuple):
 
 
 @contextmanager
-def open_container(path: Path, remedy: str) -> Iterator[Container]:
-    """Open a file and check its whole layout, without reading a tensor.
+def open_container(path: Path, remedy: str, opened: FileIO | None = None) -> Iterator[Container]:
+    """Open a file and check its whole layout, without reading a tensor. A file that is open already stays open.
 
     Raises
     ------
@@ -156,7 +162,7 @@ def open_container(path: Path, remedy: str) -> Iterator[Container]:
         If it can't be read, or is no safetensors file or a damaged one, with the remedy; at the end of the block, if
         its bytes were changed in the meantime (a file that takes its place does not matter).
     """
-    with open_input(path) as file:
+    with nullcontext(opened) if opened else open_input(path) as file:
         start = b""
         try:
             before = os.fstat(file.fileno())
@@ -191,9 +197,9 @@ def _layout(file: FileIO, size: int) -> tuple[dict[str, str], dict[str, dict[str
     for name, tensor in sorted(header.items(), key=lambda item: _offsets(item[1])):
         first, last = _offsets(tensor)
         shape = tensor.get("shape")
-        if tensor.get("dtype") not in _CODES or not _is_shape(shape):
+        if tensor.get("dtype") not in CODES or not _is_shape(shape):
             raise ValueError(f"the tensor {name!r:.60} has no type and shape that are known")
-        if first != end or last - first != math.prod(shape, start=np.dtype(_CODES[tensor["dtype"]]).itemsize):
+        if first != end or last - first != math.prod(shape, start=np.dtype(CODES[tensor["dtype"]]).itemsize):
             raise ValueError(f"the tensor {name!r:.60} does not fit its place")
         end = last
     if 8 + length + end != size:

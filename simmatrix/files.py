@@ -174,15 +174,15 @@ def sha256_of(path: Path, progress: Progress = silent, stop: threading.Event | N
 def digest_of(file: io.FileIO, progress: Progress = silent, stop: threading.Event | None = None) -> str:
     """Return the SHA-256 checksum of an open file. Memory does not grow with the file.
 
-    Large files take seconds; once `stop` is set, nobody wants the checksum any more and it is given up.
+    Large files take seconds; once `stop` is set, nobody wants the checksum any more and it is given up. Others may read
+    the file meanwhile: where they are in it does not change.
     """
     digest = hashlib.sha256()
-    total = os.fstat(file.fileno()).st_size
-    buffer = memoryview(bytearray(_PIECE))
-    file.seek(0)
-    while (size := file.readinto(buffer)) and not (stop and stop.is_set()):
-        digest.update(buffer[:size])
-        progress(file.tell(), total)
+    total, done = os.fstat(file.fileno()).st_size, 0
+    while (piece := os.pread(file.fileno(), _PIECE, done)) and not (stop and stop.is_set()):
+        digest.update(piece)
+        done += len(piece)
+        progress(done, total)
     return digest.hexdigest()
 
 

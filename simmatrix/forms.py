@@ -1,53 +1,282 @@
 """The forms of a similarity matrix: dense, sparse, Toeplitz. Each owns what depends on how its values are stored.
 
 Nobody else asks which form a matrix has: a form gives a row, what is stored and how many entries each value stands for,
-other classes' rows and columns, the tensors of the file. `simmatrix.dense` has the first two.
+other classes' rows and columns, the tensors of the file. Large arrays are worked on block by block, in place where
+nobody else has them.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
-from simmatrix.dense import (
-    Dense,
-    Elementwise,
-    Form,
-    Others,
-    Sparse,
-    Stored,
-    Values,
-    apply,
-    blocks,
-    canonical,
-    frozen,
-    is_sparse,
-    read_only,
-    sparse,
-)
 from simmatrix.errors import MatrixError, SourceError
 from simmatrix.shapes import Float, Int
 from simmatrix.toeplitz import diagonals_of, lengths, toeplitz_view, top_of_rows
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+    from typing_extensions import TypeIs
+
 __all__ = [
     "Dense",
+    "Elementwise",
     "Form",
+    "Others",
+    "Parts",
     "Sparse",
+    "Stored",
     "Toeplitz",
     "Values",
+    "blocks",
     "form_of",
     "form_of_tensors",
+    "frozen",
     "is_sparse",
     "raw_form",
+    "read_only",
     "weighted_mean",
 ]
+
+# Here and elsewhere underflow is ignored: what is too small for a number is 0, whatever `np.seterr` the program set.
+Values: TypeAlias = "Float[np.ndarray, 'C C'] | csr_array"
+Elementwise: TypeAlias = Callable[..., np.ndarray]
+"""A function of each value by itself, which writes into an array `out` where one is given, as NumPy's own do."""
+
+# Values worked on at a time, 1 MiB in float64; and the side of the squares where columns are read too.
+BLOCK = 1 << 17
+TILE = 256
+
+Parts: TypeAlias = list[tuple[np.ndarray, np.ndarray | None]]
+"""Some values, and how many entries of a matrix each of them stands for (None where each is one)."""
+
+
+class Stored(NamedTuple):
+    """What is stored of a matrix, and how many of its entries each value stands for (None where each is one)."""
+
+    values: Float[np.ndarray, "*shape"]
+    counts: Int[np.ndarray, " D"] | None
+
+    def parts(self, size: int = BLOCK) -> Parts:
+        """Return views of about `size` values each, with their counts."""
+        values, counts = self.values, self.counts
+        return [(values[rows].reshape(-1), None if counts is None else counts[rows]) for rows in blocks(values, size)]
+
+
+class Others(NamedTuple):
+    """What is counted of the C (C - 1) similarities of distinct classes.
+
+    `same` has the first pairs of similarity 1 in either direction, each once and in order; `same_count` counts all.
+    """
+
+    positive: int
+    identity_rows: int
+    same: tuple[tuple[int, int], ...]
+    same_count: int
+
+
+class Form(ABC):
+    """How the values of a matrix are stored."""
+
+    name: ClassVar[str]
+    tensor_names: ClassVar[tuple[str, ...]]
+    values: Any
+    """The whole matrix: an array (C, C) or a SciPy sparse array."""
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    @abstractmethod
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the arrays that a file holds, by `tensor_names`."""
+
+    @abstractmethod
+    def stored(self) -> Stored:
+        """Return what is stored of the values."""
+
+    @abstractmethod
+    def total(self) -> float:
+        """Return the sum of all entries."""
+
+    @abstractmethod
+    def mapped(self, *functions: Elementwise) -> Form:
+        """Return functions of each value, one after the other, computed in float64 and rounded to float32 once."""
+
+    @abstractmethod
+    def others(self, most: int) -> Others:
+        """Count the similarities of distinct classes; name up to `most` pairs of similarity 1."""
+
+    @abstractmethod
+    def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
+        """Return how many of the stored values are wrong, and where each stands (first), in order."""
+
+    def select(self, indices: Int[np.ndarray, " n"]) -> Form:
+        """Return the rows and columns of some classes."""
+        return Dense(read_only(self.values[indices[:, None], indices]))
+
+    def row(self, index: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Return the columns, ascending, and the values of what is stored of a row."""
+        return np.arange(len(self)), self.values[index]
+
+    def block(self, rows: slice) -> Float[np.ndarray, "n C"]:
+        """Return some rows as a plain array."""
+        return np.asarray(self.values[rows])
+
+    def dense(self) -> Float[np.ndarray, "C C"]:
+        """Return the values as a contiguous array, read-only."""
+        return read_only(np.array(self.values, order="C"))
+
+    def top_k(self, count: int) -> Sparse:
+        """Keep each row's `count` largest values off the diagonal, and its diagonal; the rest becomes 0.
+
+        Of equal values the class that comes first is kept. The result need not be symmetric.
+        """
+        dense = self.dense()
+        kept = np.concatenate([top_positions(dense[rows], rows.start, count) for rows in blocks(dense)])
+        rows, columns = np.divmod(kept, len(dense))
+        return sparse(dense[rows, columns], columns, np.searchsorted(rows, np.arange(len(dense) + 1)))
+
+
+class Dense(Form):
+    """All C x C values."""
+
+    name = "dense"
+    tensor_names = ("similarity",)
+
+    def __init__(self, values: Float[np.ndarray, "C C"] | Int[np.ndarray, "C C"]) -> None:
+        self.values = values
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        return {"similarity": self.values}
+
+    def stored(self) -> Stored:
+        return Stored(self.values, None)
+
+    def total(self) -> float:
+        return math.fsum(float(self.values[rows].sum(dtype=np.float64)) for rows in blocks(self.values))
+
+    def dense(self) -> Float[np.ndarray, "C C"]:
+        values: np.ndarray = self.values
+        return values
+
+    def mapped(self, *functions: Elementwise) -> Dense:
+        return Dense(read_only(apply(self.values, functions, np.empty(self.values.shape, np.float32))))
+
+    def normalised(self, *functions: Elementwise) -> Dense:
+        """Return `mapped` with a diagonal of ones; float32 values that can be written to are overwritten."""
+        out = self.values if _can_overwrite(self.values) else np.empty(self.values.shape, np.float32)
+        values = apply(self.values, functions, out)
+        np.fill_diagonal(values, 1.0)
+        return Dense(read_only(values))
+
+    def is_symmetric(self) -> bool:
+        """Tell whether the values equal their transpose."""
+        values = self.values
+        return all(np.array_equal(values[rows, cols], values[cols, rows].T) for rows, cols in _tiles(len(self)))
+
+    @np.errstate(under="ignore")
+    def symmetrised(self) -> Dense:
+        """Return (S + S^T) / 2; float32 values that can be written to are overwritten."""
+        out = self.values if _can_overwrite(self.values) else np.array(self.values, np.float64)
+        for rows, columns in _tiles(len(out)):
+            mean = out[rows, columns] / 2 + out[columns, rows].T / 2
+            out[rows, columns] = mean
+            out[columns, rows] = mean.T
+        return Dense(out)
+
+    def others(self, most: int) -> Others:
+        # By blocks: a mask of all values would take a quarter of the matrix's memory, the indices of all four times it.
+        entries: list[int] = []
+        ones = -len(self)
+        for rows in blocks(self.values):
+            block = self.values[rows]
+            entries += (int(np.count_nonzero(row)) for row in block > 0)
+            ones += int(np.count_nonzero(block == 1))
+        same, count = self._same_pairs(most) if ones > 0 else ((), 0)
+        return Others(sum(entries) - len(self), entries.count(1), same, count)
+
+    def _same_pairs(self, most: int) -> tuple[tuple[tuple[int, int], ...], int]:
+        values, pairs, count = self.values, [], 0
+        for top in range(0, len(values), TILE):
+            same = values[top : top + TILE, top:] == 1
+            for left in range(top, len(values), TILE):
+                columns = slice(left - top, left - top + TILE)
+                same[:, columns] |= (values[left : left + TILE, top : top + TILE] == 1).T
+            same = np.triu(same, 1)
+            count += int(np.count_nonzero(same))
+            pairs += [(top + int(i), top + int(j)) for i, j in islice(zip(*same.nonzero(), strict=True), most)]
+            del pairs[most:]
+        return tuple(pairs), count
+
+    def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
+        count = sum(int(np.count_nonzero(is_wrong(self.values[rows]))) for rows in blocks(self.values))
+        found = ((rows.start, np.argwhere(is_wrong(self.values[rows])).tolist()) for rows in blocks(self.values))
+        return count, ((first + row, column) for first, places in found for row, column in places)
+
+
+class Sparse(Form):
+    """The values above 0, row by row: a SciPy CSR array, its columns sorted."""
+
+    name = "sparse"
+    tensor_names = ("crow_indices", "col_indices", "values")
+
+    def __init__(self, values: csr_array) -> None:
+        self.values: csr_array = values
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        # int64 first, so that every tensor starts at a multiple of its item's size.
+        values = self.values
+        parts = (values.indptr.astype("<i8"), values.indices.astype("<i4"), values.data)
+        return dict(zip(self.tensor_names, parts, strict=True))
+
+    def stored(self) -> Stored:
+        return Stored(self.values.data, None)
+
+    def total(self) -> float:
+        return float(self.values.sum(dtype=np.float64))
+
+    def row(self, index: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        stored = slice(*self.values.indptr[index : index + 2].tolist())
+        return self.values.indices[stored], self.values.data[stored]
+
+    def block(self, rows: slice) -> Float[np.ndarray, "n C"]:
+        return np.asarray(self.values[rows].toarray())
+
+    def dense(self) -> Float[np.ndarray, "C C"]:
+        return read_only(np.asarray(self.values.toarray()))
+
+    def mapped(self, *functions: Elementwise) -> Sparse:
+        values = self.values.copy()
+        values.data = apply(self.values.data, functions, np.empty(values.data.shape, np.float32))
+        return Sparse(canonical(values))
+
+    def select(self, indices: Int[np.ndarray, " n"]) -> Sparse:
+        return Sparse(canonical(self.values[indices, :][:, indices]))
+
+    def others(self, most: int) -> Others:
+        size = len(self)
+        entries = self.values.tocoo()
+        rows, columns = (axis.astype(np.int64) for axis in entries.coords)
+        keep = rows != columns
+        is_same = keep & (entries.data == 1)
+        rows_same, columns_same = rows[is_same], columns[is_same]
+        pairs = np.unique(np.minimum(rows_same, columns_same) * size + np.maximum(rows_same, columns_same))
+        first = tuple(divmod(pair, size) for pair in pairs[:most].tolist())
+        return Others(int(np.count_nonzero(keep)), size - len(np.unique(rows[keep])), first, len(pairs))
+
+    def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
+        entries = self.values.tocoo()
+        wrong = is_wrong(entries.data)
+        rows, columns = (axis[wrong].tolist() for axis in entries.coords)
+        return int(np.count_nonzero(wrong)), zip(rows, columns, strict=True)
 
 
 class Toeplitz(Form):
@@ -100,7 +329,7 @@ class Toeplitz(Form):
         if len(indices) > 1 and (np.diff(indices) == 1).all():
             middle = len(self) - 1
             return Toeplitz(self.diagonals[middle + 1 - len(indices) : middle + len(indices)])
-        return Dense(read_only(self.values[indices[:, None], indices]))
+        return super().select(indices)
 
     def top_k(self, count: int) -> Sparse:
         return sparse(*top_of_rows(self.diagonals, count))
@@ -113,12 +342,9 @@ class Toeplitz(Form):
         reached = [int(np.argmax(side > 0)) if (side > 0).any() else size - 1 for side in (above, below)]
         distances = (np.flatnonzero((above == 1) | (below == 1)) + 1).tolist()
         pairs = ((i, i + distance) for i in range(size) for distance in distances if i + distance < size)
-        return Others(
-            positive=int(lengths(size)[self.diagonals > 0].sum()) - size,
-            identity_rows=max(sum(reached) + 2 - size, 0),
-            same=tuple(islice(pairs, min(most, sum(size - distance for distance in distances)))),
-            same_count=sum(size - distance for distance in distances),
-        )
+        count = sum(size - distance for distance in distances)
+        positive = int(lengths(size)[self.diagonals > 0].sum()) - size
+        return Others(positive, max(sum(reached) + 2 - size, 0), tuple(islice(pairs, min(most, count))), count)
 
     def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
         offsets = (np.flatnonzero(is_wrong(self.diagonals)) - (len(self) - 1)).tolist()
@@ -207,3 +433,110 @@ def _check_square(shape: tuple[int, ...]) -> None:
 
 def _weighted(parts: Sequence[Any], weights: Sequence[float]) -> Any:
     return reduce(operator.add, (part.astype(np.float64) * weight for part, weight in zip(parts, weights, strict=True)))
+
+
+def blocks(values: np.ndarray, size: int = BLOCK) -> list[slice]:
+    """Return slices of an array's rows, one after the other, of about `size` values each."""
+    step = max(1, size * len(values) // max(values.size, 1))
+    return [slice(start, start + step) for start in range(0, len(values), step)]
+
+
+def _tiles(count: int) -> list[tuple[slice, slice]]:
+    """Return the squares of rows and columns that cover the upper triangle, row by row.
+
+    The memory of a square and of its mirror image stays in the cache while one is read along the other's columns.
+    """
+    starts = range(0, count, TILE)
+    return [(slice(top, top + TILE), slice(left, left + TILE)) for top in starts for left in starts if left >= top]
+
+
+@np.errstate(under="ignore")
+def apply(
+    values: Float[np.ndarray, "*shape"], functions: Sequence[Elementwise], out: Float[np.ndarray, "*shape"]
+) -> Float[np.ndarray, "*shape"]:
+    """Apply functions to blocks of rows in float64, so that rounding to float32 happens once, at the end."""
+    buffer = np.empty((0, *values.shape[1:]))
+    for rows in blocks(values):
+        block = values[rows]
+        if len(buffer) < len(block):
+            # Taken once: memory taken anew for each block would be given back and cleared each time.
+            buffer = np.empty(block.shape)
+        work = buffer[: len(block)]
+        work[...] = block
+        for function in functions:
+            function(work, out=work)
+        out[rows] = work
+    return out
+
+
+def top_positions(block: Float[np.ndarray, "n C"], first: int, count: int) -> np.ndarray:
+    """Return the positions, row by row, of what `top_k` keeps of the rows that start at row `first`."""
+    size = block.shape[1]
+    ranked = block.copy()
+    # The diagonal is kept whatever stands on it.
+    ranked[np.arange(len(block)), np.arange(first, first + len(block))] = np.inf
+    least = np.partition(ranked, size - count - 1, axis=1)[:, [size - count - 1]]
+    keep = ranked > least
+    # Ties for the last places: as many as there is room for, from the left.
+    tied = ranked == least
+    room = count + 1 - np.count_nonzero(keep, axis=1)
+    for row in np.flatnonzero(np.count_nonzero(tied, axis=1) > room):
+        tied[row, np.flatnonzero(tied[row])[room[row] :]] = False
+    keep |= tied
+    keep &= block > 0
+    positions: np.ndarray = np.flatnonzero(keep) + first * size
+    return positions
+
+
+def frozen(array: np.ndarray, dtype: type[np.generic] = np.float32) -> np.ndarray:
+    """Return an array of a type that nobody can write to: the array itself if it is one, else a copy."""
+    if array.dtype == dtype and array.flags.c_contiguous and _nobody_writes(array):
+        return array
+    # What is too large for float32 becomes infinite, which the check of the values refuses; too small, 0.
+    with np.errstate(over="ignore", under="ignore"):
+        return read_only(np.array(array, dtype=dtype, order="C"))
+
+
+def read_only(values: np.ndarray) -> np.ndarray:
+    """Return an array of one's own that can't be written to any more."""
+    values.flags.writeable = False
+    return values
+
+
+def _can_overwrite(values: np.ndarray) -> bool:
+    """Tell whether float32 results may take the place of the values."""
+    return values.dtype == np.float32 and values.flags.writeable
+
+
+def _nobody_writes(array: np.ndarray) -> bool:
+    """Tell whether an array and all arrays it is a view of are read-only."""
+    while not array.flags.writeable:
+        if not isinstance(array.base, np.ndarray):
+            return array.base is None
+        array = array.base
+    return False
+
+
+def is_sparse(values: Any) -> TypeIs[csr_array]:
+    """Tell whether values are a SciPy sparse array of any kind, without importing SciPy."""
+    return hasattr(values, "tocsr")
+
+
+def sparse(data: np.ndarray, columns: np.ndarray, starts: np.ndarray) -> Sparse:
+    """Return the form with these parts of a CSR array."""
+    from scipy.sparse import csr_array
+
+    return Sparse(canonical(csr_array((data, columns, starts), shape=(len(starts) - 1, len(starts) - 1))))
+
+
+@np.errstate(over="ignore", under="ignore")
+def canonical(values: Any) -> csr_array:
+    """Return one form for the same values, whatever they came from: sorted, nothing twice, no zero stored."""
+    from scipy.sparse import csr_array
+
+    sparse = csr_array(values, dtype=np.float32, copy=True)
+    sparse.sum_duplicates()
+    sparse.eliminate_zeros()
+    for part in (sparse.data, sparse.indices, sparse.indptr):
+        part.flags.writeable = False
+    return sparse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
@@ -15,10 +15,21 @@ import numpy as np
 
 from simmatrix import normalise
 from simmatrix.classes import Names, names_in_order
-from simmatrix.dense import Parts, frozen, read_only
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, SourceError
 from simmatrix.files import Progress
-from simmatrix.forms import Dense, Form, Sparse, Toeplitz, Values, form_of, form_of_tensors, is_sparse
+from simmatrix.forms import (
+    Dense,
+    Form,
+    Sparse,
+    Toeplitz,
+    Values,
+    form_of,
+    form_of_tensors,
+    frozen,
+    is_sparse,
+    read_only,
+)
+from simmatrix.hub import SCHEME, downloaded
 from simmatrix.pairs import Pairs, changed, checked
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
@@ -133,11 +144,7 @@ class SimilarityMatrix:
     @cached_property
     def _alike(self) -> int:
         """How many entries off the diagonal are 1."""
-        return normalise.count_of_ones(self._parts) - len(self.classes)
-
-    @cached_property
-    def _parts(self) -> Parts:
-        return self.stored.stored().parts()
+        return normalise.count_of_ones(self.stored.stored().parts()) - len(self.classes)
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -160,9 +167,8 @@ class SimilarityMatrix:
             # Only what may be among the best is sorted.
             is_near = row >= np.partition(row, -count)[-count]
             columns, row = columns[is_near], row[is_near]
-        order = np.argsort(-row, kind="stable")
-        best = zip(columns[order].tolist(), row[order].tolist(), strict=True)
-        return tuple((self.classes[other], value) for (other, value), _ in zip(best, range(count), strict=False))
+        order = np.argsort(-row, kind="stable")[: max(count, 0)]
+        return tuple((self.classes[columns[at]], float(row[at])) for at in order.tolist())
 
     def lower_bound(self, bound: float) -> SimilarityMatrix:
         """Return max(0, (S - l) / (1 - l)) for a lower bound l in [0, 1) (Kobs et al. 2020).
@@ -228,7 +234,7 @@ class SimilarityMatrix:
                 f"lower bound: {_some_alike(self)}; ask for more, or tell these classes apart in the source"
             )
         mass = 0.0 if _is_same(influence, least) else influence * len(self) - self._alike
-        return self._bounded(normalise.bound_for(self._parts, mass))
+        return self._bounded(normalise.bound_for(self.stored.stored().parts(), mass))
 
     def top_k(self, count: int) -> SimilarityMatrix:
         """Return a sparse matrix of each row's `count` largest similarities to other classes, and the diagonal.
@@ -402,16 +408,9 @@ def _is_same(influence: float, other: float) -> bool:
 
 def _some_alike(matrix: SimilarityMatrix) -> str:
     """Name the first pairs of distinct classes of similarity 1, each once."""
-
-    def pairs() -> Iterator[str]:
-        for index, name in enumerate(matrix.classes):
-            columns, row = matrix.stored.row(index)
-            for other in columns[(row == 1) & (columns != index)].tolist():
-                if index < other or matrix.values[other, index] != 1:
-                    yield f"{name}/{matrix.classes[other]}"
-
-    found = list(islice(pairs(), _SHOWN + 1))
-    return ", ".join(found[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
+    others = matrix.stored.others(_SHOWN)
+    pairs = ", ".join(f"{matrix.classes[i]}/{matrix.classes[j]}" for i, j in others.same)
+    return pairs + (" …" if others.same_count > _SHOWN else "")
 
 
 def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
@@ -466,6 +465,11 @@ def save(matrix: SimilarityMatrix, path: str | Path) -> None:
 def load(path: str | Path) -> SimilarityMatrix:
     """Read a matrix from a file that `save` wrote.
 
+    Parameters
+    ----------
+    path
+        A file, or ``hf://owner/name/file.safetensors`` for one on the Hugging Face Hub, which takes huggingface_hub.
+
     Returns
     -------
     SimilarityMatrix
@@ -478,6 +482,8 @@ def load(path: str | Path) -> SimilarityMatrix:
     MatrixError
         If its values or names break an invariant.
     """
+    if isinstance(path, str) and path.startswith(SCHEME):
+        path = downloaded(path)
     return _matrix_of(read_matrix(Path(path)), Path(path))
 
 

@@ -24,9 +24,8 @@ from functools import partial
 
 import numpy as np
 
-from simmatrix.dense import Elementwise, Parts
 from simmatrix.errors import MatrixError, ParameterError
-from simmatrix.forms import Dense, Toeplitz, raw_form
+from simmatrix.forms import Dense, Elementwise, Parts, Toeplitz, raw_form
 from simmatrix.provenance import Step
 from simmatrix.shapes import Bool, Float, Int
 

@@ -62,14 +62,10 @@ def _by_superclass(matrix: SimilarityMatrix, superclasses: Sequence[str]) -> Ord
     return Ordered(matrix.select([matrix.classes[index] for index in order]), tuple(groups))
 
 
-def _as_in_file(matrix: SimilarityMatrix, _superclasses: Sequence[str]) -> Ordered:
-    return Ordered(matrix)
-
-
 ORDERS: Mapping[str, Callable[[SimilarityMatrix, Sequence[str]], Ordered]] = {
     "clusters": _by_clusters,
     "superclass": _by_superclass,
-    "file": _as_in_file,
+    "file": lambda matrix, _superclasses: Ordered(matrix),
 }
 """Orders by name; each takes the matrix and the classes' superclasses (which only ``superclass`` looks at)."""
 

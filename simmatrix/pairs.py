@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simmatrix.dense import canonical, read_only
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import decoded, read_bytes
-from simmatrix.forms import Dense, Form, Sparse
+from simmatrix.forms import Dense, Form, Sparse, canonical, read_only
 from simmatrix.provenance import Input
 from simmatrix.tables import is_number, numbers, rows
 from simmatrix.text import composed, shown_name

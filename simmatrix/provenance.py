@@ -10,14 +10,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from simmatrix.container import parsed_json
 from simmatrix.errors import SourceError
 from simmatrix.text import all_composed
 
 __all__ = ["Input", "Provenance", "Step", "parsed_field"]
 
-# A blend of blends has three levels for each: no reader needs more.
-_MOST_LEVELS = 100
+# A blend of blends has three levels for each.
+_MOST_LEVELS = 200
 _LARGEST = 2**64
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -144,22 +146,34 @@ def _is_text(*values: object) -> bool:
     return all(isinstance(value, str) and (value.isascii() or not _HALF.search(value)) for value in values)
 
 
-def _is_plain(content: object, levels: int = _MOST_LEVELS) -> bool:
+def _is_plain(content: object) -> bool:
     """Tell whether content is what JSON has, in so few levels that a reader need not mind."""
-    match content:
-        case None | bool():
-            return True
-        case int():
-            return -_LARGEST <= content <= _LARGEST
-        case str():
-            return _is_text(content)
-        case float():
-            return math.isfinite(content)
-        case dict() if levels:
-            return _is_text(*content) and all(_is_plain(one, levels - 1) for one in content.values())
-        case list() | tuple() if levels:
-            return all(_is_plain(one, levels - 1) for one in content)
-    return False
+    level = [content]
+    for _ in range(_MOST_LEVELS + 1):
+        inner: list[object] = []
+        for one in level:
+            one = one.item() if isinstance(one, np.number | np.bool_) else one
+            match one:
+                case None | bool():
+                    is_plain = True
+                case int():
+                    is_plain = -_LARGEST <= one <= _LARGEST
+                case float():
+                    is_plain = math.isfinite(one)
+                case str():
+                    is_plain = _is_text(one)
+                case dict():
+                    is_plain = _is_text(*one)
+                    inner += one.values()
+                case list() | tuple():
+                    is_plain = True
+                    inner += one
+                case _:
+                    is_plain = False
+            if not is_plain:
+                return False
+        level = inner
+    return not level
 
 
 def _damaged(name: str, path: Path) -> SourceError:

@@ -25,6 +25,10 @@ FORMAT_VERSION = 2
 KIND = "similarity"
 
 _SHOWN = 5
+_OTHER_FORMATS = re.compile(
+    r"\.(np[yz]|[ct]sv|txt|dat|jsonl?|ya?ml|xml|html?|md|tex|png|svg|pdf|jpe?g|gif|webp|pkl|pickle|joblib|pt|pth|bin|ckpt|"
+    r"onnx|h5|hdf5|parquet|feather|arrow|mat|xlsx?|ods|docx?|zip|gz|tar|xz|bz2|py|ipynb)"
+)
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 _MADE = "made by simmatrix build"
 _DENSE = {"similarity": "F32"}
@@ -74,7 +78,13 @@ def write_matrix(
 
 
 def check_output(path: Path) -> None:
-    """Raise `OutputError` unless a matrix may be written to `path`: nothing is there yet, or a similarity matrix is."""
+    """Raise `OutputError` unless a matrix may be written to `path`: nothing is there yet, or a similarity matrix is.
+
+    Nor is it written under a name that says it were of another format.
+    """
+    suffix = path.suffix.lower()
+    if _OTHER_FORMATS.fullmatch(suffix):
+        raise OutputError(f"a matrix file is safetensors, not {suffix}; name it {path.stem}.safetensors", path)
     check_output_folder(path)
     if not path.exists():
         return

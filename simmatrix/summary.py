@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 
 from simmatrix.classes import ClassList
-from simmatrix.dense import Stored, blocks
-from simmatrix.forms import Form
+from simmatrix.forms import Form, Stored, blocks
 from simmatrix.kinds import is_english, misfit
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.shapes import Int
 from simmatrix.text import is_unsafe
 
 __all__ = [
@@ -96,17 +94,19 @@ def counts(matrix: SimilarityMatrix) -> Counts:
     >>> counts(SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip"))).density
     1.0
     """
-    size = len(matrix.classes)
-    influence = matrix.influence
-    others = matrix.stored.others(SHOWN_PAIRS)
+    size, others = len(matrix), matrix.stored.others(SHOWN_PAIRS)
+    completed, evidence = None, matrix.evidence
+    if evidence is not None:
+        judged = sum(int(np.count_nonzero(evidence[rows])) for rows in blocks(evidence))
+        completed = (size * (size - 1) - judged + int(np.count_nonzero(evidence.diagonal()))) // 2
     return Counts(
         classes=size,
-        influence=influence,
+        influence=matrix.influence,
         density=others.positive / (size * (size - 1)),
         identity_rows=others.identity_rows / size,
         indistinguishable=tuple((matrix.classes[i], matrix.classes[j]) for i, j in others.same),
         indistinguishable_pairs=others.same_count,
-        completed_pairs=None if matrix.evidence is None else _unjudged(matrix.evidence),
+        completed_pairs=completed,
     )
 
 
@@ -119,10 +119,8 @@ def statistics(matrix: SimilarityMatrix) -> Statistics:
     >>> figures.density, figures.quantiles[0.5]
     (1.0, 0.5)
     """
-    return Statistics(
-        **vars(counts(matrix)),
-        quantiles=dict(zip(QUANTILES, quantiles(matrix.stored, QUANTILES), strict=True)),
-    )
+    found = quantiles(matrix.stored, QUANTILES)
+    return Statistics(**vars(counts(matrix)), quantiles=dict(zip(QUANTILES, found, strict=True)))
 
 
 def quantiles(form: Form, levels: Sequence[float]) -> list[float]:
@@ -176,13 +174,6 @@ def _bits(stored: Stored) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
             yield values[positive].view(np.int32), None if counts is None else counts[positive]
 
 
-def _unjudged(evidence: Int[np.ndarray, "C C"]) -> int:
-    judged = sum(int(np.count_nonzero(evidence[rows])) for rows in blocks(evidence))
-    on_diagonal = int(np.count_nonzero(evidence.diagonal()))
-    size = len(evidence)
-    return (size * (size - 1) - (judged - on_diagonal)) // 2
-
-
 # How the loss should use a matrix: what the experiments' rule chooses on validation data (docs/choosing.md).
 RECOMMENDED = {"share": 0, "similarity_smoothing": 0.05}
 
@@ -216,10 +207,8 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
         _weak(matrix, figures),
         _indistinguishable(figures),
         _found_alike(matrix),
-        _completed(figures),
-        _averaged(matrix),
-        _missed(matrix),
-        _by_head(matrix),
+        *_counted(matrix, figures),
+        *_found_otherwise(matrix),
         _ambiguous(matrix),
     )
     noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
@@ -316,49 +305,38 @@ def _found_alike(matrix: SimilarityMatrix) -> str:
     if matrix.provenance.builder not in _SHARED:
         return ""
     what, remedy = _SHARED[matrix.provenance.builder]
-    pairs = list(islice(_pairs_alike(matrix), _SHOWN_PAIRS + 1))
-    if not pairs:
-        return ""
-    shown = ", ".join(
-        f"{one} and {other} are the same {what} {_visible(name)}" for one, other, name in pairs[:_SHOWN_PAIRS]
-    )
-    return shown + (" …" if len(pairs) > _SHOWN_PAIRS else "") + f"; {remedy}"
-
-
-def _pairs_alike(matrix: SimilarityMatrix) -> Iterator[tuple[str, str, str]]:
-    """Yield each class whose words stand for an earlier one too, that one before it, and the words."""
-    first: dict[str, str] = {}
+    pairs, first = [], dict[str, str]()
     for name in matrix.classes:
         words = " + ".join(matrix.provenance.resolution.get(name, {}).get("words", ()))
         earlier = first.setdefault(words, name)
         if words and earlier != name and 1 not in (matrix[earlier, name], matrix[name, earlier]):
-            yield earlier, name, words
+            pairs.append(f"{earlier} and {name} are the same {what} {_visible(words)}")
+    more = " …" if len(pairs) > _SHOWN_PAIRS else ""
+    return f"{', '.join(pairs[:_SHOWN_PAIRS])}{more}; {remedy}" if pairs else ""
 
 
-def _completed(figures: Counts) -> str:
-    """Say how many pairs nobody judged."""
-    if not figures.completed_pairs:
-        return ""
-    pairs = figures.classes * (figures.classes - 1) // 2
-    share = figures.completed_pairs / pairs
-    return f"nobody judged {figures.completed_pairs:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
+def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
+    """Say how many pairs nobody judged, and that the source had two values for a pair."""
+    if figures.completed_pairs:
+        pairs = figures.classes * (figures.classes - 1) // 2
+        share = figures.completed_pairs / pairs
+        yield f"nobody judged {figures.completed_pairs:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
+    if any(step.get("step") == "symmetrise" for step in matrix.provenance.normalisation):
+        yield "the source is not symmetric; of each pair the mean of both was taken"
 
 
-def _averaged(matrix: SimilarityMatrix) -> str:
-    """Say that the source had two values for a pair."""
-    steps = (step.get("step") for step in _mappings(matrix.provenance.normalisation))
-    return "the source is not symmetric; of each pair the mean of both was taken" if "symmetrise" in steps else ""
-
-
-def _missed(matrix: SimilarityMatrix) -> str:
-    """Say which classes were found by their names, because their phrases were not found."""
-    missed = {name: one["missed"] for name, one in matrix.provenance.resolution.items() if "missed" in one}
-    if not missed:
-        return ""
-    first = ", ".join(f"{_visible(name)} ({_visible(phrase)})" for name, phrase in list(missed.items())[:3])
-    return f"{_classes(missed)} looked up by name, since the phrase was not found: {first}" + (
-        " …" if len(missed) > 3 else ""
-    )
+def _found_otherwise(matrix: SimilarityMatrix) -> Iterator[str]:
+    """Say which classes were found by their names, since their phrases were not, or by their last words alone."""
+    found = matrix.provenance.resolution.items()
+    missed = {name: one["missed"] for name, one in found if "missed" in one}
+    heads = {name: " + ".join(one.get("words", ())) for name, one in found if str(one.get("how")).endswith(" head")}
+    for told, how in (
+        (missed, "looked up by name, since the phrase was not found"),
+        (heads, "found by the last words alone"),
+    ):
+        if told:
+            first = ", ".join(f"{_visible(name)} ({_visible(words)})" for name, words in islice(told.items(), 3))
+            yield f"{_classes(told)} {how}: {first}" + (" …" if len(told) > 3 else "")
 
 
 def _visible(text: object) -> str:
@@ -374,40 +352,20 @@ def _ambiguous(matrix: SimilarityMatrix) -> str:
     if not several:
         return ""
     doubts = {name: one["doubt"] for name, one in several.items() if isinstance(one.get("doubt"), float)}
-    shown = sorted(several, key=lambda name: -doubts.get(name, 0.0))[:_SHOWN_CLASSES]
     lines = [
-        f"  {_visible(name)}: {_visible(' + '.join(one.get('words', ())))}, not {_first(one['others'])}"
-        + (f" (doubt {doubts[name]:.2f})" if name in doubts else "")
-        for name, one in ((name, several[name]) for name in shown)
+        f"{_classes(several)} taken in one of several senses; pin another in the class list's synset column "
+        "(simmatrix senses WORD)"
     ]
-    more = len(several) - len(lines)
-    return "\n".join(
-        [
-            f"{_classes(several)} taken in one of several senses; pin another in the class list's synset column "
-            "(simmatrix senses WORD)",
-            *lines,
-            *([f"  … and {more} more"] if more else []),
-        ]
-    )
-
-
-def _by_head(matrix: SimilarityMatrix) -> str:
-    """Say which classes were found by their last words alone."""
-    found = {
-        name: one.get("words", ())
-        for name, one in matrix.provenance.resolution.items()
-        if str(one.get("how", "")).endswith(" head")
-    }
-    if not found:
-        return ""
-    first = ", ".join(f"{_visible(name)} ({_visible(' + '.join(words))})" for name, words in list(found.items())[:3])
-    return f"{_classes(found)} found by the last words alone: {first}" + (" …" if len(found) > 3 else "")
-
-
-def _first(senses: list[object]) -> str:
-    """Name senses, of a word with very many the first ones."""
-    more = len(senses) - _SHOWN_SENSES
-    return ", ".join(map(_visible, senses[:_SHOWN_SENSES])) + (f" and {more} more" if more > 0 else "")
+    for name in sorted(several, key=lambda name: -doubts.get(name, 0.0))[:_SHOWN_CLASSES]:
+        taken, others = _visible(" + ".join(several[name].get("words", ()))), several[name]["others"]
+        more = f" and {len(others) - _SHOWN_SENSES} more" if len(others) > _SHOWN_SENSES else ""
+        doubt = f" (doubt {doubts[name]:.2f})" if name in doubts else ""
+        lines.append(
+            f"  {_visible(name)}: {taken}, not {', '.join(map(_visible, others[:_SHOWN_SENSES]))}{more}{doubt}"
+        )
+    if len(several) > _SHOWN_CLASSES:
+        lines.append(f"  … and {len(several) - _SHOWN_CLASSES} more")
+    return "\n".join(lines)
 
 
 def _classes(some: Mapping[str, object]) -> str:

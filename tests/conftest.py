@@ -1,7 +1,4 @@
-"""Set-up for all tests: workers, the shapes in simmatrix's annotations are enforced, and a fixture runs the command.
-
-simloss is left out: `torch.compile` traces through it, and can't trace through the checks.
-"""
+"""Set-up for all tests: workers, the shapes in simmatrix's annotations are enforced, and a fixture runs the command."""
 
 from __future__ import annotations
 
@@ -20,9 +17,8 @@ if TYPE_CHECKING:
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Before anything imports the package: what is imported already, the hook can't reach.
+# Before anything imports the packages: what is imported already, the hook can't reach.
 jaxtyping.install_import_hook("simmatrix", "beartype.beartype")
-
 
 # The same examples each time, and no limit of time: a run says something of the code, not of its luck.
 # Others are drawn with --hypothesis-profile=default.
@@ -37,6 +33,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
     if is_whole and not is_worker and not option.usepdb and getattr(option, "numprocesses", 0) is None:
         option.numprocesses, option.dist = 2, "worksteal"
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name a case of bytes by its argument: gzip's hold the time, and two workers have to find the same names."""
+    return argname if isinstance(val, bytes) else None
 
 
 @pytest.fixture

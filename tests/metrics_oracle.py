@@ -54,6 +54,18 @@ def mean_similarity(scores: np.ndarray, target: np.ndarray, similarity: np.ndarr
     return mean([float(similarity[y, c]) for c, y in zip(predictions(scores), target, strict=True)])
 
 
+def ndcg(scores: np.ndarray, target: np.ndarray, similarity: np.ndarray, k: int) -> float:
+    """Return the mean over the examples of the discounted gain of their first k classes, over the most there can be."""
+
+    def gain(gains: Sequence[float]) -> float:
+        return math.fsum(one / math.log2(rank + 2) for rank, one in enumerate(gains[:k]))
+
+    pairs = zip(scores, target, strict=True)
+    return mean(
+        [gain([similarity[y, c] for c in ranking(z)]) / gain(sorted(similarity[y], reverse=True)) for z, y in pairs]
+    )
+
+
 def position_error(scores: np.ndarray, target: np.ndarray, positions: Sequence[float], power: int) -> float:
     pairs = zip(predictions(scores), target, strict=True)
     return mean([abs(positions[predicted] - positions[true]) ** power for predicted, true in pairs])

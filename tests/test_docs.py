@@ -7,7 +7,6 @@ import re
 import runpy
 import shlex
 import socket
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -24,7 +23,10 @@ from tests.cli.command import Command
 from tests.simmatrix.builders.minilm import MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/guide.md", "docs/choosing.md", "docs/builders.md", "docs/loss.md", "docs/file-format.md")
+PAGES = (
+    *("README.md", "docs/guide.md", "docs/choosing.md", "docs/builders.md", "docs/loss.md", "docs/file-format.md"),
+    *("docs/evidence.md", "docs/benchmarks.md"),
+)
 _BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -54,18 +56,39 @@ def test_the_page_of_commands_is_current() -> None:
     assert _generate().commands_page() == _read("docs/commands.md")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/builders.md", "docs/loss.md", "docs/choosing.md"])
+def test_the_page_of_the_python_interface_is_current() -> None:
+    assert _generate().api_page() == _read("docs/api.md")
+
+
+def test_the_site_has_all_pages() -> None:
+    listed = re.findall(r"^(?:.*<)?([\w./-]+)>?$", "".join(_blocks("docs/index.md", "{toctree}")), re.MULTILINE)
+    pages = {file.stem for file in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert pages <= set(listed)
+
+
+def test_the_page_of_recipes_is_made_of_all_of_them() -> None:
+    generate = _generate()
+    files = {file.stem for file in (ROOT / "examples" / "recipes").glob("*.py")}
+    assert set(generate.RECIPES) == files
+    assert generate.recipes_page() == _read("docs/recipes.md")
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_the_figures_are_those_of_the_results(name: str) -> None:
-    assert name in _generate().PAGES
+    assert (name in _generate().PAGES) == ("<!-- begin " in _read(name))
     assert _generate().filled(_read(name)) == _read(name)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_links_lead_somewhere(name: str) -> None:
-    targets = re.findall(r"\]\(((?!http)[^)#]+)", _read(name))
-    assert targets or name == "docs/file-format.md"
-    for target in targets:
-        assert ((ROOT / name).parent / target).exists(), target
+    links = re.findall(r"\]\((?!http)([^)#\s]*)(?:#([^)\s]+))?\)", _read(name))
+    assert links or name == "docs/file-format.md"
+    for target, anchor in links:
+        page = (ROOT / name).parent / target if target else ROOT / name
+        assert page.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}, anchor
 
 
 def test_every_bundled_list_and_format_is_named() -> None:
@@ -152,15 +175,3 @@ def test_the_examples_in_python_run(name: str, workplace: dict[str, Any]) -> Non
     for block in blocks:
         Path("block.py").write_text(block, encoding="utf-8")
         workplace |= runpy.run_path("block.py", init_globals=workplace)
-
-
-def test_the_quick_start_trains(
-    workplace: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["quickstart.py", "cifar100.safetensors"])
-    main: Callable[[], None] = runpy.run_path(str(ROOT / "examples" / "quickstart.py"))["main"]
-    main.__globals__["EPOCHS"] = 2
-    main()
-    lines = capsys.readouterr().out.splitlines()
-    names = [line.split(",")[0].split("  ")[0] for line in lines[1:]]
-    assert names == ["cross entropy", *["SimLoss"] * 6]

@@ -21,7 +21,7 @@ ABOVE = ("simmatrix.builders", "simmatrix.matrix", "simmatrix.classes", "simmatr
 FORBIDDEN: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     (LIBRARY, ("torch", "typer", "rich", "simloss", "simmatrix.cli", "matplotlib"), "the library knows no trainer"),
     (("simloss*",), ("simmatrix.cli", "typer", "rich"), "the loss knows no command"),
-    (("simmatrix.cli*",), ("torch", "simloss"), "the command builds matrices and trains nothing"),
+    (("simmatrix.cli", "simmatrix.cli.[!j]*"), ("torch", "simloss"), "only judge needs torch, which is slow to import"),
     (
         ("simmatrix.builders*",),
         ("simmatrix.storage", "simmatrix.container", "simmatrix.forms", "simmatrix.summary", "simmatrix.blending"),
@@ -29,7 +29,7 @@ FORBIDDEN: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     ),
     (("simmatrix.vectors*", "simmatrix.taxonomy*"), ABOVE, "vectors and taxonomies know no classes"),
     (
-        ("simmatrix.container", "simmatrix.storage", "simmatrix.forms", "simmatrix.dense", "simmatrix.toeplitz"),
+        ("simmatrix.container", "simmatrix.storage", "simmatrix.forms", "simmatrix.toeplitz"),
         (*ABOVE, "simmatrix.normalise"),
         "what a matrix is made of knows no matrix",
     ),
@@ -48,16 +48,18 @@ SOURCES = ("confusion", "embeddings", "encoder", "order", "ratings", "ready", "t
 RESERVED = {
     "pickle": ("simmatrix.vectors.gensim",),
     "safetensors": ("simmatrix.taxonomy.wordnet", "simmatrix.vectors.*"),
-    "matplotlib": ("simmatrix.cli.plot",),
+    "matplotlib": ("simmatrix.cli.plot", "simmatrix.cli.judge", "simloss.metrics.calibration"),
     "typer": ("simmatrix.cli*",),
-    "torch": ("simloss*",),
+    "torch": ("simloss*", "simmatrix.cli.judge"),
     "torchmetrics": ("simloss.metrics*",),
     "simmatrix.storage": ("simmatrix.matrix", "simmatrix.cli*"),
     "simmatrix.files.write_atomically": (
         "simmatrix.storage",
         "simmatrix.exporting",
         "simmatrix.suggestion",
+        "simmatrix.cli.card",
         "simmatrix.cli.plot",
+        "simmatrix.cli.judge",
     ),
     **{
         f"simmatrix.builders.{name}": (

@@ -42,7 +42,9 @@ SIMMATRIX = {
     "suggest",
 }
 SIMLOSS = {
+    "BackOff",
     "ClassParallelSimLoss",
+    "Curve",
     "LinearSimLoss",
     "SimLoss",
     "SimilarityLabelSmoothingLoss",
@@ -51,11 +53,17 @@ SIMLOSS = {
     "Sparse",
     "Toeplitz",
     "__version__",
+    "back_off",
+    "back_off_curve",
+    "choose_confidence",
     "class_parallel_sim_loss",
+    "expected_similarity",
+    "fit_temperature",
     "linear_sim_loss",
     "minimum_risk",
     "shard_similarity",
     "sim_loss",
+    "with_superclasses",
 }
 
 

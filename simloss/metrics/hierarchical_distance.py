@@ -25,7 +25,7 @@ class HierarchicalDistance(MeanOverPairs):
     similarity, distance, classes, ignore_index, **kwargs
         As in `MistakeSeverity`.
     k
-        In [1, C]. For k > 1 the metric takes logits or probabilities, for k = 1 also class indices.
+        In [1, C]. For k > 1 the metric takes logits, probabilities or rankings, for k = 1 also class indices.
 
     Raises
     ------
@@ -62,13 +62,13 @@ class HierarchicalDistance(MeanOverPairs):
         distance: Distances | None = None,
         k: int = 1,
         classes: Sequence[str] | None = None,
-        ignore_index: int | None = None,
+        ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:
-        super().__init__(similarity, distance, classes, ignore_index, k, **kwargs)
+        super().__init__(similarity, distance, classes, ignore_index, [k], **kwargs)
         if not 1 <= k <= self.num_classes:
             raise ValueError(f"k must be 1 to {self.num_classes}, the number of classes; got {k}")
-        self.k = k
+        self.k = self.needed = k
 
     def _values(self, ranked: Int[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " nk"]:
         return self._distances(labels.unsqueeze(1).expand_as(ranked).flatten(), ranked.flatten())

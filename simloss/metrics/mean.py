@@ -1,4 +1,4 @@
-"""What all metrics here have in common: each is a mean over examples, kept as a sum and a count."""
+"""What all metrics here have in common: sums over examples, which batches and processes add to."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from simloss.metrics.inputs import ranked_classes
+from simloss.errors import ArgumentError
+from simloss.metrics.inputs import Predicted, Predictions, read_predictions
 from simmatrix.shapes import Float, Int
 
-__all__ = ["MeanOverExamples"]
+__all__ = ["MeanOverExamples", "SumsOverExamples"]
 
 
-class MeanOverExamples(Metric):
-    """The mean of a number an example, of all examples or of some.
+class SumsOverExamples(Metric):
+    """A metric that keeps sums, in float64 or int64, whatever becomes of the model that it is a part of.
 
     Parameters
     ----------
@@ -26,66 +27,88 @@ class MeanOverExamples(Metric):
         C.
     tables
         What is known of the classes, by name. It becomes the metric's buffers, which no checkpoint holds.
+    sums
+        What the sums begin from, by name.
+    settings
+        What else two metrics of one class can differ in.
     ignore_index
         The target of examples that are left out.
-    count
-        The predictions that are looked at of each example.
     **kwargs
         Of `torchmetrics.Metric`.
     """
 
     full_state_update: bool = False
     is_differentiable: bool = False
+    needed: int | None = 1
+    """How many classes of a ranking have to be known; None if nodes will do as well."""
 
     def __init__(
         self,
         num_classes: int,
         tables: Mapping[str, Tensor],
-        ignore_index: int | None = None,
-        count: int = 1,
+        sums: Mapping[str, Tensor],
+        settings: Sequence[object] = (),
+        ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
-        self._predictions = count
+        self.passes_over = False
+        """Whether predictions that do not say enough count nothing, as in a report; else they are an error."""
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
         # A MetricCollection takes two metrics for one if their states have the same names and, after the first batch,
         # the same values, as those of two matrices have where nothing was mistaken. So the names tell them apart.
-        digest = _digest([type(self).__name__, num_classes, ignore_index, count], tables)
-        self._sum_name, self._count_name = f"sum_{digest}", f"count_{digest}"
-        self.add_state(self._sum_name, torch.zeros((), dtype=torch.float64, device="cpu"), dist_reduce_fx="sum")
-        self.add_state(self._count_name, torch.zeros((), dtype=torch.int64, device="cpu"), dist_reduce_fx="sum")
+        digest = _digest([type(self).__name__, num_classes, ignore_index, *settings], tables)
+        self._names = {name: f"{name}_{digest}" for name in sums}
+        for name, start in sums.items():
+            self.add_state(self._names[name], start, dist_reduce_fx="sum")
 
-    def update(self, preds: Tensor, target: Tensor) -> None:
+    def update(self, preds: Predicted, target: Tensor | None = None) -> None:
         """Count a batch in.
 
         Parameters
         ----------
         preds
-            Logits or probabilities, of shape (N, C) or (N, C, d1, ...); or class indices, of the shape of the target.
+            Logits or probabilities, of shape (N, C) or (N, C, d1, ...); class indices, of the shape of the target;
+            rankings, class indices of shape (N, k) or (N, k, d1, ...), best first; or what `simloss.back_off` returns.
         target
             Class indices, of shape (N) or (N, d1, ...).
 
         Raises
         ------
         TypeError, ValueError, IndexError
-            If dtypes or shapes do not fit, or a class index is out of bounds.
+            If dtypes or shapes do not fit, a score is NaN, a class index is out of bounds, or the predictions do not
+            say what the metric needs to know.
         """
-        ranked, labels = ranked_classes(preds, target, self.num_classes, self.ignore_index, self._predictions)
-        values = self._values(ranked, labels)
-        setattr(self, self._sum_name, getattr(self, self._sum_name) + values.sum(dtype=torch.float64))
-        setattr(self, self._count_name, getattr(self, self._count_name) + values.numel())
+        batch = read_predictions(preds, target, self.num_classes, self.ignore_index)
+        if not self._is_enough(batch):
+            if self.passes_over:
+                return
+            raise ArgumentError(f"preds must be {self._wanted()}; got {batch.kind()}")
+        for name, value in self._sums(batch).items():
+            setattr(self, self._names[name], self.sum_of(name) + value)
 
-    def compute(self) -> Float[Tensor, ""]:
-        """Return the mean over all that was counted, in torch's default dtype; NaN where that is nothing."""
-        mean: Tensor = getattr(self, self._sum_name) / getattr(self, self._count_name)
-        return mean.to(self.dtype)
+    def sum_of(self, name: str) -> Tensor:
+        """Return a sum over all that was counted."""
+        found: Tensor = getattr(self, self._names[name])
+        return found
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Plot values, those that were computed or the present one; returns figure and axes, as in torchmetrics."""
+        return self._plot(val, ax)
 
     @abstractmethod
-    def _values(self, ranked: Int[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Tensor:
-        """Return the numbers to take the mean of, for predictions, best first, and true classes."""
+    def _sums(self, batch: Predictions) -> Mapping[str, Tensor | int]:
+        """Return what a batch adds to each of the sums."""
+
+    def _is_enough(self, batch: Predictions) -> bool:
+        """Tell whether a batch says what the metric needs to know."""
+        return self.needed is None or batch.has_ranking(self.needed)
+
+    def _wanted(self) -> str:
+        return "scores or class indices" if self.needed == 1 else f"scores, or rankings of {self.needed} classes"
 
     def _apply(  # type: ignore[override]  # torchmetrics' own does not take the `recurse` of to_empty
         self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "", **_recurse: bool
@@ -103,6 +126,43 @@ class MeanOverExamples(Metric):
             return torch.zeros_like(tensor, device=device) if tensor.is_meta else tensor.to(device)
 
         return super()._apply(moved, exclude_state)
+
+
+class MeanOverExamples(SumsOverExamples):
+    """The mean of a number an example, of all examples or of some; or a ratio of two sums.
+
+    Parameters
+    ----------
+    num_classes, tables, settings, ignore_index, **kwargs
+        As in `SumsOverExamples`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        tables: Mapping[str, Tensor],
+        ignore_index: int | None = -100,
+        settings: Sequence[object] = (),
+        **kwargs: Any,
+    ) -> None:
+        sums = {
+            "sum": torch.zeros((), dtype=torch.float64, device="cpu"),
+            "count": torch.zeros((), dtype=torch.int64, device="cpu"),
+        }
+        super().__init__(num_classes, tables, sums, settings, ignore_index, **kwargs)
+
+    def compute(self) -> Float[Tensor, ""]:
+        """Return the mean over all that was counted, in torch's default dtype; NaN where that is nothing."""
+        mean: Tensor = self.sum_of("sum") / self.sum_of("count")
+        return mean.to(self.dtype)
+
+    def _sums(self, batch: Predictions) -> Mapping[str, Tensor | int]:
+        values = self._values(batch.ranked(self.needed or 1), batch.labels)
+        return {"sum": values.sum(dtype=torch.float64), "count": values.numel()}
+
+    def _values(self, ranked: Int[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Tensor:
+        """Return the numbers to take the mean of, for predictions, best first, and true classes."""
+        raise NotImplementedError
 
 
 def _digest(settings: Sequence[object], tables: Mapping[str, Tensor]) -> str:

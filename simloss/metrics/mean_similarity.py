@@ -47,7 +47,7 @@ class MeanSimilarity(MeanOverPairs):
         similarity: Similarities,
         *,
         classes: Sequence[str] | None = None,
-        ignore_index: int | None = None,
+        ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:
         super().__init__(similarity, None, classes, ignore_index, **kwargs)

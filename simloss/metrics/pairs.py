@@ -34,7 +34,7 @@ class MeanOverPairs(MeanOverExamples):
         In place of it (C, C), at least 0 and on the diagonal 0.
     classes
         The names of the classes in the order of the logits. A `SimilarityMatrix` is reordered to it.
-    ignore_index, count, **kwargs
+    ignore_index, settings, **kwargs
         As in `MeanOverExamples`.
     """
 
@@ -43,14 +43,14 @@ class MeanOverPairs(MeanOverExamples):
         similarity: Similarities | None,
         distance: Distances | None = None,
         classes: Sequence[str] | None = None,
-        ignore_index: int | None = None,
-        count: int = 1,
+        ignore_index: int | None = -100,
+        settings: Sequence[object] = (),
         **kwargs: Any,
     ) -> None:
         kind = "similarity" if distance is None else "distance"
         form, names = _checked(similarity, distance, classes)
         tables = {f"{kind}_{field}": part for field, part in zip(form._fields, form, strict=True)}
-        super().__init__(class_count(form), tables, ignore_index, count, **kwargs)
+        super().__init__(class_count(form), tables, ignore_index, settings, **kwargs)
         self.classes = names
         self._form, self._tables = type(form), list(tables)
         self._is_distance = distance is not None

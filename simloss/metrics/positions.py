@@ -23,7 +23,7 @@ class _MeanOverPositions(MeanOverExamples):
         num_classes: int,
         positions: Sequence[float] | np.ndarray | Tensor | None = None,
         *,
-        ignore_index: int | None = None,
+        ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:
         if num_classes < 1:

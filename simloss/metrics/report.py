@@ -6,20 +6,35 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+import simmatrix
+from simloss.backoff import BackOff
+from simloss.errors import ArgumentError
+from simloss.metrics.accuracy import Accuracy
+from simloss.metrics.calibration import CalibrationError
+from simloss.metrics.cost import ExpectedCost
 from simloss.metrics.hierarchical_distance import HierarchicalDistance
+from simloss.metrics.inputs import Predicted, read_predictions
+from simloss.metrics.mean import SumsOverExamples
 from simloss.metrics.mean_similarity import MeanSimilarity
+from simloss.metrics.ndcg import NDCG
+from simloss.metrics.nodes import (
+    HierarchicalF1,
+    HierarchicalPrecision,
+    HierarchicalRecall,
+    NodeAccuracy,
+    NodeDepth,
+    NodeInformation,
+)
 from simloss.metrics.pairs import Distances, Similarities
 from simloss.metrics.positions import PositionMAE, PositionMSE
 from simloss.metrics.severity import MistakeSeverity
 from simloss.metrics.superclasses import FailedSuperclassAccuracy, SuperclassAccuracy
-from simmatrix.shapes import Float
+from simloss.scores import as_tensor
 
-__all__ = ["MistakeReport"]
+__all__ = ["MistakeReport", "judge"]
 
 
 class MistakeReport(MetricCollection):
@@ -27,12 +42,15 @@ class MistakeReport(MetricCollection):
 
     A collection of these, by name and in this order:
 
-    - ``accuracy`` and ``calibration_error`` (15 bins, L1), torchmetrics' own
+    - ``accuracy`` (`Accuracy`) and ``calibration_error`` (`CalibrationError`, 15 bins)
     - ``severity`` (`MistakeSeverity`)
     - ``hierarchical_distance_1`` and, of five classes or more, ``hierarchical_distance_5`` (`HierarchicalDistance`)
-    - ``similarity`` (`MeanSimilarity`), for a similarity
+    - ``similarity`` (`MeanSimilarity`) and ``ndcg`` (`NDCG`), for a similarity
+    - ``expected_cost`` (`ExpectedCost`), where costs are given
     - ``superclass_accuracy`` and ``failed_superclass_accuracy``, where superclasses are given
     - ``position_mae`` and ``position_mse``, where positions are given
+    - ``hierarchical_precision``, ``hierarchical_recall``, ``hierarchical_f1``, ``node_accuracy``, ``node_depth`` and
+      ``node_information``, where a taxonomy is given
 
     Parameters
     ----------
@@ -42,6 +60,10 @@ class MistakeReport(MetricCollection):
         As in `SuperclassAccuracy`.
     positions
         As in `PositionMAE`; of ordered classes without positions of their own, ``range(C)``.
+    costs
+        As in `ExpectedCost`.
+    taxonomy
+        What `simmatrix.read_taxonomy` gives; if `classes` are named, it is brought into their order.
     ignore_index
         The target of examples that are left out.
     **kwargs
@@ -54,10 +76,11 @@ class MistakeReport(MetricCollection):
 
     Notes
     -----
-    It takes logits or probabilities of shape (N, C) or (N, C, d1, ...). A batch is taken for probabilities if none is
-    negative and those of each example sum up to 1, within 1 %. Each value is NaN where there is nothing to take the
-    mean of; only the accuracy of no examples is 0. Calibration keeps two numbers an example until `reset`, the others
-    two numbers in all.
+    It judges logits or probabilities of shape (N, C) or (N, C, d1, ...); decided classes, indices of the shape of the
+    target; rankings, indices of shape (N, k) or (N, k, d1, ...), best first; and nodes of the taxonomy, which
+    `simloss.back_off` returns. What predictions do not say counts nothing: decided classes have no confidence, and
+    nodes no distance to a class. Scores are taken for probabilities if none in the batch is negative and those of each
+    example sum up to 1, within 1 %; otherwise for logits. Each value is NaN where there is nothing to take the mean of.
 
     Examples
     --------
@@ -71,6 +94,7 @@ class MistakeReport(MetricCollection):
     severity                    0.7500
     hierarchical_distance_1     0.3750
     similarity                  0.6250
+    ndcg                        0.8399
     superclass_accuracy         0.7500
     failed_superclass_accuracy  0.5000
     """
@@ -82,22 +106,30 @@ class MistakeReport(MetricCollection):
         distance: Distances | None = None,
         superclasses: Sequence[Hashable] | np.ndarray | Tensor | None = None,
         positions: Sequence[float] | np.ndarray | Tensor | None = None,
+        costs: Tensor | np.ndarray | None = None,
+        taxonomy: simmatrix.ClassTaxonomy | None = None,
         classes: Sequence[str] | None = None,
-        ignore_index: int | None = None,
+        ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:
         common = {"ignore_index": ignore_index, **kwargs}
         source = {"similarity": similarity, "distance": distance, "classes": classes, **common}
         severity = MistakeSeverity(**source)
         count = severity.num_classes
-        metrics: dict[str, Metric] = {
-            "accuracy": _Accuracy(count, average="micro", **common),
-            "calibration_error": _CalibrationError(count, **common),
+        if isinstance(taxonomy, simmatrix.ClassTaxonomy) and severity.classes is not None:
+            taxonomy = taxonomy.reorder(severity.classes)
+        metrics: dict[str, SumsOverExamples] = {
+            "accuracy": Accuracy(count, **common),
+            "calibration_error": CalibrationError(count, taxonomy=taxonomy, **common),
             "severity": severity,
             **{f"hierarchical_distance_{k}": HierarchicalDistance(k=k, **source) for k in (1, 5) if k <= count},
         }
         if similarity is not None:
             metrics["similarity"] = MeanSimilarity(similarity, classes=classes, **common)
+            metrics["ndcg"] = NDCG(similarity, classes=classes, **common)
+        if costs is not None:
+            _check_length("costs", costs, count)
+            metrics["expected_cost"] = ExpectedCost(costs, **common)
         if superclasses is not None:
             _check_length("superclasses", superclasses, count)
             metrics["superclass_accuracy"] = SuperclassAccuracy(superclasses, **common)
@@ -105,9 +137,35 @@ class MistakeReport(MetricCollection):
         if positions is not None:
             metrics["position_mae"] = PositionMAE(count, positions, **common)
             metrics["position_mse"] = PositionMSE(count, positions, **common)
+        if taxonomy is not None:
+            metrics["hierarchical_precision"] = HierarchicalPrecision(taxonomy, **common)
+            metrics["hierarchical_recall"] = HierarchicalRecall(taxonomy, **common)
+            metrics["hierarchical_f1"] = HierarchicalF1(taxonomy, **common)
+            metrics["node_accuracy"] = NodeAccuracy(taxonomy, **common)
+            metrics["node_depth"] = NodeDepth(taxonomy, **common)
+            metrics["node_information"] = NodeInformation(taxonomy, **common)
         super().__init__({}, compute_groups=False)
         for name, metric in metrics.items():  # one by one: several at once would be sorted by name
+            metric.passes_over = True
             self.add_metrics({name: metric})
+        self._num_classes, self._ignore_index = count, ignore_index
+
+    def update(self, preds: Predicted, target: Tensor) -> None:
+        """Count a batch in; see the notes above for what may be judged.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            If dtypes or shapes do not fit, a score is NaN, or a class index is out of bounds. Then nothing is counted.
+        """
+        super().update(read_predictions(preds, target, self._num_classes, self._ignore_index))
+
+    def forward(self, preds: Predicted, target: Tensor) -> dict[str, Tensor]:
+        """Count a batch in, and return the values of this batch alone."""
+        found: dict[str, Tensor] = super().forward(
+            read_predictions(preds, target, self._num_classes, self._ignore_index)
+        )
+        return found
 
     def table(self) -> str:
         """Return the values of `compute` as a table, one line each."""
@@ -115,29 +173,54 @@ class MistakeReport(MetricCollection):
         width = max(map(len, values))
         return "\n".join(f"{name:<{width}}  {value.item():.4f}" for name, value in values.items())
 
-
-class _Accuracy(MulticlassAccuracy):
-    """The accuracy that lets an empty batch pass, and is the first to see what the others can't use."""
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        if not preds.is_floating_point():
-            raise TypeError(f"a report takes logits or probabilities, of a floating-point dtype; got {preds.dtype}")
-        if target.numel():
-            super().update(preds, target)
+    def reliability_diagram(self, ax: Any = None) -> tuple[Any, Any]:
+        """Draw how often the model is right over how sure it is; see `CalibrationError.reliability_diagram`."""
+        metrics: list[Metric] = list(self.values())
+        calibration = next(metric for metric in metrics if isinstance(metric, CalibrationError))
+        return calibration.reliability_diagram(ax)
 
 
-class _CalibrationError(MulticlassCalibrationError):
-    """The calibration error that does not take logits for probabilities because they happen to lie in [0, 1]."""
+def judge(
+    preds: Tensor | np.ndarray | BackOff[Any],
+    target: Tensor | np.ndarray,
+    similarity: Similarities | None = None,
+    **options: Any,
+) -> dict[str, float]:
+    """Return what a `MistakeReport` says of predictions: scores, decided classes, rankings or nodes.
 
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(_probabilities(preds), target)
+    Parameters
+    ----------
+    preds, target
+        As a `MistakeReport` takes them, as tensors or as NumPy arrays.
+    similarity, **options
+        Of `MistakeReport`.
 
+    Returns
+    -------
+    dict
+        Each value by its name; NaN for what these predictions do not say.
 
-def _probabilities(scores: Float[Tensor, "N C *d"]) -> Float[Tensor, "N C *d"]:
-    """Return probabilities as they are, and those of logits. On a GPU there is nothing to wait for."""
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    are_probabilities = (scores >= 0).all() & ((scores.sum(1) - 1).abs() <= 0.01).all()
-    return torch.where(are_probabilities, scores.clamp(0, 1), scores.softmax(1))
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As of `MistakeReport`; ValueError also if there is no example.
+
+    Examples
+    --------
+    >>> found = judge(np.array([0, 1, 1]), np.array([0, 1, 0]), np.array([[1.0, 0.5], [0.5, 1.0]]))
+    >>> found["severity"], found["calibration_error"]
+    (0.5, nan)
+    """
+    labels = as_tensor(target, "target")
+    if not labels.numel():
+        raise ArgumentError("there is no example to judge")
+    report = MistakeReport(similarity, **options)
+    if isinstance(preds, BackOff):
+        nodes, probabilities = (as_tensor(part, "nodes") for part in preds[:2])
+        report.update(BackOff(nodes, probabilities, preds.names), labels)
+    else:
+        report.update(as_tensor(preds, "preds"), labels)
+    return {name: value.item() for name, value in report.compute().items()}
 
 
 def _check_length(name: str, values: Sequence[Hashable] | np.ndarray | Tensor, count: int) -> None:

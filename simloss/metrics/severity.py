@@ -75,7 +75,7 @@ class MistakeSeverity(MeanOverPairs):
         *,
         distance: Distances | None = None,
         classes: Sequence[str] | None = None,
-        ignore_index: int | None = None,
+        ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:
         super().__init__(similarity, distance, classes, ignore_index, **kwargs)

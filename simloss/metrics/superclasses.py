@@ -6,9 +6,9 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from simloss.decisions import numbered
 from simloss.metrics.mean import MeanOverExamples
 from simmatrix.shapes import Bool, Int
 
@@ -58,10 +58,10 @@ class SuperclassAccuracy(MeanOverExamples):
         self,
         superclasses: Sequence[Hashable] | np.ndarray | Tensor,
         *,
-        ignore_index: int | None = None,
+        ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:
-        numbers = _numbered(superclasses)
+        numbers = numbered(superclasses)
         super().__init__(len(numbers), {"superclasses": numbers}, ignore_index, **kwargs)
 
     def _values(self, ranked: Int[Tensor, "n 1"], labels: Int[Tensor, " n"]) -> Bool[Tensor, " m"]:
@@ -103,20 +103,3 @@ class FailedSuperclassAccuracy(SuperclassAccuracy):
     def _values(self, ranked: Int[Tensor, "n 1"], labels: Int[Tensor, " n"]) -> Bool[Tensor, " m"]:
         mistaken = ranked[:, 0] != labels
         return super()._values(ranked[mistaken], labels[mistaken])
-
-
-def _numbered(superclasses: Sequence[Hashable] | np.ndarray | Tensor) -> Int[Tensor, " C"]:
-    """Return the superclass of each class as a number: the first is 0, the next that differs 1, and so on."""
-    if isinstance(superclasses, str):
-        raise TypeError(f"the superclasses are one text, {superclasses!r}; give one name a class")
-    names = superclasses.tolist() if isinstance(superclasses, (np.ndarray, Tensor)) else list(superclasses)
-    if not names:
-        raise ValueError("there must be one superclass a class, got none")
-    lacking = [position for position, name in enumerate(names) if name is None or not str(name).strip()]
-    if lacking:
-        raise ValueError(
-            f"{len(lacking)} of {len(names)} classes have no superclass, the first is class {lacking[0]} (counted from "
-            "0); is it the right column of the class list?"
-        )
-    numbers: dict[Hashable, int] = {}
-    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names], device="cpu")

@@ -94,7 +94,7 @@ class _Room(NamedTuple):
     unlike: Float[Tensor, "N C"]
 
 
-def _room(buffers: Float[Tensor, "3 N C"], z: Float[Tensor, "N C"], out: Float[Tensor, "N C"] | None) -> _Room:
+def _room(buffers: Float[Tensor, "3 H C"], z: Float[Tensor, "N C"], out: Float[Tensor, "N C"] | None) -> _Room:
     """Return the room for a block: fewer bytes in the caches where the gradient's own place can hold p."""
     p, like, unlike = buffers.unbind() if z.shape[0] == buffers.shape[1] else buffers[:, : z.shape[0]].unbind()
     if out is not None and out.dtype == z.dtype and out.data_ptr() != z.data_ptr():

@@ -68,27 +68,26 @@ def _best_penalty(
     target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"], left_out: tuple[np.ndarray, np.ndarray]
 ) -> tuple[float, _Fit]:
     """Return the penalty whose fit to the known pairs is nearest to those left out, and this fit."""
+
+    def error_of(fit: _Fit) -> float:
+        return float(np.sum((fit.matrix[left_out] - target[left_out]) ** 2))
+
     count = len(target)
     basis = np.random.default_rng(_SEED).normal(size=(count, min(count, _FACTORS)))
     fit = _Fit(np.zeros((count, count)), basis)
     # So much leaves nothing: the mean alone.
     penalty = float(np.linalg.norm(np.where(known, target, 0.0)))
-    best, least, worse = (penalty, fit), _error(fit, target, left_out), 0
+    best, least, worse = (penalty, fit), error_of(fit), 0
     for _ in range(_HALVINGS):
         penalty /= 2
         fit = _soft_impute(target, known, penalty, fit)
-        error = _error(fit, target, left_out)
-        if error < least:
+        if (error := error_of(fit)) < least:
             best, least, worse = (penalty, fit), error, 0
         elif fit.matrix.any():
             worse += 1
         if worse == 2:
             break
     return best
-
-
-def _error(fit: _Fit, target: Float[np.ndarray, "C C"], left_out: tuple[np.ndarray, np.ndarray]) -> float:
-    return float(np.sum((fit.matrix[left_out] - target[left_out]) ** 2))
 
 
 def _soft_impute(target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"], penalty: float, start: _Fit) -> _Fit:

@@ -14,7 +14,7 @@ from simmatrix.errors import SourceError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
-from simmatrix.shapes import Bool, Float
+from simmatrix.shapes import Float
 
 __all__ = ["confusion_similarity", "from_confusion", "from_counts"]
 
@@ -110,7 +110,8 @@ def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
         if wrong.any():
             index = int(np.flatnonzero(wrong)[0])
             raise SourceError(f"the class {classes.names[index]!r} {what}", path, square.line(index))
-    seldom = _too_seldom(counts)
+    # A row by its greatest count sums to C at most: below this, a confusion by what was recognised may overflow.
+    seldom = np.diagonal(counts) / counts.max(axis=1) < np.finfo(counts.dtype).tiny * len(counts)
     if seldom.any():
         index = int(np.flatnonzero(seldom)[0])
         raise SourceError(
@@ -120,10 +121,3 @@ def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
             path,
             square.line(index),
         )
-
-
-def _too_seldom(counts: Float[np.ndarray, "C C"]) -> Bool[np.ndarray, " C"]:
-    """Tell of each class whether its share of what was recognised may be so small that a confusion by it overflows."""
-    # A row by its greatest count sums to C at most.
-    least = np.finfo(counts.dtype).tiny * len(counts)
-    return np.asarray(np.diagonal(counts) / counts.max(axis=1) < least)

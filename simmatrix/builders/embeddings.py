@@ -16,14 +16,14 @@ from simmatrix.builders.raw import RawSimilarity, cosine
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
-from simmatrix.files import Progress, sha256_of, silent
+from simmatrix.files import Progress, silent
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.text import check_choice, nearest_to_each, or_list, some_lines
-from simmatrix.vectors.formats import VectorFile, open_vectors
-from simmatrix.vectors.streams import archive_name, archive_of
+from simmatrix.text import check_choice, nearest_to_each, or_list, shown_name, some_lines
+from simmatrix.vectors.formats import VectorFile
+from simmatrix.vectors.streams import archive_name
 from simmatrix.vectors.vectors import Vectors, WordVector
 
 __all__ = ["DEFAULT_VECTORS", "VectorSource", "cosine", "embedding_similarity", "from_embeddings"]
@@ -120,12 +120,11 @@ def embedding_similarity(
     if oov not in OOV:
         check_choice("oov", oov, OOV)
     tries, wanted = attempts_of(classes)
-    file = open_vectors(source.path, source.format, source.vocabulary)
     stop = Event()
-    with ThreadPoolExecutor(1) as pool:
+    with VectorFile(source.path, source.format, source.vocabulary) as file, ThreadPoolExecutor(1) as pool:
         # The checksum needs the whole file as well; hashing releases Python's lock, so both go on at once.
         # A reader that picks single rows takes no time beside it: then progress is that of the checksum.
-        inputs = pool.submit(_inputs, source, classes, stop, silent if file.streams else progress)
+        checksum = pool.submit(file.sha256, silent if file.reader.streams else progress, stop)
         try:
             vectors = file.read(wanted, progress)
             resolutions = resolve_each(tries, vectors.found)
@@ -135,19 +134,19 @@ def embedding_similarity(
             if missing and oov == "error":
                 lost = {classes.names[index]: tries[index] for index in missing}
                 raise _not_found(lost, vectors, source.name, file)  # noqa: TRY301 - it stops the checksum too
-            recorded = inputs.result()
+            found = {name: one for name, one in zip(classes.names, resolutions, strict=True) if one is not None}
+            if len(found) < 2:
+                raise _too_few(source.name, len(found), classes)  # noqa: TRY301
+            unit = np.stack([_unit_vector(one, vectors, source.path) for one in found.values()])
+            inputs = [
+                Input("vectors", source.name, checksum.result()),
+                Input("classes", classes.source, classes.sha256),
+                *(Input(role, shown_name(path), sha256) for role, path, sha256 in file.beside()),
+            ]
         except BaseException:
             # Ctrl-C among them: nobody wants the checksum any more.
             stop.set()
             raise
-    found = {name: one for name, one in zip(classes.names, resolutions, strict=True) if one is not None}
-    if len(found) < 2:
-        raise ClassNotFoundError(
-            f"{source.name} has vectors for {len(found)} of the {len(classes)} classes, two are needed; "
-            "give the classes other phrases, or take other vectors",
-            tuple(classes.names),
-        )
-    unit = np.stack([_unit_vector(one, vectors, source.path) for one in found.values()])
     dropped = {"dropped": [classes.names[index] for index in missing]} if missing else {}
     return RawSimilarity(
         values=cosine(unit),
@@ -155,7 +154,7 @@ def embedding_similarity(
         provenance=Provenance(
             builder="embeddings",
             params={"measure": "cosine", "oov": oov, "dimension": unit.shape[1], **dropped},
-            source=recorded,
+            source=tuple(inputs),
             resolution=_recorded(found, classes),
         ),
     )
@@ -172,16 +171,6 @@ def _recorded(found: Mapping[str, Resolution], classes: ClassList) -> dict[str, 
         }
         for name, one in found.items()
     }
-
-
-def _inputs(source: VectorSource, classes: ClassList, stop: Event, progress: Progress) -> tuple[Input, ...]:
-    inputs = [
-        Input("vectors", source.name, sha256_of(archive_of(source.path), progress, stop)),
-        Input("classes", classes.source, classes.sha256),
-    ]
-    if source.vocabulary is not None:
-        inputs.append(Input("vocabulary", source.vocabulary.name, sha256_of(source.vocabulary, stop=stop)))
-    return tuple(inputs)
 
 
 def _composed(tries: tuple[Attempt, ...], vectors: Vectors) -> Resolution:
@@ -243,6 +232,14 @@ def _not_found(
             )
         ),
         tuple(missing),
+    )
+
+
+def _too_few(source: str, found: int, classes: ClassList) -> ClassNotFoundError:
+    return ClassNotFoundError(
+        f"{source} has vectors for {found} of the {len(classes)} classes, two are needed; "
+        "give the classes other phrases, or take other vectors",
+        tuple(classes.names),
     )
 
 

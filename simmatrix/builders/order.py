@@ -212,7 +212,7 @@ def _positions(classes: ClassList, column: str | None) -> _Positions:
             classes.source,
         )
     values = np.array([float(text) for text in texts])
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         return _Positions(texts, *_spaced(values), float(values.max() - values.min()))
 
 

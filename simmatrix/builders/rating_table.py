@@ -111,7 +111,9 @@ def read_ratings(text: str, path: Path) -> RatingTable:
         ratings += numbers([cells[columns.rating]], path, line)
     raters = [""] * len(body) if columns.rater is None else [cells[columns.rater] for _line, cells in body]
     lines = [line for line, _cells in body]
-    _check_raters(raters, lines, path)
+    if any(raters) and not all(raters):
+        message = "names no rater, and other rows do; name the rater in each row or in none"
+        raise SourceError(message, path, lines[raters.index("")])
     firsts, seconds = ([cells[at] for _line, cells in body] for at in columns[:2])
     first_lines: dict[str, int] = {}
     for line, *pair in zip(lines, firsts, seconds, strict=True):
@@ -167,12 +169,6 @@ def _columns_in_order(cells: Sequence[str], path: Path, line: int) -> _Columns:
             line,
         ) from None
     return _Columns(0, 1, 2, 3 if len(cells) == 4 else None, len(cells))
-
-
-def _check_raters(raters: Sequence[str], lines: Sequence[int], path: Path) -> None:
-    if any(raters) and not all(raters):
-        line = lines[raters.index("")]
-        raise SourceError("names no rater, and other rows do; name the rater in each row or in none", path, line)
 
 
 def _positions(names: Sequence[str], known: Sequence[str]) -> Int[np.ndarray, " n"]:

@@ -130,8 +130,9 @@ def rating_similarity(
     if lonely:
         remedy = "rate them, or take them out of the class list"
         raise not_seen(lonely, table.words, path, "has no rating of another class with", remedy)
+    own = (said.pairs[:, 0] == said.pairs[:, 1]) & (said.pairs[:, 1] < len(classes))
     np.fill_diagonal(values, high / unit)
-    np.fill_diagonal(evidence, _self_ratings(said, len(classes)))
+    np.fill_diagonal(evidence, np.bincount(said.pairs[own, 0], said.counts[own], minlength=len(classes)))
     values, gaps = completed(values, complete, classes.names, path, "rating")
     return RawSimilarity(
         values=np.multiply(values, unit, out=values),
@@ -242,9 +243,6 @@ class _Said(NamedTuple):
     ratings: Float[np.ndarray, " m"]
     counts: Int[np.ndarray, " m"]
 
-    def only(self, keep: np.ndarray) -> _Said:
-        return _Said(*(part[keep] for part in self))
-
 
 def _said(
     table: RatingTable,
@@ -289,22 +287,20 @@ def _contradiction(
     now, then = (int(np.flatnonzero(table.lines == one)[0]) for one in (line, first[group]))
     words, rater = tuple(table.words), table.raters[table.rater[now]]
     by = f" by {rater!r}" if rater else ""
+    unused = ""
+    if table.unused and table.raters == ("",):
+        # They may name the raters.
+        one = len(table.unused) == 1
+        columns = f"column {table.unused[0]!r} was" if one else f"columns {some([*map(repr, table.unused)])} were"
+        remedy = "if it names the raters, call it 'rater'" if one else "name the raters' column 'rater'"
+        unused = f"; the {columns} not used: {remedy}"
     return SourceError(
         f"{words[table.first[now]]!r} and {words[table.second[now]]!r} are rated {table.ratings[now]:g}{by}, but "
         f'{table.ratings[then]:g} on line {first[group]}; take one of them out, or average them (duplicates="mean")'
-        f"{_unused(table)}",
+        f"{unused}",
         path,
         line,
     )
-
-
-def _unused(table: RatingTable) -> str:
-    """Return what to say of columns that may name the raters, if no column is known to."""
-    if not table.unused or table.raters != ("",):
-        return ""
-    if len(table.unused) == 1:
-        return f"; the column {table.unused[0]!r} was not used: if it names the raters, call it 'rater'"
-    return f"; the columns {some([repr(one) for one in table.unused])} were not used: name the raters' column 'rater'"
 
 
 def _means(said: _Said, count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
@@ -321,19 +317,15 @@ def _means(said: _Said, count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.nd
     return values, evidence
 
 
-def _self_ratings(said: _Said, count: int) -> Int[np.ndarray, " C"]:
-    own = (said.pairs[:, 0] == said.pairs[:, 1]) & (said.pairs[:, 1] < count)
-    return np.bincount(said.pairs[own, 0], said.counts[own], minlength=count).astype(np.int64)
-
-
 def _agreement(said: _Said, table: RatingTable, count: int) -> dict[str, Any]:
     """Return how many raters there are and how far they agree, if raters are named, about pairs of classes."""
     if table.raters == ("",):
         return {}
-    kept = said.only((said.pairs[:, 1] < count) & (said.pairs[:, 0] != said.pairs[:, 1]))
-    agreed = alpha(kept.ratings, kept.pairs[:, 0] * count + kept.pairs[:, 1])
+    first, second = said.pairs.T
+    kept = (second < count) & (first != second)
+    agreed = alpha(said.ratings[kept], first[kept] * count + second[kept])
     # Rounded, so that the order of a sum on another machine does not show in the file.
-    return {"raters": len(np.unique(kept.rater)), "alpha": None if agreed is None else round(agreed, 6)}
+    return {"raters": len(np.unique(said.rater[kept])), "alpha": None if agreed is None else round(agreed, 6)}
 
 
 @np.errstate(under="ignore")

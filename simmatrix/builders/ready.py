@@ -187,7 +187,7 @@ def _check_both_sides(values: Float[np.ndarray, "C C"], path: Path, nothing: set
             there, back = (half != empty for half in (values[rows], values[:, rows].T))
             if np.count_nonzero(there & back) > len(there):
                 break
-            is_half |= np.count_nonzero(there | back) > len(there)
+            is_half |= bool(np.count_nonzero(there | back) > len(there))
         else:
             if is_half:
                 raise SourceError(

@@ -170,9 +170,8 @@ class _Support:
     def of(self, probabilities: Float[np.ndarray, " M"]) -> Float[np.ndarray, " M"]:
         """Return the support of each sense, in [0, 1], given how probable each is."""
         senses, weights = self.above.senses, probabilities[self.above.senses]
-        met = np.bincount(self.same_group, weights)[self.same_group]
-        met -= np.bincount(self.same_class, weights)[self.same_class]
-        met = np.minimum(np.maximum(met, 0), self.most[senses])
+        of_group, of_class = (np.bincount(key, weights)[key] for key in (self.same_group, self.same_class))
+        met = np.clip(of_group - of_class, 0.0, self.most[senses])
         # What was met below is met above as well; the offsets keep the senses apart.
         offsets = senses * (float(self.most.max()) + 1)
         met = np.maximum.accumulate(met + offsets) - offsets

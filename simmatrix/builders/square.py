@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tokenize import TokenError
@@ -27,8 +28,10 @@ _AGREE = "make the names and the class list agree"
 # Of the numbers that an array may hold, in bytes: the widest that fits what the values become.
 _WIDEST = 8
 # What NumPy raises for headers that are damaged: it parses them as Python.
-_NO_ARRAY = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, SyntaxError, TokenError)
-_NO_ARRAY += (RecursionError, MemoryError)
+_NO_ARRAY = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, SyntaxError, TokenError),
+    *(RecursionError, MemoryError),
+)
 _Row = tuple[int, str, list[float]]
 
 
@@ -105,9 +108,9 @@ def _read_array(file: io.FileIO, path: Path, classes: ClassList) -> Square:
             row[:] = np.frombuffer(line, dtype)
     # NaN and infinity show in the extremes, so that no second matrix is needed to look for them.
     if not np.isfinite(values.min()) or not np.isfinite(values.max()):
-        row, column = map(int, np.argwhere(~np.isfinite(values))[0])
+        at, beside = map(int, np.argwhere(~np.isfinite(values))[0])
         raise SourceError(
-            f"holds {values[row, column]} for {classes.names[row]!r} and {classes.names[column]!r}; "
+            f"holds {values[at, beside]} for {classes.names[at]!r} and {classes.names[beside]!r}; "
             "mend it where the array is made",
             path,
         )
@@ -120,7 +123,10 @@ def _header(file: io.FileIO, path: Path, count: int) -> tuple[np.dtype[Any], boo
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, is_fortran, dtype = read(file)
+        with warnings.catch_warnings():
+            # Headers that Python 2 wrote are read all the same.
+            warnings.simplefilter("ignore")
+            shape, is_fortran, dtype = read(file)
     except _NO_ARRAY as error:
         # The parser's messages may quote the whole header.
         reason = str(error).partition("\n")[0][:80]
@@ -159,7 +165,11 @@ def _read_text(raw: bytes, path: Path, classes: ClassList, unknown: str, remedy:
             raise not_seen(missing, [*down.indices, *across.indices], path, f"has no {what} for the class", remedy)
     values, lines = _placed(body, names, down, across, path)
     ignored = len(body) + len(names) - 2 * len(classes)
-    resolution = {name: _resolution(name, down, across) for name in classes.names}
+    resolution: dict[str, dict[str, Any]] = {}
+    for name in classes.names:
+        both = down.resolution[name], across.resolution[name]
+        how = "name" if all(one["how"] == "name" for one in both) else "name form"
+        resolution[name] = {"how": how, "words": list(dict.fromkeys(word for one in both for word in one["words"]))}
     return Square(values, lines, resolution, hashlib.sha256(raw).hexdigest(), ignored)
 
 
@@ -218,14 +228,6 @@ def _placed(
                 )
             lines[index] = line
     return values, tuple(lines)
-
-
-def _resolution(name: str, down: Matches, across: Matches) -> dict[str, Any]:
-    both = (down.resolution[name], across.resolution[name])
-    return {
-        "how": "name" if all(one["how"] == "name" for one in both) else "name form",
-        "words": list(dict.fromkeys(word for one in both for word in one["words"])),
-    }
 
 
 def parsed_scale(scale: str | tuple[float, float] | None) -> tuple[float, float] | None:

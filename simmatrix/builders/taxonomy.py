@@ -1,13 +1,15 @@
 """Similarity of classes from their places in a taxonomy: a file, or columns of the class list.
 
 A class is the node of its name. Where there is none it is the node whose name differs in case or in what joins its
-words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is one node alone.
+words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is one node alone; then the same of what
+else the name may be read as: without an index, as one of its synonyms, without a remark.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from simmatrix.builders.lookup import Resolution, folded, forms
+from simmatrix.builders.lookup import Resolution, folded, forms, readings
 from simmatrix.builders.raw import RawSimilarity, raw_type, without_missing
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -60,14 +62,15 @@ class TaxonomyFile:
     name: str
     format: str | None = None
 
-    def load(self, _classes: ClassList) -> _Loaded:
+    def load(self, classes: ClassList) -> _Loaded:
         """Read the file."""
         raw = read_bytes(self.path)
         text = decoded(raw, self.path)
         written = detect(text) if self.format is None else self.format
-        taxonomy = read_taxonomy(text, self.path, written)
+        taxonomy = read_taxonomy(text, self.path, written, classes.names)
         digest = hashlib.sha256(raw).hexdigest()
-        return _Loaded(taxonomy, self.name, {"format": written}, (Input("taxonomy", self.name, digest),))
+        params = {"format": written, **({"header": list(taxonomy.header)} if taxonomy.header else {})}
+        return _Loaded(taxonomy, self.name, params, (Input("taxonomy", self.name, digest),))
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,16 @@ class TaxonomyColumns:
 
     def load(self, classes: ClassList) -> _Loaded:
         """Put the columns together."""
-        _check_columns(self.columns, classes)
+        if not classes.columns:
+            raise SourceError("has no column to group the classes by; add one, such as superclass", classes.source)
+        choices = or_list(classes.columns)
+        if not self.columns:
+            raise SourceError(f"name a column to group the classes by: {choices}", classes.source)
+        for position, column in enumerate(self.columns):
+            if column not in classes.columns:
+                raise SourceError(f"has no column {column!r} to group the classes by; choose {choices}", classes.source)
+            if column in self.columns[:position]:
+                raise SourceError(f"the column {column!r} is asked for twice; name each once", classes.source)
         levels = [(column, classes.column(column)) for column in self.columns]
         taxonomy = column_taxonomy(classes.names, levels, classes.source)
         return _Loaded(taxonomy, classes.source, {"columns": list(self.columns)})
@@ -102,7 +114,8 @@ def from_taxonomy(
     ----------
     taxonomy
         A file: edges (``parent child`` a line), an indented outline, or nested JSON; or columns of the class list, the
-        finest first, as a sequence or with commas between. A text that names columns is taken for them.
+        finest first, as a sequence or with commas between. A text that names columns is taken for them. One name in
+        two coarser groups (``other`` of birds and of fish) is two groups.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     measure
@@ -151,7 +164,10 @@ def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[
         return tuple(taxonomy)
     columns = tuple(part.strip() for part in taxonomy.split(","))
     known = [column for column in columns if column in classes.columns]
-    exists = bool(taxonomy) and Path(taxonomy).exists()
+    exists = False
+    # Many names are too long for the name of a file.
+    with suppress(OSError):
+        exists = bool(taxonomy) and Path(taxonomy).exists()
     if exists and len(known) == len(columns):
         raise SourceError(
             f"{taxonomy!r} is a file and names what the class list has; write ./{taxonomy} for the file, or rename it"
@@ -209,19 +225,6 @@ def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: 
     )
 
 
-def _check_columns(columns: Sequence[str], classes: ClassList) -> None:
-    if not classes.columns:
-        raise SourceError("has no column to group the classes by; add one, such as superclass", classes.source)
-    choices = or_list(classes.columns)
-    if not columns:
-        raise SourceError(f"name a column to group the classes by: {choices}", classes.source)
-    for position, column in enumerate(columns):
-        if column not in classes.columns:
-            raise SourceError(f"has no column {column!r} to group the classes by; choose {choices}", classes.source)
-        if column in columns[:position]:
-            raise SourceError(f"the column {column!r} is asked for twice; name each once", classes.source)
-
-
 def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[np.ndarray, " C"], list[Resolution]]:
     """Return the node of each class, and how it was found.
 
@@ -229,7 +232,15 @@ def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[
     """
     index = {name: node for node, name in enumerate(taxonomy.names)}
     inexact = [name for name in names if name not in index]
-    answers = dict(zip(inexact, _spelt_alike(inexact, index), strict=True))
+    spelt: dict[str, list[str]] = {}
+    for node in index if inexact else ():
+        spelt.setdefault(folded(node), []).append(node)
+
+    def alike(text: str) -> tuple[str, ...]:
+        return tuple(node for form in dict.fromkeys(map(folded, forms(text))) if form for node in spelt.get(form, ()))
+
+    # The nodes that are a form of the name, or of its first reading that is any.
+    answers = {name: next(filter(None, map(alike, readings(name))), ()) for name in inexact}
     unclear = {name: nodes for name, nodes in answers.items() if len(nodes) != 1}
     if unclear:
         raise _not_found(unclear, index, where)
@@ -239,35 +250,17 @@ def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[
     return np.array([index[one.words[0]] for one in found], dtype=np.int64), found
 
 
-def _spelt_alike(names: Sequence[str], nodes: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return for each name the nodes that are a form of it, whatever their case and the joints of their words."""
-    if not names:
-        return []
-    spelt: dict[str, list[str]] = {}
-    for node in nodes:
-        spelt.setdefault(folded(node), []).append(node)
-    return [
-        tuple(node for form in dict.fromkeys(map(folded, forms(name))) if form for node in spelt.get(form, ()))
-        for name in names
-    ]
-
-
 def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], where: str) -> ClassNotFoundError:
-    """Name every class without a node of its own, and which nodes are spelt like it."""
-    nearest = nearest_to_each(list(unclear), nodes)
+    """Name the classes without a node of their own, and which nodes are spelt like them."""
     lines = []
-    for (name, several), close in zip(unclear.items(), nearest, strict=True):
+    for (name, several), close in zip(unclear.items(), nearest_to_each(list(unclear), nodes), strict=True):
         if several:
             lines.append(f"{name}: it may be {or_list(several[:_SHOWN])}")
         else:
             lines.append(f"{name}: no such node{f', nearest {or_list(close)}' if close else ''}")
-    return ClassNotFoundError(
-        "\n".join(
-            (
-                f"{where} has no node of its own for {len(unclear)} of the classes:",
-                some_lines(lines, len(lines)),
-                'spell them as in the taxonomy, add them to it, or leave them out (oov="drop")',
-            )
-        ),
-        tuple(unclear),
+    parts = (
+        f"{where} has no node of its own for {len(unclear)} of the classes:",
+        some_lines(lines, len(lines)),
+        'spell them as in the taxonomy, add them to it, or leave them out (oov="drop")',
     )
+    return ClassNotFoundError("\n".join(parts), tuple(unclear))

@@ -17,6 +17,7 @@ classes is taken (`simmatrix.builders.senses`); the others are recorded, and the
 from __future__ import annotations
 
 import gzip
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ __all__ = [
 DOUBTFUL = 0.5
 """From here on a sense is worth a look: the next one is half as probable."""
 _SHOWN = 10
-_ID_LENGTH = len("n02085620")
+_ID_IN_FRONT = re.compile(r"(n\d{8})[-_.,\s]")
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,8 @@ def definition_of(wordnet: WordNet, synset: Synset) -> str:
 
 @cache
 def _definitions() -> list[str]:
-    with gzip.open(data.wordnet_definitions_path(), "rt", encoding="utf-8") as file:
-        return [line.rstrip("\n").partition("\t")[2] for line in file]
+    text = gzip.decompress(data.wordnet_definitions_path().read_bytes()).decode()
+    return [line.partition("\t")[2] for line in text.split("\n")]
 
 
 class _Candidates(NamedTuple):
@@ -433,7 +434,8 @@ def _candidates(wordnet: WordNet, name: str, pin: str, phrase: str, pos: str) ->
     if pin:
         return _pinned(wordnet, pin)
     found = (find_word(wordnet, text, pos, kind) for text, kind in ((phrase, "phrase"), (name, "name")) if text)
-    return _pinned(wordnet, name) or _pinned(wordnet, name[:_ID_LENGTH]) or next(filter(None, found), None)
+    numbered = _ID_IN_FRONT.match(name)
+    return _pinned(wordnet, name) or (numbered and _pinned(wordnet, numbered[1])) or next(filter(None, found), None)
 
 
 def _pinned(wordnet: WordNet, text: str) -> _Candidates | None:

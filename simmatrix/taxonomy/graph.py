@@ -8,7 +8,7 @@ the parents, level by level, in time C for each node of the hierarchy and withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -25,6 +25,8 @@ __all__ = ["DEEPEST", "Closure", "Edge", "Taxonomy", "find_unrelated", "from_edg
 DEEPEST = 1000
 """The most edges that may lie between a root and a node."""
 
+# Nodes of a circle that a message names.
+_SHOWN = 8
 # Keys worked on at a time: 32 MiB for a column of all nodes.
 _COLUMN = 1 << 24
 
@@ -48,11 +50,14 @@ class Taxonomy:
     starts, parents
         The parents of node i are ``parents[starts[i] : starts[i + 1]]``, ascending, none twice; shapes (N + 1) and (E).
         There is no cycle.
+    header
+        What a file calls its columns of parents and children, where nothing but its place tells that it does.
     """
 
     names: Sequence[str]
     starts: Int[np.ndarray, " N1"]
     parents: Int[np.ndarray, " E"]
+    header: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -161,39 +166,32 @@ def from_edges(edges: Iterable[Edge], where: str | Path) -> Taxonomy:
     pairs = np.array(sorted((index[child], index[parent]) for parent, child in lines), dtype=np.int64)
     starts = np.searchsorted(pairs[:, 0], np.arange(len(names) + 1))
     taxonomy = Taxonomy(names, starts, pairs[:, 1].copy())
-    _check_acyclic(taxonomy, lambda parent, child: lines[parent, child], where)
     if taxonomy.depth > DEEPEST:
         deepest = names[int(np.argmax(taxonomy.depths))]
         raise SourceError(f"{deepest!r} is {taxonomy.depth} levels deep, {DEEPEST} is the most; flatten it", where)
+    if taxonomy.depths.min() < 0:
+        cycle = [names[node] for node in _cycle(taxonomy)]
+        line = lines[cycle[1], cycle[0]]
+        if len(cycle) > _SHOWN:
+            cycle[_SHOWN - 1 : -1] = [f"… ({len(cycle) - _SHOWN:,} more) …"]
+        raise SourceError(f"is a circle: {' is a kind of '.join(cycle)}; take one of these out", where, line)
     return taxonomy
 
 
-def _check_acyclic(taxonomy: Taxonomy, line: Callable[[str, str], int | None], where: str | Path) -> None:
-    left = _never_ready(taxonomy.starts, taxonomy.parents)
-    if not len(left):
-        return
-    # From any node that is left, going up within what is left must come back to a node that was met before.
-    stuck = set(left.tolist())
-    way: list[int] = [int(left[0])]
-    while True:
-        above = taxonomy.parents[taxonomy.starts[way[-1]] : taxonomy.starts[way[-1] + 1]].tolist()
+def _cycle(taxonomy: Taxonomy) -> list[int]:
+    """Return the nodes of a cycle, each followed by one of its parents, up to the first again."""
+    # What is on a cycle or below one has no depth. Going up within it must come back to a node that was met before.
+    stuck = set(np.flatnonzero(taxonomy.depths < 0).tolist())
+    node, met = min(stuck), dict[int, int]()
+    while node not in met:
+        met[node] = len(met)
+        above = taxonomy.parents[taxonomy.starts[node] : taxonomy.starts[node + 1]].tolist()
         node = next(parent for parent in above if parent in stuck)
-        if node in way:
-            break
-        way.append(node)
-    cycle = [taxonomy.names[one] for one in (*way[way.index(node) :], node)]
-    raise SourceError(
-        f"is a circle: {' is a kind of '.join(cycle)}; take one of these out", where, line(cycle[1], cycle[0])
-    )
-
-
-def _never_ready(starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"]) -> Int[np.ndarray, " left"]:
-    """Return the nodes that are on a cycle or below one."""
-    return np.flatnonzero(_longest(starts, parents) < 0)
+    return [*list(met)[met[node] :], node]
 
 
 def _longest(starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"]) -> Int[np.ndarray, " N"]:
-    """Return the edges on each node's longest way up, level by level; -1 on and below cycles."""
+    """Return the edges on each node's longest way up, level by level; -1 on and below cycles, or still further down."""
     counts = np.diff(starts)
     children = np.repeat(np.arange(len(counts)), counts)
     # The edges by parent: which nodes are a step below.
@@ -204,7 +202,8 @@ def _longest(starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"]) -> 
     waiting = counts.copy()
     ready = np.flatnonzero(waiting == 0)
     level = 0
-    while len(ready):
+    # One level more than there may be, for that there are more to be seen.
+    while len(ready) and level <= DEEPEST + 1:
         depths[ready] = level
         level += 1
         reached = below[_slots(first[ready], np.diff(first)[ready])]
@@ -303,11 +302,35 @@ def greatest_keys(
     # The least key that an ancestor can have is two ways from the deepest node; what stands for none is lower, and
     # going down lowers it further.
     none = int(scores.min()) - 2 * step * levels - 1
-    dtype = _smallest_type(none - step * levels, int(scores.max()))
+    least, greatest = none - step * levels, int(scores.max())
+    limits = {kind: np.iinfo(kind) for kind in (np.int16, np.int32, np.int64)}
+    dtype = np.dtype(next(kind for kind, limit in limits.items() if limit.min <= least and greatest <= limit.max))
+    counts = np.diff(closure.starts)
+    bounds = list(pairwise(np.searchsorted(closure.depths, np.arange(levels + 1)).tolist()))
     width = max(1, _COLUMN // len(closure.nodes))
     for start in range(0, len(closure.places), width):
         columns = slice(start, min(start + width, len(closure.places)))
-        yield columns, _column(closure, scores, step, none, columns, dtype)
+        entries = slice(*np.searchsorted(closure.sources, [columns.start, columns.stop]))
+        above, at = closure.ancestors[entries], closure.sources[entries] - columns.start
+        own = scores[above] - step * closure.ups[entries]
+        order = np.argsort(above, kind="stable")
+        above, at, own = above[order], at[order], own[order].astype(dtype)
+        keys = np.empty((len(closure.nodes), columns.stop - columns.start), dtype)
+        for first, last in bounds:
+            # The greatest of the parents' keys; `none` where there are no parents.
+            level = np.arange(first, last)
+            keys[level[counts[level] == 0]] = none
+            children = level[counts[level] > 0]
+            if len(children):
+                keys[children] = keys[closure.parents[closure.starts[children]]]
+            for nth in range(1, int(counts[level].max(initial=0))):
+                children = level[counts[level] > nth]
+                keys[children] = np.maximum(keys[children], keys[closure.parents[closure.starts[children] + nth]])
+            keys[first:last] -= dtype.type(step)
+            here = slice(*np.searchsorted(above, [first, last]))
+            places = above[here], at[here]
+            keys[places] = np.maximum(keys[places], own[here])
+        yield columns, keys
 
 
 def find_unrelated(closure: Closure) -> tuple[int, int] | None:
@@ -320,54 +343,3 @@ def find_unrelated(closure: Closure) -> tuple[int, int] | None:
             first, second = apart[0].tolist()
             return first, columns.start + second
     return None
-
-
-def _column(
-    closure: Closure,
-    scores: Int[np.ndarray, " n"],
-    step: int,
-    none: int,
-    columns: slice,
-    dtype: np.dtype[np.signedinteger],
-) -> Int[np.ndarray, "n b"]:
-    """Return the keys of all nodes of the closure with some of the C nodes."""
-    entries = slice(*np.searchsorted(closure.sources, [columns.start, columns.stop]))
-    above, at = closure.ancestors[entries], closure.sources[entries] - columns.start
-    own = scores[above] - step * closure.ups[entries]
-    order = np.argsort(above, kind="stable")
-    above, at, own = above[order], at[order], own[order].astype(dtype)
-    counts = np.diff(closure.starts)
-    keys = np.empty((len(closure.nodes), columns.stop - columns.start), dtype)
-    bounds = np.searchsorted(closure.depths, np.arange(closure.depths[-1] + 2))
-    for first, last in pairwise(bounds.tolist()):
-        level = keys[first:last]
-        _hand_down(keys, closure, counts, first, last, none)
-        level -= dtype.type(step)
-        here = slice(*np.searchsorted(above, [first, last]))
-        places = above[here], at[here]
-        keys[places] = np.maximum(keys[places], own[here])
-    return keys
-
-
-def _hand_down(
-    keys: Int[np.ndarray, "n b"],
-    closure: Closure,
-    counts: Int[np.ndarray, " n"],
-    first: int,
-    last: int,
-    none: int,
-) -> None:
-    """Write the greatest of the parents' keys to each node of a level; nodes without parents get `none`."""
-    level = np.arange(first, last)
-    keys[level[counts[level] == 0]] = none
-    children = level[counts[level] > 0]
-    if len(children):
-        keys[children] = keys[closure.parents[closure.starts[children]]]
-    for nth in range(1, int(counts[level].max(initial=0))):
-        children = level[counts[level] > nth]
-        keys[children] = np.maximum(keys[children], keys[closure.parents[closure.starts[children] + nth]])
-
-
-def _smallest_type(least: int, greatest: int) -> np.dtype[np.signedinteger]:
-    fits = (kind for kind in (np.int16, np.int32) if np.iinfo(kind).min <= least and greatest <= np.iinfo(kind).max)
-    return np.dtype(next(fits, np.int64))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -155,15 +155,11 @@ def _word_senses(synsets: Sequence[_Synset], entries: Sequence[_Entry], name: st
 
 def _tags(synsets: Sequence[_Synset], words: Int[np.ndarray, " W"], senses: int, counts: str) -> Int[np.ndarray, " S"]:
     """Return how often each sense was tagged. Two spellings of a lemma can be in one synset, each with a count."""
-    known = _counts(counts)
+    lines = (line.split() for line in counts.splitlines())
+    known = {fields[0]: int(fields[2]) for fields in lines if len(fields) == 3 and fields[2].isdecimal()}
     tags = np.zeros(senses, dtype=np.int64)
     np.add.at(tags, words, [known.get(word.key, 0) for one in synsets for word in one.words])
     return tags
-
-
-def _counts(text: str) -> Mapping[str, int]:
-    lines = (line.split() for line in text.splitlines())
-    return {fields[0]: int(fields[2]) for fields in lines if len(fields) == 3 and fields[2].isdecimal()}
 
 
 _HEADER = "wnver::"
@@ -180,25 +176,26 @@ class CorpusCounts(NamedTuple):
 def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
     """Read the counts of a part of speech: an offset, ``n`` or ``v``, a count, and ROOT behind that of a root.
 
-    A synset that is not named has a count of 0.
+    A synset that is not named has a count of 0; one that is named twice counts once.
 
     Raises
     ------
     SourceError
-        If the file can't be read or parsed, or names a synset that the WordNet lacks. Names file and line.
+        If the file can't be read or parsed, names a synset that the WordNet lacks, or gives two counts for one. Names
+        file and line.
     """
     lines = decoded(read_bytes(path), path).split("\n")
     if not lines[0].startswith(_HEADER):
         raise SourceError(f"should start with {_HEADER}, as files of counts (ic-*.dat) do; take one of those", path, 1)
-    counts = np.zeros(len(part.taxonomy))
-    total = 0.0
+    # Each node's line, count, and whether it is a root's.
+    found: dict[int, tuple[int, float, bool]] = {}
     for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
         matched = _COUNT.fullmatch(line.strip())
         if not matched:
-            if line.strip():
-                raise SourceError("is not an offset and a count, such as '1740n 1915712 ROOT'; mend it", path, number)
-            continue
-        offset, pos, value, root = matched.groups()
+            raise SourceError("is not an offset and a count, such as '1740n 1915712 ROOT'; mend it", path, number)
+        offset, pos, text, root = matched.groups()
         if pos != part.pos:
             continue
         node = part.at_offset(int(offset))
@@ -206,20 +203,20 @@ def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
             raise SourceError(
                 f"WordNet has no {PARTS[pos]} at offset {offset}; take counts for this version of WordNet", path, number
             )
-        counts[node] = _number(value, path, number)
-        total += counts[node] if root else 0.0
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise SourceError(f"{text!r} is no count; give a number that is not negative", path, number)
+        first, *told = found.setdefault(node, (number, value, bool(root)))
+        if told != [value, bool(root)]:
+            raise SourceError(f"{offset}{pos} has another count on line {first}; take one of them out", path, number)
+    total = sum(value for _line, value, is_root in found.values() if is_root)
     if total == 0:
         raise SourceError(f"has no root among its {PARTS[part.pos]}s, so no total; take another file", path)
+    counts = np.zeros(len(part.taxonomy))
+    counts[list(found)] = [value for _line, value, _is_root in found.values()]
     # What was put over several roots is there as often as all of them.
     counts[len(part) :] = total
     return CorpusCounts(counts, total)
-
-
-def _number(text: str, path: Path, line: int) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise SourceError(f"{text!r} is no count; give a number that is not negative", path, line)
-    return value

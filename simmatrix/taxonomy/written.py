@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,14 +27,23 @@ _SHOWN = 60
 
 
 def detect(text: str) -> str:
-    """Return the name of a text's format; what is neither JSON nor indented is edges."""
+    """Return the name of a text's format; what is neither JSON nor an outline is edges.
+
+    An outline has lines that are further in than others, or bullets on all lines, and tabs inside few lines.
+    """
     if text.lstrip().startswith(("{", "[")):
         return "json"
-    return "outline" if is_outline(text) else "edges"
+    lines = _lines(text)
+    indented = len({line.indentation for line in lines}) > 1
+    bulleted = bool(lines) and all(_BULLET.match(line.text) for line in lines)
+    divided = sum("\t" in line.text for line in lines)
+    return "outline" if (indented or bulleted) and 2 * divided < len(lines) else "edges"
 
 
-def read_taxonomy(text: str, path: Path, format: str) -> Taxonomy:
+def read_taxonomy(text: str, path: Path, format: str, known: Iterable[str] = ()) -> Taxonomy:
     """Read a taxonomy from a file's text in one of `simmatrix.choices.TAXONOMY_FORMATS`.
+
+    See `read_edges` for `known`.
 
     Raises
     ------
@@ -39,37 +51,20 @@ def read_taxonomy(text: str, path: Path, format: str) -> Taxonomy:
         If the text can't be read in it. Names file and line.
     """
     check_choice("format", format, TAXONOMY_FORMATS)
-    readers: Mapping[str, Callable[[str, Path], Taxonomy]] = {
-        "edges": read_edges,
-        "outline": read_outline,
-        "json": read_nested,
-    }
-    return readers[format](text, path)
+    if format == "edges":
+        return read_edges(text, path, known)
+    return read_outline(text, path) if format == "outline" else read_nested(text, path)
 
 
-class Placed(NamedTuple):
-    """A node where it stands in a tree: below its parent, or at the top."""
-
-    parent: str | None
-    name: str
-    line: int | None = None
-
-
-def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    r"""Go through the lines that say something, counted from 1: neither blank nor a comment (its first sign is #).
-
-    Examples
-    --------
-    >>> list(numbered_lines("# flowers\n\n  rose \n"))
-    [(3, '  rose')]
-    """
+def _numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Give the lines that are neither blank nor a comment (its first sign is #), counted from 1."""
     for number, line in enumerate(text.split("\n"), start=1):
         said = line.rstrip()
         if said and not said.lstrip().startswith("#"):
             yield number, said
 
 
-def checked_name(name: str, path: Path, line: int | None = None, what: str = "node") -> str:
+def _checked_name(name: str, path: Path, line: int | None = None, what: str = "node") -> str:
     """Return a node's name without blanks around it, if it can be one."""
     stripped = composed(name.strip())
     if not stripped:
@@ -79,46 +74,64 @@ def checked_name(name: str, path: Path, line: int | None = None, what: str = "no
     return stripped
 
 
-def from_places(places: Iterable[Placed], path: Path) -> Taxonomy:
+class _Place(NamedTuple):
+    """A node where it stands in a tree: below another place, given by its position among all, or at the top."""
+
+    above: int | None
+    name: str
+    line: int | None = None
+
+
+def _from_places(places: Iterable[_Place], path: Path) -> Taxonomy:
     """Return the taxonomy of a written tree; a node that stands in several places has several parents.
 
     Raises
     ------
     SourceError
-        If a node has neither parents nor children, for nothing could ever be similar to it; and see `from_edges`.
+        If a node has neither parents nor children, for nothing could ever be similar to it, or has other children
+        below one parent than below another, for these may be two things with one name; and see `from_edges`.
     """
     placed = tuple(places)
-    edges = [Edge(one.parent, one.name, one.line) for one in placed if one.parent is not None]
+    edges = [Edge(placed[one.above].name, one.name, one.line) for one in placed if one.above is not None]
     joined = {name for edge in edges for name in (edge.parent, edge.child)}
-    alone = next((one for one in placed if one.name not in joined), None)
-    if alone is not None:
-        raise SourceError(
-            f"{alone.name!r} stands alone, nothing is above or below it; put it below its parent, or take it out",
-            path,
-            alone.line,
-        )
+    for one in placed:
+        if one.name not in joined:
+            message = "stands alone, nothing is above or below it; put it below its parent, or take it out"
+            raise SourceError(f"{one.name!r} {message}", path, one.line)
+    # For each node, its children below each parent.
+    found: dict[str, dict[str, set[str]]] = {}
+    for one in placed:
+        if one.above is not None and (grandparent := placed[one.above].above) is not None:
+            below = found.setdefault(placed[one.above].name, {})
+            below.setdefault(placed[grandparent].name, set()).add(one.name)
+    for name, below in found.items():
+        parents = list(below)
+        other = next((parent for parent in parents if below[parent] != below[parents[0]]), None)
+        if other is not None:
+            raise SourceError(
+                f"{name!r} has other children below {parents[0]!r} than below {other!r}; if it is one thing, write its "
+                "children in one of these places, and else give it two names",
+                path,
+            )
     return from_edges(edges, path)
 
 
 # --- edges ------------------------------------------------------------------------------------------------------------
 
+_SIGNS = {"\t": "tabs", ",": "commas", "": "blanks"}
 _HEADERS = (["parent", "child"], ["child", "parent"])
-_BLANKS_IN_NAMES = ", or by a tab or a comma if names hold blanks"
+# How the names of columns start.
+_PARENT, _CHILD = re.compile(r"parent|hypernym|super|broader"), re.compile(r"child|hyponym|sub|narrower")
 
 
-class _Separator(NamedTuple):
-    """What stands between parent and child: its name, and how it takes a line apart."""
-
-    name: str
-    split: Callable[[str], list[str]]
-
-
-def read_edges(text: str, path: Path) -> Taxonomy:
+def read_edges(text: str, path: Path, known: Iterable[str] = ()) -> Taxonomy:
     """Read lines of ``parent child``, the form of ImageNet's ``wordnet.is_a.txt``.
 
-    Tabs separate the two if there is one in the file, else commas if there is one, else blanks; fields may be quoted as
-    in CSV unless blanks separate them. Blank lines and lines that start with # are passed over. A header
-    ``parent,child`` is allowed; after ``child,parent`` the child is in front. A node may have several parents.
+    Tabs, commas or blanks separate the two, whichever divides the most lines in two; fields may be quoted as in CSV
+    unless blanks separate them. Blank lines and lines that start with # are passed over. A first line whose two names
+    are on no other line is a header, unless one is `known` to be a node, and so is ``parent,child``; after
+    ``child,parent``, or any header that names the parent second (``id,parent_id``), the child is in front. A node may
+    have several parents.
 
     Raises
     ------
@@ -126,55 +139,68 @@ def read_edges(text: str, path: Path) -> Taxonomy:
         If a line has other than two fields or an empty one, or there is a cycle. Names file
         and line.
     """
-    lines = tuple(numbered_lines(text))
-    return from_edges(_pairs(tuple(_rows(lines, path)), path), path)
-
-
-def _rows(lines: Sequence[tuple[int, str]], path: Path) -> Iterator[tuple[int, list[str]]]:
-    separator = _separator([line for _, line in lines])
+    lines = tuple(_numbered_lines(text))
+    sign = _separator([line for _, line in lines])
+    rows = []
     for number, line in lines:
         try:
-            fields = [field.strip() for field in separator.split(line)]
+            fields = _fields(line, sign)
         except csv.Error as error:
             raise SourceError(f"is not quoted as CSV is ({error}); mend the quotes", path, number) from None
         if len(fields) != 2:
-            hint = _BLANKS_IN_NAMES if separator is _BLANKS else ""
+            hint = "" if sign else ", or by a tab or a comma if names hold blanks"
             raise SourceError(
-                f"has {len(fields)} field(s) separated by {separator.name}; "
-                f"write a parent and a child, separated by {separator.name}{hint}",
+                f"has {len(fields)} field(s) separated by {_SIGNS[sign]}; "
+                f"write a parent and a child, separated by {_SIGNS[sign]}{hint}",
                 path,
                 number,
             )
-        yield number, fields
-
-
-def _pairs(rows: Sequence[tuple[int, list[str]]], path: Path) -> Iterator[Edge]:
+        rows.append((number, fields))
     head = [field.lower() for field in rows[0][1]] if rows else []
-    columns = head if head in _HEADERS else _HEADERS[0]
-    for number, fields in rows[1:] if head in _HEADERS else rows:
-        parent, child = (
-            checked_name(fields[columns.index(column)], path, number, column) for column in ("parent", "child")
-        )
-        yield Edge(parent, child, number)
+    is_usual = head in _HEADERS
+    is_header = is_usual or (
+        len(rows) > 1
+        and not {*rows[0][1]} & {name for _, row in rows[1:] for name in row}
+        and not {*head} & {name.lower() for name in known}
+    )
+    columns = _HEADERS[is_header and bool(_CHILD.match(head[0]) or _PARENT.match(head[1]))]
+    edges = []
+    for number, fields in rows[is_header:]:
+        named = {
+            column: _checked_name(fields[columns.index(column)], path, number, column) for column in ("parent", "child")
+        }
+        edges.append(Edge(**named, line=number))
+    taxonomy = from_edges(edges, path)
+    return replace(taxonomy, header=tuple(rows[0][1])) if is_header and not is_usual else taxonomy
 
 
-def _separator(lines: Sequence[str]) -> _Separator:
-    signs = (("\t", "tabs"), (",", "commas"))
-    found = ((sign, name) for sign, name in signs if any(sign in line for line in lines))
-    sign, name = next(found, ("", ""))
-    return _Separator(name, lambda line: _quoted(line, sign)) if sign else _BLANKS
+def _separator(lines: Sequence[str]) -> str:
+    """Return the sign that divides the most lines in two, the first of `_SIGNS` where several do."""
+
+    def pairs(sign: str) -> int:
+        count = 0
+        for line in lines:
+            # What is not quoted as it should be is told of once it is known that there are quotes.
+            with suppress(csv.Error):
+                count += len(_fields(line, sign)) == 2
+        return count
+
+    return max((sign for sign in _SIGNS if not sign or any(sign in line for line in lines)), key=pairs)
 
 
-def _quoted(line: str, sign: str) -> list[str]:
-    return next(csv.reader([line], delimiter=sign, strict=True, skipinitialspace=True))
-
-
-_BLANKS = _Separator("blanks", str.split)
+def _fields(line: str, sign: str) -> list[str]:
+    if not sign:
+        return line.split()
+    quoted = '"' in line
+    cells = next(csv.reader([line], delimiter=sign, strict=True, skipinitialspace=True)) if quoted else line.split(sign)
+    return [cell.strip() for cell in cells]
 
 
 # --- outline ----------------------------------------------------------------------------------------------------------
 
 _BULLET = re.compile(r"[-*+]\s+")
+_LEVEL = re.compile(r"(-+|\*+|\++)\s+")
+_DRAWN = re.compile(r"\s*[│├└][│├└─\s]*")
 _UNITS = {" ": "blanks", "\t": "tabs"}
 
 
@@ -187,41 +213,56 @@ class _Line(NamedTuple):
 def read_outline(text: str, path: Path) -> Taxonomy:
     """Read an outline in which a line's parent is the nearest line above it that is less far in.
 
-    Lines are indented by blanks or by tabs, as far as one likes, but siblings equally. Each line may start with a
-    bullet (``-``, ``*`` or ``+`` and a blank). Blank lines and lines that start with # are passed over. A name that
-    stands in several places is one node with several parents, and its children are those of all places.
+    Lines are indented by blanks or by tabs, as far as one likes, but siblings equally; or by as many dashes, asterisks
+    or plus signs as one likes and a blank (``-- dog``); or as the command ``tree`` draws them. Each line may start with
+    a bullet (``-``, ``*`` or ``+`` and a blank). Blank lines and lines that start with # are passed over. A name that
+    stands in several places is one node with several parents, whose children stand below one of these or all.
 
     Raises
     ------
     SourceError
         If blanks and tabs or lines with and without bullets are mixed, a line is further out
-        than its siblings, a node stands alone, or there is a cycle. Names file and line.
+        than its siblings, a node stands alone or has different children in different places, or there is a cycle.
+        Names file and line.
     """
     lines = _lines(text)
-    _check_units(lines, path)
-    bulleted = _are_bulleted(lines, path)
-    return from_places(_outline_places(lines, path, bulleted=bulleted), path)
-
-
-def is_outline(text: str) -> bool:
-    """Tell whether some lines are further in than others, or all have bullets, and none is divided by a tab."""
-    lines = _lines(text)
-    indented = len({line.indentation for line in lines}) > 1
-    bulleted = bool(lines) and all(map(_has_bullet, lines))
-    return (indented or bulleted) and not any("\t" in line.text for line in lines)
+    bulleted = _check_alike(lines, path)
+    places: list[_Place] = []
+    # The line itself and those above it that it may be below, the outermost first: how far in, and its place.
+    way: list[tuple[int, int]] = []
+    for line in lines:
+        inwards = len(line.indentation)
+        name = _checked_name(_BULLET.sub("", line.text, count=1) if bulleted else line.text, path, line.number)
+        level = None
+        while way and way[-1][0] >= inwards:
+            level, _ = way.pop()
+        if level not in (None, inwards):
+            raise SourceError(
+                f"is indented by {inwards}, its siblings above by {level}; indent it as they are", path, line.number
+            )
+        places.append(_Place(way[-1][1] if way else None, name, line.number))
+        way.append((inwards, len(places) - 1))
+    return _from_places(places, path)
 
 
 def _lines(text: str) -> tuple[_Line, ...]:
+    lines = []
+    for number, line in _numbered_lines(text):
+        drawn = _DRAWN.match(line)
+        shown = " " * drawn.end() + line[drawn.end() :] if drawn else line
+        said = shown.lstrip()
+        lines.append(_Line(number, shown[: len(shown) - len(said)], said))
+    levels = [_LEVEL.match(line.text) for line in lines]
+    if any(line.indentation for line in lines) or not any(level and len(level[1]) > 1 for level in levels):
+        return tuple(lines)
     return tuple(
-        _Line(number, line[: len(line) - len(line.lstrip())], line.lstrip()) for number, line in numbered_lines(text)
+        _Line(line.number, " " * len(level[1]), line.text[level.end() :]) if level else line
+        for line, level in zip(lines, levels, strict=True)
     )
 
 
-def _has_bullet(line: _Line) -> bool:
-    return _BULLET.match(line.text) is not None
-
-
-def _check_units(lines: Sequence[_Line], path: Path) -> None:
+def _check_alike(lines: Sequence[_Line], path: Path) -> bool:
+    """Return whether all lines have bullets; refuse those that are not indented alike, or some of which have one."""
     indented = [line for line in lines if line.indentation]
     for line in indented:
         if set(line.indentation) not in ({" "}, {"\t"}):
@@ -232,37 +273,17 @@ def _check_units(lines: Sequence[_Line], path: Path) -> None:
             raise SourceError(
                 f"is indented by {mine}, line {first.number} by {theirs}; use one of them", path, line.number
             )
-
-
-def _are_bulleted(lines: Sequence[_Line], path: Path) -> bool:
-    bulleted = [_has_bullet(line) for line in lines]
+    bulleted = [_BULLET.match(line.text) is not None for line in lines]
     if any(bulleted) and not all(bulleted):
         # Whether such a line is below the one above it can't be known: Markdown and YAML differ.
         odd = lines[bulleted.index(not bulleted[0])]
-        has, had = ("has a bullet", "has none") if _has_bullet(odd) else ("has no bullet", "has one")
+        has, had = ("has no bullet", "has one") if bulleted[0] else ("has a bullet", "has none")
         raise SourceError(
             f"{has}, line {lines[0].number} {had}; give all lines one or none, and indent those below others",
             path,
             odd.number,
         )
     return any(bulleted)
-
-
-def _outline_places(lines: Sequence[_Line], path: Path, *, bulleted: bool) -> Iterator[Placed]:
-    # The line itself and those above it that it may be below, the outermost first: how far in, and the name.
-    way: list[tuple[int, str]] = []
-    for line in lines:
-        inwards = len(line.indentation)
-        name = checked_name(_BULLET.sub("", line.text, count=1) if bulleted else line.text, path, line.number)
-        level = None
-        while way and way[-1][0] >= inwards:
-            level, _ = way.pop()
-        if level not in (None, inwards):
-            raise SourceError(
-                f"is indented by {inwards}, its siblings above by {level}; indent it as they are", path, line.number
-            )
-        yield Placed(way[-1][1] if way else None, name, line.number)
-        way.append((inwards, name))
 
 
 # --- nested JSON ------------------------------------------------------------------------------------------------------
@@ -278,93 +299,72 @@ def read_nested(text: str, path: Path) -> Taxonomy:
     ``{"animal": {"dog": ["poodle", "beagle"], "cat": {}}}``; null and what is empty stand for no children, and objects
     may stand in lists. Objects with a name and a list of children, as d3 draws them, may be used as well:
     ``{"name": "animal", "children": [{"name": "dog"}]}``; other single values in these, such as sizes, are passed over.
-    A name that stands in several places is one node with several parents, and its children are those of all places.
+    A name that stands in several places is one node with several parents, whose children stand below one of these or
+    all.
 
     Raises
     ------
     SourceError
         If it is no JSON (names the line), holds something else (says below which nodes), a node
-        stands alone, or there is a cycle.
+        stands alone or has different children in different places, or there is a cycle.
     """
-    return from_places(_nested_places(_parsed(text, path), path), path)
-
-
-def _parsed(text: str, path: Path) -> Any:
     try:
         # Objects become tuples of pairs: a dict would silently drop a node that stands there twice.
         content = json.loads(text, object_pairs_hook=tuple)
     except json.JSONDecodeError as error:
         raise SourceError(f"is not JSON ({error.msg}); mend it there", path, error.lineno) from None
     except RecursionError:
-        raise SourceError(
-            "is JSON that is nested too deeply to read; flatten it, or write a list of edges", path
-        ) from None
+        message = "is JSON that is nested too deeply to read; flatten it, or write a list of edges"
+        raise SourceError(message, path) from None
     except ValueError:
         # JSON allows numbers of any length, Python does not.
         raise SourceError(f"is JSON that no taxonomy needs; {_REMEDY}", path) from None
     if not isinstance(content, tuple | list):
         raise SourceError(f"is a single value; {_REMEDY}", path)
-    return content
-
-
-def _nested_places(content: Any, path: Path) -> Iterator[Placed]:
-    # What is yet to be placed: below which nodes, from the top, and what is there. Not recursive: trees may be deep.
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    places: list[_Place] = []
+    # What is yet to be placed: below which place, the names from the top, and what is there. Trees may be deep.
+    waiting: list[tuple[int | None, tuple[str, ...], Any]] = [(None, (), content)]
     while waiting:
-        above, value = waiting.pop()
-        found = list(_nodes(value, above, path))
-        yield from (Placed(above[-1] if above else None, name) for name, _ in found)
-        waiting.extend(((*above, name), below) for name, below in reversed(found))
+        above, names, value = waiting.pop()
+        found = list(_nodes(value, names, path))
+        first = len(places)
+        places.extend(_Place(above, name) for name, _ in found)
+        below = [(first + at, (*names, name), children) for at, (name, children) in enumerate(found)]
+        waiting.extend(reversed(below))
+    return _from_places(places, path)
 
 
 def _nodes(value: Any, above: tuple[str, ...], path: Path) -> Iterator[tuple[str, Any]]:
-    """Return the nodes that a value places, each with what stands for its children."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _items(item, above, path)
-    elif value is not None:
-        yield from _items(value, above, path, strings=False)
+    """Give the nodes that a value places, each with what stands for its children."""
+    where = f"below {'/'.join(above)}" if above else "at the top"
+    for item in value if isinstance(value, list) else () if value is None else (value,):
+        if isinstance(item, str) and isinstance(value, list):
+            yield _checked_name(item, path, what=f"node {where}"), None
+        elif not isinstance(item, tuple):
+            shown = "a list in a list" if isinstance(item, list) else json.dumps(item)[:_SHOWN]
+            raise SourceError(f"{where} stands {shown}, where names or an object with names belong; {_REMEDY}", path)
+        elif any(key == "name" and isinstance(one, str) for key, one in item):
+            yield _named(item, where, path)
+        else:
+            for key, below in item:
+                yield _checked_name(key, path, what=f"node {where}"), below
 
 
-def _items(item: Any, above: tuple[str, ...], path: Path, *, strings: bool = True) -> Iterator[tuple[str, Any]]:
-    if isinstance(item, str) and strings:
-        yield _name(item, above, path), None
-    elif not isinstance(item, tuple):
-        shown = "a list in a list" if isinstance(item, list) else json.dumps(item)[:_SHOWN]
-        raise SourceError(
-            f"{_place(above)} stands {shown}, where names or an object with names belong; {_REMEDY}", path
-        )
-    elif any(key == "name" and isinstance(value, str) for key, value in item):
-        yield _named(item, above, path)
-    else:
-        for key, value in item:
-            yield _name(key, above, path), value
-
-
-def _named(pairs: tuple[tuple[str, Any], ...], above: tuple[str, ...], path: Path) -> tuple[str, Any]:
+def _named(pairs: tuple[tuple[str, Any], ...], where: str, path: Path) -> tuple[str, Any]:
     """Return the name and the children of an object that has them under these keys."""
     for key in ("name", "children"):
         if sum(key == other for other, _ in pairs) > 1:
-            raise SourceError(f"{_place(above)} stands an object with two {key!r}; take one out", path)
+            raise SourceError(f"{where} stands an object with two {key!r}; take one out", path)
     found = dict(pairs)
-    name = _name(found.pop("name"), above, path)
+    name = _checked_name(found.pop("name"), path, what=f"node {where}")
     children = found.pop("children", None)
     for key, value in found.items():
         if isinstance(value, tuple | list):
+            place = f"below {name}" if where == "at the top" else f"{where}/{name}"
             shown = json.dumps(key)[:_SHOWN]
-            raise SourceError(
-                f'{_place((*above, name))} stands something under {shown}; put it under "children", or take it out',
-                path,
-            )
+            message = f'{place} stands something under {shown}; put it under "children", or take it out'
+            raise SourceError(message, path)
     return name, children
-
-
-def _name(name: str, above: tuple[str, ...], path: Path) -> str:
-    return checked_name(name, path, what=f"node {_place(above)}")
-
-
-def _place(above: tuple[str, ...]) -> str:
-    return f"below {'/'.join(above)}" if above else "at the top"
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -384,8 +384,9 @@ def column_taxonomy(
     where
         What to call the table in messages.
 
-    A group with rows in several coarser groups has several parents. Equal values of different columns, or of a column
-    and a name, are different nodes; the coarser one is then called by its column as well (``superclass: fish``).
+    Equal values below different groups are different nodes, called by the way that leads to them (``birds/other`` and
+    ``fish/other``). So are equal values of different columns, or of a column and a name; the coarser one is then called
+    by its column as well (``superclass: fish``).
 
     Raises
     ------
@@ -398,47 +399,37 @@ def column_taxonomy(
     ('root', 'flower', 'tree', 'rose', 'oak')
     """
     for column, values in levels:
-        _check_filled(column, values, names, where)
-    for finer, coarser in pairwise(levels):
-        _check_order(finer, coarser, where)
-    return from_edges(_edges(names, levels), where)
+        empty = [name for name, value in zip(names, values, strict=True) if not value.strip()]
+        if empty:
+            raise SourceError(f"no {column} is given for {some(empty)}; fill it in", where)
+    for (finer, lower), (coarser, upper) in pairwise(levels):
+        pairs = set(zip(lower, upper, strict=True))
+        if len(pairs) == len(set(upper)) > len(set(lower)):
+            value = next(value for value in lower if sum(value == pair[0] for pair in pairs) > 1)
+            raise SourceError(
+                f"{value!r} of {finer} is in several groups of {coarser}, each of which holds nothing else: name the "
+                f"finer column first, {coarser},{finer}",
+                where,
+            )
+    return from_edges(_column_edges(names, levels), where)
 
 
-def _check_filled(column: str, values: Sequence[str], names: Sequence[str], where: str) -> None:
-    empty = [name for name, value in zip(names, values, strict=True) if not value.strip()]
-    if empty:
-        raise SourceError(f"no {column} is given for {some(empty)}; fill it in", where)
-
-
-def _check_order(finer: tuple[str, Sequence[str]], coarser: tuple[str, Sequence[str]], where: str) -> None:
-    """Refuse columns that make a tree only the other way round."""
-    pairs = set(zip(finer[1], coarser[1], strict=True))
-    lower, upper = ({pair[side] for pair in pairs} for side in (0, 1))
-    if len(pairs) == len(upper) > len(lower):
-        value = next(value for value in finer[1] if sum(value == pair[0] for pair in pairs) > 1)
-        raise SourceError(
-            f"{value!r} of {finer[0]} is in several groups of {coarser[0]}, each of which holds nothing else: name the "
-            f"finer column first, {coarser[0]},{finer[0]}",
-            where,
-        )
-
-
-def _edges(names: Sequence[str], levels: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Edge]:
+def _column_edges(names: Sequence[str], levels: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Edge]:
+    columns = [*levels, ("taxonomy", [ROOT] * len(names))]
     rows: list[Sequence[str]] = [names]
     taken = set(names)
-    for column, values in (*levels, ("taxonomy", [ROOT] * len(names))):
-        called: dict[str, str] = {}
-        for value in dict.fromkeys(values):
-            called[value] = _free(value, column, taken)
-            taken.add(called[value])
-        rows.append([called[value] for value in values])
+    for position, (column, _) in enumerate(columns):
+        # Each row's value, and those of the coarser columns.
+        ways = list(zip(*(values for _, values in columns[position:-1] or columns[-1:]), strict=True))
+        counts = Counter(way[0] for way in set(ways))
+        called: dict[tuple[str, ...], str] = {}
+        for way in dict.fromkeys(ways):
+            name = way[0] if counts[way[0]] == 1 else "/".join(reversed(way))
+            while name in taken:
+                name = f"{column}: {name}"
+            called[way] = name
+            taken.add(name)
+        rows.append([called[way] for way in ways])
     # From the root down, so that groups are named before what is in them.
     for below, above in reversed(tuple(pairwise(rows))):
         yield from map(Edge, above, below)
-
-
-def _free(value: str, column: str, taken: set[str]) -> str:
-    """Return a name that no node has yet."""
-    while value in taken:
-        value = f"{column}: {value}"
-    return value

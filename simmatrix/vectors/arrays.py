@@ -1,70 +1,58 @@
 """Word vectors as arrays: ``.npy`` with its vocabulary beside it, ``.npz`` and safetensors with it inside or beside.
 
 In a safetensors file the tensor ``vocabulary`` (uint8) holds the words as UTF-8, joined by line ends, in the order of
-the rows of its one matrix of floats.
+the rows of its one matrix of floats. Only the rows of wanted words are read. What an archive unpacks to is read in
+pieces: a small file may claim to hold a large array.
 """
 
 from __future__ import annotations
 
-import math
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 
+from simmatrix.container import CODES, Container, open_container
 from simmatrix.errors import SourceError
-from simmatrix.files import check_input, reading
+from simmatrix.npy import Array, npy_array
 from simmatrix.shapes import Float
-from simmatrix.vectors.streams import PACKING_ERRORS
-from simmatrix.vectors.vectors import Reader, Request, Vectors, pick, vocabulary_beside
+from simmatrix.text import some
+from simmatrix.vectors.streams import unpacking
+from simmatrix.vectors.vectors import LARGEST_DIMENSION, Reader, Request, Vectors, pick, vocabulary_beside
 
 __all__ = ["NPY", "NPZ", "SAFETENSORS", "check_matrix", "read_npy"]
 
 _VOCABULARY = "vocabulary"
 _FLOATS = ("F16", "F32", "F64")
-
-# What NumPy raises for a header that is none, which it parses as Python, and what zipfile does for damaged files.
-_NO_ARRAY: tuple[type[Exception], ...] = (
-    ValueError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-    SyntaxError,
-    TokenError,
-)
-_NO_ARRAYS: tuple[type[Exception], ...] = (*_NO_ARRAY, KeyError, *PACKING_ERRORS)
+_PIECE = 1 << 20
 
 
-def read_npy(path: Path) -> Float[np.ndarray, "V d"]:
-    """Map a ``.npy`` file of vectors into memory; only rows that are used are read."""
-    check_input(path)
-    try:
-        with reading(path):
-            with path.open("rb") as file:
-                _checked_header(file, path.stat().st_size)
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except _NO_ARRAY as error:
+def check_matrix(shape: Sequence[int], dtype: np.dtype[np.generic], path: Path) -> None:
+    """Raise `SourceError` unless an array holds rows of floats."""
+    if len(shape) != 2 or not 0 < shape[1] <= LARGEST_DIMENSION or dtype.kind != "f":
         raise SourceError(
-            f"is no plain array of numbers ({_first_line(error)}); save one with numpy.save", path
-        ) from None
-    return check_matrix(array, path)
+            f"holds {dtype} values of shape {tuple(shape)}; vectors are rows of floats, {LARGEST_DIMENSION} at most",
+            path,
+        )
 
 
-def check_matrix(array: np.ndarray, path: Path) -> Float[np.ndarray, "V d"]:
-    """Return the array if it holds rows of floats, else raise `SourceError`."""
-    if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind != "f":
-        raise SourceError(f"holds {array.dtype} values of shape {array.shape}; vectors are rows of floats", path)
+def read_npy(path: Path, request: Request) -> Array:
+    """Return the array of a ``.npy`` file of vectors; its rows are read when they are asked for."""
+    read_at = request.files.reader(path)
+    try:
+        array = npy_array(read_at, request.files.size(path))
+    except ValueError as error:
+        raise SourceError(f"is no plain array of numbers ({error}); save one with numpy.save", path) from None
+    check_matrix(array.shape, array.dtype, path)
     return array
 
 
 def _read_npy(request: Request) -> Vectors:
-    rows = read_npy(request.path)
-    return pick(request.wanted, vocabulary_beside(request), len(rows), rows.__getitem__, request.path)
+    array = read_npy(request.path, request)
+    return pick(request.wanted, vocabulary_beside(request), array.shape[0], array.rows, request.path)
 
 
 def _words_beside(request: Request) -> Iterator[str]:
@@ -74,139 +62,159 @@ def _words_beside(request: Request) -> Iterator[str]:
 NPY = Reader(_read_npy, _words_beside, takes_vocabulary=True)
 
 
+class _Member(NamedTuple):
+    """An array in an archive; `rest` reads what is behind what was read, so that its checksum is checked."""
+
+    array: Array
+    rest: Callable[[], None]
+
+
+class _Npz(NamedTuple):
+    """An archive's one array of vectors, and the one of its words if they are inside."""
+
+    vectors: zipfile.ZipInfo
+    words: zipfile.ZipInfo | None
+    archive: zipfile.ZipFile
+    path: Path
+
+
+@contextmanager
+def _opened_npz(request: Request) -> Iterator[_Npz]:
+    path = request.path
+    file = request.files.open(path)
+    with unpacking(path), zipfile.ZipFile(file) as archive:
+        arrays = []
+        for entry in archive.infolist():
+            with _member(archive, entry, path) as (array, _rest):
+                arrays.append((entry, array.shape, array.dtype.kind))
+        matrices = [entry for entry, shape, kind in arrays if len(shape) == 2 and kind == "f"]
+        texts = [entry for entry, shape, kind in arrays if len(shape) == 1 and kind in "US"]
+        inside = request.vocabulary is None and bool(texts)
+        for found, what in (
+            (matrices, "two-dimensional float"),
+            (texts if inside else [None], "one-dimensional string"),
+        ):
+            if len(found) != 1:
+                raise SourceError(f"holds {len(found)} {what} arrays; one was expected", path)
+        yield _Npz(matrices[0], texts[0] if inside else None, archive, path)
+
+
+@contextmanager
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iterator[_Member]:
+    with archive.open(entry) as file:
+        read_at, rest = _forwards(file.read, path)
+        try:
+            array = npy_array(read_at, entry.file_size)
+        except ValueError as error:
+            raise SourceError(f"holds no plain arrays ({error}); save them with numpy.savez", path) from None
+        yield _Member(array, rest)
+
+
+def _forwards(read: Callable[[int], bytes], path: Path) -> tuple[Callable[[int, int], bytes], Callable[[], None]]:
+    """Return functions that read from a place on, never going back, and that read what is left."""
+    base, held = 0, b""
+
+    def read_at(place: int, size: int) -> bytes:
+        nonlocal base, held
+        while place + size > base + len(held):
+            missing = place + size - base - len(held) if place <= base + len(held) else 0
+            piece = read(max(_PIECE, missing))
+            if not piece:
+                raise SourceError("is cut short; get the file again", path)
+            kept = held[place - base :]
+            base, held = base + len(held) - len(kept), kept + piece
+        return held[place - base : place - base + size]
+
+    def rest() -> None:
+        while read(_PIECE):
+            pass
+
+    return read_at, rest
+
+
+def _words_of(npz: _Npz, request: Request) -> Iterator[str]:
+    """Go through the words of an archive, some thousand at a time."""
+    if npz.words is None:
+        yield from vocabulary_beside(request)
+        return
+    with _member(npz.archive, npz.words, npz.path) as (array, rest):
+        size, count = array.dtype.itemsize, array.shape[0]
+        if not 0 < size <= _PIECE:
+            raise SourceError(f"its words take {size} bytes each; save them with numpy.savez", npz.path)
+        # NumPy keeps text in four bytes a character, and fills words up with zeros.
+        encoding = {"S": "utf-8", "U": f"utf-32-{'be' if array.dtype.byteorder == '>' else 'le'}"}[array.dtype.kind]
+        step = _PIECE // size
+        for first in range(0, count, step):
+            raw = array.read_at(array.start + first * size, min(step, count - first) * size)
+            try:
+                words = [raw[at : at + size].decode(encoding).rstrip("\0") for at in range(0, len(raw), size)]
+            except UnicodeDecodeError:
+                raise SourceError("its words are no Unicode text; save them with numpy.savez", npz.path) from None
+            if len(words) == step > 1 and len(set(words)) == 1:
+                raise SourceError(f"its vocabulary holds {words[0]!r} {step} times in a row; save it again", npz.path)
+            yield from words
+        rest()
+
+
 def _read_npz(request: Request) -> Vectors:
-    rows, words = _load_npz(request)
-    return pick(request.wanted, words, len(rows), rows.__getitem__, request.path)
+    with _opened_npz(request) as npz, _member(npz.archive, npz.vectors, npz.path) as (array, rest):
+        check_matrix(array.shape, array.dtype, request.path)
+
+        def rows(indices: Sequence[int]) -> Float[np.ndarray, "n d"]:
+            found = array.rows(indices)
+            rest()
+            return found
+
+        return pick(request.wanted, _words_of(npz, request), array.shape[0], rows, request.path)
 
 
 def _words_npz(request: Request) -> Iterator[str]:
-    yield from _load_npz(request)[1]
+    with _opened_npz(request) as npz:
+        yield from _words_of(npz, request)
 
 
 NPZ = Reader(_read_npz, _words_npz, takes_vocabulary=True)
 
 
-def _load_npz(request: Request) -> tuple[Float[np.ndarray, "V d"], Sequence[str]]:
-    path = request.path
-    check_input(path)
-    try:
-        with reading(path):
-            headers = _npz_headers(path)
-            rows_name = _only(path, "two-dimensional float", headers, dimensions=2, kinds="f")
-            # The vocabulary first: it is small, and without it the vectors need not be read.
-            inside = request.vocabulary is None and any(_fits(one, 1, "US") for one in headers.values())
-            words = [] if inside else vocabulary_beside(request)
-            with np.load(path, allow_pickle=False) as archive:
-                if inside:
-                    words = _decoded(archive[_only(path, "one-dimensional string", headers, dimensions=1, kinds="US")])
-                return check_matrix(archive[rows_name], path), words
-    except _NO_ARRAYS as error:
-        raise SourceError(f"holds no plain arrays ({_first_line(error)}); save them with numpy.savez", path) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
-
-
-def _decoded(words: np.ndarray) -> list[str]:
-    return [str(word) for word in (np.char.decode(words, "utf-8") if words.dtype.kind == "S" else words)]
-
-
-class _ArrayHeader(NamedTuple):
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
-def _npz_headers(path: Path) -> dict[str, _ArrayHeader]:
-    headers = {}
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            with archive.open(entry) as member:
-                headers[entry.filename.removesuffix(".npy")] = _checked_header(member, entry.file_size)
-    return headers
-
-
-def _fits(header: _ArrayHeader, dimensions: int, kinds: str) -> bool:
-    return len(header.shape) == dimensions and header.dtype.kind in kinds
-
-
-def _only(path: Path, what: str, headers: Mapping[str, _ArrayHeader], *, dimensions: int, kinds: str) -> str:
-    names = [name for name, header in headers.items() if _fits(header, dimensions, kinds)]
-    if len(names) != 1:
-        raise SourceError(f"holds {len(names)} {what} arrays; one was expected", path)
-    return names[0]
-
-
-@runtime_checkable
-class _Readable(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
-
-
-def _checked_header(file: _Readable, held: int) -> _ArrayHeader:
-    """Read an array's header; refuse one that claims more than its file holds, before memory is taken for it."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _fortran, dtype = read(file)
-    # Python's integers do not overflow, as NumPy's product would.
-    claimed = math.prod(shape, start=dtype.itemsize)
-    if claimed > held:
-        raise ValueError(f"an array claims {claimed} bytes in a file of {held}")
-    return _ArrayHeader(shape, dtype)
-
-
-@contextmanager
-def _safetensors(path: Path) -> Iterator[Any]:
-    from safetensors import SafetensorError, safe_open
-
-    check_input(path)
-    try:
-        with reading(path), safe_open(path, framework="numpy") as file:
-            yield file
-    except SafetensorError as error:
-        raise SourceError(f"can't be read as safetensors ({error}); get the file again", path) from None
+def _container(request: Request) -> AbstractContextManager[Container]:
+    return open_container(request.path, "get the file again", request.files.open(request.path))
 
 
 def _read_safetensors(request: Request) -> Vectors:
-    with _safetensors(request.path) as file:
-        rows = _matrix(file, request)
-
-        def row(index: int) -> Float[np.ndarray, " d"]:
-            values: np.ndarray = rows[index : index + 1]
-            return values.reshape(-1)
-
-        return pick(request.wanted, _vocabulary(file, request), rows.get_shape()[0], row, request.path)
+    path = request.path
+    with _container(request) as file:
+        matrices = {
+            name: one
+            for name, one in sorted(file.tensors.items())
+            if len(one["shape"]) == 2 and one["dtype"] in _FLOATS
+        }
+        if len(matrices) != 1:
+            listed = some([f"{name!r:.40} {one['dtype']} {one['shape']}" for name, one in sorted(file.tensors.items())])
+            raise SourceError(
+                f"should hold one matrix of float16, float32 or float64; it holds {listed or 'nothing'}", path
+            )
+        ((_name, tensor),) = matrices.items()
+        dtype = np.dtype(CODES[tensor["dtype"]])
+        check_matrix(tensor["shape"], dtype, path)
+        start = file.start + tensor["data_offsets"][0]
+        array = Array(request.files.reader(path), start, tuple(tensor["shape"]), dtype)
+        return pick(request.wanted, _vocabulary(file, request), array.shape[0], array.rows, path)
 
 
 def _words_safetensors(request: Request) -> Iterator[str]:
-    with _safetensors(request.path) as file:
+    with _container(request) as file:
         yield from _vocabulary(file, request)
 
 
 SAFETENSORS = Reader(_read_safetensors, _words_safetensors, takes_vocabulary=True)
 
 
-def _matrix(file: Any, request: Request) -> Any:
-    """Return the slice handle of the file's only matrix of floats; its rows are read one by one."""
-    handles = {name: file.get_slice(name) for name in sorted(file.keys())}
-    matrices = [handle for handle in handles.values() if _is_matrix(handle)]
-    if len(matrices) != 1:
-        listed = ", ".join(f"{name} {handle.get_dtype()} {handle.get_shape()}" for name, handle in handles.items())
-        raise SourceError(f"should hold one matrix of float16, float32 or float64; it holds {listed}", request.path)
-    return matrices[0]
-
-
-def _is_matrix(handle: Any) -> bool:
-    shape = handle.get_shape()
-    return len(shape) == 2 and shape[1] > 0 and handle.get_dtype() in _FLOATS
-
-
-def _vocabulary(file: Any, request: Request) -> list[str]:
-    if request.vocabulary is not None or _VOCABULARY not in file.keys():  # noqa: SIM118 - not a mapping
+def _vocabulary(file: Container, request: Request) -> list[str]:
+    if request.vocabulary is not None or _VOCABULARY not in file.tensors:
         return vocabulary_beside(request)
     try:
-        if file.get_slice(_VOCABULARY).get_dtype() == "U8":
-            text: str = file.get_tensor(_VOCABULARY).tobytes().decode()
-            return text.split("\n")
+        if file.tensors[_VOCABULARY]["dtype"] == "U8":
+            return file.read(_VOCABULARY).tobytes().decode().split("\n")
     except UnicodeDecodeError:
         pass
     raise SourceError(f"its tensor {_VOCABULARY} is not UTF-8 text in bytes (uint8); write it as such", request.path)

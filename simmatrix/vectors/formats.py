@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import AbstractContextManager, ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from threading import Event
 
 from simmatrix.choices import VECTOR_FORMATS
 from simmatrix.errors import SourceError
-from simmatrix.files import Progress, silent
+from simmatrix.files import Progress, mistaken, silent
+from simmatrix.npy import MAGIC
 from simmatrix.text import check_choice, or_list
-from simmatrix.vectors.streams import FASTTEXT_MAGIC, ZIP_MAGIC, start_of
+from simmatrix.vectors.fasttext import is_fasttext
+from simmatrix.vectors.streams import ZIP_MAGIC, located, opened
 from simmatrix.vectors.text import text_format
-from simmatrix.vectors.vectors import Reader, Request, Vectors
+from simmatrix.vectors.vectors import Files, Reader, Request, Vectors
 
-__all__ = ["VectorFile", "detect_format", "open_vectors", "read_vectors", "reader_of", "words_of"]
+__all__ = ["VectorFile", "detect_format", "read_vectors", "reader_of", "words_of"]
 
 # Where the reader of each of `simmatrix.choices.VECTOR_FORMATS` is.
 _READERS: Mapping[str, tuple[str, str]] = {
     "glove": ("text", "GLOVE"),
     "word2vec": ("text", "WORD2VEC"),
     "word2vec-binary": ("word2vec_binary", "WORD2VEC_BINARY"),
-    "fasttext": ("gensim", "FASTTEXT"),
+    "fasttext": ("fasttext", "FASTTEXT"),
     "keyedvectors": ("gensim", "KEYED_VECTORS"),
     "npy": ("arrays", "NPY"),
     "npz": ("arrays", "NPZ"),
@@ -32,39 +35,46 @@ _READERS: Mapping[str, tuple[str, str]] = {
 _START = 1 << 16
 
 
-class VectorFile(NamedTuple):
-    """A file of word vectors whose format is known."""
+class VectorFile(AbstractContextManager["VectorFile"]):
+    """A file of word vectors whose format is known, open until its block ends. Parameters as of `read_vectors`."""
 
-    path: Path
-    reader: Reader
-    vocabulary: Path | None = None
+    def __init__(self, path: Path, format: str | None = None, vocabulary: Path | None = None) -> None:
+        self.path, self.vocabulary, self.files = path, vocabulary, Files()
+        with ExitStack() as failing:
+            failing.push(self.files)
+            with opened(path, self.files, arrays_packed=True) as stream:
+                start = stream.read(_START)
+            name = _detected(start, path) if format is None else format
+            self.reader = reader_of(name)
+            if vocabulary is not None and not self.reader.takes_vocabulary:
+                raise SourceError(f"is of format {name}, which holds its own vocabulary; give none", path)
+            if stream.is_packed and not self.reader.streams:
+                raise SourceError(f"is compressed, which format {name} can't be read from; unpack it first", path)
+            failing.pop_all()
 
-    @property
-    def streams(self) -> bool:
-        """Whether the file is read from its start to its end, so that its reader has progress to report."""
-        return self.reader.streams
+    def __exit__(self, *error: object) -> None:
+        self.files.__exit__(*error)
 
     def read(self, wanted: Set[str], progress: Progress = silent) -> Vectors:
         """Return the vectors of the wanted words that the file holds."""
-        return self.reader.read(Request(self.path, wanted, self.vocabulary, progress))
+        return self.reader.read(Request(self.path, wanted, self.files, self.vocabulary, progress))
 
     def words(self) -> Iterator[str]:
         """Go through the whole vocabulary, in the file's order."""
-        return self.reader.words(Request(self.path, frozenset(), self.vocabulary))
+        return self.reader.words(Request(self.path, frozenset(), self.files, self.vocabulary))
 
+    def sha256(self, progress: Progress = silent, stop: Event | None = None) -> str:
+        """Return the checksum of the file on the disk; it may be read meanwhile."""
+        return self.files.sha256(located(self.path).file, progress, stop)
 
-def open_vectors(path: Path, format: str | None = None, vocabulary: Path | None = None) -> VectorFile:
-    """Return a file with the reader of its format. For the parameters and errors see `read_vectors`."""
-    start, is_packed = start_of(path, _START)
-    name = _detected(start, path) if format is None else format
-    if name not in _READERS:
-        check_choice("format", name, VECTOR_FORMATS)
-    reader = reader_of(name)
-    if vocabulary is not None and not reader.takes_vocabulary:
-        raise SourceError(f"is of format {name}, which holds its own vocabulary; give none", path)
-    if is_packed and not reader.streams:
-        raise SourceError(f"is compressed, which format {name} can't be read from; unpack it first", path)
-    return VectorFile(path, reader, vocabulary)
+    def beside(self) -> list[tuple[str, Path, str]]:
+        """Return the role, the path and the checksum of each other file that was read; check that none was changed."""
+        others = [
+            ("vectors" if one.suffix == ".npy" else "vocabulary", one, self.files.sha256(one))
+            for one in self.files.beside(located(self.path).file)
+        ]
+        self.files.check()
+        return others
 
 
 def read_vectors(
@@ -75,7 +85,7 @@ def read_vectors(
     vocabulary: Path | None = None,
     progress: Progress = silent,
 ) -> Vectors:
-    """Return the vectors of the wanted words that a file holds.
+    """Return the vectors of the wanted words that a file holds (without what fastText composes of subwords).
 
     Parameters
     ----------
@@ -102,16 +112,20 @@ def read_vectors(
     >>> read_vectors(vector_file_path("glove-6b-50d"), {"rose"}).found["rose"].values.shape
     (50,)
     """
-    return open_vectors(path, format, vocabulary).read(wanted, progress)
+    with VectorFile(path, format, vocabulary) as file:
+        return Vectors(file.read(wanted, progress).found)
 
 
 def words_of(path: Path, *, format: str | None = None, vocabulary: Path | None = None) -> Iterator[str]:
     """Go through the whole vocabulary of a file, in its order."""
-    return open_vectors(path, format, vocabulary).words()
+    with VectorFile(path, format, vocabulary) as file:
+        yield from file.words()
 
 
 def reader_of(format: str) -> Reader:
-    """Return the reader of a format."""
+    """Return the reader of a format; `ParameterError` if there is no such format."""
+    if format not in _READERS:
+        check_choice("format", format, VECTOR_FORMATS)
     module, name = _READERS[format]
     reader: Reader = getattr(import_module(f"simmatrix.vectors.{module}"), name)
     return reader
@@ -119,15 +133,16 @@ def reader_of(format: str) -> Reader:
 
 def detect_format(path: Path) -> str:
     """Return the name of a file's format, told from its first bytes."""
-    return _detected(start_of(path, _START)[0], path)
+    with Files() as files, opened(path, files, arrays_packed=True) as stream:
+        return _detected(stream.read(_START), path)
 
 
 def _detected(start: bytes, path: Path) -> str:
     name = next((name for name, fits in _SIGNATURES if fits(start)), None) or text_format(start)
     if name is not None:
         return name
-    formats = or_list(VECTOR_FORMATS)
-    raise SourceError(f'is of no known format of word vectors; give one (format="NAME"): {formats}', path)
+    unknown = f'is of no known format of word vectors; give one (format="NAME"): {or_list(VECTOR_FORMATS)}'
+    raise SourceError(mistaken(start[:200], "give a file of word vectors") or unknown, path)
 
 
 def _is_safetensors(start: bytes) -> bool:
@@ -138,8 +153,8 @@ def _is_safetensors(start: bytes) -> bool:
 # The first that fits; what none does is text, or word2vec's binary with its text header.
 _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("npz", lambda start: start.startswith(ZIP_MAGIC)),
-    ("fasttext", lambda start: start.startswith(FASTTEXT_MAGIC)),
-    ("npy", lambda start: start.startswith(b"\x93NUMPY")),
+    ("fasttext", is_fasttext),
+    ("npy", lambda start: start.startswith(MAGIC)),
     ("keyedvectors", lambda start: start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")),
     ("safetensors", _is_safetensors),
 )

@@ -1,34 +1,32 @@
-"""gensim's files: KeyedVectors (``.kv``), a pickle with large arrays in ``.npy`` beside it; and fastText's own binary.
+"""gensim's KeyedVectors (``.kv``): a pickle, with large arrays in ``.npy`` beside it.
 
-Loading a pickle runs whatever code it names, and a user's file is data. So gensim's own loader is not used for
-KeyedVectors: an unpickler builds inert records in place of gensim's classes and of NumPy's arrays, and refuses every
-other name; what the records say of an array is checked, and its bytes are read as numbers. Vectors that gensim stored
-beside the file are memory-mapped: only the wanted words' rows are read. fastText's binary holds no code; gensim reads
-it, and composes words outside the vocabulary of their subwords.
+Loading a pickle runs whatever code it names, and a user's file is data. So gensim's own loader is not used: an
+unpickler builds inert records in place of gensim's classes and of NumPy's arrays, and refuses every other name; what
+the records say of an array is checked, and its bytes are read as numbers. Of vectors that gensim stored beside the
+file, only the wanted words' rows are read.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from simmatrix.errors import SourceError
-from simmatrix.files import check_input, reading
+from simmatrix.files import reading
 from simmatrix.shapes import Float
 from simmatrix.vectors.arrays import check_matrix, read_npy
-from simmatrix.vectors.streams import FASTTEXT_MAGIC
-from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector, pick
+from simmatrix.vectors.vectors import Reader, Request, Vectors, pick
 
-if TYPE_CHECKING:
-    from gensim.models.fasttext import FastTextKeyedVectors
+__all__ = ["KEYED_VECTORS"]
 
-__all__ = ["FASTTEXT", "KEYED_VECTORS"]
+# So many names are in no file of word vectors; each makes a class.
+_MOST_NAMES = 1000
 
 
 class _Record:
@@ -65,17 +63,23 @@ _KNOWN = {
     "numpy._core.multiarray": ("_reconstruct",),
     # With this, pickles of protocol 2 (gensim's before version 4) spell bytes.
     "_codecs": ("encode",),
+    "__builtin__": ("frozenset",),
+    "builtins": ("frozenset",),
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
     """Gives a record for each name that gensim's files need, and refuses every other name.
 
     Nothing real is handed out: even `numpy.ndarray`, called with the wrong arguments, reads memory that is not its own.
+    This is the unpickler that is written in Python: the one in C takes memory for as many objects as a file claims.
     """
 
+    names = 0
+
     def find_class(self, module: str, name: str) -> Any:
-        if name not in _KNOWN.get(module, ()):
+        self.names += 1
+        if name not in _KNOWN.get(module, ()) or self.names > _MOST_NAMES:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which has no place in word vectors")
 
         # A class of its own for each use: a file can put attributes on a class, and they go with it.
@@ -86,28 +90,28 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _read(request: Request) -> Vectors:
-    record = _load(request.path)
-    rows = _rows(record, request.path)
-    return pick(request.wanted, _vocabulary(record, request.path), len(rows), rows.__getitem__, request.path)
+    record = _load(request)
+    count, rows = _rows(record, request)
+    return pick(request.wanted, _vocabulary(record, request.path), count, rows, request.path)
 
 
 def _words(request: Request) -> Iterator[str]:
-    yield from _vocabulary(_load(request.path), request.path)
+    yield from _vocabulary(_load(request), request.path)
 
 
 KEYED_VECTORS = Reader(_read, _words)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    check_input(path)
+def _load(request: Request) -> dict[str, Any]:
+    path = request.path
+    with reading(path):
+        content = io.BytesIO(request.files.open(path).readall())
     try:
-        with reading(path), path.open("rb") as file:
-            record = _Unpickler(file).load()
-    except SourceError:
-        raise
+        record = _Unpickler(content).load()
     except Exception as error:  # a damaged pickle can make the unpickler raise anything
         raise SourceError(
-            f"can't be read as KeyedVectors ({error}); if you trust it, load it with gensim and save it as word2vec",
+            f"can't be read as KeyedVectors ({error!s:.200}); if you trust it, load it with gensim and save it as "
+            "word2vec",
             path,
         ) from None
     if not isinstance(record, _Record) or not isinstance(record.state, dict):
@@ -115,16 +119,20 @@ def _load(path: Path) -> dict[str, Any]:
     return record.state
 
 
-def _rows(record: dict[str, Any], path: Path) -> Float[np.ndarray, "V d"]:
+def _rows(record: dict[str, Any], request: Request) -> tuple[int, Callable[[Sequence[int]], Float[np.ndarray, "n d"]]]:
+    """Return how many vectors there are, and what reads some of them."""
+    path = request.path
     # gensim leaves the names of arrays that it stored beside the file in `__numpys`; before version 4 the attribute of
     # the vectors was `syn0` for a while.
     beside = record.get("__numpys")
     stored = beside if isinstance(beside, list) else []
     for name in ("vectors", "syn0"):
         if name in stored:
-            return read_npy(path.with_name(f"{path.name}.{name}.npy"))
+            found = read_npy(path.with_name(f"{path.name}.{name}.npy"), request)
+            return found.shape[0], found.rows
         if isinstance(record.get(name), _Record):
-            return _array(record[name], path)
+            array = _array(record[name], path)
+            return len(array), array.__getitem__
     if "vectors_ngrams" in {*record, *(name for name in stored if isinstance(name, str))}:
         raise SourceError("holds fastText's parts of words; save the words with gensim's save_word2vec_format", path)
     raise SourceError("holds no vectors; save it again with gensim", path)
@@ -139,9 +147,10 @@ def _array(record: _Record, path: Path) -> Float[np.ndarray, "V d"]:
         array = np.frombuffer(raw, dtype=_plain(f"{order}{code}"))
         # Refuses bytes that are not exactly as many as the shape asks for.
         array = array.reshape([int(extent) for extent in shape], order="F" if by_columns is True else "C")
-    except (AttributeError, IndexError, OverflowError, TypeError, ValueError):
+    except Exception:  # it may be anything that a pickle can hold
         raise SourceError("its vectors are no rows of floats; save it again with gensim", path) from None
-    return check_matrix(array, path)
+    check_matrix(array.shape, array.dtype, path)
+    return array
 
 
 def _plain(kind: str) -> np.dtype[Any]:
@@ -162,63 +171,3 @@ def _vocabulary(record: dict[str, Any], path: Path) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise SourceError("holds no list of words; save it again with gensim", path)
     return words
-
-
-# Magic, version, twelve arguments, the sampling threshold; then the dictionary's sizes.
-_FASTTEXT_HEADER = struct.Struct("<14id3i2q")
-
-
-def _read_fasttext(request: Request) -> Vectors:
-    vectors = _load_fasttext(request.path)
-    found = {
-        word: WordVector(np.array(vectors[word], dtype=np.float32))
-        for word in sorted(request.wanted)
-        if word in vectors.key_to_index
-    }
-
-    def compose(word: str) -> WordVector:
-        return WordVector(np.array(vectors.get_vector(word), dtype=np.float32))
-
-    return Vectors(found, compose if vectors.bucket else None)
-
-
-def _words_fasttext(request: Request) -> Iterator[str]:
-    yield from _load_fasttext(request.path).index_to_key
-
-
-FASTTEXT = Reader(_read_fasttext, _words_fasttext)
-
-
-def _load_fasttext(path: Path) -> FastTextKeyedVectors:
-    _check_fasttext(path)
-    # Imported here: gensim takes more than a second to import, and only this format needs it.
-    from gensim.models.fasttext import load_facebook_vectors
-
-    try:
-        with reading(path):
-            return load_facebook_vectors(str(path))
-    except SourceError:
-        raise
-    except Exception as error:  # gensim raises whatever a damaged file leads its parser to
-        raise _damaged(path) from error
-
-
-def _check_fasttext(path: Path) -> None:
-    """Refuse a file that is shorter than its header says, before gensim takes memory for what isn't there."""
-    check_input(path)
-    with reading(path), path.open("rb") as file:
-        start = file.read(_FASTTEXT_HEADER.size)
-    if not start.startswith(FASTTEXT_MAGIC):
-        raise SourceError("is not fastText's binary format; give its own format, or none", path)
-    if len(start) < _FASTTEXT_HEADER.size:
-        raise _damaged(path)
-    # After magic and version come dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn and
-    # lrUpdateRate, then t, then the dictionary's size, nwords, nlabels, ntokens and pruneidx_size.
-    fields = _FASTTEXT_HEADER.unpack(start)
-    dimension, buckets, words = fields[2], fields[10], fields[16]
-    if min(dimension, buckets, words) < 0 or path.stat().st_size < 4 * dimension * (words + buckets):
-        raise _damaged(path)
-
-
-def _damaged(path: Path) -> SourceError:
-    return SourceError("is damaged or cut short; get the file again", path)

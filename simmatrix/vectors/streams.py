@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import os
 import struct
 import zipfile
@@ -14,30 +15,36 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias, cast
 
 from simmatrix.errors import SourceError
-from simmatrix.files import Progress, open_input, refusal, silent
+from simmatrix.files import Progress, refusal, silent
+from simmatrix.text import is_name, shown_name, some
+from simmatrix.vectors.vectors import Files
 
-__all__ = [
-    "FASTTEXT_MAGIC",
-    "PACKING_ERRORS",
-    "ZIP_MAGIC",
-    "Stream",
-    "archive_name",
-    "archive_of",
-    "located",
-    "opened",
-    "start_of",
-]
+__all__ = ["ZIP_MAGIC", "Stream", "archive_name", "located", "opened", "unpacking"]
 
-FASTTEXT_MAGIC = struct.pack("<i", 793712314)
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 
-# What Python's unpackers raise for files that are damaged, encrypted or packed in ways they don't know.
-_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
-PACKING_ERRORS: tuple[type[Exception], ...] = (*_DAMAGE, NotImplementedError, RuntimeError)
-_UNREADABLE: tuple[type[Exception], ...] = (*PACKING_ERRORS, OSError)
+# All of these were seen.
+_DAMAGE: tuple[type[Exception], ...] = (
+    *(EOFError, OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(ValueError, OverflowError, MemoryError, IndexError, KeyError),
+)
 
 _Content: TypeAlias = io.RawIOBase | io.BufferedIOBase
+
+
+@contextmanager
+def unpacking(path: Path) -> Iterator[None]:
+    """Turn what Python's unpackers raise inside the block for damaged files into a `SourceError`."""
+    try:
+        yield
+    except (NotImplementedError, RuntimeError) as error:
+        raise SourceError(f"can't be unpacked ({error}); unpack it yourself", path) from None
+    except _DAMAGE as error:
+        # The system's refusals have a number, those of bz2 have none.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise refusal(error, path) from None
+        raise SourceError("is damaged or cut short; get the file again", path) from None
 
 
 class Located(NamedTuple):
@@ -55,16 +62,10 @@ def located(path: Path) -> Located:
     return Located(path, None)
 
 
-def archive_of(path: Path) -> Path:
-    """Return the file on the disk."""
-    return located(path).file
-
-
 def archive_name(path: Path) -> str:
     """Return the name to record: no folder, and nothing that can't be written as UTF-8."""
     file, member = located(path)
-    name = file.name if member is None else f"{file.name}:{member}"
-    return name.encode("utf-8", "backslashreplace").decode()
+    return shown_name(file.name if member is None else f"{file.name}:{member}")
 
 
 class Stream:
@@ -80,27 +81,25 @@ class Stream:
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes, none at the end. Raise `SourceError` where a compressed file is damaged."""
-        try:
+        with unpacking(self.path):
             content = self._content.read(size) or b""
-        except _UNREADABLE as error:
-            raise _refusal(error, self.path) from None
-        if self._progress is not silent:
-            self._progress(self._on_disk.tell(), self._total)
+        self._report()
         return content
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill a buffer as far as one read goes; return the bytes read, 0 at the end. Errors as in `read`."""
-        try:
+        with unpacking(self.path):
             size = self._content.readinto(buffer) or 0
-        except _UNREADABLE as error:
-            raise _refusal(error, self.path) from None
+        self._report()
+        return size
+
+    def _report(self) -> None:
         if self._progress is not silent:
             self._progress(self._on_disk.tell(), self._total)
-        return size
 
 
 @contextmanager
-def opened(path: Path, progress: Progress = silent, *, arrays_packed: bool = False) -> Iterator[Stream]:
+def opened(path: Path, files: Files, progress: Progress = silent, *, arrays_packed: bool = False) -> Iterator[Stream]:
     """Open a plain, gzip or zip file, told apart by their first bytes.
 
     A zip archive with several files needs one named: ``glove.6B.zip:glove.6B.50d.txt``. With `arrays_packed` an archive
@@ -108,50 +107,28 @@ def opened(path: Path, progress: Progress = silent, *, arrays_packed: bool = Fal
     """
     where = located(path)
     with ExitStack() as stack:
-        file = stack.enter_context(open_input(where.file))
-        try:
+        file = files.open(where.file)
+        with unpacking(path):
             magic = file.read(4)
             file.seek(0)
             content: _Content = file
             if magic.startswith(GZIP_MAGIC):
                 content = stack.enter_context(gzip.open(file))
             elif magic == ZIP_MAGIC:
-                content = _zip_member(stack, file, path, where, arrays_packed=arrays_packed)
-        except OSError as error:
-            raise refusal(error, where.file) from None
+                content = _zip_member(stack, file, where, arrays_packed=arrays_packed)
         yield Stream(path, content, file, progress)
 
 
-def start_of(path: Path, size: int) -> tuple[bytes, bool]:
-    """Return the first bytes of what a file holds, and whether it is compressed; an archive of arrays is not."""
-    with opened(path, arrays_packed=True) as stream:
-        return stream.read(size), stream.is_packed
-
-
-def _refusal(error: BaseException, path: Path) -> SourceError:
-    if isinstance(error, _DAMAGE):
-        return SourceError("is damaged or cut short; get the file again", path)
-    return refusal(error, path) if isinstance(error, OSError) else _packed_otherwise(error, path)
-
-
-def _packed_otherwise(error: BaseException, path: Path) -> SourceError:
-    return SourceError(f"can't be unpacked ({error}); unpack it yourself", path)
-
-
-def _zip_member(stack: ExitStack, file: io.FileIO, path: Path, where: Located, *, arrays_packed: bool) -> _Content:
-    try:
-        archive = stack.enter_context(zipfile.ZipFile(file))
-        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-        if arrays_packed and where.member is None and names and all(name.endswith(".npy") for name in names):
-            file.seek(0)
-            return file
-        name = names[0] if where.member is None and len(names) == 1 else where.member
-        if name not in names:
-            listed = ", ".join(names) or "nothing"
-            raise SourceError(f"holds {listed}; name one: {where.file}:FILE", where.file)
-        # A ZipExtFile, of which the standard library's annotation tells less.
-        return cast("io.BufferedIOBase", stack.enter_context(archive.open(name)))
-    except zipfile.BadZipFile:
-        raise SourceError("is a damaged zip archive; get the file again", path) from None
-    except (NotImplementedError, RuntimeError) as error:
-        raise _packed_otherwise(error, path) from None
+def _zip_member(stack: ExitStack, file: io.FileIO, where: Located, *, arrays_packed: bool) -> _Content:
+    archive = stack.enter_context(zipfile.ZipFile(file))
+    # A directory may name a member twice; the last one is what its name opens.
+    entries = {entry.filename: entry for entry in archive.infolist() if entry.filename and not entry.is_dir()}
+    if arrays_packed and where.member is None and entries and all(name.endswith(".npy") for name in entries):
+        file.seek(0)
+        return file
+    name = next(iter(entries)) if where.member is None and len(entries) == 1 else where.member
+    if name not in entries:
+        listed = some([one if is_name(one) else ascii(one) for one in entries]) or "nothing"
+        raise SourceError(f"holds {listed}; name one: {where.file}:FILE", where.file)
+    # A ZipExtFile, of which the standard library's annotation tells less.
+    return cast("io.BufferedIOBase", stack.enter_context(archive.open(entries[name])))

@@ -146,7 +146,7 @@ def _vector_blocks(request: Request, *, header: bool) -> Iterator[tuple[_Block, 
     """Go through the file's lines of vectors, and check at the end that they were as many as promised."""
     lines = 0
     layout: _Layout | None = None
-    with opened(request.path, request.progress) as stream:
+    with opened(request.path, request.files, request.progress) as stream:
         for block in _blocks(stream):
             if layout is None:
                 layout = _layout(block, header=header, path=request.path)

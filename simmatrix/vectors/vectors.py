@@ -5,18 +5,25 @@ A vocabulary beside an array is a text file, one word a line, in the order of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import numpy as np
 
 from simmatrix.errors import SourceError
-from simmatrix.files import Progress, read_bytes, silent
+from simmatrix.files import Progress, decoded, digest_of, open_input, reading, refusal, silent, whole
 from simmatrix.shapes import Float
 
-__all__ = ["Reader", "Request", "Vectors", "WordVector", "pick", "vocabulary_beside"]
+__all__ = ["LARGEST_DIMENSION", "Files", "Reader", "Request", "Vectors", "WordVector", "pick", "vocabulary_beside"]
+
+LARGEST_DIMENSION = 1 << 16
+"""No word vector is longer; a damaged file must not fill the memory."""
 
 _BESIDE = (".txt", ".vocab", ".vocab.txt")
 
@@ -37,11 +44,67 @@ class Vectors:
     found
         A vector for each wanted word that is in the vocabulary. A word that stands in the file twice has its first.
     compose
-        Makes a vector for any other word from its parts, where the format can (fastText's subwords).
+        Makes a vector for any other word from its parts, where the format can (fastText's subwords); it reads the file.
     """
 
     found: Mapping[str, WordVector]
     compose: Callable[[str], WordVector] | None = None
+
+
+class Files(AbstractContextManager["Files"]):
+    """The files of one reading. Each is opened once, so its checksum is that of the bytes that were read."""
+
+    def __init__(self) -> None:
+        self._opened: dict[Path, tuple[io.FileIO, os.stat_result]] = {}
+
+    def open(self, path: Path) -> io.FileIO:
+        """Return an open file, at its beginning."""
+        if path not in self._opened:
+            file = open_input(path)
+            self._opened[path] = file, os.fstat(file.fileno())
+        file = self._opened[path][0]
+        file.seek(0)
+        return file
+
+    def reader(self, path: Path) -> Callable[[int, int], bytes]:
+        """Return a function that reads bytes of a file from a place on."""
+        file = self.open(path)
+
+        def read_at(place: int, size: int) -> bytes:
+            try:
+                file.seek(place)
+                content = file.read(size)
+            except OSError as error:
+                raise refusal(error, path) from None
+            if len(content) < size:
+                raise SourceError("is cut short; get the file again", path)
+            return content
+
+        return read_at
+
+    def size(self, path: Path) -> int:
+        """Return the size of an open file in bytes."""
+        return self._opened[path][1].st_size
+
+    def sha256(self, path: Path, progress: Progress = silent, stop: Event | None = None) -> str:
+        """Return the checksum of an open file; others may read it meanwhile."""
+        with reading(path):
+            return digest_of(self._opened[path][0], progress, stop)
+
+    def beside(self, path: Path) -> list[Path]:
+        """Return the files that were opened besides one, in the order in which they were opened."""
+        return [one for one in self._opened if one != path]
+
+    def check(self) -> None:
+        """Raise `SourceError` if the bytes of a file were changed since it was opened."""
+        for path, (file, before) in self._opened.items():
+            now = os.fstat(file.fileno())
+            if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
+                raise SourceError("was changed while it was read; read it again", path)
+
+    def __exit__(self, *_error: object) -> None:
+        for file, _status in self._opened.values():
+            file.close()
 
 
 class Request(NamedTuple):
@@ -49,6 +112,7 @@ class Request(NamedTuple):
 
     path: Path
     wanted: Set[str]
+    files: Files
     vocabulary: Path | None = None
     progress: Progress = silent
 
@@ -75,22 +139,27 @@ class Reader(NamedTuple):
 
 
 def pick(
-    wanted: Set[str], words: Iterable[str], count: int, row: Callable[[int], Float[np.ndarray, " d"]], path: Path
+    wanted: Set[str],
+    words: Iterable[str],
+    count: int,
+    rows: Callable[[Sequence[int]], Float[np.ndarray, "n d"]],
+    path: Path,
 ) -> Vectors:
-    """Return the wanted words' vectors; `row` reads one of the file's `count` rows. A repeated word has its first."""
-    rows_of: dict[str, int] = {}
+    """Return the wanted words' vectors; `rows` reads some of the file's `count` rows. A repeated word has its first."""
+    places: dict[str, int] = {}
     size = 0
     for index, word in enumerate(words):
         size = index + 1
         if word in wanted:
-            rows_of.setdefault(word, index)
+            places.setdefault(word, index)
     if size != count:
         raise SourceError(
             f"has {count} vectors for a vocabulary of {size} words; give the vocabulary that belongs to it", path
         )
     # A float64 beyond float32's range becomes infinite, which is an error for whoever uses the word.
-    with np.errstate(over="ignore"):
-        return Vectors({word: WordVector(np.array(row(index), dtype=np.float32)) for word, index in rows_of.items()})
+    with np.errstate(all="ignore"):
+        values = rows(list(places.values())).astype(np.float32) if places else ()
+    return Vectors({word: WordVector(row) for word, row in zip(places, values, strict=True)})
 
 
 def vocabulary_beside(request: Request) -> list[str]:
@@ -105,10 +174,6 @@ def vocabulary_beside(request: Request) -> list[str]:
                 f'has no vocabulary; give one (vocabulary="FILE", one word a line), or put it beside it as {names}',
                 request.path,
             )
-    raw = read_bytes(path)
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise SourceError("is not UTF-8; save the file as UTF-8", path, line) from None
-    return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]
+    with reading(path):
+        raw = whole(request.files.open(path), path)
+    return decoded(raw, path).removesuffix("\n").split("\n")

@@ -18,13 +18,12 @@ import numpy as np
 from simmatrix.errors import SourceError
 from simmatrix.vectors.streams import Stream, opened
 from simmatrix.vectors.text import NO_HEADER, is_word, looks_like_header
-from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector
+from simmatrix.vectors.vectors import LARGEST_DIMENSION, Reader, Request, Vectors, WordVector
 
 __all__ = ["WORD2VEC_BINARY"]
 
 _BLOCK = 1 << 20
 _LONGEST_WORD = 1 << 14
-_LARGEST_DIMENSION = 1 << 20
 # What may be a word, or a part of one, and the blank behind it. The original program writes a line end behind each
 # vector, others don't.
 _PIECE = re.compile(rb"\n*([^\x00-\x20\x7f]{0,%d}+) " % _LONGEST_WORD).match
@@ -57,7 +56,7 @@ WORD2VEC_BINARY = Reader(_read, _words, streams=True)
 
 
 def _records(request: Request) -> Iterator[tuple[bytes, memoryview]]:
-    with opened(request.path, request.progress) as stream:
+    with opened(request.path, request.files, request.progress) as stream:
         header = _header(stream)
         size = 4 * header.dimension
         buffer, position, is_end = header.rest, 0, False
@@ -90,6 +89,9 @@ def _word_end(buffer: bytes, start: int, size: int, *, is_last: bool) -> int | N
     while (end := buffer.find(b" ", piece, start + _LONGEST_WORD)) >= 0 and is_word(buffer[piece:end]):
         if end + 1 + size <= len(buffer):
             ends.append(end)
+        # A word may be cut inside its last character alone.
+        if not is_word(buffer[piece : end + 1]):
+            break
         piece = end + 1
     if len(ends) > 1:
         ends = [end for end in ends if _goes_on(buffer, end + 1 + size, is_last=is_last)]
@@ -130,6 +132,6 @@ def _header(stream: Stream) -> _Header:
     if not newline or not looks_like_header(line):
         raise SourceError(NO_HEADER, stream.path, 1)
     words, dimension = (int(piece) for piece in line.split())
-    if not 0 < dimension <= _LARGEST_DIMENSION or words == 0:
+    if not 0 < dimension <= LARGEST_DIMENSION or words == 0:
         raise SourceError(f"its header promises {words} words of {dimension} values; get it again", stream.path, 1)
     return _Header(words, dimension, rest)

@@ -1,11 +1,12 @@
 """`simmatrix classes`: the bundled lists, and one of them as a class list again."""
 
+import io
 from pathlib import Path
 
 import pytest
 
 from simmatrix import data, read_classes
-from tests.cli.command import Command
+from tests.cli.command import Command, assert_mendable
 
 
 def test_every_list_is_named(command: Command) -> None:
@@ -46,3 +47,32 @@ def test_an_unknown_list(command: Command) -> None:
     result = command("classes", "cifar101")
     assert (result.code, result.out) == (1, "")
     assert "did you mean cifar10 or cifar100?" in result.err
+
+
+def test_any_form_is_printed_as_a_table_and_built_from(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("data.yaml").write_text("names: {0: rose, 1: tulip, 2: truck}\n")
+    assert command.good("classes", "data.yaml").splitlines() == ["class", "rose", "tulip", "truck"]
+    Path("paths.txt").write_text("flower > rose\nflower > tulip\nvehicle > truck\n")
+    printed = command.good("classes", "paths.txt", "--separator", " > ")
+    assert printed.splitlines()[0].split("\t") == ["class", "level_1", "phrase"]
+    built = command("build", "--classes", "paths.txt", "--separator", ">", "--from-taxonomy", "level_1")
+    assert (built.code, "paths.safetensors" in built.out) == (0, True)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"rose\ntulip\ntruck\n")))
+    assert "stdin.safetensors" in command("build", "--classes", "-", "--from-wordnet").out
+    Path("two.csv").write_text("name,label\nrose,r\ntulip,t\n")
+    assert_mendable(command("build", "--classes", "two.csv"), "say which (--class-column name)")
+    assert command("build", "--classes", "two.csv", "--class-column", "name").code == 0
+
+
+def test_a_million_lines_on_standard_input(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "".join(f"name{number}x\n" for number in range(1_000_000)).encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    listed = read_classes("-")
+    assert (len(listed), listed.names[-1], listed.source) == (1_000_000, "name999999x", "stdin")
+    monkeypatch.setattr("simmatrix.classes._LARGEST_STREAM", 1 << 20)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    assert_mendable(
+        command("build", "--classes", "-", "--from-order"), "holds more than 1 MiB, which no class list does"
+    )
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert_mendable(command("build", "--classes", "-", "--from-order"), "standard input: holds no classes")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 import simmatrix
 from simmatrix import SimilarityMatrix
@@ -38,6 +40,19 @@ def test_orders_give_other_pictures(command: Command) -> None:
         command.good("plot", "m.safetensors", "--order", order)
         pictures.add(Path("m.png").read_bytes())
     assert len(pictures) == 2
+
+
+def test_small_similarities_are_seen(command: Command) -> None:
+    """The greatest similarity of two classes has the colour of the diagonal, however small: two more cells of nine."""
+    light = []
+    for name, similarity in (("none", 0.0), ("small", 0.01), ("large", 0.9)):
+        values = np.eye(3)
+        values[0, 1] = values[1, 0] = similarity
+        SimilarityMatrix(values, ("rose", "tulip", "bus")).save(name)
+        command.good("plot", name, "-o", f"{name}.png")
+        lightest = np.array(colormaps["viridis"](1.0)[:3])
+        light.append(int((np.abs(imread(f"{name}.png")[..., :3] - lightest).max(axis=-1) < 0.02).sum()))
+    assert [round(3 * count / light[0], 1) for count in light] == [3, 5, 5]
 
 
 def test_superclasses_of_the_bundled_list(command: Command) -> None:

@@ -9,10 +9,11 @@ from tests.cli.command import Command, assert_mendable
 
 def test_what_people_see(command: Command) -> None:
     header, *rows, blank, last = command.good("senses", "Seals").splitlines()
-    assert header.split() == ["synset", "lemmas", "a", "kind", "of", "tagged"]
+    assert header.split() == ["synset", "lemmas", "a", "kind", "of", "tagged", "definition"]
     assert len(rows) == 9
-    assert rows[0].split() == ["sealing_wax.n.01", "sealing_wax,", "seal", "fastener.n.02", "3"]
-    assert rows[8].split() == ["seal.n.09", "seal", "pinniped_mammal.n.01", "0"]
+    assert rows[0].split()[:5] == ["sealing_wax.n.01", "sealing_wax,", "seal", "fastener.n.02", "3"]
+    assert rows[8].split()[:4] == ["seal.n.09", "seal", "pinniped_mammal.n.01", "0"]
+    assert "  any of numerous marine mammals" in rows[8]
     assert blank == ""
     assert "synset column" in last
     assert last.endswith("seal.n.09")
@@ -21,6 +22,39 @@ def test_what_people_see(command: Command) -> None:
 def test_verbs_come_after_nouns(command: Command) -> None:
     rows = command.good("senses", "seal").splitlines()[1:-2]
     assert [row.split()[0].split(".")[1] for row in rows] == ["n"] * 9 + ["v"] * 6
+
+
+def test_several_words(command: Command) -> None:
+    header, *rows, _blank, _last = command.good("senses", "tulip", "tiger").splitlines()
+    assert header.split()[:2] == ["word", "synset"]
+    assert [row.split()[:2] for row in rows] == [
+        ["tulip", "tulip.n.01"],
+        ["tiger", "tiger.n.01"],
+        ["tiger", "tiger.n.02"],
+    ]
+
+
+def test_the_choices_for_a_class_list_start_with_the_most_doubtful(command: Command) -> None:
+    Path("list.txt").write_text("tiger\nlion\ntulip\nqqzzxx\nFish_Crow\n")
+    header, *rows = command.good("senses", "--classes", "list.txt").splitlines()
+    assert header.split() == ["class", "synset", "found", "by", "doubt", "next", "definition"]
+    cells = [row.split() for row in rows]
+    assert cells[0] == ["qqzzxx", "not", "found"]
+    assert {cell[0]: cell[1] for cell in cells[1:]} == {
+        "tiger": "tiger.n.02",
+        "lion": "lion.n.01",
+        "tulip": "tulip.n.01",
+        "Fish_Crow": "crow.n.01",
+    }
+    doubts = [float(cell[3]) for cell in cells[1:] if "." in cell[3]]
+    assert doubts == sorted(doubts, reverse=True)
+
+
+def test_words_or_a_list(command: Command) -> None:
+    for arguments in ([], ["seal", "--classes", "cifar10"]):
+        result = command("senses", *arguments)
+        assert result.code != 0
+        assert "give words, or a class list (--classes)" in result.err
 
 
 def test_an_unknown_word_gets_suggestions(command: Command) -> None:

@@ -406,6 +406,20 @@ def test_another_loss_or_seed_gives_another_model_and_the_same_ones_the_same(age
     assert len(set(errors)) == 3
 
 
+def test_a_training_takes_so_many_faces_of_each_age(
+    age: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = age.load(utkface(tmp_path, {1: 10, 40: 12, 90: 10}))
+    seen: list[Any] = []
+    monkeypatch.setattr(age, "fit", lambda _model, _criterion, training, recipe, _good: seen.append((training, recipe)))
+    for amount in ("2", "all"):
+        age.Experiment(faces, age.RECIPE)(sweep.Trial(sweep.BASE, 5, amount))
+    (few, smaller), (many, whole) = seen
+    assert few.labels.bincount().tolist() == [2, 2, 2]
+    assert many.labels.tolist() == faces.images.labels[age.split(32)[0]].tolist()
+    assert (smaller.batch, whole.batch) == (math.ceil(1024 * 6 / len(many)), 1024)
+
+
 FOLDERS = {"utkface": utkface, "afad": afad}
 
 

@@ -474,6 +474,20 @@ def test_the_settings_by_words_and_soft_labels_are_those_of_the_plan(cifar100: M
     assert len(settings) == len(methods.SETTINGS) + 4
 
 
+def test_fewer_images_come_from_each_class_in_batches_that_are_as_many(cifar100: ModuleType) -> None:
+    labels = torch.tensor([0] * 7 + [1] * 20 + [2] * 3)
+    everything = images.Images(torch.arange(30).view(-1, 1, 1, 1).expand(30, 3, 2, 2), labels)
+    recipe = cifar100.RECIPES["lenet"]._replace(batch=8)
+    for amount, counts, batch in (("5", [5, 5, 3], math.ceil(8 * 13 / 30)), ("all", [7, 20, 3], 8)):
+        few, smaller = images.some(everything, recipe, amount, 1)
+        assert few.labels.bincount().tolist() == counts
+        assert torch.equal(few.labels, labels[few.pixels[:, 0, 0, 0]])
+        assert smaller == recipe._replace(batch=batch)
+    seeds = [images.some(everything, recipe, "5", seed)[0].pixels for seed in (1, 1, 2)]
+    assert torch.equal(seeds[0], seeds[1])
+    assert not torch.equal(seeds[0], seeds[2])
+
+
 def test_the_recipes_are_those_of_the_paper_and_of_resnets(cifar100: ModuleType) -> None:
     parameter = [nn.Parameter(torch.zeros(1))]
     plain, modern = cifar100.RECIPES["lenet"], cifar100.RECIPES["resnet18"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import itertools
 import math
@@ -108,9 +109,8 @@ def rows(text: str) -> list[list[str]]:
 
 def write(folder: Path, found: list[Any], drawn: list[Any]) -> str:
     folder.mkdir(exist_ok=True)
-    report.write(
-        "bikes", folder, found, tuple(ACCURACY), NAMES, PANELS, drawn, "All bikes.", [BASE], "bikes.py data.zip"
-    )
+    page = report.Page(tuple(ACCURACY), NAMES, PANELS, drawn, [BASE])
+    report.write("bikes", folder, found, page, "All bikes.", "bikes.py data.zip")
     return (folder / "bikes.md").read_text(encoding="utf-8")
 
 
@@ -137,6 +137,28 @@ def test_the_tables_say_what_changes(tmp_path: Path, capsys: pytest.CaptureFixtu
     few = rows(text.split("**10 a class**")[1].split("**")[0])
     assert few[2] == ["mild, r=0.5", "most probable", "2", "+0.00 ± 0.00", "+0.000 ± 0.000"]
     assert statistics.stdev([0.9, 0.9 - 1 / 7]) > 0.1
+
+
+@pytest.mark.parametrize("is_report", [False, True])
+def test_an_experiment_trains_what_is_missing_or_only_reports(is_report: bool, tmp_path: Path) -> None:
+    trials = [sweep.Trial(setting, seed) for setting in (BASE, MILD) for seed in range(4)]
+    trained: list[Any] = []
+
+    def train(trial: Any) -> list[Any]:
+        trained.append(trial)
+        return [one for one in results() if one.trial == trial]
+
+    given = argparse.Namespace(report=is_report, only=None, out=tmp_path, workers=1)
+    page = report.Page(tuple(ACCURACY), NAMES, PANELS, [MILD], [])
+    if is_report:
+        with pytest.raises(sweep.DataError, match=r"bikes\.csv holds no results"):
+            report.carry_out(given, "bikes", train, trials, page, "", "bikes.py")
+    sweep.run(train, trials[:6], tmp_path / "bikes.csv", workers=1)
+    trained.clear()
+    report.carry_out(given, "bikes", train, trials, page, "", "bikes.py")
+    assert trained == ([] if is_report else trials[6:])
+    found = rows((tmp_path / "bikes.md").read_text(encoding="utf-8"))
+    assert [row[2] for row in found[1:]] == ["4", "2" if is_report else "4"]
 
 
 def test_the_same_results_give_the_same_picture(tmp_path: Path) -> None:

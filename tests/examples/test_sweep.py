@@ -152,7 +152,14 @@ def test_a_number_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], se
 
 def test_the_options_have_defaults() -> None:
     given = sweep.options(None, seeds=5).parse_args([])
-    assert vars(given) == {"seeds": 5, "quick": False, "out": EXAMPLES / "results", "workers": None, "only": None}
+    assert vars(given) == {
+        "seeds": 5,
+        "quick": False,
+        "report": False,
+        "out": EXAMPLES / "results",
+        "workers": None,
+        "only": None,
+    }
     parser = sweep.options(None, seeds=5, amounts=("all", "10"))
     assert parser.parse_args([]).amounts == ["all", "10"]
     given = parser.parse_args(["--seeds", "2", "--quick", "--out", "here", "--amounts", "all", "20"])

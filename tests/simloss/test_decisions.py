@@ -3,6 +3,7 @@
 import doctest
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ import scipy.sparse
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from sklearn.calibration import _TemperatureScaling
 from torch import Tensor
 
 import simloss.decisions
 import simmatrix
-from simloss.decisions import minimum_risk
+from simloss.decisions import expected_similarity, fit_temperature, minimum_risk, with_superclasses
+from simloss.errors import SimilarityWarning
 from simloss.forms import Sparse, Toeplitz
 from tests import metrics_oracle as oracle
 from tests.simloss.cases import in_form, random_logits, random_similarity, random_toeplitz, sparse_of
@@ -119,9 +123,11 @@ def test_the_best_class_may_be_one_that_is_impossible() -> None:
     assert minimum_risk(logits, similarity).tolist() == [2, 0]
 
 
-def test_not_a_number_is_pointed_at_and_stays_in_its_row() -> None:
+def test_not_a_number_decides_nothing() -> None:
     logits = torch.tensor([[0.0, 2.0, 1.0], [0.0, math.nan, 1.0], [0.0, 1.0, 2.0]])
-    assert minimum_risk(logits, torch.eye(3)).tolist() == logits.argmax(1).tolist() == [1, 1, 2]
+    for decide in (lambda z: minimum_risk(z, torch.eye(3)), lambda z: with_superclasses(z, list("aab"))):
+        with pytest.raises(ValueError, match=r"logits hold NaN in example 1 \(counted from 0\)"):
+            decide(logits)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -201,10 +207,12 @@ def test_it_needs_no_gradient_and_modifies_nothing() -> None:
             TypeError,
             "logits must be of a floating-point dtype, got torch.int64",
         ),
-        (torch.zeros(2, 4), torch.eye(3), ValueError, r"similarity has shape \(3, 3\).* \(2, 4\) have 4 classes"),
+        (torch.zeros(2, 4), torch.eye(3), ValueError, r"similarity has shape \(3, 3\), but the logits have 4 classes"),
         (torch.zeros(2, 4), torch.ones(4, 3), ValueError, "square"),
         (torch.zeros(2, 3), torch.eye(3).long(), TypeError, "int64"),
-        (torch.zeros(2, 3), np.eye(3), TypeError, "similarity must be a tensor"),
+        (torch.zeros(2, 3), [[1.0]], TypeError, "similarity must be a tensor"),
+        (torch.zeros(2, 0), torch.eye(3), ValueError, "have no classes"),
+        ([[0.0]], torch.eye(1), TypeError, "logits must be a tensor or a NumPy array, got list"),
         (
             torch.zeros(2, 3, device="meta"),
             torch.eye(3),
@@ -219,7 +227,181 @@ def test_what_does_not_fit_is_refused(logits: Tensor, similarity: Tensor, error:
         minimum_risk(logits, similarity)
 
 
+def slow_risks(p: np.ndarray, costs: np.ndarray) -> list[float]:
+    return [math.fsum(p[y] * costs[y, k] for y in range(len(p))) for k in range(costs.shape[1])]
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def test_costs_of_any_scale_and_direction() -> None:
+    """Rows are the true classes, columns the decisions, of which there may be more or fewer."""
+    random = np.random.default_rng(0)
+    for count, classes, decisions in ((40, 3, 3), (40, 5, 5), (30, 4, 6), (30, 5, 2)):
+        z = random.normal(size=(count, classes)) * 2
+        costs = random.normal(size=(classes, decisions)) * 100
+        found = minimum_risk(z, costs=costs)
+        assert isinstance(found, np.ndarray)
+        risks = [slow_risks(p, costs) for p in softmax(z)]
+        assert found.tolist() == [int(np.argmin(one)) for one in risks]
+        assert minimum_risk(softmax(z), costs=costs, from_logits=False).tolist() == found.tolist()
+        # A number for each row, whatever is decided, changes no decision.
+        assert minimum_risk(z, costs=costs + random.normal(size=(classes, 1)) * 10).tolist() == found.tolist()
+        if decisions == classes:
+            turned = [int(np.argmin(slow_risks(p, costs.T))) for p in softmax(z)]
+            assert minimum_risk(z, costs=costs.T).tolist() == turned != found.tolist()
+    similarity = random.uniform(size=(5, 5))
+    np.fill_diagonal(similarity, 1)
+    z = random.normal(size=(50, 5))
+    assert minimum_risk(z, similarity).tolist() == minimum_risk(z, costs=1 - similarity).tolist()
+
+
+def test_arrays_give_arrays_and_tensors_tensors() -> None:
+    z, similarity, groups = random_logits(6, 4, 3), random_similarity(4), list("abba")
+    for function in (
+        lambda scores, s: minimum_risk(scores, s),
+        lambda scores, s: expected_similarity(scores, s),
+        lambda scores, _s: with_superclasses(scores, groups),
+    ):
+        expected = function(z, similarity)
+        assert isinstance(expected, Tensor)
+        read_only = z.numpy().copy()
+        read_only.flags.writeable = False
+        turned = z.numpy().astype(">f4")[::-1][::-1]
+        for array in (z.numpy(), read_only, turned):
+            for matrix in (
+                similarity.numpy(),
+                similarity,
+                simmatrix.SimilarityMatrix(similarity.numpy(), tuple("wxyz")),
+            ):
+                found = function(array, matrix)
+                assert isinstance(found, np.ndarray)
+                assert found.dtype == expected.numpy().dtype
+                np.testing.assert_array_equal(found, expected.numpy())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_expected_similarity(form: str) -> None:
+    similarity, dense = in_form(form, 7)
+    z = random_logits(20, 7, scale=2.0)
+    expected = softmax(z.double().numpy()) @ dense.double().numpy()
+    np.testing.assert_allclose(expected_similarity(z, similarity).numpy(), expected, rtol=0, atol=8 * 7 * 2.0**-53)
+    p = softmax(z.double().numpy())
+    np.testing.assert_allclose(
+        expected_similarity(torch.from_numpy(p), similarity, from_logits=False).numpy(), expected, rtol=0, atol=1e-14
+    )
+    assert torch.equal(expected_similarity(z, similarity).argmax(1), minimum_risk(z, similarity))
+    assert expected_similarity(z.T.reshape(1, 7, 4, 5), similarity).shape == (1, 7, 4, 5)
+    # Of infinite logits only those count.
+    infinite = expected_similarity(torch.tensor([0.0, math.inf, *[3.0] * 5]), similarity)
+    np.testing.assert_array_equal(infinite.numpy(), dense.double().numpy()[1])
+
+
+def test_superclasses_multiply() -> None:
+    groups = [0, 1, 0, 2, 1]
+    z = random_logits(30, 5, scale=3.0, dtype=torch.float64)
+    p = softmax(z.numpy())
+    expected = np.array(
+        [[row[c] * sum(row[k] for k in range(5) if groups[k] == groups[c]) for c in range(5)] for row in p]
+    )
+    np.testing.assert_allclose(with_superclasses(z, groups).exp().numpy(), expected, rtol=1e-13)
+    found = with_superclasses(p, ["a", "b", "a", "c", "b"], from_logits=False)
+    np.testing.assert_allclose(found, expected / expected.sum(1, keepdims=True), rtol=1e-12)
+    # An improbable class does not become impossible, nor does an impossible one become NaN.
+    far = with_superclasses(torch.tensor([0.0, -2000.0, -2001.0]), list("abb"))
+    pair = math.log1p(math.exp(-1))
+    np.testing.assert_allclose(far.numpy(), [0.0, -4000 + pair, -4001 + pair], rtol=1e-13)
+    assert with_superclasses(torch.tensor([0.0, -math.inf, -math.inf]), list("abb")).tolist() == [
+        0,
+        -math.inf,
+        -math.inf,
+    ]
+    assert with_superclasses(np.array([1.0, 0.0, 0.0]), list("abb"), from_logits=False).tolist() == [1, 0, 0]
+
+
+def test_the_temperature_is_the_best_of_all() -> None:
+    """The likelihood falls on both sides; sklearn and a search by scipy find it where its derivative is 0."""
+    random = np.random.default_rng(1)
+    for count, classes, scale in ((60, 3, 1.0), (200, 10, 8.0), (200, 10, 0.01), (300, 4, 1e4)):
+        z = random.normal(size=(count, classes)) * scale
+        labels = np.where(random.random(count) < 0.7, z.argmax(1), random.integers(0, classes, count))
+
+        def loss(t: float, z: np.ndarray = z, labels: np.ndarray = labels) -> float:
+            return torch.nn.functional.cross_entropy(torch.from_numpy(z / t), torch.from_numpy(labels)).item()
+
+        found = fit_temperature(z, labels)
+        assert fit_temperature(torch.from_numpy(z), torch.from_numpy(labels)) == found
+        assert loss(found) <= min(loss(found * factor) for factor in (0.9, 0.999, 1.001, 1.1))
+        searched = minimize_scalar(
+            lambda log, loss=loss: loss(math.exp(log)), (math.log(found) - 1, math.log(found) + 1), tol=1e-9
+        )
+        assert math.isclose(found, math.exp(searched.x), rel_tol=1e-6)
+        assert math.isclose(fit_temperature(z / found, labels), 1.0, rel_tol=1e-9)
+        sklearn = _TemperatureScaling().fit(z, labels)
+        assert math.isclose(found, 1 / sklearn.beta_, rel_tol=1e-4) or not 1e-4 < found < 1e4
+        masked = np.concatenate([labels, np.full(5, -100)])
+        assert fit_temperature(np.concatenate([z, np.full((5, classes), 9.0)]), masked) == found
+
+
+def test_where_no_temperature_is_best_it_says_so() -> None:
+    right = np.eye(3) * 2
+    with pytest.warns(SimilarityWarning, match="every label is the most probable class"):
+        assert 0 < fit_temperature(right, np.arange(3)) < 0.01
+    with pytest.warns(SimilarityWarning, match="tell nothing of the labels"):
+        assert fit_temperature(right, np.array([1, 2, 0])) > 100
+    with pytest.warns(SimilarityWarning, match="tell nothing of the labels"):
+        assert fit_temperature(np.zeros((3, 3)), np.arange(3)) > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: minimum_risk(np.ones((2, 3)), np.eye(3), from_logits=False), ValueError, "example 0 .* sum to 3;"),
+        (
+            lambda: minimum_risk(np.array([1.5, -0.5]), np.eye(2), from_logits=False),
+            ValueError,
+            "at least 0.* has -0.5",
+        ),
+        (
+            lambda: minimum_risk(np.array([[1, 0], [np.nan, 1.0]]), np.eye(2), from_logits=False),
+            ValueError,
+            "NaN in example 1",
+        ),
+        (lambda: minimum_risk(np.zeros((2, 3))), TypeError, "either a similarity or costs"),
+        (lambda: minimum_risk(np.zeros((2, 3)), np.eye(3), costs=np.eye(3)), TypeError, "either a similarity or costs"),
+        (lambda: minimum_risk(np.zeros((2, 3)), costs=np.eye(4)), ValueError, r"costs must have shape \(3, K\)"),
+        (lambda: minimum_risk(np.zeros(2), costs=np.array([[0, np.nan], [1, 0]])), ValueError, r"costs\[0, 1\] is nan"),
+        (lambda: minimum_risk(np.zeros(2, dtype=object), np.eye(2)), TypeError, "numbers that torch has"),
+        (
+            lambda: with_superclasses(np.zeros((2, 3)), ["a", "b"]),
+            ValueError,
+            "superclasses must be 3, one a class; got 2",
+        ),
+        (lambda: with_superclasses(np.zeros((2, 3)), ["a", "", "b"]), ValueError, "1 of 3 classes have no superclass"),
+        (
+            lambda: fit_temperature(np.zeros((2, 3)), np.array([0, 3])),
+            IndexError,
+            "label of example 1 .* is 3, but classes are 0 to 2",
+        ),
+        (lambda: fit_temperature(np.zeros((2, 3)), np.array([0])), ValueError, r"labels must have shape \(2,\)"),
+        (
+            lambda: fit_temperature(np.zeros((2, 3)), np.array([0.0, 1.0])),
+            TypeError,
+            "class indices, got torch.float64",
+        ),
+        (lambda: fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int)), ValueError, "no example"),
+        (lambda: fit_temperature(np.zeros((1, 3)), np.array([-100])), ValueError, "no example"),
+        (lambda: fit_temperature(np.array([[np.inf, 0]]), np.array([0])), ValueError, "infinite"),
+    ],
+)
+def test_bad_input_of_the_others(call: Callable[[], object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
 def test_the_examples_of_the_documentation_run() -> None:
     result = doctest.testmod(simloss.decisions)
-    assert result.attempted >= 3
+    assert result.attempted >= 10
     assert result.failed == 0

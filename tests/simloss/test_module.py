@@ -25,6 +25,7 @@ from tests.simloss.cases import (
     random_logits,
     random_similarity,
     random_weight,
+    sparse_of,
     value_and_gradient,
 )
 
@@ -412,3 +413,33 @@ def test_the_examples_of_the_documentation_run() -> None:
     results = [doctest.testmod(module) for module in (simloss.loss, simloss.linear)]
     assert sum(result.attempted for result in results) >= 20
     assert sum(result.failed for result in results) == 0
+
+
+def test_a_fingerprint_tells_losses_apart_and_not_their_forms():
+    """Each change of what the loss computes gives another one; form, device and reduction do not."""
+    criterion = SimLoss(matrix(), share=0.4, similarity_smoothing=0.05)
+    same = [
+        SimLoss(matrix(), share=0.4, similarity_smoothing=0.05, reduction="sum"),
+        SimLoss(sparse_of(torch.tensor(VALUES)), share=0.4, similarity_smoothing=0.05, classes=CLASSES),
+        copy.deepcopy(criterion).bfloat16(),
+        LinearSimLoss(5, matrix(), share=0.4, similarity_smoothing=0.05),
+    ]
+    assert {one.fingerprint for one in same} == {criterion.fingerprint}
+    bounded = copy.deepcopy(criterion)
+    bounded.lower_bound = 0.1
+    changed = VALUES.copy()
+    changed[0, 1] += 2**-20
+    others = [
+        bounded,
+        SimLoss(matrix(changed), share=0.4, similarity_smoothing=0.05),
+        SimLoss(matrix(), share=0.5, similarity_smoothing=0.05),
+        SimLoss(matrix(), share=0.4),
+        SimLoss(matrix(), share=0.4, similarity_smoothing=0.05, classes=CLASSES[::-1]),
+        SimLoss(torch.from_numpy(VALUES), share=0.4, similarity_smoothing=0.05),
+    ]
+    assert len({criterion.fingerprint, *(one.fingerprint for one in others)}) == len(others) + 1
+    assert len(criterion.fingerprint) == 16
+    order = simmatrix.from_order([str(number) for number in range(5)], decay=0.5)
+    dense = SimLoss(torch.tensor(order.to_dense()), share=0.4, classes=order.classes)
+    assert isinstance(SimLoss(order, share=0.4).similarity, Toeplitz)
+    assert SimLoss(order, share=0.4).fingerprint == dense.fingerprint

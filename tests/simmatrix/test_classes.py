@@ -137,10 +137,11 @@ BAD = [
     ("a.txt", b"rose\nt\xfclip\n", 2, "is not UTF-8; save the file as UTF-8"),
     ("a.txt", b"\xef\xbb\xbfa\nb\nt\xfclip\n", 3, "is not UTF-8"),
     ("a.txt", b"a\rb\rt\xfclip\r", 3, "is not UTF-8"),
-    ("a.txt", "rose\ntulip\n".encode("utf-16"), 1, "is not UTF-8"),
+    ("a.txt", "rose\ntulip\n".encode("utf-16"), None, "is UTF-16; save the file as UTF-8"),
     ("a.txt", b"rose\ntu\x00lip\n", 2, "control character"),
     ("a.csv", b"\n\n", 1, "no column named class .it has: nothing.; name one class"),
-    ("a.csv", b"name,synset\nrose,\n", 1, "no column named class .it has: name, synset."),
+    ("a.csv", b"flower,synset\nrose,\n", 1, "no column named class .it has: flower, synset."),
+    ("a.csv", b"name,label\nrose,0\n", 1, "the columns name and label could both hold the classes; say which"),
     ("a.csv", b"class,x,x\nrose,1,2\n", 1, "names x twice"),
     ("a.csv", b"class\n", None, "holds no classes"),
     ("a.csv", b"class,x\nrose,1\ntulip\n", 3, "has 1 fields, the header has 2; quote"),
@@ -199,7 +200,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["folder", "folder.txt"])
 def test_a_folder(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
-    with pytest.raises(SourceError, match=rf"{name}: is a folder; name a file in it"):
+    with pytest.raises(SourceError, match=rf"{name}: is a folder without sub-folders; name a file"):
         read_classes(tmp_path / name)
 
 
@@ -219,14 +220,14 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_arguments: object, **_options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(SourceError, match=r"a\.txt: may not be read; check its permissions"):
         read_classes(path)
 
 
 def test_another_suffix(tmp_path: Path) -> None:
     (tmp_path / "names.doc").write_text("rose\ntulip\n")
-    with pytest.raises(SourceError, match=r"a class list ends in \.txt, \.tsv, \.csv or \.json; rename or convert"):
+    with pytest.raises(SourceError, match=r"a class list ends in \.txt, .*, \.json, .* or \.xml; rename or convert"):
         read_classes(tmp_path / "names.doc")
 
 

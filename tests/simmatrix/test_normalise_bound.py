@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simmatrix import ParameterError, normalise
-from simmatrix.dense import Stored
-from simmatrix.forms import Dense, Toeplitz
+from simmatrix.forms import Dense, Stored, Toeplitz
 from simmatrix.normalise import bound_for, check_influence, count_of_ones
 from tests.simmatrix.matrices import peak_memory, random_values
 

@@ -54,6 +54,7 @@ def tables(folder: Path) -> list[Callable[[], SimilarityMatrix]]:
         *(lambda path=path: simmatrix.from_matrix(path, names) for path in (ready, folder / "ready.npy")),
         lambda: simmatrix.from_order(list(map(str, range(400))), decay=0.1),
         lambda: simmatrix.from_order(list(map(str, range(400))), decay=1e-300, circular=True, lower_bound=0.5),
+        lambda: simmatrix.from_order(["0", "1e-323", "3e-323"], decay=0.5, positions="class", length_scale=1e-323),
         lambda: simmatrix.from_order(["1", "2", "1e4"], kernel="gaussian", positions="class"),
         lambda: simmatrix.from_order(
             ["1e-320", "0", "1e308"], kernel="laplace", positions="class", length_scale=1e-300

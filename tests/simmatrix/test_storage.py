@@ -26,6 +26,7 @@ from simmatrix import (
     SimilarityMatrix,
     SourceError,
     container,
+    from_order,
     load,
     save,
     storage,
@@ -349,8 +350,8 @@ def test_nothing_is_written_that_is_not_read(tmp_path: Path) -> None:
     refused = {
         "params": [
             *map(with_params, (float("nan"), [{"b": -float("inf")}], "\ud800", 10**5000, {1, 2}, {1: 1, "1": 2}, b"x")),
-            with_params(nested(150)),
-            with_params(np.float32(1)),
+            with_params(nested(250)),
+            *map(with_params, (np.float32("nan"), np.longdouble(1), np.array([1]), np.datetime64(1, "s"))),
         ],
         "resolution": [Provenance(resolution={"rose": one}) for one in ({"words": "abc"}, {"how": None}, {"a": {1}})],
         "builder": [Provenance(builder="\udcff")],
@@ -364,8 +365,8 @@ def test_nothing_is_written_that_is_not_read(tmp_path: Path) -> None:
                 matrix.save(tmp_path / "file")
             assert not list(tmp_path.iterdir())
     for provenance in (
-        with_params(nested(90)),
-        with_params((1, 0.5, "a\nb\x1b[31m", None, True, 2**64, np.float64(2))),
+        with_params(nested(190)),
+        with_params((1, 0.5, "a\nb\x1b[31m", None, True, 2**64, np.float64(2), np.float32(0.5), np.int8(3), np.True_)),
         Provenance(resolution={"cafe\u0301": {"words": ("a",), "how": "name", "others": ["b", {"c": []}]}}),
     ):
         SimilarityMatrix(np.eye(2), ("rose", "caf\u00e9"), provenance).save(tmp_path / "file")
@@ -534,3 +535,15 @@ def test_a_damaged_invariant_names_the_file(tmp_path: Path) -> None:
     write_with(tmp_path / "matrix", {"similarity": np.zeros((2, 2), dtype=np.float32)})
     with pytest.raises(MatrixError, match=r"matrix: the similarity to itself is not 1: rose, tulip"):
         load(tmp_path / "matrix")
+
+
+def test_a_name_of_another_format_is_refused(tmp_path: Path) -> None:
+    matrix = from_order(["bad", "good"], decay=0.5)
+    for name in ("m.npy", "m.CSV", "m.npz", "m.png", "m.tsv", "m.json", "m.pkl", "m.pt", "m.txt", "m.h5", "a.b.xlsx"):
+        suffix = name[name.rindex(".") :].lower()
+        with pytest.raises(OutputError, match=f"{name}: a matrix file is safetensors, not {suffix}; name it "):
+            matrix.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    for name in ("m", "m.sim", "m.v2", "m.0.5", "m.csv.safetensors", ".npy", "m.safetensors"):
+        matrix.save(tmp_path / name)
+        assert load(tmp_path / name).classes == matrix.classes

@@ -9,6 +9,9 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from simloss.metrics import (
+    NDCG,
+    Accuracy,
+    ExpectedCost,
     FailedSuperclassAccuracy,
     HierarchicalDistance,
     MeanSimilarity,
@@ -38,6 +41,11 @@ class Facts(NamedTuple):
         heights = np.random.default_rng(self.seed).integers(0, 4, (self.classes, self.classes))
         np.fill_diagonal(heights, 0)
         return heights
+
+    @property
+    def costs(self) -> np.ndarray:
+        """What mistakes cost, and what is right costs something too."""
+        return np.random.default_rng(self.seed).uniform(size=(self.classes, self.classes)) * 5
 
     @property
     def superclasses(self) -> list[str]:
@@ -72,6 +80,11 @@ def _of_form(form: str) -> dict[str, MetricCase]:
             lambda z, y, f: oracle.hierarchical_distance(z, y, 1 - f.dense(form), _k(f)),
             takes_indices=False,
         ),
+        f"NDCG, {form}": MetricCase(
+            lambda f, **o: NDCG(in_form(form, f.classes, f.seed)[0], k=None if f.seed % 2 else _k(f), **o),
+            lambda z, y, f: oracle.ndcg(z, y, f.dense(form), f.classes if f.seed % 2 else _k(f)),
+            takes_indices=False,
+        ),
         f"similarity, {form}": MetricCase(
             lambda f, **o: MeanSimilarity(in_form(form, f.classes, f.seed)[0], **o),
             lambda z, y, f: oracle.mean_similarity(z, y, f.dense(form)),
@@ -84,6 +97,14 @@ def _k(facts: Facts) -> int:
 
 
 METRICS: dict[str, MetricCase] = {
+    "accuracy": MetricCase(
+        lambda f, **o: Accuracy(f.classes, **o),
+        lambda z, y, _f: oracle.mean([float(c == t) for c, t in zip(oracle.predictions(z), y, strict=True)]),
+    ),
+    "cost": MetricCase(
+        lambda f, **o: ExpectedCost(f.costs, **o),
+        lambda z, y, f: oracle.mean([float(f.costs[t, c]) for c, t in zip(oracle.predictions(z), y, strict=True)]),
+    ),
     "superclass": MetricCase(
         lambda f, **o: SuperclassAccuracy(f.superclasses, **o),
         lambda z, y, f: oracle.superclass_accuracy(z, y, f.superclasses),

@@ -4,11 +4,13 @@ import copy
 import io
 from types import SimpleNamespace
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import pyplot as plt
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
@@ -17,6 +19,7 @@ from tests.batch import batched
 from tests.simloss.cases import random_similarity
 from tests.simloss.metrics.metric_cases import METRICS, Facts, assert_is, random_batch
 
+mpl.use("Agg")
 every = pytest.mark.parametrize("name", METRICS)
 FACTS = Facts(6, seed=4)
 
@@ -139,7 +142,7 @@ def test_it_moves_as_a_whole_and_adds_nothing_to_checkpoints(name: str, monkeypa
     monkeypatch.setattr(Tensor, "to", lambda self, device: asked.append((id(self), device)) or self)
     nn.ModuleDict({"metric": metric})._apply(lambda _: SimpleNamespace(device=torch.device("cuda")))
     tensors = [*metric.buffers(), *metric.metric_state.values(), *metric._defaults.values()]
-    assert len(tensors) >= 5
+    assert len(tensors) >= 4
     assert {(id(tensor), torch.device("cuda")) for tensor in tensors} <= set(asked)
 
 
@@ -192,7 +195,13 @@ def test_sums_keep_what_float32_would_lose(name: str) -> None:
     "preds, target, error, message",
     [
         (torch.zeros(2, 6), torch.tensor([0, 6]), IndexError, "target 6 is out of bounds: classes are 0 to 5"),
-        (torch.zeros(2, 6), torch.tensor([-100, 1]), IndexError, "target -100 is out of bounds"),
+        (torch.zeros(2, 6), torch.tensor([-7, 1]), IndexError, "target -7 is out of bounds"),
+        (
+            torch.zeros(2, 6) * torch.nan,
+            torch.tensor([-100, 1]),
+            ValueError,
+            "NaN in 1 of 1 examples.* predicts no class",
+        ),
         (torch.zeros(2, 6), torch.tensor([0.0, 1.0]), TypeError, "target must hold class indices, got torch.float32"),
         (torch.zeros(2, 6), torch.tensor([True, False]), TypeError, "target must hold class indices, got torch.bool"),
         (torch.zeros(2, 6).bool(), torch.tensor([0, 1]), TypeError, "preds must hold .* got torch.bool"),
@@ -225,9 +234,37 @@ def test_what_does_not_fit_is_refused_and_not_counted(
 def test_class_indices_that_do_not_fit_are_refused(
     name: str, preds: Tensor, error: type[Exception], message: str
 ) -> None:
-    several = not METRICS[name].takes_indices
-    with pytest.raises(ValueError if several else error, match="predictions an example" if several else message):
+    with pytest.raises(error, match=message):
         METRICS[name].make(FACTS).update(preds, torch.tensor([0, 1]))
+
+
+@every
+def test_rankings_are_as_good_as_scores(name: str) -> None:
+    """And what needs more of a ranking than there is says so."""
+    logits, target = random_batch(6, 9, 3)
+    ranking = logits.sort(dim=1, descending=True, stable=True).indices
+    assert_is(value(METRICS[name].make(FACTS), (ranking, target)), expected(name, FACTS, logits, target), 54)
+    if not METRICS[name].takes_indices:
+        with pytest.raises(ValueError, match=r"or rankings of \d classes; got 1 class\(es\) an example"):
+            METRICS[name].make(FACTS).update(ranking[:, 0], target)
+
+
+@every
+def test_ignored_examples_may_hold_anything(name: str) -> None:
+    logits, target = random_batch(6, 5, 1)
+    more = torch.cat([logits, torch.full((2, 6), torch.nan)]), torch.cat([target, torch.full((2,), -100)])
+    assert_is(value(METRICS[name].make(FACTS), more), expected(name, FACTS, logits, target), 30)
+
+
+@every
+def test_it_can_be_plotted(name: str) -> None:
+    """As torchmetrics' own: the present value, or several on the axes that are given."""
+    metric = METRICS[name].make(FACTS)
+    metric.update(*random_batch(6, 5, 1))
+    figure, axes = metric.plot()
+    assert axes.figure is figure
+    assert metric.plot([metric.compute(), metric.compute()], axes)[1] is axes
+    plt.close("all")
 
 
 def test_a_collection_never_takes_two_for_one() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from simmatrix.builders import raw as raw_module
 from simmatrix.builders.raw import RawSimilarity
-from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, taxonomy_similarity
+from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, from_taxonomy, taxonomy_similarity
 from simmatrix.choices import TAXONOMY_FORMATS as FORMATS
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
@@ -101,6 +101,16 @@ def test_a_class_is_found_by_its_name_or_a_form_of_it(name: str, how: str, node:
     raw = similarity(tmp_path, name, "rose")
     assert raw.provenance.resolution[name] == {"how": how, "words": [node]}
     assert np.array_equal(raw.values, similarity(tmp_path, node, "rose").values)
+
+
+@pytest.mark.parametrize(
+    "name", ["001.Sea_Lion", "n02077923-sea_lion", "eared seal, sea lions", "Sea lion (Otariinae)"]
+)
+def test_a_name_is_read_as_for_words_and_wordnet(name: str, tmp_path: Path) -> None:
+    assert similarity(tmp_path, name, "poodle").provenance.resolution[name] == {
+        "how": "name form",
+        "words": ["Sea lion"],
+    }
 
 
 def test_an_accent_may_be_written_as_a_sign_of_its_own(tmp_path: Path) -> None:
@@ -224,3 +234,45 @@ def test_paths(make: str, message: str, format: str | None, tmp_path: Path) -> N
         path.touch() if make == "file" else path.mkdir()
     with pytest.raises(SourceError, match=f"x: {message}"):
         TaxonomyFile(path, "x", format).load(read_classes("cifar10"))
+
+
+def test_a_header_that_is_not_known_changes_nothing_and_is_recorded(tmp_path: Path) -> None:
+    edges = "animal,dog\nanimal,cat\ndog,poodle\nplant,rose\nthing,animal\nthing,plant\n"
+    for measure in MEASURES:
+        plain = similarity(tmp_path, "poodle", "cat", "rose", text=edges, measure=measure)
+        headed = similarity(tmp_path, "poodle", "cat", "rose", text=f"source,target\n{edges}", measure=measure)
+        assert np.array_equal(headed.values, plain.values), measure
+    assert "header" not in plain.provenance.params
+    assert headed.provenance.params["header"] == ["source", "target"]
+    # The classes are nodes, whatever hangs on them.
+    forest = similarity(tmp_path, "pine", "Tree", text=f"tree,pine\n{edges}")
+    assert "header" not in forest.provenance.params
+    assert forest.values[0, 1] == 0.5
+
+
+def test_of_many_classes_without_a_node_some_are_named(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(1000)]
+    with pytest.raises(ClassNotFoundError) as caught:
+        similarity(tmp_path, *names)
+    assert caught.value.missing == tuple(names)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 23
+    assert lines[-2:] == ["  … and 980 more", "spell them as in the taxonomy, or add them to it"]
+
+
+def test_names_in_place_of_a_file_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="'n0' is neither a file nor a column"):
+        from_taxonomy(",".join(f"n{number}" for number in range(1000)), ["rose", "tulip"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "is a Git LFS pointer"),
+        ("\n<!DOCTYPE html>\n<html>\n", "is a web page"),
+        ("<HTML lang=en>", "is a web page"),
+    ],
+)
+def test_what_stands_for_a_file_is_told(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=message):
+        similarity(tmp_path, "rose", "tulip", text=text)

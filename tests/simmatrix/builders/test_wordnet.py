@@ -18,7 +18,7 @@ import pytest
 import simmatrix
 from simmatrix import read_classes
 from simmatrix.builders import wordnet as module
-from simmatrix.builders.wordnet import find_word, open_wordnet, senses_of, wordnet_similarity
+from simmatrix.builders.wordnet import find_word, look_up, open_wordnet, senses_of, wordnet_similarity
 from simmatrix.choices import MEASURES
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
@@ -96,6 +96,16 @@ def test_the_order_of_attempts() -> None:
         "leaf.n.01": "name form",
         "great_white_shark.n.01": "name form",
         "cup.n.01": "id",
+    }
+
+
+def test_an_id_in_front_of_a_name_pins_it() -> None:
+    found = look_up(bundled_wordnet(), ClassList(("n02085620-tulip", "n02085620x", "n02110958_pug", "n99999999-pug")))
+    assert {name: one and one.how for name, one in found.items()} == {
+        "n02085620-tulip": "id",
+        "n02085620x": None,
+        "n02110958_pug": "id",
+        "n99999999-pug": "name form",
     }
 
 

@@ -1,5 +1,6 @@
 """The structure of taxonomies, against networkx."""
 
+import time
 from collections.abc import Iterator
 
 import networkx as nx
@@ -92,3 +93,17 @@ def test_depth_has_an_end() -> None:
     assert from_edges(chain, "here").depth == 1000
     with pytest.raises(SourceError, match="'last' is 1001 levels deep, 1000 is the most; flatten it"):
         from_edges([*chain, Edge("n1000", "last")], "here")
+
+
+def test_a_long_circle_is_told_in_short_and_at_once() -> None:
+    size = 50_000
+    edges = [Edge(f"n{node}", f"n{(node + 1) % size}", node) for node in range(size)]
+    started = time.process_time()
+    with pytest.raises(SourceError) as caught:
+        from_edges(edges, "here")
+    assert time.process_time() - started < 5
+    named = [f"n{node}" for node in (0, 49999, 49998, 49997, 49996, 49995, 49994)]
+    circle = f"{' is a kind of '.join(named)} is a kind of … (49,993 more) … is a kind of n0"
+    assert str(caught.value) == f"here, line 49999: is a circle: {circle}; take one of these out"
+    with pytest.raises(SourceError, match="'n1001' is 1001 levels deep, 1000 is the most"):
+        from_edges([Edge(f"n{node}", f"n{node + 1}") for node in range(size)], "here")

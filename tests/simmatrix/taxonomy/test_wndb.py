@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from simmatrix.errors import SourceError
-from simmatrix.taxonomy.wndb import read_exceptions, read_part, version_of
+from simmatrix.taxonomy.wndb import read_corpus_counts, read_exceptions, read_part, version_of
 from simmatrix.taxonomy.wordnet import PartOfSpeech
 
 FILES = {
@@ -82,3 +83,26 @@ def test_damage_is_named(name: str, old: str, new: str, message: str) -> None:
 def test_an_empty_database_is_refused() -> None:
     with pytest.raises(SourceError, match="holds no synset"):
         part({**FILES, "data.noun": "", "index.noun": ""})
+
+
+HEAD = "wnver::eOS9lXC6GvMWznF1wkZofDdtbBU\n"
+COUNTS = ["100n 12 ROOT", "200n 7", "300n 2", "5v 3 ROOT"]
+
+
+def test_equal_counts_count_once(tmp_path: Path) -> None:
+    path = tmp_path / "ic.dat"
+    for lines in (COUNTS, [*COUNTS, *COUNTS], [*COUNTS, " 100n  12.0 ROOT", "", "300n 2e0"], COUNTS[::-1]):
+        path.write_text(HEAD + "\n".join(lines))
+        counts, total = read_corpus_counts(path, part())
+        assert (counts.tolist(), total) == ([12, 7, 2], 12)
+
+
+@pytest.mark.parametrize("line", ["100n 13 ROOT", "100n 12", "100n 0 ROOT", "200n 7 ROOT", "00000300n 2.5"])
+def test_two_counts_for_one_synset_are_refused(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "ic.dat"
+    path.write_text(HEAD + "\n".join([*COUNTS, line]))
+    offset = line.split("n")[0]
+    first = 4 if offset == "00000300" else int(offset) // 100 + 1
+    message = f"line 6: {offset}n has another count on line {first}; take one of them out"
+    with pytest.raises(SourceError, match=message):
+        read_corpus_counts(path, part())

@@ -25,10 +25,29 @@ def test_rows_are_below_their_groups_and_these_below_one_root() -> None:
     }  # fmt: skip
 
 
-def test_a_group_in_two_coarser_groups_has_two_parents() -> None:
-    kinds, places = ["canine", "canine", "feline"], ["home", "wood", "home"]
-    taxonomy = column_taxonomy(["dog", "wolf", "cat"], [("kind", kinds), ("place", places)])
-    assert set(graph_of(taxonomy).predecessors("canine")) == {"home", "wood"}
+def test_one_name_below_two_groups_is_two_groups() -> None:
+    names = ["emu", "owl", "eel", "cod", "boa"]
+    families = ["other", "owls", "other", "cods", "other"]
+    orders = ["birds", "birds", "fish", "fish", "reptiles/other"]
+    taxonomy = column_taxonomy(names, [("family", families), ("order", orders)])
+    assert set(graph_of(taxonomy).edges) == {
+        ("birds/other", "emu"), ("owls", "owl"), ("fish/other", "eel"), ("cods", "cod"),
+        ("reptiles/other/other", "boa"),
+        ("birds", "birds/other"), ("birds", "owls"), ("fish", "fish/other"), ("fish", "cods"),
+        ("reptiles/other", "reptiles/other/other"),
+        ("root", "birds"), ("root", "fish"), ("root", "reptiles/other"),
+    }  # fmt: skip
+
+
+def test_groups_of_unlike_groups_stay_apart_however_deep() -> None:
+    genera, families, orders = list("xxyz"), ["other", "other", "other", "cods"], ["birds", "fish", "fish", "fish"]
+    levels = [("genus", genera), ("family", families), ("order", orders)]
+    # The family is one name in two orders, and so is the genus, whose families are called alike.
+    assert set(graph_of(column_taxonomy(["emu", "eel", "gar", "cod"], levels)).edges) == {
+        ("birds/other/x", "emu"), ("fish/other/x", "eel"), ("y", "gar"), ("z", "cod"),
+        ("birds/other", "birds/other/x"), ("fish/other", "fish/other/x"), ("fish/other", "y"), ("cods", "z"),
+        ("birds", "birds/other"), ("fish", "fish/other"), ("fish", "cods"), ("root", "birds"), ("root", "fish"),
+    }  # fmt: skip
 
 
 def test_columns_the_wrong_way_round_are_refused() -> None:
@@ -71,16 +90,17 @@ def test_nodes_are_the_values_of_each_column(data: st.DataObject, names: list[st
     # Columns that make a tree only the other way round are refused.
     for (_, finer), (_, coarser) in pairwise(levels):
         assume(len(set(zip(finer, coarser, strict=True))) > len(set(coarser)) or len(set(coarser)) <= len(set(finer)))
-    # The same graph with nodes that can't be confused: a number for the column, and the value.
+    # The same graph with nodes that can't be confused: the values of the column and of all that are coarser.
     expected = nx.DiGraph()
     for row, name in enumerate(names):
-        way = [(0, name), *((at, values[row]) for at, (_, values) in enumerate(levels, start=1)), (9, "")]
+        groups = [tuple(values[row] for _, values in levels[at:]) for at in range(depth)]
+        way = [(name, 0), *groups, ()]
         expected.add_edges_from((above, below) for below, above in pairwise(way))
     ours = graph_of(column_taxonomy(names, levels))
     assert roots(ours) == [column_taxonomy(names, levels).names[0]]
     assert {node for node, children in ours.out_degree() if not children} == set(names)
     nx.set_node_attributes(ours, {node: node if node in names else "" for node in ours}, "leaf")
-    nx.set_node_attributes(expected, {(at, name): "" if at else name for at, name in expected}, "leaf")
+    nx.set_node_attributes(expected, {node: node[0] if node[1:] == (0,) else "" for node in expected}, "leaf")
     assert nx.is_isomorphic(ours, expected, node_match=lambda one, other: one["leaf"] == other["leaf"])
 
 

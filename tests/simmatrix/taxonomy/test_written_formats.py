@@ -41,6 +41,13 @@ def test_every_format_is_told_and_reads_the_same(name: str, before: str, tmp_pat
         ("    animal\n  dog\n", "outline"),
         ('[{"name": "animal"}]', "json"),
         ("# nothing\n", "edges"),
+        ("entity\n-- animal\n---- dog\n", "outline"),
+        ("- entity\n-- animal\n", "outline"),
+        ("entity\n** animal\n", "outline"),
+        ("entity\n├── animal\n│\xa0\xa0 └── dog\n└── plant\n", "outline"),
+        ("-- animal\n  dog cat\n", "outline"),
+        # One stray tab in a name makes no table.
+        ("animal\n  dog\n  ca\tt\n", "outline"),
     ],
 )
 def test_what_is_like_another_format_is_told(text: str, name: str) -> None:
@@ -64,7 +71,8 @@ def test_an_unknown_format_is_an_error_that_lists_the_known(tmp_path: Path) -> N
 def test_all_formats_give_the_same_graph(graph: nx.DiGraph) -> None:
     pairs = sorted(graph.edges)
     content = {
-        "edges": "\n".join(f"{parent}\t{child}" for parent, child in pairs),
+        # With a header: an edge at the start that hangs on nothing would be taken for one.
+        "edges": "\n".join(f"{parent}\t{child}" for parent, child in [("parent", "child"), *pairs]),
         "outline": "\n".join(f"{parent}\n  {child}" for parent, child in pairs),
         "json": json.dumps([{parent: [child]} for parent, child in pairs]),
     }

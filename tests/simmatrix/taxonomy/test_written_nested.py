@@ -88,6 +88,8 @@ def test_nodes_come_in_the_order_of_the_file(tmp_path: Path) -> None:
         ('{"animal": {"dog": "poodle"}}', ': below animal/dog stands "poodle", where names'),
         ('{"animal": {"dog": true}}', ": below animal/dog stands true, where names"),
         ('{"animal": [["cat"]]}', ": below animal stands a list in a list, where names"),
+        ('{"bird": {"other": ["emu"]}, "fish": {"other": ["eel", "emu"]}}', ": 'other' has other children below 'bird' "
+         "than below 'fish'; if it is one thing"),
         ("[3]", ": at the top stands 3, where names"),
         ('"animal"', ": is a single value; write {"),
         ("3", ": is a single value; write {"),

@@ -58,6 +58,17 @@ def test_any_graph_written_as_an_outline_reads_back(folder: Path, graph: nx.DiGr
         ("a\n  b\n      c\n      d\n  e\n   f\n", {("a", "b"), ("b", "c"), ("b", "d"), ("a", "e"), ("e", "f")}),
         ("pet\n  dog\nmammal\n  dog\n    poodle\n", {("pet", "dog"), ("mammal", "dog"), ("dog", "poodle")}),
         ("a\n  -b\n  *c\n  - \n", {("a", "-b"), ("a", "*c"), ("a", "-")}),
+        # Barz and Denzler's outlines (2019), org-mode's headings, and what the command tree draws.
+        ("entity\n-- natural_scenes\n---- sea\n\n-- living\n------ sea lion\n------ Podiceps + Aechmophorus\n",
+         {("entity", "natural_scenes"), ("natural_scenes", "sea"), ("entity", "living"), ("living", "sea lion"),
+          ("living", "Podiceps + Aechmophorus")}),
+        ("- entity\n-- sea - lion\n--- pup\n", {("entity", "sea - lion"), ("sea - lion", "pup")}),
+        ("* entity\n** animal\n*** dog\n** plant\n", {("entity", "animal"), ("animal", "dog"), ("entity", "plant")}),
+        ("animal\n├── dog\n│\xa0\xa0 ├── poodle\n│   └── beagle\n└── cat\n    └── tabby\n",
+         {("animal", "dog"), ("dog", "poodle"), ("dog", "beagle"), ("animal", "cat"), ("cat", "tabby")}),
+        ("a\n  -- b\n    ** c\n", {("a", "-- b"), ("-- b", "** c")}),
+        ("pet\n  dog\n    poodle\nmammal\n  dog\n    poodle\n",
+         {("pet", "dog"), ("mammal", "dog"), ("dog", "poodle")}),
     ],
 )  # fmt: skip
 def test_files_as_people_have_them(text: str, edges: set[tuple[str, str]], tmp_path: Path) -> None:
@@ -80,6 +91,12 @@ def test_files_as_people_have_them(text: str, edges: set[tuple[str, str]], tmp_p
         ("a\n  b\n    a\n", ", line 3: is a circle: a is a kind of b is a kind of a; take one of these out"),
         ("a\n  a\n", ", line 2: is a circle: a is a kind of a; take one of these out"),
         ("a\n  b\tc\n", ", line 2: the node 'b\\tc' holds a control character or half of one; take it out"),
+        ("a\n---- b\n------ c\n-- d\n", ", line 4: is indented by 2, its siblings above by 4; indent it as they are"),
+        (
+            "r\n bird\n  other\n   emu\n fish\n  other\n   eel\n",
+            ": 'other' has other children below 'bird' than below "
+            "'fish'; if it is one thing, write its children in one of these places, and else give it two names",
+        ),
         ("\n# nothing\n", ": holds no taxonomy"),
         ("", ": is empty; get or make the file again"),
     ],

@@ -1,0 +1,291 @@
+"""`simmatrix judge`: what a trained model's predictions are worth, and what other decisions would make of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from simmatrix.cli.options import AsJson, MatrixPath, recorded_list
+from simmatrix.cli.output import percent, print_line, print_pairs, print_table, warn
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from simmatrix.class_taxonomy import ClassTaxonomy
+    from simmatrix.matrix import SimilarityMatrix
+    from simmatrix.predictions import Predictions
+
+__all__ = ["judge"]
+
+CONFIDENCES = (0.5, 0.75, 0.9)
+_PICTURES = (".png", ".svg", ".pdf")
+_PAIRS = 10
+# What is shown of each decision: the column, and the value of `simloss.metrics.judge`.
+_COLUMNS = {
+    "accuracy": "accuracy",
+    "severity": "severity",
+    "HD@1": "hierarchical_distance_1",
+    "HD@5": "hierarchical_distance_5",
+    "superclass": "superclass_accuracy",
+    "hier. F1": "hierarchical_f1",
+    "node right": "node_accuracy",
+    "depth": "node_depth",
+    "bits": "node_information",
+}
+
+
+def judge(
+    file: MatrixPath,
+    predictions: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PREDICTIONS",
+            help="Predictions with labels: .csv, .tsv or .parquet with a column label and one for each class, or .npz "
+            "with logits or probabilities, and labels.",
+        ),
+    ],
+    kind: Annotated[
+        Literal["logits", "probabilities"] | None,
+        typer.Option(help="What the scores are; told by their name or values if not given."),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PREDICTIONS",
+            help="Predictions for other examples, on which the temperature is fitted; without them there is none.",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|NAME",
+            help="Class list with the superclass column; the bundled one the matrix was built for if not given.",
+        ),
+    ] = None,
+    taxonomy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="wordnet|PATH|COLUMN,…",
+            help="What to back off to: WordNet, a file of edges, an outline or JSON, or columns of the class list; the "
+            "superclasses if not given.",
+        ),
+    ] = None,
+    confidence: Annotated[
+        list[float] | None,
+        typer.Option(metavar="P", help="How sure a back-off has to be, in (0, 1]; may be given several times."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write everything as JSON to a file.")
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw a reliability diagram, and the curve of back-off (.png, .svg, .pdf)."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Judge predictions by a matrix: how severe mistakes are, and what other decisions would make of them."""
+    import simmatrix
+    from simmatrix.predictions import read_predictions
+
+    for one in confidence or ():
+        if not 0 < one <= 1:
+            raise simmatrix.ParameterError(f"confidence must be above 0 and at most 1, got {one}")
+    _check_outputs(output, picture)
+    matrix = simmatrix.load(file)
+    read = read_predictions(predictions, matrix.classes, kind)
+    held_out = None if validation is None else read_predictions(validation, read.classes, kind)
+    matrix = matrix.reorder(read.classes)
+    superclasses, tree = _groups(matrix, classes, taxonomy)
+    content = _judged(matrix, read, held_out, superclasses, tree, confidence or CONFIDENCES)
+    content = {"matrix": str(file), "predictions": str(predictions), **content}
+    drawn = content.pop("drawn")
+    if picture is not None:
+        _draw(drawn, picture)
+    text = _as_json(content) if json or output is not None else ""
+    if output is not None:
+        from simmatrix.files import write_atomically
+
+        write_atomically(output, [text.encode()])
+    if json:
+        typer.echo(text)
+        return
+    _print(content)
+    if tree is None:
+        warn(["no taxonomy is known, so nothing backs off; give one (--taxonomy), or a class list with superclasses"])
+
+
+def _check_outputs(output: Path | None, picture: Path | None) -> None:
+    from simmatrix.errors import OutputError
+    from simmatrix.files import check_output_folder
+
+    for path, suffixes in ((output, (".json",)), (picture, _PICTURES)):
+        if path is None:
+            continue
+        if path.suffix.lower() not in suffixes:
+            raise OutputError(f"what is written ends in {', '.join(suffixes)}; give it such a name", path)
+        check_output_folder(path)
+
+
+def _groups(
+    matrix: SimilarityMatrix, classes: str | None, taxonomy: str | None
+) -> tuple[Sequence[str] | None, ClassTaxonomy | None]:
+    """Return the superclasses of the matrix's classes and the taxonomy above them, as far as they are known."""
+    import simmatrix
+
+    name = classes or recorded_list(matrix)
+    listed = (
+        simmatrix.ClassList(matrix.classes) if name is None else simmatrix.read_classes(name).select(matrix.classes)
+    )
+    superclasses = listed.column("superclass") if "superclass" in listed.columns else None
+    if taxonomy is None and superclasses is None:
+        return None, None
+    return superclasses, simmatrix.read_taxonomy(taxonomy or "superclass", listed)
+
+
+def _judged(
+    matrix: SimilarityMatrix,
+    read: Predictions,
+    held_out: Predictions | None,
+    superclasses: Sequence[str] | None,
+    taxonomy: ClassTaxonomy | None,
+    confidences: Sequence[float],
+) -> dict[str, Any]:
+    """Return everything there is to say: what the model is, its decisions, its most frequent mistakes."""
+    import numpy as np
+
+    import simloss
+    from simloss.metrics import CalibrationError, confused_pairs
+    from simloss.metrics import judge as judged_by
+
+    options = {"taxonomy": taxonomy, "superclasses": superclasses}
+    temperature = None
+    scores, is_logits = read.scores, read.are_logits
+    if held_out is not None:
+        temperature = simloss.fit_temperature(_logits(held_out), held_out.labels)
+        scores, is_logits = _logits(read) / np.asarray(temperature, read.scores.dtype), True
+    order = simloss.expected_similarity(scores, matrix, from_logits=is_logits)
+    most = min(5, len(matrix))
+    found: dict[str, Any] = {
+        "most probable": scores,
+        "minimum risk": _first(order, most),
+    }
+    if superclasses is not None:
+        found["superclass"] = simloss.with_superclasses(scores, superclasses, from_logits=is_logits).argmax(1)
+    if taxonomy is not None:
+        for confidence in confidences:
+            found[f"back-off at {confidence:g}"] = simloss.back_off(scores, taxonomy, confidence, from_logits=is_logits)
+    decisions = {name: judged_by(preds, read.labels, matrix, **options) for name, preds in found.items()}
+    import torch
+
+    calibration = CalibrationError(len(matrix))
+    calibration.update(torch.from_numpy(np.asarray(scores)), torch.from_numpy(read.labels))
+    curve = None
+    if taxonomy is not None:
+        curve = simloss.back_off_curve(scores, read.labels, taxonomy, from_logits=is_logits)
+    pairs = confused_pairs(np.asarray(scores), read.labels, matrix, count=_PAIRS)
+    return {
+        "examples": len(read.labels),
+        "classes": len(matrix),
+        "temperature": temperature,
+        "decisions": decisions,
+        "confused": [pair._asdict() for pair in pairs],
+        "drawn": (calibration, curve),
+    }
+
+
+def _logits(read: Predictions) -> Any:
+    """Return logits; of probabilities their logarithms, which of 0 are the lowest there is."""
+    import numpy as np
+
+    if read.are_logits:
+        return read.scores
+    scores = read.scores
+    return np.log(np.maximum(scores, np.finfo(scores.dtype).tiny))
+
+
+def _first(scores: np.ndarray, count: int) -> np.ndarray:
+    """Return the classes of the greatest scores, best first."""
+    import torch
+
+    found: np.ndarray = torch.from_numpy(scores).topk(count, 1).indices.numpy()
+    return found
+
+
+def _as_json(content: Mapping[str, Any]) -> str:
+    import json
+    import math
+
+    decisions = {
+        name: {key: None if math.isnan(value) else value for key, value in values.items()}
+        for name, values in content["decisions"].items()
+    }
+    return json.dumps({**content, "decisions": decisions}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _print(content: Mapping[str, Any]) -> None:
+    import math
+
+    decisions: Mapping[str, Mapping[str, float]] = content["decisions"]
+    own = decisions["most probable"]
+    temperature = content["temperature"]
+    print_pairs(
+        [
+            ("examples", f"{content['examples']:,}"),
+            ("classes", f"{content['classes']:,}"),
+            ("temperature", "none fitted (--validation)" if temperature is None else f"{temperature:.4g}"),
+            ("calibration error", f"{own['calibration_error']:.4f}"),
+            ("NDCG", f"{own['ndcg']:.4f}"),
+        ]
+    )
+    print_line("")
+    shown = {
+        title: key
+        for title, key in _COLUMNS.items()
+        if any(not math.isnan(values.get(key, math.nan)) for values in decisions.values())
+    }
+    rows = (
+        [name, *("" if math.isnan(values.get(key, math.nan)) else f"{values[key]:.4f}" for key in shown.values())]
+        for name, values in decisions.items()
+    )
+    print_table(["decision", *shown], rows, right=list(shown))
+    if content["confused"]:
+        print_line("")
+        print_table(
+            ["most confused", "taken for", "examples", "similarity", "of severity"],
+            (
+                [
+                    str(pair["truth"]),
+                    str(pair["predicted"]),
+                    f"{pair['count']:,}",
+                    f"{pair['similarity']:.3f}",
+                    percent(pair["share"]),
+                ]
+                for pair in content["confused"]
+            ),
+            right=["examples", "similarity", "of severity"],
+        )
+
+
+def _draw(drawn: tuple[Any, Any], path: Path) -> None:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from simmatrix.files import write_atomically
+
+    calibration, curve = drawn
+    count = 1 if curve is None else 2
+    figure = Figure(figsize=(5 * count, 4.5), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    calibration.reliability_diagram(axes[0])
+    if curve is not None:
+        axes[1].plot(curve.information, curve.accuracy, drawstyle="steps-post")
+        axes[1].set(xlabel="information of the nodes decided on, bits", ylabel="decisions that are right")
+    stamps = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    kind, content = path.suffix.lower()[1:], io.BytesIO()
+    with rc_context({"svg.hashsalt": "simmatrix"}):
+        figure.savefig(content, format=kind, dpi=150, metadata=stamps[kind])
+    write_atomically(path, [content.getvalue()])

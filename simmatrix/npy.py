@@ -1,0 +1,99 @@
+"""NumPy's ``.npy``: its header, read without evaluating it, and single rows of the array behind it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simmatrix.shapes import Float
+
+__all__ = ["MAGIC", "Array", "npy_array"]
+
+MAGIC = b"\x93NUMPY"
+
+# NumPy reads no longer headers, and makes no arrays of more dimensions.
+_LONGEST, _MOST_DIMENSIONS = 10_000, 64
+_COUNT = r"(?:0|[1-9]\d{0,18})L?"
+_FIELD = (
+    r"'descr'\s*:\s*'(?P<kind>[<>=|]?[?biufcSUVO]\d{0,9})'"
+    r"|'fortran_order'\s*:\s*(?P<by_columns>True|False)"
+    rf"|'shape'\s*:\s*\((?P<shape>\s*(?:{_COUNT}\s*,\s*)*(?:{_COUNT}\s*)?)\)"
+)
+_HEADER = re.compile(rf"\s*\{{\s*(?:(?:{_FIELD})\s*(?:,\s*|(?=\}}))){{3}}\}}\s*", re.ASCII)
+
+
+class Array(NamedTuple):
+    """An array that lies in a file.
+
+    Parameters
+    ----------
+    read_at
+        Returns bytes of the file from a place on, as many as are asked for. Places only ever grow within one call of
+        `rows`.
+    start
+        Where its elements begin.
+    shape, dtype, by_columns
+        What its header says.
+    """
+
+    read_at: Callable[[int, int], bytes]
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    by_columns: bool = False
+
+    def rows(self, indices: Sequence[int]) -> Float[np.ndarray, "n d"]:
+        """Return some rows of a matrix, by ascending indices; nothing else is read."""
+        count, dimension = self.shape
+        size = self.dtype.itemsize
+        found = np.empty((len(indices), dimension), self.dtype)
+        if not self.by_columns:
+            for at, index in enumerate(indices):
+                found[at] = np.frombuffer(
+                    self.read_at(self.start + index * dimension * size, dimension * size), self.dtype
+                )
+            return found
+        for column in range(dimension):
+            for at, index in enumerate(indices):
+                place = self.start + (column * count + index) * size
+                found[at, column] = np.frombuffer(self.read_at(place, size), self.dtype)[0]
+        return found
+
+
+def npy_array(read_at: Callable[[int, int], bytes], size: int) -> Array:
+    """Return the array of a ``.npy`` file of `size` bytes, from its header.
+
+    Raises
+    ------
+    ValueError
+        If it is none, holds Python objects, or claims more than its file holds; says so.
+    """
+    start = read_at(0, 12)
+    if start[:6] != MAGIC or start[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
+        raise ValueError("it does not begin as one")
+    width = 2 if start[6] == 1 else 4
+    length = int.from_bytes(start[8 : 8 + width], "little")
+    if length > _LONGEST:
+        raise ValueError(f"its header claims {length} bytes")
+    begin = 8 + width + length
+    header = _HEADER.fullmatch(read_at(8 + width, length).decode("latin1"))
+    shape = header and header["shape"]
+    # (3) is a number in brackets.
+    if header is None or None in header.groupdict().values() or not shape or (shape.strip() and "," not in shape):
+        raise ValueError("its header does not tell a type and a shape")
+    try:
+        dtype = np.dtype(header["kind"])
+    except TypeError:
+        raise ValueError(f"there is no type {header['kind']}") from None
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never loaded")
+    extents = tuple(int(piece.strip().removesuffix("L")) for piece in shape.split(",") if piece.strip())
+    # Python's integers do not overflow, as NumPy's product would.
+    claimed = math.prod(extents, start=dtype.itemsize)
+    if claimed > size - begin or len(extents) > _MOST_DIMENSIONS:
+        raise ValueError(f"it claims {claimed} bytes in a file of {size}")
+    return Array(read_at, begin, extents, dtype, header["by_columns"] == "True")

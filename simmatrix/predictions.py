@@ -1,0 +1,293 @@
+"""Files of predictions: what a model says of examples, beside what they are. CSV, Parquet, or arrays in an ``.npz``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from simmatrix.errors import ParameterError, SourceError
+from simmatrix.files import open_input, reading
+from simmatrix.shapes import Float, Int
+from simmatrix.text import all_composed, some
+
+__all__ = ["KINDS", "Predictions", "read_predictions"]
+
+KINDS = ("logits", "probabilities")
+_LABELS = ("label", "labels", "target", "truth")
+# Probabilities may sum to 1 with this error.
+_OFF = 0.01
+_NO_NPZ = (ValueError, OSError, EOFError, KeyError, BadZipFile, zlib.error, NotImplementedError, MemoryError)
+_LOGITS = 'normalise them, or say that these are logits (kind="logits")'
+_TABLE = "write a column label, and one of each class by its name"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model says of N examples.
+
+    Parameters
+    ----------
+    scores
+        (N, C), logits or probabilities.
+    labels
+        (N), the true class of each example, as its column.
+    classes
+        The C names in the order of the columns.
+    are_logits
+        Whether the scores are logits, or else probabilities.
+    """
+
+    scores: Float[np.ndarray, "N C"]
+    labels: Int[np.ndarray, " N"]
+    classes: tuple[str, ...]
+    are_logits: bool
+
+
+def read_predictions(path: Path, classes: Sequence[str], kind: str | None = None) -> Predictions:
+    r"""Read what a model says of examples.
+
+    Parameters
+    ----------
+    path
+        A table, ``.csv``, ``.tsv`` or ``.parquet`` (which needs pyarrow), with a column ``label`` and one for each
+        class by its name; or an ``.npz`` with ``logits`` or ``probabilities`` (N, C), ``labels`` (N) and, if its
+        columns are in another order than `classes`, ``classes`` (C). Labels are names or, if all are numbers, indices
+        of columns.
+    classes
+        The C names that there have to be.
+    kind
+        ``"logits"`` or ``"probabilities"``; told by the array's name, or else by the values, if not given.
+
+    Raises
+    ------
+    SourceError
+        If the file can't be read, is empty, has other classes, a label is no class, a score is NaN, or probabilities do
+        not sum to 1. Names file and line, where there are lines.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "predictions.csv"
+    >>> _ = path.write_text("label,rose,oak\nrose,0.75,0.25\noak,0.5,0.5\n")
+    >>> found = read_predictions(path, ["oak", "rose"])
+    >>> found.classes, found.labels.tolist(), found.are_logits
+    (('rose', 'oak'), [0, 1], False)
+    """
+    if kind not in (None, *KINDS):
+        raise ParameterError(f"kind must be 'logits' or 'probabilities', got {kind!r}")
+    readers = {".npz": _read_npz, ".parquet": _read_parquet, ".csv": _read_text, ".tsv": _read_text}
+    if path.suffix.lower() not in readers:
+        raise SourceError(f"a file of predictions ends in {', '.join(readers)}; rename or convert it", path)
+    scores, labels, names, told = readers[path.suffix.lower()](path, tuple(classes))
+    if not len(scores):
+        raise SourceError("holds no example", path)
+    # NaN shows in the extremes, so that no second array is needed to look for it.
+    is_nan = np.isnan(scores.max(1))
+    if is_nan.any():
+        raise _at(int(is_nan.argmax()), "a score is NaN or missing, which predicts no class; leave it out", path)
+    return Predictions(scores, _indices(labels, names, path), names, _are_logits(scores, kind or told, path))
+
+
+def _at(example: int, message: str, path: Path) -> SourceError:
+    return SourceError(f"example {example} (counted from 0): {message}", path)
+
+
+def _indices(labels: np.ndarray, names: tuple[str, ...], path: Path) -> Int[np.ndarray, " N"]:
+    """Return labels as indices of columns: names, or if all of them are whole numbers, the indices themselves."""
+    at = {name: index for index, name in enumerate(names)}
+    if labels.dtype.kind in "iu":
+        found = labels.astype(np.int64)
+    else:
+        texts = all_composed([str(label).strip() for label in labels.tolist()])
+        named = [at.get(text, -1) for text in texts]
+        are_numbers = min(named) < 0 and all(text.isascii() and text.isdigit() for text in texts)
+        found = np.array([int(text[:18]) for text in texts] if are_numbers else named, dtype=np.int64)
+        odd = int(found.argmin())
+        if found[odd] < 0:
+            raise _at(odd, f"the label {texts[odd]!r} is no class; the classes are {some(list(names))}", path)
+    is_wrong = (found < 0) | (found >= len(names))
+    if is_wrong.any():
+        odd = int(is_wrong.argmax())
+        raise _at(odd, f"the label is {found[odd]}, but classes are 0 to {len(names) - 1}", path)
+    return found
+
+
+def _are_logits(scores: Float[np.ndarray, "N C"], kind: str | None, path: Path) -> bool:
+    """Tell what scores are, and check that probabilities are some."""
+    if kind == "logits":
+        return True
+    sums = scores.sum(1, dtype=np.float64)
+    is_negative, is_off = scores.min(1) < 0, ~(np.abs(sums - 1) <= _OFF)
+    if kind is None and is_negative.any():
+        return True
+    if is_negative.any():
+        raise _at(int(is_negative.argmax()), f"a probability is negative; {_LOGITS}", path)
+    if is_off.any():
+        odd = int(is_off.argmax())
+        raise _at(odd, f"the probabilities sum to {sums[odd]:g}, not to 1; {_LOGITS}", path)
+    return False
+
+
+_Read = tuple[np.ndarray, np.ndarray, tuple[str, ...], str | None]
+
+
+def _read_npz(path: Path, classes: tuple[str, ...]) -> _Read:
+    with open_input(path) as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                if not isinstance(archive, np.lib.npyio.NpzFile):
+                    raise SourceError("holds one array; save logits and labels with numpy.savez", path)
+                kinds = [kind for kind in KINDS if kind in archive.files]
+                if len(kinds) != 1 or "labels" not in archive.files:
+                    raise SourceError(
+                        f"holds {some(archive.files) if archive.files else 'no array'}; there must be labels, and "
+                        "either logits or probabilities",
+                        path,
+                    )
+                names = tuple(map(str, archive["classes"].tolist())) if "classes" in archive.files else classes
+                labels, scores = archive["labels"], archive[kinds[0]]
+        except _NO_NPZ as error:
+            if isinstance(error, SourceError):
+                raise
+            raise SourceError(f"is no sound .npz of numbers and texts ({error}); save it again", path) from None
+    names = _checked_names(names, classes, path)
+    if scores.dtype.kind != "f" or scores.ndim != 2 or scores.shape[1] != len(names):
+        raise SourceError(
+            f"{kinds[0]} are {scores.dtype} of shape {scores.shape}; they must be floating-point numbers of shape "
+            f"(N, {len(names)}), a column for each class",
+            path,
+        )
+    if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iuU":
+        raise SourceError(
+            f"labels are {labels.dtype} of shape {labels.shape}; they must be names or indices, {len(scores)} of them",
+            path,
+        )
+    return scores, labels, names, kinds[0]
+
+
+def _read_parquet(path: Path, classes: tuple[str, ...]) -> _Read:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise SourceError("Parquet needs pyarrow; install it (pip install pyarrow), or save a .csv", path) from None
+    with open_input(path) as file:
+        try:
+            table = pyarrow.parquet.read_table(file)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise SourceError(f"is no sound Parquet file ({error}); save it again", path) from None
+    return _from_arrow(table, path, classes)
+
+
+def _read_text(path: Path, classes: tuple[str, ...]) -> _Read:
+    """Read a table of text, with pyarrow where it is installed and finds nothing odd, since that is far quicker."""
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    try:
+        import pyarrow
+        from pyarrow import csv as arrow
+    except ImportError:
+        return _read_lines(path, classes, separator)
+    with open_input(path) as file:
+        options = arrow.ParseOptions(delimiter=separator, newlines_in_values=False)
+        labels = {name: pyarrow.string() for name in _LABELS}
+        convert = arrow.ConvertOptions(column_types=labels | {name: pyarrow.float64() for name in classes})
+        try:
+            table = arrow.read_csv(file, parse_options=options, convert_options=convert)
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError):
+            table = None
+    # What is odd is told by line, which takes a slower reader.
+    return _read_lines(path, classes, separator) if table is None else _from_arrow(table, path, classes)
+
+
+def _from_arrow(table: Any, path: Path, classes: tuple[str, ...]) -> _Read:
+    import pyarrow
+
+    header = all_composed(tuple(table.column_names))
+    label, columns = _columns(header, classes, path)
+    scores = np.empty((table.num_rows, len(columns)), dtype=np.float32 if _is_single(table, columns) else np.float64)
+    for place, column in enumerate(columns):
+        values = table.column(column)
+        if not (pyarrow.types.is_floating(values.type) or pyarrow.types.is_integer(values.type)):
+            raise SourceError(f"the column {header[column]!r} holds {values.type}, not numbers", path)
+        scores[:, place] = values.to_numpy()
+    labels = table.column(label).to_numpy()
+    return scores, labels, tuple(header[column] for column in columns), None
+
+
+def _is_single(table: Any, columns: Sequence[int]) -> bool:
+    return {str(table.column(column).type) for column in columns} <= {"float", "halffloat"}
+
+
+def _read_lines(path: Path, classes: tuple[str, ...], separator: str) -> _Read:
+    """Read a table of text line by line."""
+    rows, labels = [], []
+    with open_input(path) as file, reading(path):
+        text = io.TextIOWrapper(io.BufferedReader(file), encoding="utf-8-sig", newline="")
+        lines = csv.reader(text, delimiter=separator, strict=True)
+        try:
+            header = all_composed(tuple(cell.strip() for cell in next(lines, [])))
+            label, columns = _columns(header, classes, path)
+            for line, cells in _full_rows(lines, len(header), path):
+                labels.append(cells[label])
+                rows.append(_numbers(cells, columns, path, line))
+        except csv.Error as error:
+            raise SourceError(f"is not a well-formed table ({error})", path, lines.line_num) from None
+        except UnicodeDecodeError:
+            raise SourceError("is not UTF-8; save the file as UTF-8", path) from None
+    scores = np.array(rows, dtype=np.float64).reshape(len(rows), len(columns))
+    return scores, np.array(labels, dtype=np.str_), tuple(header[column] for column in columns), None
+
+
+def _full_rows(lines: Any, width: int, path: Path) -> Iterator[tuple[int, list[str]]]:
+    for cells in lines:
+        if cells and len(cells) != width:
+            raise SourceError(f"has {len(cells)} fields, the header has {width}", path, lines.line_num)
+        if cells:
+            yield lines.line_num, cells
+
+
+def _numbers(cells: Sequence[str], columns: Sequence[int], path: Path, line: int) -> Float[np.ndarray, " C"]:
+    try:
+        return np.array([cells[column] for column in columns], dtype=np.float64)
+    except ValueError:
+        odd = next(column for column in columns if not _is_number(cells[column]))
+        raise SourceError(f"the score {cells[odd]!r} is no number", path, line) from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _columns(header: tuple[str, ...], classes: tuple[str, ...], path: Path) -> tuple[int, list[int]]:
+    """Return which column holds the labels, and which hold the scores of a class, in the order of the file."""
+    found = [place for place, name in enumerate(header) if name in _LABELS and name not in classes]
+    if len(found) != 1:
+        raise SourceError(f"has {len(found)} columns for the label ({', '.join(_LABELS)}); {_TABLE}", path)
+    columns = [place for place in range(len(header)) if place != found[0]]
+    _checked_names(tuple(header[place] for place in columns), classes, path)
+    return found[0], columns
+
+
+def _checked_names(names: tuple[str, ...], classes: tuple[str, ...], path: Path) -> tuple[str, ...]:
+    names = all_composed(names)
+    lacking, odd = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
+    if lacking:
+        raise SourceError(f"has no column for {some(lacking)}, which the matrix has; {_TABLE}", path)
+    if odd:
+        raise SourceError(f"has columns that are no class of the matrix: {some(odd)}; take them out", path)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SourceError(f"has two columns {twice!r}; name each class once", path)
+    return names

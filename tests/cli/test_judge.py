@@ -1,0 +1,210 @@
+"""`simmatrix judge`: the library's figures, from files of every kind; and one message for each that is none."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simloss
+import simmatrix
+from simloss.metrics import confused_pairs, judge
+from tests.cli.command import Command, assert_mendable
+
+NAMES = ("owl", "wren", "cod", "oak", "elm", "ash")
+LIST = "class,superclass\nowl,bird\nwren,bird\ncod,fish\noak,tree\nelm,tree\nash,tree\n"
+RANDOM = np.random.default_rng(0)
+LABELS = RANDOM.integers(0, 6, 40)
+LOGITS = RANDOM.normal(size=(40, 6)) + 2 * np.eye(6)[LABELS]
+PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
+
+
+@pytest.fixture(autouse=True)
+def files(command: Command) -> None:
+    Path("c.csv").write_text(LIST)
+    simmatrix.from_taxonomy("superclass", Path("c.csv"), measure="lcs-height", lower_bound=0.0).save("m")
+    np.savez("p.npz", logits=LOGITS, labels=LABELS)
+
+
+def write_table(path: str, scores: np.ndarray = PROBABILITIES, separator: str = ",") -> None:
+    """Write the classes in another order than the matrix has, with labels by name."""
+    order = [3, 1, 0, 5, 2, 4]
+    lines = [separator.join(["label", *(NAMES[column] for column in order)])]
+    for label, row in zip(LABELS, scores, strict=True):
+        lines.append(separator.join([NAMES[label], *(repr(float(row[column])) for column in order)]))
+    Path(path).write_text("\n".join(lines) + "\n")
+
+
+def content(command: Command, *options: str) -> dict:
+    return json.loads(command.good("judge", "m", *options, "--classes", "c.csv", "--json"))
+
+
+def expected(name: str, preds: object) -> dict[str, float]:
+    listed = simmatrix.read_classes(Path("c.csv"))
+    options = {"taxonomy": simmatrix.read_taxonomy("superclass", listed), "superclasses": listed.column("superclass")}
+    found = judge(preds, LABELS, simmatrix.load("m"), **options)
+    return {key: pytest.approx(value, nan_ok=True) for key, value in found.items()}
+
+
+def numbers(values: dict[str, float | None]) -> dict[str, float]:
+    return {key: np.nan if value is None else value for key, value in values.items()}
+
+
+def test_the_figures_are_the_librarys(command: Command) -> None:
+    found = content(command, "p.npz", "--confidence", "0.6", "--confidence", "0.9")
+    decisions = {name: numbers(values) for name, values in found["decisions"].items()}
+    matrix, listed = simmatrix.load("m"), simmatrix.read_classes(Path("c.csv"))
+    taxonomy = simmatrix.read_taxonomy("superclass", listed)
+    ranking = np.argsort(-simloss.expected_similarity(LOGITS, matrix), axis=1)[:, :5]
+    with_superclasses = simloss.with_superclasses(LOGITS, listed.column("superclass")).argmax(1)
+    for name, preds in {
+        "most probable": LOGITS,
+        "minimum risk": ranking,
+        "superclass": with_superclasses,
+        "back-off at 0.6": simloss.back_off(LOGITS, taxonomy, 0.6),
+        "back-off at 0.9": simloss.back_off(LOGITS, taxonomy, 0.9),
+    }.items():
+        assert decisions.pop(name) == expected(name, preds)
+    assert decisions == {}
+    assert (found["examples"], found["classes"], found["temperature"]) == (40, 6, None)
+    assert found["confused"] == [pair._asdict() for pair in confused_pairs(LOGITS, LABELS, matrix)]
+
+
+@pytest.mark.parametrize("arrow", [True, False])
+def test_every_kind_of_file_says_the_same(command: Command, arrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns are matched by name; labels are names or indices; CSV is read with pyarrow and without."""
+    if not arrow:
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+    whole = content(command, "p.npz")
+    write_table("p.csv")
+    write_table("p.tsv", separator="\t")
+    write_table("logits.csv", LOGITS)
+    np.savez("q.npz", probabilities=PROBABILITIES[:, ::-1], labels=np.array(NAMES)[LABELS], classes=NAMES[::-1])
+    paths = ["p.csv", "p.tsv", "logits.csv", "q.npz"]
+    if arrow:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        columns = {"label": [NAMES[label] for label in LABELS], **dict(zip(NAMES, PROBABILITIES.T, strict=True))}
+        parquet.write_table(pa.table(columns), "p.parquet")
+        paths.append("p.parquet")
+    for path in paths:
+        found = content(command, path)
+        for name, values in whole["decisions"].items():
+            assert numbers(found["decisions"][name]) == pytest.approx(numbers(values), nan_ok=True)
+
+
+def test_a_temperature_is_fitted_on_other_examples(command: Command) -> None:
+    np.savez("v.npz", logits=3 * LOGITS, labels=LABELS)
+    found = content(command, "p.npz", "--validation", "v.npz")
+    assert found["temperature"] == pytest.approx(simloss.fit_temperature(3 * LOGITS, LABELS))
+    scaled = expected("most probable", LOGITS / found["temperature"])
+    assert numbers(found["decisions"]["most probable"]) == scaled
+
+
+def test_what_people_see(command: Command) -> None:
+    out = command.good("judge", "m", "p.npz", "--classes", "c.csv", "-o", "r.json", "--picture", "r.png")
+    figures, decisions, confused = out.split("\n\n")
+    assert "none fitted (--validation)" in figures
+    header, *rows = decisions.splitlines()
+    assert header.split()[:3] == ["decision", "accuracy", "severity"]
+    assert [row.split("  ")[0] for row in rows] == [
+        "most probable",
+        "minimum risk",
+        "superclass",
+        "back-off at 0.5",
+        "back-off at 0.75",
+        "back-off at 0.9",
+    ]
+    assert rows[0].split()[2] == f"{(LOGITS.argmax(1) == LABELS).mean():.4f}"
+    first = confused_pairs(LOGITS, LABELS, simmatrix.load("m"))[0]
+    assert confused.splitlines()[1].split()[:3] == [first.truth, first.predicted, str(first.count)]
+    assert json.loads(Path("r.json").read_text())["examples"] == 40
+    assert Path("r.png").read_bytes().startswith(b"\x89PNG")
+    before = Path("r.png").read_bytes()
+    command.good("judge", "m", "p.npz", "--classes", "c.csv", "--picture", "r.png")
+    assert Path("r.png").read_bytes() == before
+
+
+def test_without_a_taxonomy_nothing_backs_off(command: Command) -> None:
+    result = command("judge", "m", "p.npz")
+    assert result.code == 0
+    assert "no taxonomy is known" in result.err
+    assert "back-off" not in result.out
+
+
+def test_any_taxonomy(command: Command) -> None:
+    Path("t.txt").write_text("thing\n animal\n  owl\n  wren\n  cod\n tree\n  oak\n  elm\n  ash\n")
+    out = command.good("judge", "m", "p.npz", "--taxonomy", "t.txt", "--confidence", "1")
+    assert "back-off at 1 " in out
+
+
+def savez(**arrays: object) -> None:
+    np.savez("bad.npz", **arrays)
+
+
+# What is written, and what the message says.
+BAD = [
+    (lambda: Path("bad.csv").write_text(""), ("bad.csv", "is empty")),
+    (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\n"), ("bad.csv", "holds no example")),
+    (lambda: write_table("bad.csv", 2 * PROBABILITIES), ("example 0", "sum to 2", "--kind logits")),
+    (lambda: write_table("bad.csv", PROBABILITIES * np.nan), ("example 0", "NaN or missing")),
+    (lambda: Path("bad.csv").write_text("label,owl,wren\nowl,1,0\n"), ("no column for", "ash")),
+    (
+        lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash,bat\nowl,1,0,0,0,0,0,0\n"),
+        ("no class of the matrix", "bat"),
+    ),
+    (lambda: Path("bad.csv").write_text("owl,wren,cod,oak,elm,ash\n1,0,0,0,0,0\n"), ("0 columns for the label",)),
+    (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nbat,1,0,0,0,0,0\n"), ("'bat' is no class",)),
+    (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\n9,1,0,0,0,0,0\n"), ("is 9", "0 to 5")),
+    (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1,x,0,0,0,0\n"), ("line 2", "'x'")),
+    (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1,0\n"), ("line 2", "3 fields")),
+    (lambda: savez(logits=LOGITS[:, :4], labels=LABELS), ("shape (40, 4)", "(N, 6)")),
+    (lambda: savez(logits=LOGITS, labels=LABELS[:3]), ("labels", "(3,)", "40 of them")),
+    (lambda: savez(logits=LOGITS, labels=LABELS + 3), ("classes are 0 to 5",)),
+    (lambda: savez(logits=LOGITS * np.nan, labels=LABELS), ("NaN",)),
+    (lambda: savez(scores=LOGITS, labels=LABELS), ("scores", "either logits or probabilities")),
+    (lambda: savez(probabilities=LOGITS, labels=LABELS), ("negative", "--kind logits")),
+    (lambda: savez(logits=LOGITS, labels=np.array([None] * 40)), ("no sound .npz",)),
+    (lambda: savez(logits=LOGITS, labels=LABELS, classes=["bat", *NAMES[1:]]), ("no column for owl",)),
+    (lambda: Path("bad.npz").write_bytes(b"PK\x03\x04 and no more"), ("no sound .npz",)),
+    (lambda: Path("bad.parquet").write_bytes(b"PAR1 and no more"), ("no sound Parquet file",)),
+    (lambda: Path("bad.xlsx").write_bytes(b"PK"), ("ends in .npz, .parquet, .csv, .tsv",)),
+]
+
+
+def test_bad_files(command: Command) -> None:
+    for write, parts in BAD:
+        for old in Path().glob("bad.*"):
+            old.unlink()
+        write()
+        result = command("judge", "m", next(Path().glob("bad.*")), "--classes", "c.csv", "-o", "out.json")
+        assert_mendable(result, *parts)
+        assert "bad." in result.err
+        assert not Path("out.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--confidence", "0"], ("--confidence must be above 0 and at most 1, got 0.0",)),
+        (["--confidence", "1.5"], ("got 1.5",)),
+        (["--taxonomy", "family"], ("family",)),
+        (["-o", "out.txt"], ("out.txt", ".json")),
+        (["--picture", "out.gif"], ("out.gif", ".png")),
+        (["--validation", "none.npz"], ("none.npz", "no such file")),
+    ],
+)
+def test_bad_options(command: Command, options: list[str], parts: tuple[str, ...]) -> None:
+    assert_mendable(command("judge", "m", "p.npz", "--classes", "c.csv", *options), *parts)
+    assert not list(Path().glob("out.*"))
+
+
+def test_help_needs_no_torch(command: Command) -> None:
+    import subprocess
+
+    code = "import sys; sys.argv = ['simmatrix', 'judge', '--help']\n"
+    code += "from simmatrix.cli import main\ntry:\n    main()\nexcept SystemExit:\n    print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.endswith("False\n")
