@@ -26,13 +26,13 @@ class Reliability(NamedTuple):
     ----------
     confidence, accuracy
         Their means in each bin, float64; NaN where the bin is empty.
-    count
-        The examples of each bin.
+    examples
+        How many there are in each bin.
     """
 
     confidence: Float[Tensor, " bins"]
     accuracy: Float[Tensor, " bins"]
-    count: Int[Tensor, " bins"]
+    examples: Int[Tensor, " bins"]
 
 
 class CalibrationError(SumsOverExamples):
@@ -74,7 +74,7 @@ class CalibrationError(SumsOverExamples):
     >>> error = CalibrationError(2)
     >>> error(torch.tensor([[0.95, 0.05], [1.0, 0.0]]), torch.tensor([0, 1]))  # |0.975 - 0.5|
     tensor(0.4750)
-    >>> error.reliability().count[-1]
+    >>> error.reliability().examples[-1]
     tensor(2)
     """
 

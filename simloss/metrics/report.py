@@ -150,7 +150,7 @@ class MistakeReport(MetricCollection):
             self.add_metrics({name: metric})
         self._num_classes, self._ignore_index = count, ignore_index
 
-    def update(self, preds: Predicted, target: Tensor) -> None:
+    def update(self, preds: Predicted, target: Tensor) -> None:  # type: ignore[override]  # ModuleDict's is another one
         """Count a batch in; see the notes above for what may be judged.
 
         Raises
