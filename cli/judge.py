@@ -178,7 +178,7 @@ def _judged(
         found |= {f"back-off at {confidence:g}": backed_off.at(confidence) for confidence in confidences}
     report = MistakeReport(matrix, **options)
     report.update(torch.from_numpy(scores), torch.from_numpy(read.labels))
-    own = {name: value.item() for name, value in report.compute().items()}
+    own = report.values_in_float64()
     pairs = confused_pairs(scores, read.labels, matrix, count=_PAIRS)
     return {
         "examples": len(read.labels),

@@ -19,7 +19,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", *(f"docs/{name}.md" for name in ("benchmarks", "builders", "choosing", "evidence", "loss")))
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("benchmarks", "builders", "choosing", "decisions", "evidence", "loss")),
+)
 SCRIPTS = (
     "benchmarks/command.py",
     "benchmarks/read_vectors.py",

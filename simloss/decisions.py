@@ -114,10 +114,10 @@ def minimum_risk(
 ) -> Array:
     """Return the decision of each example that costs least: k for which sum_y softmax(logits)[y] cost[y, k] is least.
 
-    The cost is 1 - S, or what is given. Where that is what matters, this is the best decision that a calibrated model
-    allows, however it was trained; the most probable class is it for the identity matrix. Of classes whose costs are
-    equal, or so near that rounding could decide, the one with the greatest logit is returned, and of equal logits the
-    first: with the identity matrix this is `logits.argmax`, also among nearly equal logits.
+    The cost is 1 - S, or what `costs` says. If this cost is what matters, no decision is better for a calibrated model,
+    however it was trained. For the identity matrix it is the most probable class. If several decisions cost the same,
+    or so nearly the same that rounding could decide, the one with the greatest logit is returned, and among equal
+    logits the first. So with the identity matrix this is `logits.argmax`, also for nearly equal logits.
 
     It is computed in float64. A sparse matrix is never made dense, a Toeplitz matrix only part by part.
 

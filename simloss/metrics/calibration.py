@@ -103,11 +103,11 @@ class CalibrationError(SumsOverExamples):
         self.n_bins = n_bins
         self._knows_nodes = taxonomy is not None
 
-    def compute(self) -> Float[Tensor, ""]:
-        """Return the error over all that was counted, in torch's default dtype; NaN where that is nothing."""
+    def value(self) -> Float[Tensor, ""]:
+        """Return the error over what this process has counted, in float64; NaN where that is nothing."""
         gaps = (self.sum_of("confidence") - self.sum_of("right")).abs()
         error: Tensor = gaps.sum() / self.sum_of("count").sum()
-        return error.to(self.dtype)
+        return error
 
     def reliability(self) -> Reliability:
         """Return the mean confidence and the accuracy of each bin."""
