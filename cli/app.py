@@ -8,6 +8,7 @@ import typer
 
 from simmatrix.cli.blend import blend
 from simmatrix.cli.build import build
+from simmatrix.cli.card import card
 from simmatrix.cli.classes import classes, senses
 from simmatrix.cli.compare import compare
 from simmatrix.cli.judge import judge
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Grouped)(build)
-for command in (show, validate, judge, plot, compare, blend, classes, senses):
+for command in (show, validate, judge, plot, compare, blend, card, classes, senses):
     app.command()(command)
 
 

@@ -64,42 +64,27 @@ def _superclasses(matrix: SimilarityMatrix, given: str | None) -> Sequence[str] 
 
 
 def _figures(result: Comparison, first: Path, second: Path, *, known: bool) -> list[tuple[str, str]]:
-    return [
-        ("classes", f"{len(result.classes)} in both"),
-        *(
-            (f"only in {file}", f"{len(names)}: {', '.join(names[:_SHOWN])}" + (" …" if len(names) > _SHOWN else ""))
-            for file, names in ((first, result.only_first), (second, result.only_second))
-            if names
-        ),
-        ("pairs", _pairs(result)),
-        ("Spearman's rho", _correlation(result.spearman)),
-        ("Kendall's tau-b", _correlation(result.kendall)),
-        *_auc(result, first, second, known=known),
-    ]
-
-
-def _pairs(result: Comparison) -> str:
     sampled = "" if result.sampled_from is None else f", a sample of {result.sampled_from:,}"
-    unjudged = "" if not result.unjudged else f"; {result.unjudged:,} that no one judged are left out"
-    return f"{result.pairs:,}{sampled}{unjudged}"
-
-
-def _correlation(value: float | None) -> str:
-    return "undefined (one of them has the same similarity for all pairs)" if value is None else f"{value:.3f}"
-
-
-def _auc(result: Comparison, first: Path, second: Path, *, known: bool) -> list[tuple[str, str]]:
+    unjudged = f"; {result.unjudged:,} that no one judged are left out" if result.unjudged else ""
+    rho, tau = (
+        "undefined (one of them has the same similarity for all pairs)" if value is None else f"{value:.3f}"
+        for value in (result.spearman, result.kendall)
+    )
+    figures = [("classes", f"{len(result.classes)} in both")]
+    for file, names in ((first, result.only_first), (second, result.only_second)):
+        if names:
+            more = " …" if len(names) > _SHOWN else ""
+            figures.append((f"only in {file}", f"{len(names)}: {', '.join(names[:_SHOWN])}{more}"))
+    figures += [("pairs", f"{result.pairs:,}{sampled}{unjudged}"), ("Spearman's rho", rho), ("Kendall's tau-b", tau)]
     if result.superclass_auc is not None:
-        return [
-            (f"superclass AUC of {file}", f"{value:.3f}")
-            for file, value in zip((first, second), result.superclass_auc, strict=True)
-        ]
+        both = zip((first, second), result.superclass_auc, strict=True)
+        return [*figures, *((f"superclass AUC of {file}", f"{value:.3f}") for file, value in both)]
     why = (
         "undefined (it takes pairs of one superclass and pairs of two)"
         if known
         else "superclasses are not known; give a class list with a superclass column (--classes)"
     )
-    return [("superclass AUC", why)]
+    return [*figures, ("superclass AUC", why)]
 
 
 def _print_json(result: Comparison, first: Path, second: Path) -> None:

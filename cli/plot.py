@@ -18,7 +18,7 @@ from simmatrix.cli.output import print_line, warn
 if TYPE_CHECKING:
     from simmatrix.ordering import Ordered
 
-__all__ = ["plot"]
+__all__ = ["draw", "plot"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 150
@@ -67,7 +67,7 @@ def plot(
     check_size(matrix)
     superclasses = class_list(matrix, classes).column("superclass") if order == "superclass" else ()
     ordered = ORDERS[order](matrix, superclasses)
-    lacking = _draw(ordered, target)
+    lacking = draw(ordered, target)
     print_line(f"{target}: {len(matrix)} classes, ordered by {order}")
     if lacking:
         warn([f"no installed font has {some(lacking, 20)}; boxes stand for them. Install a font that has them"])
@@ -121,7 +121,7 @@ def _plain_matplotlib() -> Iterator[None]:
         yield
 
 
-def _draw(ordered: Ordered, path: Path) -> list[str]:
+def draw(ordered: Ordered, path: Path) -> list[str]:
     """Draw an ordered matrix, write it to a file, and return the characters that no font has."""
     import numpy as np
 
@@ -169,8 +169,8 @@ def _fonts_for(text: Iterable[str]) -> tuple[list[str], list[str]]:
     known = [font for font in fontManager.ttflist if not font.name.startswith(_NO_TEXT) and font.style == "normal"]
     # In an order of their own: a machine lists its fonts in any.
     for font in sorted(known, key=lambda font: (abs(int(font.weight) - 400), font.name, font.fname)):
-        file = get_font(font.fname)
-        found = {sign for sign in lacking if file.get_char_index(ord(sign))}
+        glyphs = get_font(font.fname)
+        found = {sign for sign in lacking if glyphs.get_char_index(ord(sign))}
         if found and font.name not in fonts:
             fonts.append(font.name)
             lacking -= found

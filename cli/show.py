@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,7 +41,9 @@ def show(
 
     matrix = simmatrix.load(file)
     figures = simmatrix.statistics(matrix)
-    chosen = classes or _by_default(matrix.classes, json=json)
+    # In JSON it is all or none.
+    most = _SHOWN if not json else len(matrix) if len(matrix) <= _IN_JSON else 0
+    chosen = classes or matrix.classes[:most]
     neighbours = {name: matrix.neighbours(name, count) for name in chosen}
     if json:
         _print_json(matrix, figures, neighbours)
@@ -67,13 +69,6 @@ def show(
     if more:
         print_line(f"… and {more:,} more classes; name some to see theirs: simmatrix show {file} CLASS")
     warn(simmatrix.concerns(matrix, figures))
-
-
-def _by_default(names: Sequence[str], *, json: bool) -> Sequence[str]:
-    """Return the classes to show where none is named."""
-    if json:
-        return names if len(names) <= _IN_JSON else ()
-    return names[:_SHOWN]
 
 
 def _figures(matrix: SimilarityMatrix, figures: Statistics) -> list[tuple[str, str]]:

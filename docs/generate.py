@@ -19,10 +19,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (
-    "README.md",
-    *(f"docs/{name}.md" for name in ("benchmarks", "builders", "choosing", "decisions", "evidence", "loss")),
-)
+_FILLED = ("benchmarks", "builders", "choosing", "decisions", "evidence", "loss", "reliability")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",
     "benchmarks/read_vectors.py",
@@ -32,13 +30,14 @@ SCRIPTS = (
     "benchmarks/growth.py",
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
+    "benchmarks/fuzz.py",
     "examples/icd10.py",
     "examples/glosses.py",
     "examples/diamonds.py",
     "examples/evidence.py",
 )
 QUICK_START = "examples/quickstart.py"
-COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "classes", "senses")
+COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "card", "classes", "senses")
 
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
 RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
@@ -45,6 +46,8 @@ def names_in_order(classes: Names) -> tuple[str, ...]:
         )
     if isinstance(classes, set | frozenset):
         raise ClassOrderError("the classes are a set, which has no order; give a list of their names in label order")
+    if not isinstance(classes, Iterable):
+        raise ClassOrderError(f"the classes are {classes!r:.60}; give a list of their names in label order")
     found = tuple(_by_index(classes) if isinstance(classes, Mapping) else classes)
     for position, name in enumerate(found):
         if not isinstance(name, str):
@@ -52,15 +55,18 @@ def names_in_order(classes: Names) -> tuple[str, ...]:
                 f"class {position} (counted from 0) is {name!r}, a {type(name).__name__}; give the classes by name "
                 "(for torchvision's ImageNet these are its wnids)"
             )
-    return all_composed(found)
+    # Plain text, also where the names are an array's scalars or members of an enumeration.
+    return all_composed(map(str.__str__, found))
 
 
 def _by_index(classes: Mapping[Any, Any]) -> list[Any]:
-    indices = list(range(len(classes)))
+    indices = range(len(classes))
     by_key = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in classes.items()}
-    for by_index in (by_key, {index: name for name, index in classes.items() if isinstance(index, int)}):
-        if by_index.keys() == set(indices):
-            return [by_index[index] for index in indices]
+    by_value: dict[Any, Any] = {index: name for name, index in classes.items() if isinstance(index, Integral)}
+    found = [[way[index] for index in indices] for way in (by_key, by_value) if way.keys() == set(indices)]
+    # Names may be digits, as those of MNIST: where both could be the indices, the names are the ones that are text.
+    for names in sorted(found, key=lambda names: not all(isinstance(name, str) for name in names)):
+        return names
     raise ClassOrderError(
         f"the classes are a mapping, and neither its keys nor its values are the indices 0 to {len(classes) - 1}; give "
         "a list of names in label order"

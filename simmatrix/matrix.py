@@ -29,6 +29,7 @@ from simmatrix.forms import (
     is_sparse,
     read_only,
 )
+from simmatrix.hub import SCHEME, downloaded
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import MatrixFile, read_matrix, write_matrix
@@ -39,7 +40,7 @@ __all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "load_input", "sav
 _SHOWN = 5
 _LARGEST_COUNT = np.iinfo(np.int32).max
 # Twice the relative error of a rounding to float32: of the influence that a matrix has, and of the one asked for.
-_FLOAT32_ROUNDING = 2.0**-23
+_is_same = partial(math.isclose, rel_tol=2.0**-23)
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,11 +360,6 @@ def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: tu
     return shown + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
 
 
-def _is_same(influence: float, other: float) -> bool:
-    """Tell whether two influences may be of the same values, rounded to float32 or not."""
-    return math.isclose(influence, other, rel_tol=_FLOAT32_ROUNDING)
-
-
 def _some_alike(matrix: SimilarityMatrix) -> str:
     """Name the first pairs of distinct classes of similarity 1, each once."""
     others = matrix.stored.others(_SHOWN)
@@ -423,6 +419,11 @@ def save(matrix: SimilarityMatrix, path: str | Path) -> None:
 def load(path: str | Path) -> SimilarityMatrix:
     """Read a matrix from a file that `save` wrote.
 
+    Parameters
+    ----------
+    path
+        A file, or ``hf://owner/name/file.safetensors`` for one on the Hugging Face Hub, which takes huggingface_hub.
+
     Returns
     -------
     SimilarityMatrix
@@ -435,6 +436,8 @@ def load(path: str | Path) -> SimilarityMatrix:
     MatrixError
         If its values or names break an invariant.
     """
+    if isinstance(path, str) and path.startswith(SCHEME):
+        path = downloaded(path)
     return _matrix_of(read_matrix(Path(path)), Path(path))
 
 

@@ -18,8 +18,8 @@ from simmatrix.text import all_composed
 
 __all__ = ["Input", "Provenance", "Step", "parsed_field"]
 
-# A blend of blends has three levels for each: no reader needs more.
-_MOST_LEVELS = 100
+# A blend of blends has three levels for each.
+_MOST_LEVELS = 200
 _LARGEST = 2**64
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -146,24 +146,26 @@ def _is_text(*values: object) -> bool:
     return all(isinstance(value, str) and (value.isascii() or not _HALF.search(value)) for value in values)
 
 
-def _is_plain(content: object, levels: int = _MOST_LEVELS) -> bool:
+def _is_plain(content: object) -> bool:
     """Tell whether content is what JSON has, in so few levels that a reader need not mind."""
-    match content:
-        case None | bool():
-            return True
-        case int():
-            return -_LARGEST <= content <= _LARGEST
-        case str():
-            return _is_text(content)
-        case float():
-            return math.isfinite(content)
-        case np.number() | np.bool_():
-            return not isinstance(content.item(), np.generic) and _is_plain(content.item())
-        case dict() if levels:
-            return _is_text(*content) and all(_is_plain(one, levels - 1) for one in content.values())
-        case list() | tuple() if levels:
-            return all(_is_plain(one, levels - 1) for one in content)
-    return False
+    level = [content]
+    for _ in range(_MOST_LEVELS + 1):
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict) and _is_text(*one):
+                inner += one.values()
+            elif isinstance(one, list | tuple):
+                inner += one
+            elif not _is_scalar(one.item() if isinstance(one, np.number | np.bool_) else one):
+                return False
+        level = inner
+    return not level
+
+
+def _is_scalar(one: object) -> bool:
+    if isinstance(one, float):
+        return math.isfinite(one)
+    return one is None or _is_text(one) or (isinstance(one, int) and -_LARGEST <= one <= _LARGEST)
 
 
 def _damaged(name: str, path: Path) -> SourceError:

@@ -25,7 +25,7 @@ from tests.simmatrix.builders.minilm import MODEL
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     *("README.md", "docs/guide.md", "docs/choosing.md", "docs/builders.md", "docs/loss.md", "docs/file-format.md"),
-    *("docs/evidence.md", "docs/benchmarks.md", "docs/decisions.md"),
+    *("docs/evidence.md", "docs/benchmarks.md", "docs/decisions.md", "docs/reliability.md"),
 )
 _BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -81,10 +81,14 @@ def test_the_figures_are_those_of_the_results(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_links_lead_somewhere(name: str) -> None:
-    targets = re.findall(r"\]\(((?!http)[^)#]+)", _read(name))
-    assert targets or name == "docs/file-format.md"
-    for target in targets:
-        assert ((ROOT / name).parent / target).exists(), target
+    links = re.findall(r"\]\((?!http)([^)#\s]*)(?:#([^)\s]+))?\)", _read(name))
+    assert links or name == "docs/file-format.md"
+    for target, anchor in links:
+        page = (ROOT / name).parent / target if target else ROOT / name
+        assert page.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}, anchor
 
 
 def test_every_bundled_list_and_format_is_named() -> None:

@@ -53,7 +53,12 @@ RESERVED = {
     "torch": ("simloss*", "simmatrix.cli.judge"),
     "torchmetrics": ("simloss.metrics*",),
     "simmatrix.storage": ("simmatrix.matrix", "simmatrix.cli*"),
-    "simmatrix.files.write_atomically": ("simmatrix.storage", "simmatrix.cli.plot", "simmatrix.cli.judge"),
+    "simmatrix.files.write_atomically": (
+        "simmatrix.storage",
+        "simmatrix.cli.card",
+        "simmatrix.cli.plot",
+        "simmatrix.cli.judge",
+    ),
     **{
         f"simmatrix.builders.{name}": (
             f"simmatrix.builders.{name}",

@@ -49,6 +49,7 @@ __all__ = [
     "match",
     "not_seen",
     "plain_text",
+    "readings",
     "resolve",
     "resolve_each",
     "singulars",
@@ -67,6 +68,7 @@ _INDEX = re.compile(r"(?:n\d{8}[\s._-]+|\d+[.)]\s*_*|\d+\s+-\s+|(?:0\d+|\d{3,})[
 REMARK = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])")
 """A remark in brackets."""
 _SYNONYMS = re.compile(r"\s*[,;]\s*")
+_NEGATIONS = frozenset(("no", "non", "not", "without"))
 _YEAR = re.compile(r"(19|20)\d\d")
 _SHOWN = 5
 # Of so many parts and more, underscores and hyphens are not mixed: there are 2 ** (n - 1) ways.
@@ -176,18 +178,32 @@ def synonyms(text: str) -> tuple[str, ...]:
 
 
 def heads(text: str) -> Iterator[tuple[str, ...]]:
-    """Go through what a text's last words are, the most first: not all of them, and none whose last is a number.
+    """Go through a text's last words, the most first: not all of them, none that a number ends, none that are negated.
 
     Examples
     --------
-    >>> list(heads("American_Fish_Crow")), list(heads("LABEL_0"))
-    ([('Fish', 'Crow'), ('Crow',)], [])
+    >>> list(heads("American_Fish_Crow")), list(heads("LABEL_0")), list(heads("no helmet"))
+    ([('Fish', 'Crow'), ('Crow',)], [], [])
     """
     parts = words(_HYPHENS.sub(" ", without_remarks(without_index(text))))
     is_dated = len(parts) > 1 and _YEAR.fullmatch(parts[-1])
     kept = parts[:-1] if is_dated else parts
     if kept and any(map(str.isalpha, kept[-1])):
-        yield from (kept[first:] for first in range(0 if is_dated else 1, len(kept)))
+        # "no helmet" is no helmet.
+        most = next((at for at, part in enumerate(kept) if part.lower() in _NEGATIONS), len(kept))
+        yield from (kept[first:] for first in range(0 if is_dated else 1, min(most + 1, len(kept))))
+
+
+def readings(text: str) -> tuple[str, ...]:
+    """Return what a name may be read as where only the whole of it counts, in the order above.
+
+    Examples
+    --------
+    >>> readings("7. crane (bird)")
+    ('7. crane (bird)', 'crane (bird)', 'crane')
+    """
+    numbered = without_index(text)
+    return tuple(dict.fromkeys((text, numbered, *synonyms(numbered), without_remarks(numbered))))
 
 
 def plain_text(name: str) -> str:

@@ -1,7 +1,8 @@
 """Similarity of classes from their places in a taxonomy: a file, or columns of the class list.
 
 A class is the node of its name. Where there is none it is the node whose name differs in case or in what joins its
-words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is one node alone.
+words, or is its singular (the forms of `simmatrix.builders.lookup`), if that is one node alone; then the same of what
+else the name may be read as: without an index, as one of its synonyms, without a remark.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from simmatrix.builders.lookup import Resolution, folded, forms
+from simmatrix.builders.lookup import Resolution, folded, forms, readings
 from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -79,7 +80,16 @@ class TaxonomyColumns:
 
     def load(self, classes: ClassList) -> _Loaded:
         """Put the columns together."""
-        _check_columns(self.columns, classes)
+        if not classes.columns:
+            raise SourceError("has no column to group the classes by; add one, such as superclass", classes.source)
+        choices = or_list(classes.columns)
+        if not self.columns:
+            raise SourceError(f"name a column to group the classes by: {choices}", classes.source)
+        for position, column in enumerate(self.columns):
+            if column not in classes.columns:
+                raise SourceError(f"has no column {column!r} to group the classes by; choose {choices}", classes.source)
+            if column in self.columns[:position]:
+                raise SourceError(f"the column {column!r} is asked for twice; name each once", classes.source)
         levels = [(column, classes.column(column)) for column in self.columns]
         taxonomy = column_taxonomy(classes.names, levels, classes.source)
         return _Loaded(taxonomy, classes.source, {"columns": list(self.columns)})
@@ -210,19 +220,6 @@ def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: 
     )
 
 
-def _check_columns(columns: Sequence[str], classes: ClassList) -> None:
-    if not classes.columns:
-        raise SourceError("has no column to group the classes by; add one, such as superclass", classes.source)
-    choices = or_list(classes.columns)
-    if not columns:
-        raise SourceError(f"name a column to group the classes by: {choices}", classes.source)
-    for position, column in enumerate(columns):
-        if column not in classes.columns:
-            raise SourceError(f"has no column {column!r} to group the classes by; choose {choices}", classes.source)
-        if column in columns[:position]:
-            raise SourceError(f"the column {column!r} is asked for twice; name each once", classes.source)
-
-
 def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[np.ndarray, " C"], list[Resolution]]:
     """Return the node of each class, and how it was found.
 
@@ -230,7 +227,15 @@ def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[
     """
     index = {name: node for node, name in enumerate(taxonomy.names)}
     inexact = [name for name in names if name not in index]
-    answers = dict(zip(inexact, _spelt_alike(inexact, index), strict=True))
+    spelt: dict[str, list[str]] = {}
+    for node in index if inexact else ():
+        spelt.setdefault(folded(node), []).append(node)
+
+    def alike(text: str) -> tuple[str, ...]:
+        return tuple(node for form in dict.fromkeys(map(folded, forms(text))) if form for node in spelt.get(form, ()))
+
+    # The nodes that are a form of the name, or of its first reading that is any.
+    answers = {name: next(filter(None, map(alike, readings(name))), ()) for name in inexact}
     unclear = {name: nodes for name, nodes in answers.items() if len(nodes) != 1}
     if unclear:
         raise _not_found(unclear, index, where)
@@ -238,19 +243,6 @@ def nodes_of(names: Sequence[str], taxonomy: Taxonomy, where: str) -> tuple[Int[
         Resolution("name form", answers[name]) if name in answers else Resolution("name", (name,)) for name in names
     ]
     return np.array([index[one.words[0]] for one in found], dtype=np.int64), found
-
-
-def _spelt_alike(names: Sequence[str], nodes: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return for each name the nodes that are a form of it, whatever their case and the joints of their words."""
-    if not names:
-        return []
-    spelt: dict[str, list[str]] = {}
-    for node in nodes:
-        spelt.setdefault(folded(node), []).append(node)
-    return [
-        tuple(node for form in dict.fromkeys(map(folded, forms(name))) if form for node in spelt.get(form, ()))
-        for name in names
-    ]
 
 
 def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], where: str) -> ClassNotFoundError:

@@ -17,6 +17,7 @@ classes is taken (`simmatrix.builders.senses`); the others are recorded, and the
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -63,7 +64,7 @@ __all__ = [
 ]
 
 _SHOWN = 10
-_ID_LENGTH = len("n02085620")
+_ID_IN_FRONT = re.compile(r"(n\d{8})[-_.,\s]")
 
 
 @dataclass(frozen=True)
@@ -404,7 +405,8 @@ def _candidates(wordnet: WordNet, name: str, pin: str, phrase: str, pos: str) ->
     if pin:
         return _pinned(wordnet, pin)
     found = (find_word(wordnet, text, pos, kind) for text, kind in ((phrase, "phrase"), (name, "name")) if text)
-    return _pinned(wordnet, name) or _pinned(wordnet, name[:_ID_LENGTH]) or next(filter(None, found), None)
+    numbered = _ID_IN_FRONT.match(name)
+    return _pinned(wordnet, name) or (numbered and _pinned(wordnet, numbered[1])) or next(filter(None, found), None)
 
 
 def _pinned(wordnet: WordNet, text: str) -> _Candidates | None:

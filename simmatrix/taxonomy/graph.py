@@ -79,12 +79,19 @@ class Taxonomy:
 
     def closure(self, nodes: Int[np.ndarray, " C"]) -> Closure:
         """Return some nodes with all of their ancestors; see `Closure`."""
-        kept = _with_all_above(self.starts, self.parents, nodes)
+        counts = np.diff(self.starts)
+        reached = np.zeros(len(self), dtype=bool)
+        frontier = np.unique(nodes)
+        while len(frontier):
+            reached[frontier] = True
+            above = np.unique(self.parents[_slots(self.starts[frontier], counts[frontier])])
+            frontier = above[~reached[above]]
+        kept = np.flatnonzero(reached)
         # Parents come before their children, so that what is known of parents can be handed down level by level.
         kept = kept[np.argsort(self.depths[kept], kind="stable")]
         place = np.full(len(self), -1, dtype=np.int64)
         place[kept] = np.arange(len(kept))
-        counts = np.diff(self.starts)[kept]
+        counts = counts[kept]
         starts = np.concatenate([[0], np.cumsum(counts)])
         parents = place[self.parents[_slots(self.starts[kept], counts)]]
         runs, lengths, ancestors, ups = _ancestors(starts, parents, self.depths[kept])
@@ -212,20 +219,6 @@ def _longest(starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"]) -> 
     return depths
 
 
-def _with_all_above(
-    starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"], nodes: Int[np.ndarray, " C"]
-) -> Int[np.ndarray, " n"]:
-    """Return some nodes and all of their ancestors, ascending."""
-    counts = np.diff(starts)
-    reached = np.zeros(len(counts), dtype=bool)
-    frontier = np.unique(nodes)
-    while len(frontier):
-        reached[frontier] = True
-        above = np.unique(parents[_slots(starts[frontier], counts[frontier])])
-        frontier = above[~reached[above]]
-    return np.flatnonzero(reached)
-
-
 def _ancestors(
     starts: Int[np.ndarray, " n1"], parents: Int[np.ndarray, " e"], depths: Int[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, " a"], Int[np.ndarray, " a"]]:
@@ -305,10 +298,32 @@ def greatest_keys(
     least, greatest = none - step * levels, int(scores.max())
     limits = {kind: np.iinfo(kind) for kind in (np.int16, np.int32, np.int64)}
     dtype = np.dtype(next(kind for kind, limit in limits.items() if limit.min <= least and greatest <= limit.max))
+    counts = np.diff(closure.starts)
+    bounds = list(pairwise(np.searchsorted(closure.depths, np.arange(levels + 1)).tolist()))
     width = max(1, _COLUMN // len(closure.nodes))
     for start in range(0, len(closure.places), width):
         columns = slice(start, min(start + width, len(closure.places)))
-        yield columns, _column(closure, scores, step, none, columns, dtype)
+        entries = slice(*np.searchsorted(closure.sources, [columns.start, columns.stop]))
+        above, at = closure.ancestors[entries], closure.sources[entries] - columns.start
+        own = scores[above] - step * closure.ups[entries]
+        order = np.argsort(above, kind="stable")
+        above, at, own = above[order], at[order], own[order].astype(dtype)
+        keys = np.empty((len(closure.nodes), columns.stop - columns.start), dtype)
+        for first, last in bounds:
+            # The greatest of the parents' keys; `none` where there are no parents.
+            level = np.arange(first, last)
+            keys[level[counts[level] == 0]] = none
+            children = level[counts[level] > 0]
+            if len(children):
+                keys[children] = keys[closure.parents[closure.starts[children]]]
+            for nth in range(1, int(counts[level].max(initial=0))):
+                children = level[counts[level] > nth]
+                keys[children] = np.maximum(keys[children], keys[closure.parents[closure.starts[children] + nth]])
+            keys[first:last] -= dtype.type(step)
+            here = slice(*np.searchsorted(above, [first, last]))
+            places = above[here], at[here]
+            keys[places] = np.maximum(keys[places], own[here])
+        yield columns, keys
 
 
 def find_unrelated(closure: Closure) -> tuple[int, int] | None:
@@ -321,37 +336,3 @@ def find_unrelated(closure: Closure) -> tuple[int, int] | None:
             first, second = apart[0].tolist()
             return first, columns.start + second
     return None
-
-
-def _column(
-    closure: Closure,
-    scores: Int[np.ndarray, " n"],
-    step: int,
-    none: int,
-    columns: slice,
-    dtype: np.dtype[np.signedinteger],
-) -> Int[np.ndarray, "n b"]:
-    """Return the keys of all nodes of the closure with some of the C nodes."""
-    entries = slice(*np.searchsorted(closure.sources, [columns.start, columns.stop]))
-    above, at = closure.ancestors[entries], closure.sources[entries] - columns.start
-    own = scores[above] - step * closure.ups[entries]
-    order = np.argsort(above, kind="stable")
-    above, at, own = above[order], at[order], own[order].astype(dtype)
-    counts = np.diff(closure.starts)
-    keys = np.empty((len(closure.nodes), columns.stop - columns.start), dtype)
-    bounds = np.searchsorted(closure.depths, np.arange(closure.depths[-1] + 2))
-    for first, last in pairwise(bounds.tolist()):
-        # The greatest of the parents' keys; `none` where there are no parents.
-        level = np.arange(first, last)
-        keys[level[counts[level] == 0]] = none
-        children = level[counts[level] > 0]
-        if len(children):
-            keys[children] = keys[closure.parents[closure.starts[children]]]
-        for nth in range(1, int(counts[level].max(initial=0))):
-            children = level[counts[level] > nth]
-            keys[children] = np.maximum(keys[children], keys[closure.parents[closure.starts[children] + nth]])
-        keys[first:last] -= dtype.type(step)
-        here = slice(*np.searchsorted(above, [first, last]))
-        places = above[here], at[here]
-        keys[places] = np.maximum(keys[places], own[here])
-    return keys

@@ -29,7 +29,7 @@ _PIECE = 1 << 17
 
 def path(taxonomy: Taxonomy, closure: Closure, _content: Content | None, out: Square) -> None:
     """1 / (l + 1), l = l(a, c) + l(b, c) of the common ancestor where it is least (Rada et al. 1989); in (0, 1]."""
-    _fill_by_length(closure, 1 / (_lengths(taxonomy) + 1.0), out)
+    _fill_by_length(taxonomy, closure, lambda lengths: 1 / (lengths + 1.0), out)
 
 
 def lch(taxonomy: Taxonomy, closure: Closure, _content: Content | None, out: Square) -> None:
@@ -39,7 +39,7 @@ def lch(taxonomy: Taxonomy, closure: Closure, _content: Content | None, out: Squ
     little below 0.
     """
     twice = 2.0 * taxonomy.depth
-    _fill_by_length(closure, -np.log((_lengths(taxonomy) + 1) / twice) / np.log(twice), out)
+    _fill_by_length(taxonomy, closure, lambda lengths: -np.log((lengths + 1) / twice) / np.log(twice), out)
 
 
 def wup(taxonomy: Taxonomy, closure: Closure, _content: Content | None, out: Square) -> None:
@@ -157,19 +157,26 @@ def taxonomy_values(
     closure = taxonomy.closure(nodes)
     apart = find_unrelated(closure)
     if apart is not None:
-        raise _unrelated(taxonomy, *nodes[list(apart)].tolist())
+        names, roots = [], []
+        for node in nodes[list(apart)].tolist():
+            names.append(repr(taxonomy.names[node]))
+            while taxonomy.starts[node] < taxonomy.starts[node + 1]:
+                node = int(taxonomy.parents[taxonomy.starts[node]])
+            roots.append(repr(taxonomy.names[node]))
+        raise SourceError(
+            f"{' and '.join(names)} have no common ancestor (their roots are {' and '.join(roots)}); "
+            "put the roots under a common parent"
+        )
     values = np.empty((len(nodes), len(nodes)), dtype)
     _FUNCTIONS[measure](taxonomy, closure, content, values)
     return values
 
 
-def _lengths(taxonomy: Taxonomy) -> Int[np.ndarray, " k"]:
-    """Return the lengths that ways between two nodes can have."""
-    return np.arange(2 * taxonomy.depth + 1)
-
-
-def _fill_by_length(closure: Closure, values: Float[np.ndarray, " k"], out: Square) -> None:
+def _fill_by_length(
+    taxonomy: Taxonomy, closure: Closure, value: Callable[[Int[np.ndarray, " k"]], Float[np.ndarray, " k"]], out: Square
+) -> None:
     """Write the value of the length of the shortest way between each two nodes."""
+    values = value(np.arange(2 * taxonomy.depth + 1))
     for here, keys in _keys(closure, np.zeros(len(closure.nodes), np.int64), 1, out):
         out[here] = values[-keys]
 
@@ -203,20 +210,6 @@ def _pieces(values: Float[np.ndarray, "n b"]) -> Iterator[slice]:
     """Give slices of rows that hold about `_PIECE` values each."""
     height = max(1, _PIECE // values.shape[1])
     return (slice(start, min(start + height, len(values))) for start in range(0, len(values), height))
-
-
-def _unrelated(taxonomy: Taxonomy, first: int, second: int) -> SourceError:
-    roots = " and ".join(_root_above(taxonomy, node) for node in (first, second))
-    return SourceError(
-        f"{taxonomy.names[first]!r} and {taxonomy.names[second]!r} have no common ancestor (their roots are {roots}); "
-        "put the roots under a common parent"
-    )
-
-
-def _root_above(taxonomy: Taxonomy, node: int) -> str:
-    while taxonomy.starts[node] < taxonomy.starts[node + 1]:
-        node = int(taxonomy.parents[taxonomy.starts[node]])
-    return repr(taxonomy.names[node])
 
 
 def intrinsic(taxonomy: Taxonomy) -> Float[np.ndarray, " N"]:

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from threading import Lock
 from typing import NamedTuple, overload
 
@@ -259,7 +259,8 @@ class WordNet:
         """Return the synset of a name (``seal.n.09``; any of its lemmas will do) or an ImageNet id, if there is one."""
         matched = _ID.fullmatch(text)
         if matched:
-            return self._at_offset(matched[1], int(matched[2]))
+            node = self.parts[matched[1]].at_offset(int(matched[2])) if self.takes_ids else None
+            return None if node is None else Synset(matched[1], node)
         lemma, *rest = text.lower().rsplit(".", 2)
         if len(rest) != 2 or rest[0] not in self.parts or not rest[1].isascii() or not rest[1].isdigit():
             return None
@@ -309,10 +310,6 @@ class WordNet:
         for index in self.indices.values():
             yield from index.lemmas
 
-    def _at_offset(self, pos: str, offset: int) -> Synset | None:
-        node = self.parts[pos].at_offset(offset) if self.takes_ids else None
-        return None if node is None else Synset(pos, node)
-
 
 def is_id(text: str) -> bool:
     """Tell whether a text looks like an ImageNet id.
@@ -326,7 +323,6 @@ def is_id(text: str) -> bool:
 
 
 _LOADING = Lock()
-_loaded: list[WordNet] = []
 
 
 def bundled_wordnet() -> WordNet:
@@ -338,11 +334,10 @@ def bundled_wordnet() -> WordNet:
     82115
     """
     with _LOADING:
-        if not _loaded:
-            _loaded.append(_read_bundled())
-    return _loaded[0]
+        return _read_bundled()
 
 
+@cache
 def _read_bundled() -> WordNet:
     from safetensors.numpy import load
 

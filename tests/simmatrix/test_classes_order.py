@@ -4,6 +4,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from simmatrix.storage import write_matrix
 
 NAMES = ("rose", "tulip", "oak")
 MATRIX = SimilarityMatrix(np.array([[1, 0.5, 0.25], [0.5, 1, 0], [0.25, 0, 1]]), NAMES)
+Flower = StrEnum("Flower", NAMES)
 WAYS: dict[str, Callable[[object], tuple[str, ...]]] = {
     "read_classes": lambda classes: read_classes(classes).names,
     "ClassList": lambda classes: ClassList(NAMES).select(classes).names,
@@ -39,8 +41,19 @@ def test_what_is_in_order(way: str) -> None:
         {2: "rose", 0: "oak", 1: "tulip"},
         {"0": "oak", "2": "rose", "1": "tulip"},
         {"rose": 2, "oak": 0, "tulip": 1},
+        {"rose": np.int64(2), "oak": np.int32(0), "tulip": np.int64(1)},
+        [Flower.oak, Flower.tulip, Flower.rose],
     ):
-        assert WAYS[way](classes) == BACKWARDS
+        found = WAYS[way](classes)
+        assert found == BACKWARDS
+        assert {type(name) for name in found} == {str}
+
+
+def test_names_that_are_digits_are_no_indices() -> None:
+    # torchvision's class_to_idx of MNIST and of folders that are named by numbers, and what Hugging Face makes of them.
+    for classes in ({"7": 2, "0": 1, "2": 0}, {"1": 0, "0": 1, "2": 2}, {0: "1", 1: "0", 2: "2"}, {"0": "1", "1": "0"}):
+        names = names_in_order(classes)
+        assert names == (("2", "0", "7") if "7" in classes else ("1", "0", "2")[: len(classes)])
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -350,7 +350,7 @@ def test_nothing_is_written_that_is_not_read(tmp_path: Path) -> None:
     refused = {
         "params": [
             *map(with_params, (float("nan"), [{"b": -float("inf")}], "\ud800", 10**5000, {1, 2}, {1: 1, "1": 2}, b"x")),
-            with_params(nested(150)),
+            with_params(nested(250)),
             *map(with_params, (np.float32("nan"), np.longdouble(1), np.array([1]), np.datetime64(1, "s"))),
         ],
         "resolution": [Provenance(resolution={"rose": one}) for one in ({"words": "abc"}, {"how": None}, {"a": {1}})],
@@ -365,7 +365,7 @@ def test_nothing_is_written_that_is_not_read(tmp_path: Path) -> None:
                 matrix.save(tmp_path / "file")
             assert not list(tmp_path.iterdir())
     for provenance in (
-        with_params(nested(90)),
+        with_params(nested(190)),
         with_params((1, 0.5, "a\nb\x1b[31m", None, True, 2**64, np.float64(2), np.float32(0.5), np.int8(3), np.True_)),
         Provenance(resolution={"cafe\u0301": {"words": ("a",), "how": "name", "others": ["b", {"c": []}]}}),
     ):

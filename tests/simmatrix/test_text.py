@@ -1,10 +1,11 @@
 """What messages share: names as they are shown, and nearest spellings, against words that anyone can tell."""
 
+import time
 from pathlib import Path
 
 import pytest
 
-from simmatrix.text import nearest, nearest_to_each, or_list, shown_name, some
+from simmatrix.text import nearest, nearest_to_each, or_list, shown_name, some, some_lines
 
 FLOWERS = ("rose", "tulip", "violet", "orchid", "lily", "Rosé", "roses")
 
@@ -58,3 +59,21 @@ def test_each_is_as_one_by_one_and_the_words_are_read_once() -> None:
 )
 def test_or_list(names: list[str], text: str) -> None:
     assert or_list(names) == text
+
+
+def test_near_spellings_of_many_names_among_many_words_are_bounded() -> None:
+    words = [f"word{number:x}" for number in range(400_000)]
+    asked = [f"wrod{number:x}" for number in range(0, 400_000, 200)]
+    started = time.process_time()
+    near = nearest_to_each(asked, words)
+    # 0.3 s on one core; ten milliseconds for each of the 2,000 were 20 s.
+    assert time.process_time() - started < 3
+    assert len(near) == 2000
+    assert all(near[:20])
+    assert not any(near[20:])
+
+
+def test_some_lines_are_shown_and_the_rest_is_counted() -> None:
+    assert some_lines(["a", "b"], 2) == "  a\n  b"
+    lines = some_lines((str(number) for number in range(1000)), 1000).split("\n")
+    assert lines == [*(f"  {number}" for number in range(20)), "  … and 980 more"]

@@ -38,6 +38,7 @@ from simmatrix.builders.lookup import attempts, folded, forms, resolve, singular
         ("seal", "sea dog", "dog seal", "name", ["seal"]),
         ("lion", "sea dog", "dog", "phrase head", ["dog"]),
         ("Acura TL Sedan 2012", "", "sedan", "name head", ["sedan"]),
+        ("no helmet", "", "helmet", None, []),
         ("LABEL_0", "", "label", None, []),
         ("LABEL_0", "", "0", None, []),
         # An index in front is left out where the name with it is not known.

@@ -103,6 +103,16 @@ def test_a_class_is_found_by_its_name_or_a_form_of_it(name: str, how: str, node:
     assert np.array_equal(raw.values, similarity(tmp_path, node, "rose").values)
 
 
+@pytest.mark.parametrize(
+    "name", ["001.Sea_Lion", "n02077923-sea_lion", "eared seal, sea lions", "Sea lion (Otariinae)"]
+)
+def test_a_name_is_read_as_for_words_and_wordnet(name: str, tmp_path: Path) -> None:
+    assert similarity(tmp_path, name, "poodle").provenance.resolution[name] == {
+        "how": "name form",
+        "words": ["Sea lion"],
+    }
+
+
 def test_an_accent_may_be_written_as_a_sign_of_its_own(tmp_path: Path) -> None:
     text = "plant\n  ros\u00e9\n  lys\u0065\u0301\n"
     raw = similarity(tmp_path, "rose\u0301", "lys\u00e9", text=text)

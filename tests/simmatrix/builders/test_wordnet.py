@@ -17,7 +17,7 @@ import pytest
 
 from simmatrix import read_classes
 from simmatrix.builders import wordnet as module
-from simmatrix.builders.wordnet import find_word, open_wordnet, senses_of, wordnet_similarity
+from simmatrix.builders.wordnet import find_word, look_up, open_wordnet, senses_of, wordnet_similarity
 from simmatrix.choices import MEASURES
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
@@ -95,6 +95,16 @@ def test_the_order_of_attempts() -> None:
         "leaf.n.01": "name form",
         "great_white_shark.n.01": "name form",
         "cup.n.01": "id",
+    }
+
+
+def test_an_id_in_front_of_a_name_pins_it() -> None:
+    found = look_up(bundled_wordnet(), ClassList(("n02085620-tulip", "n02085620x", "n02110958_pug", "n99999999-pug")))
+    assert {name: one and one.how for name, one in found.items()} == {
+        "n02085620-tulip": "id",
+        "n02085620x": None,
+        "n02110958_pug": "id",
+        "n99999999-pug": "name form",
     }
 
 
@@ -264,6 +274,7 @@ def _is_below(taxonomy: object, top: int) -> np.ndarray:
         (r"^1740n ", "1741n ", "line 2: WordNet has no noun at offset 1741; take counts for this version"),
         (r"^1740n ", "1740n -", "is no count; give a number that is not negative"),
         (r"^1740n ", "1740n nan", "is no count"),
+        (r"^1740n ", "1740n 1_0", "is no count"),
         (r"^1740n ", "1740n 9e999", "is no count"),
         (r"^1740n (\d+) ROOT", r"1740n \1", "has no root among its nouns, so no total"),
         (r"^2084071n .*", "2084071n 0", "has a count of 0 for dog; take a file made with 1 added"),

@@ -1,0 +1,44 @@
+"""Matrices on the Hugging Face Hub, ``hf://owner/name/file.safetensors``, by huggingface_hub where it is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simmatrix.errors import SourceError
+
+__all__ = ["SCHEME", "downloaded"]
+
+SCHEME = "hf://"
+_KINDS = {"datasets": "dataset", "spaces": "space"}
+
+
+def downloaded(address: str) -> Path:
+    """Return where a file of the Hub lies on this machine, after a download where it is not there yet.
+
+    Parameters
+    ----------
+    address
+        ``hf://owner/name/file``, or ``hf://datasets/owner/name/file``; ``name@revision`` asks for a revision.
+
+    Raises
+    ------
+    SourceError
+        If the address has another form, huggingface_hub is missing, or there is no such file.
+    """
+    parts = address.removeprefix(SCHEME).split("/")
+    kind = _KINDS.get(parts[0])
+    owner, name, *file = parts[1:] if kind else parts if len(parts) > 1 else (*parts, "")
+    if not (owner and name and file and all(file)):
+        raise SourceError(f"{address} is no address of the Hub; write hf://owner/name/file.safetensors")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ModuleNotFoundError:
+        raise SourceError(
+            f"{address} needs huggingface_hub, which is not installed: pip install huggingface_hub"
+        ) from None
+    name, _, revision = name.partition("@")
+    try:
+        found = hf_hub_download(f"{owner}/{name}", "/".join(file), repo_type=kind, revision=revision or None)
+    except (OSError, ValueError) as error:  # theirs are children of these
+        raise SourceError(f"{address} can't be downloaded: {str(error).strip().splitlines()[0]}") from None
+    return Path(found)
