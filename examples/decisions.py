@@ -61,11 +61,15 @@ def table(data: str, path: Path | None, amount: str, seed: int = 0) -> str:
     decisions = {
         "most probable": logits,
         "most probable, with a temperature": z,
-        "minimum risk": simloss.expected_similarity(z, similarity).sort(1, descending=True, stable=True).indices[:, :5],
+        "minimum risk": simloss.expected_similarity(z, similarity)
+        .sort(dim=1, descending=True, stable=True)
+        .indices[:, :5],
         "minimum risk, without a temperature": (
-            simloss.expected_similarity(logits, similarity).sort(1, descending=True, stable=True).indices[:, :5]
+            simloss.expected_similarity(logits, similarity).sort(dim=1, descending=True, stable=True).indices[:, :5]
         ),
-        "superclass": simloss.with_superclasses(z, superclasses).sort(1, descending=True, stable=True).indices[:, :5],
+        "superclass": simloss.with_superclasses(z, superclasses)
+        .sort(dim=1, descending=True, stable=True)
+        .indices[:, :5],
         **{f"back-off at {confidence}": simloss.back_off(z, taxonomy, confidence) for confidence in CONFIDENCES},
         f"back-off at {chosen:.3f}, chosen for {WANTED:.0%}": simloss.back_off(z, taxonomy, chosen),
     }
