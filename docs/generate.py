@@ -19,16 +19,19 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", *(f"docs/{name}.md" for name in ("benchmarks", "builders", "choosing", "evidence", "loss")))
+_FILLED = ("benchmarks", "builders", "choosing", "evidence", "loss", "reliability")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",
     "benchmarks/read_vectors.py",
     "benchmarks/taxonomy.py",
     "benchmarks/human_ratings.py",
+    "benchmarks/class_lists.py",
     "benchmarks/senses.py",
     "benchmarks/growth.py",
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
+    "benchmarks/fuzz.py",
     "examples/icd10.py",
     "examples/glosses.py",
     "examples/diamonds.py",
@@ -36,6 +39,7 @@ SCRIPTS = (
 )
 QUICK_START = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "card", "classes", "senses")
+COMMANDS += ("suggest", "export")
 
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
 RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")

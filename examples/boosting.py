@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 from diamonds import DISTANCE, FIGURES, PANELS, Offers, Problem, problem, read_offers, results
-from report import write
-from sweep import BASE, DataError, Result, Setting, Trial, options, picked, run
+from report import Page, carry_out
+from sweep import BASE, DataError, Result, Setting, Trial, options
 
 import simmatrix
 from simloss.boosting import BoostingLoss
@@ -97,12 +97,11 @@ def main() -> None:
     try:
         offers = read_offers(quick=given.quick)
         seeds = range(1 if given.quick else given.seeds)
-        trials = picked([Trial(setting, seed) for seed in seeds for setting in settings], given.only)
+        trials = [Trial(setting, seed) for seed in seeds for setting in settings]
         train_one = partial(train, offers, given.library, 2 if given.quick else ROUNDS)
-        found = run(train_one, trials, given.out / f"{name}.csv", workers=given.workers)
         about = f"Cross entropy is the library's own objective; {len(DISTANCE)} bins of prices."
-        columns, command = (*FIGURES, "classes_predicted"), f"boosting.py {given.library}"
-        write(name, given.out, found, settings, columns, PANELS, settings[-5:], about, (BASE,), command)
+        page = Page(settings, (*FIGURES, "classes_predicted"), PANELS, settings[-5:], (BASE,))
+        carry_out(given, name, train_one, trials, page, about, f"boosting.py {given.library}")
     except ModuleNotFoundError as error:
         sys.exit(f"error: {error.name} is missing: pip install lightgbm xgboost-cpu")
     except (DataError, simmatrix.SimilarityError, OSError) as error:
