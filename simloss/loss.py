@@ -220,7 +220,8 @@ class SimLoss(HoldsConstants):
     similarity
         A tensor of shape (C, C), strided or CSR, or `simloss.Sparse` or `simloss.Toeplitz`, in [0, 1] with unit
         diagonal, row y for the true class y, kept as it is in whatever floating-point dtype it has; or a
-        `simmatrix.SimilarityMatrix`, in float32 and in its own form. A sparse one is made dense where it has so many entries that this is faster.
+        `simmatrix.SimilarityMatrix`, in float32 and in its own form. A sparse one is made dense where it has so many
+        entries that this is faster.
     weight, ignore_index, reduction, label_smoothing, share, similarity_smoothing
         As in `sim_loss`.
     classes
