@@ -63,7 +63,7 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
 
 def _print(rows: Sequence[Sequence[str]], header: Sequence[str], right: Sequence[bool]) -> None:
     cells = [[_in_one_line(cell) for cell in row] for row in ([header, *rows] if header else rows)]
-    if not sys.stdout.isatty() or _size().columns < max(_NARROWEST, _NARROWEST_COLUMN * len(right)):
+    if not sys.stdout.isatty() or shutil.get_terminal_size().columns < max(_NARROWEST, _NARROWEST_COLUMN * len(right)):
         # Without rich: a pipe sees no colours, is never wrapped, and need not wait for the import.
         widths = [max((len(row[column]) for row in cells), default=0) for column in range(len(right))]
         for row in cells:
@@ -214,15 +214,11 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def _size() -> os.terminal_size:
-    # Not what rich makes of COLUMNS=0, which is no table at all.
-    return shutil.get_terminal_size()
-
-
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    columns, lines = _size()
+    # Not what rich makes of COLUMNS=0, which is no table at all.
+    columns, lines = shutil.get_terminal_size()
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=columns, height=lines)
 
 

@@ -19,7 +19,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", *(f"docs/{name}.md" for name in ("benchmarks", "builders", "choosing", "evidence", "loss")))
+_FILLED = ("benchmarks", "builders", "choosing", "evidence", "loss", "reliability")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",
     "benchmarks/read_vectors.py",
@@ -29,6 +30,7 @@ SCRIPTS = (
     "benchmarks/growth.py",
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
+    "benchmarks/fuzz.py",
     "examples/icd10.py",
     "examples/glosses.py",
     "examples/diamonds.py",

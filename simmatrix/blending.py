@@ -53,7 +53,9 @@ def blend(parts: Iterable[tuple[SimilarityMatrix, float]], files: Sequence[Input
         raise ParameterError("the parts are no list of pairs; give each matrix with its weight, [(a, 0.5), (b, 0.5)]")
     matrices, weights = [one for one, _ in pairs], [float(weight) for _, weight in pairs]
     check_weights(weights)
-    labels = _labels(len(matrices), files)
+    labels = [f"matrix {place}" for place in range(1, len(matrices) + 1)]
+    if files:
+        labels = [f"{label} ({file.name})" for label, file in zip(labels, files, strict=True)]
     aligned = [_aligned(matrix, matrices[0], label, labels[0]) for matrix, label in zip(matrices, labels, strict=True)]
     mean = weighted_mean([matrix.stored for matrix in aligned], weights)
     return SimilarityMatrix.of(mean, matrices[0].classes, _lineage(matrices, weights, files))
@@ -74,11 +76,6 @@ def check_weights(weights: Sequence[float]) -> None:
 def _listed(numbers: Sequence[float]) -> str:
     *first, last = (f"{number:.12g}" for number in numbers)
     return f"{', '.join(first)} and {last}"
-
-
-def _labels(count: int, files: Sequence[Input]) -> list[str]:
-    places = [f"matrix {place}" for place in range(1, count + 1)]
-    return [f"{place} ({file.name})" for place, file in zip(places, files, strict=True)] if files else places
 
 
 def _aligned(matrix: SimilarityMatrix, first: SimilarityMatrix, its: str, firsts: str) -> SimilarityMatrix:

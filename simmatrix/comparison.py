@@ -132,7 +132,8 @@ def compare(
     names = sorted(classes)
     groups = None if superclasses is None else _groups(first.classes, superclasses, names)
     matrices = (first, second)
-    places = [_places(matrix.classes, names) for matrix in matrices]
+    indices = [{name: index for index, name in enumerate(matrix.classes)} for matrix in matrices]
+    places = [np.array([index[name] for name in names], dtype=np.intp) for index in indices]
     judged = [_Judged(one.evidence, at) for one, at in zip(matrices, places, strict=True) if one.evidence is not None]
     rows, columns, total = _pairs(len(names), judged)
     one, other = (_similarities(matrix, at[rows], at[columns]) for matrix, at in zip(matrices, places, strict=True))
@@ -189,11 +190,6 @@ def _groups(classes: tuple[str, ...], superclasses: Sequence[str], names: Sequen
     if lacking is not None:
         raise SourceError(f"the class list has no superclass for {lacking!r}; fill in its superclass column")
     return np.unique([known[name] for name in names], return_inverse=True)[1]
-
-
-def _places(classes: tuple[str, ...], names: Sequence[str]) -> Int[np.ndarray, " n"]:
-    place = {name: index for index, name in enumerate(classes)}
-    return np.array([place[name] for name in names], dtype=np.intp)
 
 
 class _Judged(NamedTuple):

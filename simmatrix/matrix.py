@@ -40,7 +40,7 @@ __all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "load_input", "sav
 _SHOWN = 5
 _LARGEST_COUNT = np.iinfo(np.int32).max
 # Twice the relative error of a rounding to float32: of the influence that a matrix has, and of the one asked for.
-_FLOAT32_ROUNDING = 2.0**-23
+_is_same = partial(math.isclose, rel_tol=2.0**-23)
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,11 +358,6 @@ def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: tu
     count, pairs = form.where(is_wrong)
     shown = ", ".join(f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN))
     return shown + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
-
-
-def _is_same(influence: float, other: float) -> bool:
-    """Tell whether two influences may be of the same values, rounded to float32 or not."""
-    return math.isclose(influence, other, rel_tol=_FLOAT32_ROUNDING)
 
 
 def _some_alike(matrix: SimilarityMatrix) -> str:

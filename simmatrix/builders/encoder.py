@@ -4,17 +4,20 @@ Sentence encoders: Reimers and Gurevych 2019, "Sentence-BERT", through their lib
 bound of Kobs et al. 2020 applies to these cosines as it does to those of word vectors.
 
 A model is a folder of files, and only those that are data are read: weights as safetensors, settings and vocabularies.
-Pickled weights and a model's own code could do anything to the machine that reads them; both are refused.
+Pickled weights and a model's own code could do anything to the machine that reads them. So the library is given another
+folder, with links to the data files and nothing else: what it reads is data, and is in the checksum.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -95,12 +98,16 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     _check_library()
     folder = _folder(model)
     recorded = name or _name_of(model, folder)
-    checksum = _sha256(_data_files(folder))
+    files = _data_files(folder)
+    before = _stamps(files)
+    checksum = _sha256(files)
     called = [_called(*pair) for pair in zip(classes.names, classes.column("phrase"), strict=True)]
     # The embedding of a text depends in its last bits on the others of its batch. So whatever the order of the classes,
     # it is their texts in alphabetical order that are encoded. (To encode text by text takes nine times as long.)
     texts = sorted({one.text for one in called})
-    unit = _unit_vectors(_embeddings(folder, texts), texts, folder)
+    unit = _unit_vectors(_embeddings(files, texts, folder), texts, folder)
+    if _stamps(files) != before:
+        raise SourceError("was changed while it was read; read it again", folder)
     position = {text: index for index, text in enumerate(texts)}
     positions = [position[one.text] for one in called]
     return RawSimilarity(
@@ -182,24 +189,60 @@ def _data_files(folder: Path) -> Mapping[str, Path]:
                 folder,
             )
         paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    hidden = {path for path in paths if any(part.startswith(".") for part in path.parts)}
-    shown = {path.as_posix(): full for path, full in paths.items() if path not in hidden}
+    shown = {name.as_posix(): path for name, path in paths.items() if not any(part[0] == "." for part in name.parts)}
     _check_weights(shown.values(), folder)
+    _check_modules(folder)
     return {name: shown[name] for name in sorted(shown) if shown[name].suffix in _DATA}
 
 
 def _check_weights(paths: Collection[Path], folder: Path) -> None:
-    safe = {path.parent for path in paths if path.suffix == ".safetensors"}
+    weights = [path for path in paths if path.suffix == ".safetensors"]
+    # Beside safetensors they are a copy that no one reads.
+    safe = {path.parent for path in weights if "model" in path.name}
     for path in paths:
-        # Beside safetensors they are a copy that no one reads.
         if path.match(_PICKLED) and path.parent not in safe:
             raise SourceError(
                 "is pickled, and so could run code when it is read; take a model whose weights are safetensors "
                 f"({_LIBRARY} saves them so)",
                 path,
             )
-    if not safe:
+        if path.name == "adapter_config.json":
+            raise SourceError("belongs to an adapter, whose model lies elsewhere; merge the two and save them", path)
+    if not weights:
         raise SourceError("holds no weights (no .safetensors file); get the model again", folder)
+
+
+def _check_modules(folder: Path) -> None:
+    """Refuse modules that are not the library's own, or lie outside of the folder or hidden in it."""
+    path = folder / "modules.json"
+    try:
+        modules = json.loads(path.read_text(encoding="utf-8"))
+        kinds, places = [one["type"] for one in modules], [one["path"].replace("\\", "/") for one in modules]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        # The library says what is wrong with it.
+        return
+    if any(re.match(r"/|\w:|(.*/)?\.", place) for place in places):
+        raise SourceError("names a module outside of its folder, or hidden in it; get the model again", path)
+    strange = next((kind for kind in kinds if not str(kind).startswith("sentence_transformers.")), None)
+    if strange is not None:
+        raise SourceError(f"names a module {strange!r:.60} that is not {_LIBRARY}'s own; take another model", path)
+
+
+@contextmanager
+def _folder_of(files: Mapping[str, Path]) -> Iterator[str]:
+    """Give a folder with links to a model's files and nothing else."""
+    with TemporaryDirectory() as folder:
+        for name, path in files.items():
+            link = Path(folder, name)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
+        yield folder
+
+
+def _stamps(files: Mapping[str, Path]) -> list[tuple[int, int, int]]:
+    """Return what changes with a file's contents."""
+    states = [path.stat() for path in files.values()]
+    return [(state.st_ino, state.st_size, state.st_mtime_ns) for state in states]
 
 
 def _sha256(files: Mapping[str, Path]) -> str:
@@ -207,16 +250,16 @@ def _sha256(files: Mapping[str, Path]) -> str:
     return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _embeddings(folder: Path, texts: Sequence[str]) -> Float[np.ndarray, "C d"]:
+def _embeddings(files: Mapping[str, Path], texts: Sequence[str], folder: Path) -> Float[np.ndarray, "C d"]:
     """Return the texts' embeddings, float32.
 
     Weights that the folder lacks are filled with random numbers by the library. On some of them no embedding depends,
     so whether it matters is found out by loading the model twice.
     """
     try:
-        with _quiet():
-            embeddings, once = _encoded(folder, texts, texts[:1])
-            (again,) = _encoded(folder, texts[:1])
+        with _quiet(), _folder_of(files) as data:
+            embeddings, once = _encoded(data, texts, texts[:1])
+            (again,) = _encoded(data, texts[:1])
     except Exception as error:  # the library does not say what it may raise, and whatever it is, the remedies are these
         raise SourceError(
             f"can't be used as a sentence encoder ({_said(error)}); get the model again, or take another", folder
@@ -229,12 +272,12 @@ def _embeddings(folder: Path, texts: Sequence[str]) -> Float[np.ndarray, "C d"]:
     return embeddings
 
 
-def _encoded(folder: Path, *batches: Sequence[str]) -> list[Float[np.ndarray, "_ d"]]:
+def _encoded(folder: str, *batches: Sequence[str]) -> list[Float[np.ndarray, "_ d"]]:
     """Load the model and return the embeddings of each batch of texts."""
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(
-        str(folder),
+        folder,
         # A thousand short texts take a second or two, and which accelerator there is must not change the result.
         device="cpu",
         trust_remote_code=False,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import warnings
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,20 +17,15 @@ from simmatrix.builders.raw import raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import decoded, digest_of, open_input, reading, whole
+from simmatrix.npy import MAGIC, npy_array
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, numbers, rows
 
 __all__ = ["Square", "check_span", "parsed_scale", "read_square", "unit_of"]
 
-_MAGIC = b"\x93NUMPY"
 _AGREE = "make the names and the class list agree"
 # Of the numbers that an array may hold, in bytes: the widest that fits what the values become.
 _WIDEST = 8
-# What NumPy raises for headers that are damaged: it parses them as Python.
-_NO_ARRAY = (
-    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, SyntaxError, TokenError),
-    *(RecursionError, MemoryError),
-)
 _Row = tuple[int, str, list[float]]
 
 
@@ -85,7 +79,7 @@ def read_square(path: Path, classes: ClassList, *, unknown: str = "error", remed
         If a class has no row or no column.
     """
     with open_input(path) as file, reading(path):
-        is_array = file.read(len(_MAGIC)) == _MAGIC
+        is_array = file.read(len(MAGIC)) == MAGIC
         file.seek(0)
         # From one descriptor: the checksum is of the bytes that were read, whatever takes the file's place meanwhile.
         if is_array:
@@ -120,20 +114,19 @@ def _read_array(file: io.FileIO, path: Path, classes: ClassList) -> Square:
 
 def _header(file: io.FileIO, path: Path, count: int) -> tuple[np.dtype[Any], bool]:
     """Return an array's type, and whether it is in Fortran's order, if its shape and numbers are as they should be."""
+
+    def read_at(place: int, size: int) -> bytes:
+        file.seek(place)
+        return file.read(size)
+
     try:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        with warnings.catch_warnings():
-            # Headers that Python 2 wrote are read all the same.
-            warnings.simplefilter("ignore")
-            shape, is_fortran, dtype = read(file)
-    except _NO_ARRAY as error:
-        # The parser's messages may quote the whole header.
-        reason = str(error).partition("\n")[0][:80]
-        raise SourceError(f"is no plain array of numbers ({reason}); save one with numpy.save", path) from None
-    if shape != (count, count) or dtype.kind not in "fiu":
+        array = npy_array(read_at, os.fstat(file.fileno()).st_size)
+    except ValueError as error:
+        raise SourceError(f"is no plain array of numbers ({error}); save one with numpy.save", path) from None
+    dtype = array.dtype
+    if array.shape != (count, count) or dtype.kind not in "fiu":
         raise SourceError(
-            f"holds {dtype!s:.40} values of shape {shape!s:.40}; the {count} classes need numbers of shape "
+            f"holds {dtype!s:.40} values of shape {array.shape!s:.40}; the {count} classes need numbers of shape "
             f"({count}, {count}), rows and columns in the order of the class list",
             path,
         )
@@ -141,7 +134,8 @@ def _header(file: io.FileIO, path: Path, count: int) -> tuple[np.dtype[Any], boo
         raise SourceError(
             f"holds {dtype} values, which are too wide; save them as float64 (array.astype('float64'))", path
         )
-    return dtype, is_fortran
+    file.seek(array.start)
+    return dtype, array.by_columns
 
 
 def _read_text(raw: bytes, path: Path, classes: ClassList, unknown: str, remedy: str) -> Square:

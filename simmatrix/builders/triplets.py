@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -150,11 +150,17 @@ class _Table(NamedTuple):
 
 
 def _read(text: str, classes: ClassList, path: Path) -> _Table:
-    body, width = _body(rows(text, path), classes, path)
+    table = rows(text, path)
+    top, header = next(table, (0, []))
+    width = len(header)
+    if header and width not in (3, 4):
+        raise SourceError(f"has {width} cells; {_REMEDY}", path, top)
+    if header and not (key(header[-1]) in ("odd", "oddoneout") and header[-1] not in classes.names):
+        table = chain([(top, header)], table)
     ids: dict[str, int] = {}
     first_lines: list[int] = []
     codes, lines = array("q"), array("q")
-    for line, cells in body:
+    for line, cells in table:
         if len(cells) != width:
             raise SourceError(f"has {len(cells)} cells, the first row has {width}; {_REMEDY}", path, line)
         codes.extend([ids.setdefault(cell, len(ids)) for cell in cells])
@@ -166,19 +172,6 @@ def _read(text: str, classes: ClassList, path: Path) -> _Table:
     answers = np.frombuffer(codes, dtype=np.int64).reshape(-1, width)
     words = dict(zip(ids, first_lines, strict=True))
     return _Table(words, _odd_last(answers, tuple(words), lines, path))
-
-
-def _body(
-    table: Iterator[tuple[int, list[str]]], classes: ClassList, path: Path
-) -> tuple[Iterator[tuple[int, list[str]]], int]:
-    """Return the rows below the header, if there is one, and how many cells each should have."""
-    line, cells = next(table, (None, []))
-    if line is None:
-        raise SourceError(f"holds no triplets; {_REMEDY}", path)
-    if len(cells) not in (3, 4):
-        raise SourceError(f"has {len(cells)} cells; {_REMEDY}", path, line)
-    is_header = key(cells[-1]) in ("odd", "oddoneout") and cells[-1] not in classes.names
-    return (table if is_header else chain([(line, cells)], table)), len(cells)
 
 
 def _odd_last(

@@ -80,7 +80,7 @@ def is_fasttext(start: bytes) -> bool:
         _HEADER.unpack_from(start)
     )
     sound = 0 < dimension <= LARGEST_DIMENSION and 0 < window < 1 << 16 and 0 < loss < 5 and 0 < model < 4
-    return sound and buckets >= 0 and 0 <= shortest <= longest < 1 << 10 and 0 < sizes[0] == sizes[1] + sizes[2]
+    return bool(sound and buckets >= 0 and 0 <= shortest <= longest < 1 << 10 and 0 < sizes[0] == sizes[1] + sizes[2])
 
 
 def _read(request: Request) -> Vectors:

@@ -13,7 +13,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -75,6 +75,10 @@ class _Unpickler(pickle._Unpickler):
     This is the unpickler that is written in Python: the one in C takes memory for as many objects as a file claims.
     """
 
+    # A bytearray is made before its bytes are read. No file of word vectors holds one.
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+    }
     names = 0
 
     def find_class(self, module: str, name: str) -> Any:

@@ -83,7 +83,7 @@ def _matrices() -> list[bytes]:
     order = simmatrix.from_order(CLASSES, decay=0.5)
     dense = order.select(["rose", "Käfer", "oak"])
     sparse = scipy.sparse.csr_array(np.array([[1, 0, 0.25], [0, 1, 0], [0.25, 0, 1]], np.float32))
-    return [_saved(one) for one in (order, dense, simmatrix.SimilarityMatrix(sparse, CLASSES[:3]))]
+    return [_saved(one) for one in (order, dense, simmatrix.SimilarityMatrix(sparse, tuple(CLASSES[:3])))]
 
 
 def _load(path: Path) -> Any:

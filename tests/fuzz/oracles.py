@@ -417,6 +417,7 @@ def _class_table(raw: bytes, delimiter: str) -> list[Any]:
         raise Refused(str(error)) from None
     need(rows, "empty")
     header = [unicodedata.normalize("NFC", cell.strip()) for cell in rows[0]]
+    header = [cell.casefold() if cell.casefold() == "class" else cell for cell in header]
     need(header.count("class") == 1 and len(set(header)) == len(header), "header")
     need(all(len(row) == len(header) for row in rows), "ragged")
     columns = {
@@ -635,14 +636,24 @@ def _finite(cell: str) -> float:
     return value
 
 
-def _all(raw: bytes, reading: Any) -> list[Any]:
+def _as_classes(rows: list[list[str]], classes: list[str]) -> list[list[str]]:
+    """Spell names as the classes are spelt that they equal but for case, blanks and signs."""
+    spelt = {"".join(filter(str.isalnum, name.casefold())): name for name in classes}
+    return [
+        [cell if cell in classes else spelt.get("".join(filter(str.isalnum, cell.casefold())), cell) for cell in row]
+        for row in rows
+    ]
+
+
+def _all(raw: bytes, reading: Any, classes: list[str] | None = None) -> list[Any]:
     found = []
-    for rows in tables(raw):
-        for skip in (0, 1):
-            try:
-                found.append(reading(rows[:skip], rows[skip:]))
-            except Refused:
-                continue
+    for table in tables(raw):
+        for rows in (table, _as_classes(table, classes)) if classes else (table,):
+            for skip in (0, 1):
+                try:
+                    found.append(reading(rows[:skip], rows[skip:]))
+                except Refused:
+                    continue
     need(found, "no reading fits")
     return found
 
@@ -698,7 +709,7 @@ def triplets(raw: bytes, classes: list[str]) -> list[Any]:
             for a in classes
         ]
 
-    return [np.array(one) for one in _all(raw, reading)]
+    return [np.array(one) for one in _all(raw, reading, classes)]
 
 
 def square(raw: bytes, classes: list[str]) -> list[Any]:
@@ -718,7 +729,7 @@ def square(raw: bytes, classes: list[str]) -> list[Any]:
         values = {row[0]: dict(zip(across, map(_finite, row[1:]), strict=True)) for row in rows}
         return np.array([[values[a][b] for b in classes] for a in classes])
 
-    return _all(raw, reading)
+    return _all(raw, reading, classes)
 
 
 def confusion(counts: np.ndarray) -> np.ndarray:

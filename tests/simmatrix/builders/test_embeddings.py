@@ -2,13 +2,16 @@
 
 import hashlib
 import math
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
 from simmatrix import data, from_embeddings
+from simmatrix.builders import embeddings
 from simmatrix.builders import raw as raw_module
 from simmatrix.builders.embeddings import VectorSource, cosine, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
@@ -209,3 +212,46 @@ def test_a_phrase_that_is_not_found_is_recorded_and_warned_of(tmp_path: Path) ->
     assert "missed" not in matrix.provenance.resolution["tulip"]
     warning = "1 class was looked up by name, since the phrase was not found: rose (roses of old)"
     assert warning in concerns(matrix)
+
+
+def checksums(path: Path, **options: Any) -> dict[str, str]:
+    raw = embedding_similarity(VectorSource(path, path.name, **options), ClassList(("rose", "tulip")))
+    return {one.name: one.sha256 for one in raw.provenance.source if one.role != "classes"}
+
+
+def test_every_file_that_is_read_is_in_the_record(tmp_path: Path) -> None:
+    """Also a vocabulary that was found beside the vectors, and an array that gensim stored beside its file."""
+    rows = np.random.default_rng(0).normal(size=(2, 300)).astype(np.float32)
+    np.save(tmp_path / "v.npy", rows)
+    (tmp_path / "v.txt").write_text("rose\ntulip\n")
+    vectors = KeyedVectors(300)
+    vectors.add_vectors(["rose", "tulip"], rows)
+    vectors.save(str(tmp_path / "v.kv"), sep_limit=0)
+    for names in (("v.npy", "v.txt"), ("v.kv", "v.kv.vectors.npy")):
+        expected = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in names}
+        assert checksums(tmp_path / names[0]) == expected
+
+
+def test_the_checksum_is_of_the_bytes_that_were_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that takes the place is not read; one whose bytes change is refused."""
+    path = tmp_path / "v.txt"
+    lines = [b"rose 1 0\ntulip 1 1\n", b"rose 1 0\ntulip 0 1\n"]
+    resolve = embeddings.resolve_each
+    for replaces in (True, False):
+        path.write_bytes(lines[0])
+        os.utime(path, ns=(0, 0))
+
+        def meanwhile(*arguments: Any, replaces: bool = replaces) -> Any:
+            if replaces:
+                (tmp_path / "new").write_bytes(lines[1])
+                (tmp_path / "new").replace(path)
+            else:
+                path.write_bytes(lines[1])
+            return resolve(*arguments)
+
+        monkeypatch.setattr(embeddings, "resolve_each", meanwhile)
+        if replaces:
+            assert checksums(path) == {"v.txt": hashlib.sha256(lines[0]).hexdigest()}
+        else:
+            with pytest.raises(SourceError, match="was changed while it was read"):
+                checksums(path)

@@ -314,8 +314,33 @@ def test_a_models_own_code_is_not_run(tiny: Path) -> None:
     modules = json.loads((tiny / "modules.json").read_text())
     modules[0]["type"] = "evil.Evil"
     (tiny / "modules.json").write_text(json.dumps(modules))
-    assert "can't be used as a sentence encoder (ValueError: " in message_of(tiny)
+    assert "names a module 'evil.Evil' that is not sentence-transformers's own" in message_of(tiny)
     assert not harm.exists()
+
+
+def test_only_data_that_are_in_the_checksum_are_loaded(tiny: Path, tmp_path: Path) -> None:
+    """Pickled weights are not read: beside a decoy, in a hidden folder, outside of the folder, or linked to."""
+    harm = tmp_path / "harm"
+    modules = json.loads((tiny / "modules.json").read_text())
+    dense = {"in_features": 3, "out_features": 3, "bias": False, "activation_function": "torch.nn.Identity"}
+    for place in ("2_Dense", ".hidden", "2_Dense/.x", "../outside", str(tmp_path / "elsewhere")):
+        folder = tmp_path / "model" / place.replace("/", "_")
+        shutil.copytree(tiny, folder)
+        module = folder / place
+        module.mkdir(parents=True, exist_ok=True)
+        (module / "config.json").write_text(json.dumps(dense))
+        (module / "pytorch_model.bin").write_bytes(pickle.dumps(Marker(harm)))
+        save_file({"x": np.ones(1)}, module / "decoy_model.safetensors")
+        found = {"idx": len(modules), "name": "2", "path": place, "type": "sentence_transformers.models.Dense"}
+        (folder / "modules.json").write_text(json.dumps([*modules, found]))
+        said = message_of(folder)
+        assert "outside of its folder, or hidden in it" in said or "can't be used as a sentence encoder" in said, said
+        assert not harm.exists(), place
+
+
+def test_an_adapter_whose_model_lies_elsewhere(tiny: Path) -> None:
+    (tiny / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/elsewhere"}))
+    assert "belongs to an adapter, whose model lies elsewhere" in message_of(tiny)
 
 
 def test_weights_that_matter_must_not_be_missing(tmp_path: Path) -> None:

@@ -274,6 +274,7 @@ def _is_below(taxonomy: object, top: int) -> np.ndarray:
         (r"^1740n ", "1741n ", "line 2: WordNet has no noun at offset 1741; take counts for this version"),
         (r"^1740n ", "1740n -", "is no count; give a number that is not negative"),
         (r"^1740n ", "1740n nan", "is no count"),
+        (r"^1740n ", "1740n 1_0", "is no count"),
         (r"^1740n ", "1740n 9e999", "is no count"),
         (r"^1740n (\d+) ROOT", r"1740n \1", "has no root among its nouns, so no total"),
         (r"^2084071n .*", "2084071n 0", "has a count of 0 for dog; take a file made with 1 added"),

@@ -2,7 +2,10 @@
 
 import io
 import struct
+import time
+import tracemalloc
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +97,86 @@ def test_headers_that_lie_take_no_memory(suffix: str, shape: tuple[int, ...], tm
         path.write_bytes(content)
     path.with_suffix(".txt").write_text(BESIDE, encoding="utf-8")
     with pytest.raises(SourceError, match=r"(holds no plain arrays|is no plain array)"):
+        read_vectors(path, {"rose"})
+
+
+ODD = (
+    "{[]: 1}",
+    "()",
+    "{'descr': ('<f4',), 'fortran_order': False, 'shape': (4, 3)}",
+    "{'descr': {[]: 1}, 'fortran_order': False, 'shape': (4, 3)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (True, True)}",
+    "{'descr': '<f4', 'fortran_order': 0, 'shape': (4, 3)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (12)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (04, 3)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 3), 'more': 1}",
+    "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (4, 3)}",
+    "{'descr': '<f3', 'fortran_order': False, 'shape': (4, 3)}",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (4, 3)}",
+    "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (4, 3)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 3)} or 1",
+)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_headers_of_odd_types(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"vectors{suffix}"
+    path.with_suffix(".txt").write_text(BESIDE, encoding="utf-8")
+    sound = "{'shape': (4L, 3L,), 'descr':'<f4' , 'fortran_order':True}\n"
+    for text in (*ODD, sound):
+        content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + bytes(48)
+        path.write_bytes(content)
+        if suffix == ".npz":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("vectors.npy", content)
+        if text == sound:
+            assert read_vectors(path, {"rose"}).found["rose"].values.tolist() == [0, 0, 0]
+            continue
+        with pytest.raises(SourceError, match=r"(holds no plain arrays|is no plain array)"):
+            read_vectors(path, {"rose"})
+
+
+def peak(path: Path, wanted: set[str]) -> int:
+    """Return the most memory that a reading takes, in MB."""
+    tracemalloc.start()
+    try:
+        with suppress(SourceError):
+            read_vectors(path, wanted)
+        return tracemalloc.get_traced_memory()[1] >> 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_small_archive_of_a_large_array_takes_little_memory(order: str, tmp_path: Path) -> None:
+    path = tmp_path / "vectors.npz"
+    rows = np.zeros((100_000, 400), np.float32, order=order)
+    rows[[7, 99_999]] = [[1], [2]]
+    np.savez_compressed(path, rows, np.array([f"w{index}" for index in range(len(rows))]))
+    assert rows.nbytes > 100 * path.stat().st_size
+    assert peak(path, {"missing"}) < 20
+    assert peak(path, {"w7", "w99999"}) < 20
+    found = read_vectors(path, {"w7", "w99999"}).found
+    assert [found["w7"].values.tolist(), found["w99999"].values.tolist()] == [[1] * 400, [2] * 400]
+
+
+def test_words_without_end_are_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.npz"
+    np.savez_compressed(path, np.zeros((20 << 20, 1), np.float16), np.zeros(20 << 20, "U1"))
+    started = time.process_time()
+    with pytest.raises(SourceError, match=r"its vocabulary holds '' \d+ times in a row"):
+        read_vectors(path, {"rose"})
+    assert time.process_time() - started < 2
+
+
+def test_damage_to_what_is_not_wanted_is_seen_in_an_archive(tmp_path: Path) -> None:
+    """Its checksum is checked: a stored row may have lost a bit just as well."""
+    path = tmp_path / "vectors.npz"
+    np.savez(path, ROWS, np.array(WORDS))
+    whole = path.read_bytes()
+    at = whole.index(ROWS[3].tobytes())
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(SourceError, match="is damaged or cut short"):
         read_vectors(path, {"rose"})
 
 

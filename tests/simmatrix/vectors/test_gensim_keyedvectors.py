@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,21 @@ def test_other_pickles(content: bytes, message: str, path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(SourceError, match=message):
         read_vectors(path, {"rose"})
+
+
+def test_memory_is_not_taken_for_what_a_pickle_claims(path: Path) -> None:
+    """An index into the unpickler's memory once took 16 bytes for each place up to it."""
+    for content in (
+        b"\x80\x02Nr" + (150_000_000).to_bytes(4, "little") + b".",
+        b"\x80\x02Np150000000\n.",
+        b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"N.",
+        b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little") + b"N.",
+        b"\x80\x05\x96" + (1 << 33).to_bytes(8, "little") + b"N.",
+        b"\x80\x02" + b"cnumpy\ndtype\n" * 50_000 + b".",
+    ):
+        path.write_bytes(content)
+        tracemalloc.start()
+        with pytest.raises(SourceError):
+            read_vectors(path, {"rose"}, format="keyedvectors")
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+        tracemalloc.stop()

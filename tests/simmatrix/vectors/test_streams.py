@@ -2,6 +2,7 @@
 
 import gzip
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,45 @@ def test_an_encrypted_archive(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(SourceError, match=r"can't be unpacked \(.*encrypted.*\); unpack it yourself"):
         dog(tmp_path / "a.zip")
+
+
+def test_archives_packed_otherwise_and_names_that_are_none(tmp_path: Path) -> None:
+    """Damage to LZMA and bzip2, a name that is not UTF-8 though it says so, an empty name, a name that is a command."""
+    path = tmp_path / "a.zip"
+    for packing in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        with zipfile.ZipFile(path, "w", packing) as archive:
+            archive.writestr("a.txt", TEXT)
+        assert dog(path) == [3, 4]
+        whole = path.read_bytes()
+        for position in range(30, len(whole) - 60, 7):
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
+            # Some bytes of the headers tell nothing.
+            with suppress(SourceError):
+                assert read_vectors(path, {"dog"}, format="glove").found["dog"].values.tolist() == [3, 4]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("\u00e4.txt", TEXT)
+    path.write_bytes(path.read_bytes().replace("\u00e4".encode(), b"\xff\xfe"))
+    with pytest.raises(SourceError, match="is damaged or cut short"):
+        dog(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", TEXT)
+        archive.writestr("b\x1b[31m", TEXT)
+    with pytest.raises(SourceError, match=r"holds x, 'b\\x1b\[31m'; name one"):
+        dog(path)
+    path.write_bytes(path.read_bytes().replace(b"x", b"\0", 1))
+    for name in ("a.zip", "a.zip:", "a.zip:x"):
+        with pytest.raises(SourceError):
+            dog(tmp_path / name)
+
+
+def test_what_stands_in_the_place_of_vectors_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "glove.txt"
+    for content, what in (
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "is a Git LFS pointer"),
+        (b"<!DOCTYPE html>\n<html>", "is a web page"),
+        (b"%PDF-1.5\n", "is a PDF document"),
+    ):
+        for packed_ in (content, gzip.compress(content)):
+            path.write_bytes(packed_)
+            with pytest.raises(SourceError, match=what):
+                dog(path)
