@@ -96,14 +96,14 @@ def print_line(text: str, colour: str | None = None) -> None:
 
 
 def warn(sentences: Iterable[str]) -> None:
-    """Print warnings to standard error, each on a line of its own."""
+    """Print warnings to standard error. Further lines are indented, so that a name can't forge a message."""
     for sentence in sentences:
-        _say("warning", _in_one_line(sentence), "yellow")
+        _say("warning", _indented(sentence), "yellow")
 
 
 def fail(message: str) -> None:
     """Print an error to standard error. Further lines are indented, so that a name can't forge a message."""
-    _say("error", re.sub(r"\n(?! )", "\n  ", visible(message)), "red")
+    _say("error", _indented(message), "red")
 
 
 def _say(what: str, message: str, colour: str) -> None:
@@ -159,6 +159,10 @@ def visible(text: str) -> str:
         character.encode("unicode_escape").decode() if is_unsafe(character) and character != "\n" else character
         for character in text
     )
+
+
+def _indented(text: str) -> str:
+    return re.sub(r"\n(?! )", "\n  ", visible(text))
 
 
 def _in_one_line(text: str) -> str:
@@ -267,7 +271,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     )
     dropped = matrix.provenance.params.get("dropped", [])
     if dropped:
-        warn([f"no vector, left out: {some(dropped, _MOST_VALUES)} ({len(dropped)} of the classes)"])
+        warn([f"not found, left out: {some(dropped, _MOST_VALUES)} ({len(dropped)} of the classes)"])
     warn(concerns(matrix, figures))
     # The training set has them, and the loss would refuse what is proposed.
     if not dropped:

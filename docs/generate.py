@@ -26,6 +26,7 @@ SCRIPTS = (
     "benchmarks/read_vectors.py",
     "benchmarks/taxonomy.py",
     "benchmarks/human_ratings.py",
+    "benchmarks/class_lists.py",
     "benchmarks/senses.py",
     "benchmarks/growth.py",
     "benchmarks/loss.py",
@@ -38,6 +39,7 @@ SCRIPTS = (
 )
 QUICK_START = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "card", "classes", "senses")
+COMMANDS += ("suggest", "export")
 
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
 RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")

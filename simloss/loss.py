@@ -63,13 +63,13 @@ def sim_loss(
 ) -> Tensor:
     """Cross entropy that knows which classes are alike: -log sum_c S[y, c] softmax(input)[c].
 
-    All that `torch.nn.functional.cross_entropy` takes it takes, and with the identity matrix for S it is that function.
-    Only where that one returns NaN for logits that are NaN or infinite, this one is stricter about what counts: an
-    ignored example and a class without a share in the target count nothing at all. A larger S[y, c] makes it cheaper to
-    take class c for class y; with S = 1 everywhere the loss is 0.
+    It takes everything that `torch.nn.functional.cross_entropy` takes, and with the identity matrix for S it is that
+    function. One thing differs: where logits are NaN or infinite, an ignored example and a class that has no part in
+    the target count nothing, while cross entropy may return NaN for them. A larger S[y, c] makes it cheaper to predict
+    class c where class y is true; with S = 1 everywhere the loss is 0.
 
-    Beside a share of cross entropy, (1 - share) CE + share SimLoss, no class is given up for its neighbours, as SimLoss
-    alone does with rare ones. Both are computed in one pass.
+    SimLoss alone gives up rare classes for their neighbours. With a share of cross entropy, (1 - share) CE + share
+    SimLoss, no class is given up. Both are computed in one pass.
 
     The arithmetic is in float32, for float64 logits in float64, whatever the dtype of the similarity. The products
     with S that class probabilities and label smoothing need obey `torch.set_float32_matmul_precision`.
@@ -102,9 +102,9 @@ def sim_loss(
     Returns
     -------
     Tensor
-        In nats, at least 0. A single number, or for "none" of the shape of the class indices. Of the dtype of
-        `input`, or of what `F.cross_entropy` promotes it to beside class probabilities or under autocast. NaN for the
-        mean over nothing: an empty batch, or all targets ignored.
+        In nats, at least 0: a single number, or for "none" one number per class index. It has the dtype of `input`, or
+        the dtype to which `F.cross_entropy` promotes it for class probabilities or under autocast. The mean over no
+        example (an empty batch, or all targets ignored) is NaN.
 
     Raises
     ------
