@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_FILLED = ("benchmarks", "builders", "choosing", "evidence", "loss", "reliability")
+_FILLED = ("benchmarks", "builders", "choosing", "decisions", "evidence", "loss", "reliability")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",

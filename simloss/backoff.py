@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Generic, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 import simmatrix
 from simloss.errors import ArgumentError, DtypeError
-from simloss.scores import Array, Examples, as_examples, as_labels, blocks
+from simloss.scores import Examples, as_examples, as_labels, blocks
 from simmatrix.shapes import Float, Int
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 _BLOCK = 2**20
 
 
-class BackOff(NamedTuple, Generic[Array]):
+class BackOff(NamedTuple):
     """The nodes of a taxonomy that were decided on.
 
     Parameters
@@ -47,8 +47,8 @@ class BackOff(NamedTuple, Generic[Array]):
         Their names, an array of the same shape.
     """
 
-    nodes: Array
-    probabilities: Array
+    nodes: Tensor | np.ndarray
+    probabilities: Tensor | np.ndarray
     names: np.ndarray
 
 
@@ -72,8 +72,8 @@ class Curve(NamedTuple):
 
 
 def back_off(
-    logits: Array, taxonomy: simmatrix.ClassTaxonomy, confidence: float = 0.9, *, from_logits: bool = True
-) -> BackOff[Array]:
+    logits: Tensor | np.ndarray, taxonomy: simmatrix.ClassTaxonomy, confidence: float = 0.9, *, from_logits: bool = True
+) -> BackOff:
     """Return the deepest node of each example whose probability is at least the confidence.
 
     Of nodes of one depth, which can be several only if the confidence is at most 1/2 or nodes have several parents, the
@@ -213,7 +213,7 @@ def back_off_curve(
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates(Generic[Array]):
+class Candidates:
     """What each of N examples could back off to: the most probable node of each depth.
 
     Parameters
@@ -231,7 +231,7 @@ class Candidates(Generic[Array]):
     probabilities: Float[Tensor, "N D"]
     nodes: Int[Tensor, "N D"]
 
-    def at(self, confidence: float) -> BackOff[Array]:
+    def at(self, confidence: float) -> BackOff:
         """Return the decisions at a confidence; see `back_off`."""
         _check_confidence(confidence)
         depths = torch.arange(1, self.nodes.shape[1] + 1, device=self.nodes.device)
@@ -267,7 +267,9 @@ class Candidates(Generic[Array]):
 
 
 @torch.no_grad()
-def candidates(logits: Array, taxonomy: simmatrix.ClassTaxonomy, *, from_logits: bool = True) -> Candidates[Array]:
+def candidates(
+    logits: Tensor | np.ndarray, taxonomy: simmatrix.ClassTaxonomy, *, from_logits: bool = True
+) -> Candidates:
     """Return what each example could back off to, for any number of confidences. Parameters as in `back_off`."""
     examples = as_examples(logits, from_logits)
     check_taxonomy(taxonomy, examples.rows.shape[1])

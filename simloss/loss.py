@@ -83,8 +83,8 @@ def sim_loss(
         probabilities t, of the shape of `input`: the loss is then sum_k t_k times the loss for class k.
     similarity
         S, in [0, 1] with unit diagonal, of any floating-point dtype: a tensor of shape (C, C), strided or CSR, or
-        `simloss.Sparse` or `simloss.Toeplitz`. These values are not checked here, but `SimLoss` checks them once. It
-        gets no gradient.
+        `simloss.Sparse` or `simloss.Toeplitz`. Row y belongs to the true class y; S need not be symmetric. The values
+        are not checked here, but `SimLoss` checks them once. S gets no gradient.
     weight
         What a class counts, of shape (C). The mean is over the summed weights of the targets.
     ignore_index
@@ -219,8 +219,9 @@ class SimLoss(HoldsConstants):
     ----------
     similarity
         A tensor of shape (C, C), strided or CSR, or `simloss.Sparse` or `simloss.Toeplitz`, in [0, 1] with unit
-        diagonal, kept as it is in whatever floating-point dtype it has; or a `simmatrix.SimilarityMatrix`, in float32
-        and in its own form. A sparse one is made dense where it has so many entries that this is faster.
+        diagonal, row y for the true class y, kept as it is in whatever floating-point dtype it has; or a
+        `simmatrix.SimilarityMatrix`, in float32 and in its own form. A sparse one is made dense where it has so many
+        entries that this is faster.
     weight, ignore_index, reduction, label_smoothing, share, similarity_smoothing
         As in `sim_loss`.
     classes

@@ -51,7 +51,8 @@ class SimilarityMatrix:
     Parameters
     ----------
     values
-        (C, C), row and column i belong to class i. Dense (float32), sparse (SciPy CSR, float32, sorted columns), or
+        (C, C), row and column i belong to class i; where it is not symmetric, the row is the true class and the column
+        the predicted one. Dense (float32), sparse (SciPy CSR, float32, sorted columns), or
         Toeplitz: a read-only view of its 2 C - 1 diagonals, which is all that is stored, checked and copied of it
         (`simmatrix.toeplitz.toeplitz_view`). A writeable array is copied, a read-only dense one is taken as it is.
     classes

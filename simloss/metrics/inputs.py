@@ -18,7 +18,7 @@ __all__ = ["Predicted", "Predictions", "read_predictions"]
 # Up to so many of a ranking are found sooner than all are sorted.
 _FEW = 64
 
-Predicted: TypeAlias = "Tensor | BackOff[Tensor] | Predictions"
+Predicted: TypeAlias = "Tensor | BackOff | Predictions"
 
 
 class Predictions:

@@ -186,7 +186,7 @@ class MistakeReport(MetricCollection):
 
 
 def judge(
-    preds: Tensor | np.ndarray | BackOff[Any],
+    preds: Tensor | np.ndarray | BackOff,
     target: Tensor | np.ndarray,
     similarity: Similarities | None = None,
     **options: Any,
