@@ -1,4 +1,4 @@
-"""Set-up for all tests: workers, the shapes in simmatrix's annotations are enforced, and a fixture runs the command."""
+"""Set-up for all tests: workers, the shapes in annotations are enforced, and a fixture runs the command."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import jaxtyping
 import pytest
 from hypothesis import settings
 
+import tests.enforced  # noqa: F401 - by its name the hook finds it
+
 if TYPE_CHECKING:
     from tests.cli.command import Command
 
@@ -19,6 +21,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # Before anything imports the packages: what is imported already, the hook can't reach.
 jaxtyping.install_import_hook("simmatrix", "beartype.beartype")
+# Triton reads its kernels' source, so their modules are left as they are.
+_SIMLOSS = Path(__file__).parents[1] / "simloss"
+_FILES = [path for path in _SIMLOSS.rglob("*.py") if "@triton.jit" not in path.read_text(encoding="utf-8")]
+_MODULES = [".".join(path.relative_to(_SIMLOSS.parent).with_suffix("").parts) for path in _FILES]
+jaxtyping.install_import_hook(_MODULES, "tests.enforced.only_shapes")
 
 # The same examples each time, and no limit of time: a run says something of the code, not of its luck.
 # Others are drawn with --hypothesis-profile=default.

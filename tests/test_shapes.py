@@ -3,7 +3,9 @@
 import jaxtyping
 import numpy as np
 import pytest
+import torch
 
+from simloss.reduction import one_hot
 from simmatrix.builders.embeddings import cosine
 from simmatrix.forms import raw_form
 
@@ -17,3 +19,11 @@ def test_right_shapes_pass() -> None:
 def test_a_wrong_shape_or_dtype_is_refused(wrong: object) -> None:
     with pytest.raises(jaxtyping.TypeCheckError, match="values"):
         raw_form(wrong)  # type: ignore[arg-type]
+
+
+def test_in_the_loss_too() -> None:
+    labels = torch.tensor([0, 2])
+    assert one_hot(labels, 3, torch.float32).shape == (2, 3)
+    for wrong in (labels.float(), labels.unsqueeze(1), [0, 2]):
+        with pytest.raises(jaxtyping.TypeCheckError, match="labels"):
+            one_hot(wrong, 3, torch.float32)  # type: ignore[arg-type]
