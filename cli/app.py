@@ -11,10 +11,12 @@ from simmatrix.cli.build import build
 from simmatrix.cli.card import card
 from simmatrix.cli.classes import classes, senses
 from simmatrix.cli.compare import compare
+from simmatrix.cli.export import export
 from simmatrix.cli.judge import judge
 from simmatrix.cli.plot import plot
 from simmatrix.cli.show import show, validate
 from simmatrix.cli.sources import Grouped
+from simmatrix.cli.suggest import suggest
 
 __all__ = ["app"]
 
@@ -28,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Grouped)(build)
-for command in (show, validate, judge, plot, compare, blend, card, classes, senses):
+for command in (show, validate, judge, plot, compare, blend, card, classes, senses, suggest, export):
     app.command()(command)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simmatrix.cli.options import Influence, LowerBound, TopK, check_bounds, limited
+from simmatrix.cli.options import Influence, LowerBound, PairsFile, TopK, check_bounds, limited
 from simmatrix.cli.output import progress_bar, report
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def blend(
     lower_bound: LowerBound = None,
     influence: Influence = None,
     top_k: TopK = None,
+    pairs: PairsFile = None,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Matrix file.")] = Path(
         "blend.safetensors"
     ),
@@ -42,7 +43,7 @@ def blend(
     check_bounds(lower_bound, influence)
     matrices, inputs = zip(*(_loaded(file) for file in files), strict=True)
     matrix = blending.blend(zip(matrices, weights, strict=True), inputs).lower_bound(lower_bound or 0.0)
-    matrix, found = limited(matrix, top_k, influence)
+    matrix, found = limited(matrix, top_k, influence, pairs)
     matrix.save(output)
     report(matrix, output, [("blend of", ", ".join(parts)), ("form", matrix.form), *found])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from simmatrix.choices import Completion, Duplicates, Kernel, Measure, Oov, TaxonomyFormat, Unknown, VectorFormat
-from simmatrix.cli.options import ClassColumn, Influence, LowerBound, Separator, TopK, check_bounds, limited
+from simmatrix.cli.options import ClassColumn, Influence, LowerBound, PairsFile, Separator, TopK, check_bounds, limited
 from simmatrix.cli.output import built_by, progress_bar, report, warn
 from simmatrix.cli.sources import chosen, known, options_of, renamed
 
@@ -33,6 +34,7 @@ def build(
     lower_bound: LowerBound = None,
     influence: Influence = None,
     top_k: TopK = None,
+    pairs: PairsFile = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Matrix file; named after the class list if not given."),
@@ -93,7 +95,7 @@ def build(
     ] = None,
     oov: Annotated[
         Oov | None,
-        typer.Option(help="Classes without a vector: refuse, which is the default, or leave them out."),
+        typer.Option(help="Classes that the source lacks: refuse, which is the default, or leave them out."),
     ] = None,
     decay: Annotated[
         float | None,
@@ -177,9 +179,11 @@ def build(
     if source is None:
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
-    with progress_bar(f"building {source.option.removeprefix('--')}") as progress:
+    with warnings.catch_warnings(), progress_bar(f"building {source.option.removeprefix('--')}") as progress:
+        # What is in doubt is told with the other concerns.
+        warnings.simplefilter("ignore", simmatrix.SenseWarning)
         matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
-    matrix, bound = limited(matrix, top_k, influence)
+    matrix, bound = limited(matrix, top_k, influence, pairs)
     matrix.save(file)
     _report(matrix, file, why, bound)
 

@@ -13,8 +13,6 @@ from simmatrix.cli.options import AsJson, MatrixPath, recorded_list
 from simmatrix.cli.output import percent, print_line, print_pairs, print_table, warn
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from simmatrix.class_taxonomy import ClassTaxonomy
     from simmatrix.matrix import SimilarityMatrix
     from simmatrix.predictions import Predictions
@@ -156,9 +154,11 @@ def _judged(
 ) -> dict[str, Any]:
     """Return everything there is to say: what the model is, its decisions, its most frequent mistakes."""
     import numpy as np
+    import torch
 
     import simloss
-    from simloss.metrics import CalibrationError, confused_pairs
+    from simloss.backoff import candidates
+    from simloss.metrics import MistakeReport, confused_pairs
     from simloss.metrics import judge as judged_by
 
     options = {"taxonomy": taxonomy, "superclasses": superclasses}
@@ -167,33 +167,29 @@ def _judged(
     if held_out is not None:
         temperature = simloss.fit_temperature(_logits(held_out), held_out.labels)
         scores, is_logits = _logits(read) / np.asarray(temperature, read.scores.dtype), True
-    order = simloss.expected_similarity(scores, matrix, from_logits=is_logits)
-    most = min(5, len(matrix))
-    found: dict[str, Any] = {
-        "most probable": scores,
-        "minimum risk": _first(order, most),
-    }
+    order = torch.from_numpy(simloss.expected_similarity(scores, matrix, from_logits=is_logits))
+    found: dict[str, Any] = {"minimum risk": order.topk(min(5, len(matrix)), 1).indices.numpy()}
     if superclasses is not None:
         found["superclass"] = simloss.with_superclasses(scores, superclasses, from_logits=is_logits).argmax(1)
-    if taxonomy is not None:
-        for confidence in confidences:
-            found[f"back-off at {confidence:g}"] = simloss.back_off(scores, taxonomy, confidence, from_logits=is_logits)
-    decisions = {name: judged_by(preds, read.labels, matrix, **options) for name, preds in found.items()}
-    import torch
-
-    calibration = CalibrationError(len(matrix))
-    calibration.update(torch.from_numpy(np.asarray(scores)), torch.from_numpy(read.labels))
     curve = None
     if taxonomy is not None:
-        curve = simloss.back_off_curve(scores, read.labels, taxonomy, from_logits=is_logits)
-    pairs = confused_pairs(np.asarray(scores), read.labels, matrix, count=_PAIRS)
+        backed_off = candidates(scores, taxonomy, from_logits=is_logits)
+        curve = backed_off.curve(read.labels)
+        found |= {f"back-off at {confidence:g}": backed_off.at(confidence) for confidence in confidences}
+    report = MistakeReport(matrix, **options)
+    report.update(torch.from_numpy(scores), torch.from_numpy(read.labels))
+    own = report.values_in_float64()
+    pairs = confused_pairs(scores, read.labels, matrix, count=_PAIRS)
     return {
         "examples": len(read.labels),
         "classes": len(matrix),
         "temperature": temperature,
-        "decisions": decisions,
+        "decisions": {
+            "most probable": own,
+            **{name: judged_by(preds, read.labels, matrix, **options) for name, preds in found.items()},
+        },
         "confused": [pair._asdict() for pair in pairs],
-        "drawn": (calibration, curve),
+        "drawn": (report, curve),
     }
 
 
@@ -205,14 +201,6 @@ def _logits(read: Predictions) -> Any:
         return read.scores
     scores = read.scores
     return np.log(np.maximum(scores, np.finfo(scores.dtype).tiny))
-
-
-def _first(scores: np.ndarray, count: int) -> np.ndarray:
-    """Return the classes of the greatest scores, best first."""
-    import torch
-
-    found: np.ndarray = torch.from_numpy(scores).topk(count, 1).indices.numpy()
-    return found
 
 
 def _as_json(content: Mapping[str, Any]) -> str:
@@ -260,7 +248,7 @@ def _print(content: Mapping[str, Any]) -> None:
                 [
                     str(pair["truth"]),
                     str(pair["predicted"]),
-                    f"{pair['count']:,}",
+                    f"{pair['examples']:,}",
                     f"{pair['similarity']:.3f}",
                     percent(pair["share"]),
                 ]
@@ -276,11 +264,11 @@ def _draw(drawn: tuple[Any, Any], path: Path) -> None:
 
     from simmatrix.files import write_atomically
 
-    calibration, curve = drawn
+    report, curve = drawn
     count = 1 if curve is None else 2
     figure = Figure(figsize=(5 * count, 4.5), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False)[0]
-    calibration.reliability_diagram(axes[0])
+    report.reliability_diagram(axes[0])
     if curve is not None:
         axes[1].plot(curve.information, curve.accuracy, drawstyle="steps-post")
         axes[1].set(xlabel="information of the nodes decided on, bits", ylabel="decisions that are right")

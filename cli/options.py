@@ -17,6 +17,7 @@ __all__ = [
     "Influence",
     "LowerBound",
     "MatrixPath",
+    "PairsFile",
     "Separator",
     "TopK",
     "check_bounds",
@@ -38,6 +39,12 @@ Influence: TypeAlias = Annotated[
         help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I on "
         "average, after --top-k. From 0, which is cross entropy, to what there is. If neither is given, build takes "
         "off the median of all pairs with --from-embeddings, --from-wordnet, --from-taxonomy and --from-encoder.",
+    ),
+]
+PairsFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH", help="Pairs whose similarity you set yourself, after all else: a, b, similarity on each line."
     ),
 ]
 ClassColumn: TypeAlias = Annotated[
@@ -68,20 +75,24 @@ def check_bounds(lower_bound: float | None, influence: float | None) -> None:
 
 
 def limited(
-    matrix: SimilarityMatrix, top_k: int | None, influence: float | None
+    matrix: SimilarityMatrix, top_k: int | None, influence: float | None, pairs: Path | None = None
 ) -> tuple[SimilarityMatrix, list[tuple[str, str]]]:
     """Return the matrix with what was asked for, and what to report of its lower bound.
 
-    The influence is that of what is written, so the lower bound is found for what top k leaves.
+    The influence is that of what top k leaves; pairs that are set by hand come last, and stay as they are set.
     """
+    from simmatrix.pairs import with_pairs
+
     if top_k is not None:
         matrix = matrix.top_k(top_k)
     if influence is None:
         default = [step for step in matrix.provenance.normalisation if "from" in step]
-        return matrix, [("lower bound", f"{step['bound']:.6g} ({step['from']} of all pairs)") for step in default]
-    bounded = matrix.with_influence(influence)
-    bound = 0.0 if bounded is matrix else bounded.provenance.normalisation[-1]["bound"]
-    return bounded, [("lower bound", f"{bound:.6g} (found for this influence)")]
+        found = [("lower bound", f"{step['bound']:.6g} ({step['from']} of all pairs)") for step in default]
+    else:
+        bounded = matrix.with_influence(influence)
+        bound = 0.0 if bounded is matrix else bounded.provenance.normalisation[-1]["bound"]
+        matrix, found = bounded, [("lower bound", f"{bound:.6g} (found for this influence)")]
+    return (matrix if pairs is None else with_pairs(matrix, pairs)), found
 
 
 def class_list(matrix: SimilarityMatrix, given: str | None) -> ClassList:

@@ -63,7 +63,7 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
 
 def _print(rows: Sequence[Sequence[str]], header: Sequence[str], right: Sequence[bool]) -> None:
     cells = [[_in_one_line(cell) for cell in row] for row in ([header, *rows] if header else rows)]
-    if not sys.stdout.isatty() or _size().columns < max(_NARROWEST, _NARROWEST_COLUMN * len(right)):
+    if not sys.stdout.isatty() or shutil.get_terminal_size().columns < max(_NARROWEST, _NARROWEST_COLUMN * len(right)):
         # Without rich: a pipe sees no colours, is never wrapped, and need not wait for the import.
         widths = [max((len(row[column]) for row in cells), default=0) for column in range(len(right))]
         for row in cells:
@@ -96,14 +96,14 @@ def print_line(text: str, colour: str | None = None) -> None:
 
 
 def warn(sentences: Iterable[str]) -> None:
-    """Print warnings to standard error, each on a line of its own."""
+    """Print warnings to standard error. Further lines are indented, so that a name can't forge a message."""
     for sentence in sentences:
-        _say("warning", _in_one_line(sentence), "yellow")
+        _say("warning", _indented(sentence), "yellow")
 
 
 def fail(message: str) -> None:
     """Print an error to standard error. Further lines are indented, so that a name can't forge a message."""
-    _say("error", re.sub(r"\n(?! )", "\n  ", visible(message)), "red")
+    _say("error", _indented(message), "red")
 
 
 def _say(what: str, message: str, colour: str) -> None:
@@ -161,6 +161,10 @@ def visible(text: str) -> str:
     )
 
 
+def _indented(text: str) -> str:
+    return re.sub(r"\n(?! )", "\n  ", visible(text))
+
+
 def _in_one_line(text: str) -> str:
     return visible(text).replace("\n", "\\n")
 
@@ -214,15 +218,11 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def _size() -> os.terminal_size:
-    # Not what rich makes of COLUMNS=0, which is no table at all.
-    return shutil.get_terminal_size()
-
-
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    columns, lines = _size()
+    # Not what rich makes of COLUMNS=0, which is no table at all.
+    columns, lines = shutil.get_terminal_size()
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=columns, height=lines)
 
 
@@ -271,7 +271,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     )
     dropped = matrix.provenance.params.get("dropped", [])
     if dropped:
-        warn([f"no vector, left out: {some(dropped, _MOST_VALUES)} ({len(dropped)} of the classes)"])
+        warn([f"not found, left out: {some(dropped, _MOST_VALUES)} ({len(dropped)} of the classes)"])
     warn(concerns(matrix, figures))
     # The training set has them, and the loss would refuse what is proposed.
     if not dropped:

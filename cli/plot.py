@@ -169,8 +169,8 @@ def _fonts_for(text: Iterable[str]) -> tuple[list[str], list[str]]:
     known = [font for font in fontManager.ttflist if not font.name.startswith(_NO_TEXT) and font.style == "normal"]
     # In an order of their own: a machine lists its fonts in any.
     for font in sorted(known, key=lambda font: (abs(int(font.weight) - 400), font.name, font.fname)):
-        file = get_font(font.fname)
-        found = {sign for sign in lacking if file.get_char_index(ord(sign))}
+        glyphs = get_font(font.fname)
+        found = {sign for sign in lacking if glyphs.get_char_index(ord(sign))}
         if found and font.name not in fonts:
             fonts.append(font.name)
             lacking -= found

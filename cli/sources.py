@@ -52,8 +52,8 @@ class Source(NamedTuple):
 SOURCES = (
     Source("from_embeddings", ("vector_format", "vocabulary", "oov"), reports_progress=True),
     Source("from_order", ("decay", "kernel", "length_scale", "positions", "circular", "period")),
-    Source("from_wordnet", ("measure", "wordnet", "language", "information_content")),
-    Source("from_taxonomy", ("measure", "taxonomy_format")),
+    Source("from_wordnet", ("measure", "wordnet", "language", "information_content", "oov")),
+    Source("from_taxonomy", ("measure", "taxonomy_format", "oov")),
     Source("from_ratings", ("scale", "complete", "unknown", "duplicates")),
     Source("from_triplets", ("complete", "unknown")),
     Source("from_confusion"),

@@ -19,13 +19,14 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_FILLED = ("benchmarks", "builders", "choosing", "evidence", "loss", "reliability")
+_FILLED = ("benchmarks", "builders", "choosing", "decisions", "evidence", "loss", "reliability")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",
     "benchmarks/read_vectors.py",
     "benchmarks/taxonomy.py",
     "benchmarks/human_ratings.py",
+    "benchmarks/class_lists.py",
     "benchmarks/senses.py",
     "benchmarks/growth.py",
     "benchmarks/loss.py",
@@ -38,6 +39,7 @@ SCRIPTS = (
 )
 QUICK_START = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "card", "classes", "senses")
+COMMANDS += ("suggest", "export")
 
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
 RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")

@@ -21,7 +21,7 @@ __all__ = ["Batch", "Held", "IndexLoss", "index_loss", "refuse_second_derivative
 
 
 class Held(NamedTuple):
-    """What a call takes from a module that holds it ready, as it is at one moment."""
+    """What a call takes from a module: the values that the module holds at that moment."""
 
     similarity: Similarity
     mix: Float[Tensor, " 2"] | None
@@ -29,7 +29,7 @@ class Held(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """All that the loss of class indices takes beside the logits."""
+    """Everything that the loss of class indices takes besides the logits."""
 
     labels: Int[Tensor, " N"]
     held: Held

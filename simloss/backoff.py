@@ -6,8 +6,9 @@ several ways.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Generic, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,16 +16,25 @@ from torch import Tensor
 
 import simmatrix
 from simloss.errors import ArgumentError, DtypeError
-from simloss.scores import Array, as_examples, as_labels, blocks
+from simloss.scores import Examples, as_examples, as_labels, blocks
 from simmatrix.shapes import Float, Int
 
-__all__ = ["BackOff", "Curve", "back_off", "back_off_curve", "check_taxonomy", "choose_confidence"]
+__all__ = [
+    "BackOff",
+    "Candidates",
+    "Curve",
+    "back_off",
+    "back_off_curve",
+    "candidates",
+    "check_taxonomy",
+    "choose_confidence",
+]
 
 # Numbers worked on at a time: in float64 8 MiB, which stays near the processor.
 _BLOCK = 2**20
 
 
-class BackOff(NamedTuple, Generic[Array]):
+class BackOff(NamedTuple):
     """The nodes of a taxonomy that were decided on.
 
     Parameters
@@ -37,8 +47,8 @@ class BackOff(NamedTuple, Generic[Array]):
         Their names, an array of the same shape.
     """
 
-    nodes: Array
-    probabilities: Array
+    nodes: Tensor | np.ndarray
+    probabilities: Tensor | np.ndarray
     names: np.ndarray
 
 
@@ -61,10 +71,9 @@ class Curve(NamedTuple):
     information: Float[np.ndarray, " m"]
 
 
-@torch.no_grad()
 def back_off(
-    logits: Array, taxonomy: simmatrix.ClassTaxonomy, confidence: float = 0.9, *, from_logits: bool = True
-) -> BackOff[Array]:
+    logits: Tensor | np.ndarray, taxonomy: simmatrix.ClassTaxonomy, confidence: float = 0.9, *, from_logits: bool = True
+) -> BackOff:
     """Return the deepest node of each example whose probability is at least the confidence.
 
     Of nodes of one depth, which can be several only if the confidence is at most 1/2 or nodes have several parents, the
@@ -108,18 +117,8 @@ def back_off(
     >>> back_off(probabilities, taxonomy, from_logits=False).names.tolist()
     ['bird', 'animal', 'owl']
     """
-    if not isinstance(confidence, (int, float)) or not 0 < confidence <= 1:
-        raise ArgumentError(f"confidence must be above 0 and at most 1, got {confidence!r}")
-    examples = as_examples(logits, from_logits)
-    check_taxonomy(taxonomy, examples.rows.shape[1])
-    probabilities, nodes = _best_of_each_depth(examples.rows, taxonomy, from_logits=from_logits)
-    is_enough = probabilities >= confidence
-    depths = torch.arange(1, probabilities.shape[1] + 1, device=nodes.device)
-    deepest = (is_enough * depths).argmax(1, keepdim=True)
-    found = nodes.gather(1, deepest).squeeze(1)
-    chosen = examples.restored(found)
-    names = np.array(taxonomy.names, dtype=object)[found.cpu().numpy()].reshape(examples.shape)
-    return BackOff(chosen, examples.restored(probabilities.gather(1, deepest).squeeze(1)), names)
+    _check_confidence(confidence)
+    return candidates(logits, taxonomy, from_logits=from_logits).at(confidence)
 
 
 def choose_confidence(
@@ -177,7 +176,6 @@ def choose_confidence(
     return float((below + curve.confidence[first]) / 2)
 
 
-@torch.no_grad()
 def back_off_curve(
     logits: Tensor | np.ndarray,
     labels: Tensor | np.ndarray,
@@ -211,32 +209,76 @@ def back_off_curve(
     >>> curve.confidence.tolist(), curve.accuracy.tolist(), curve.depth.tolist()
     ([0.5, 0.9, 1.0], [0.0, 1.0, 1.0], [2.0, 1.0, 0.0])
     """
+    return candidates(logits, taxonomy, from_logits=from_logits).curve(labels, ignore_index=ignore_index)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What each of N examples could back off to: the most probable node of each depth.
+
+    Parameters
+    ----------
+    taxonomy
+        The taxonomy.
+    examples
+        The examples' scores.
+    probabilities, nodes
+        (N, D), the greatest probability of a node of depth d, and the first node that has it; 0 where there is none.
+    """
+
+    taxonomy: simmatrix.ClassTaxonomy
+    examples: Examples
+    probabilities: Float[Tensor, "N D"]
+    nodes: Int[Tensor, "N D"]
+
+    def at(self, confidence: float) -> BackOff:
+        """Return the decisions at a confidence; see `back_off`."""
+        _check_confidence(confidence)
+        depths = torch.arange(1, self.nodes.shape[1] + 1, device=self.nodes.device)
+        deepest = ((self.probabilities >= confidence) * depths).argmax(1, keepdim=True)
+        nodes, probabilities = (part.gather(1, deepest).squeeze(1) for part in (self.nodes, self.probabilities))
+        names = np.array(self.taxonomy.names, dtype=object)[nodes.cpu().numpy()].reshape(self.examples.shape)
+        return BackOff(self.examples.restored(nodes), self.examples.restored(probabilities), names)
+
+    def curve(self, labels: Tensor | np.ndarray, *, ignore_index: int = -100) -> Curve:
+        """Return what becomes of the decisions as the confidence rises; see `back_off_curve`."""
+        targets = as_labels(labels, self.examples, ignore_index)
+        kept = targets != ignore_index
+        if not kept.any():
+            raise ArgumentError("there is no example to judge")
+        probabilities, nodes = (part[kept].cpu().numpy() for part in (self.probabilities, self.nodes))
+        places = self.taxonomy.places[targets[kept].cpu().numpy()]
+        # A node is decided on for confidences above all that are deeper, up to its own probability.
+        above = np.maximum.accumulate(probabilities[:, ::-1], axis=1)[:, ::-1]
+        above = np.pad(above[:, 1:], ((0, 0), (0, 1)))
+        example, depth = np.nonzero(probabilities > above)
+        node = nodes[example, depth]
+        confidence, last = np.unique(probabilities[example, depth], return_inverse=True)
+        first = np.searchsorted(confidence, above[example, depth], side="right")
+        is_right = self.taxonomy.is_above(node, places[example])
+        sums = []
+        for numbers in (is_right, self.taxonomy.depths[node], self.taxonomy.information[node]):
+            steps = np.bincount(first, numbers, len(confidence) + 1) - np.bincount(
+                last + 1, numbers, len(confidence) + 1
+            )
+            # What was added is taken off again in another order: of 0 rounding may leave a little.
+            sums.append(np.maximum(np.cumsum(steps)[:-1] / len(places), 0.0))
+        return Curve(confidence, *sums)
+
+
+@torch.no_grad()
+def candidates(
+    logits: Tensor | np.ndarray, taxonomy: simmatrix.ClassTaxonomy, *, from_logits: bool = True
+) -> Candidates:
+    """Return what each example could back off to, for any number of confidences. Parameters as in `back_off`."""
     examples = as_examples(logits, from_logits)
-    targets = as_labels(labels, examples, ignore_index)
     check_taxonomy(taxonomy, examples.rows.shape[1])
-    kept = targets != ignore_index
-    if not kept.any():
-        raise ArgumentError("there is no example to judge")
-    scores = examples.rows if bool(kept.all()) else examples.rows[kept]
-    found = _best_of_each_depth(scores, taxonomy, from_logits=from_logits)
-    probabilities, nodes = (part.cpu().numpy() for part in found)
-    places = taxonomy.places[targets[kept].cpu().numpy()]
-    # A node is decided on for confidences above all that are deeper, up to its own probability.
-    above = np.maximum.accumulate(probabilities[:, ::-1], axis=1)[:, ::-1]
-    above = np.pad(above[:, 1:], ((0, 0), (0, 1)))
-    example, depth = np.nonzero(probabilities > above)
-    node = nodes[example, depth]
-    confidence, last = np.unique(probabilities[example, depth], return_inverse=True)
-    first = np.searchsorted(confidence, above[example, depth], side="right")
-    is_right = taxonomy.is_above(node, places[example])
-    sums = []
-    for numbers in (is_right, taxonomy.depths[node], taxonomy.information[node]):
-        steps = np.zeros(len(confidence) + 1)
-        np.add.at(steps, first, numbers)
-        np.subtract.at(steps, last + 1, numbers)
-        # What was added is taken off again in another order: of 0 rounding may leave a little.
-        sums.append(np.maximum(np.cumsum(steps)[:-1] / len(places), 0.0))
-    return Curve(confidence, *sums)
+    return Candidates(taxonomy, examples, *_best_of_each_depth(examples.rows, taxonomy, from_logits=from_logits))
+
+
+def _check_confidence(confidence: object) -> None:
+    if not isinstance(confidence, (int, float)) or not 0 < confidence <= 1:
+        raise ArgumentError(f"confidence must be above 0 and at most 1, got {confidence!r}")
 
 
 def check_taxonomy(taxonomy: object, classes: int) -> None:

@@ -6,6 +6,7 @@ returns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
@@ -84,22 +85,23 @@ def fit_temperature(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, *,
         total = 0.0
         for part, label in zip(blocks(z), torch.split(targets, max(1, len(blocks(z)[0]))), strict=True):
             scaled = part.double()
-            p = (scaled * float(np.exp(log_inverse))).softmax(1)
+            p = (scaled * math.exp(log_inverse)).softmax(1)
             # Relative to the label's logit, so that nothing is lost to their common size.
             total += float((p * (scaled - scaled.gather(1, label.unsqueeze(1)))).sum())
         return total / len(z)
 
     spread = float(z.double().std(1, correction=0).mean())
-    ends = [-np.log(_SPAN), np.log(_SPAN)] - np.log(spread or 1.0)
+    middle, half = -math.log(spread or 1.0), math.log(_SPAN)
+    ends = (middle - half, middle + half)
     slopes = [slope(end) for end in ends]
     if slopes[0] < 0 < slopes[1]:
-        return float(np.exp(-brentq(slope, *ends, xtol=1e-12)))
+        return math.exp(-brentq(slope, *ends, xtol=1e-12))
     # The slope rises: it is negative everywhere, or nowhere.
     always_right = slopes[1] <= 0 and spread > 0
     end = ends[1] if always_right else ends[0]
     why = "every label is the most probable class" if always_right else "the logits tell nothing of the labels"
-    warn_user(f"no temperature is best, since {why}; {np.exp(-end):g} is the end of the range", SimilarityWarning)
-    return float(np.exp(-end))
+    warn_user(f"no temperature is best, since {why}; {math.exp(-end):g} is the end of the range", SimilarityWarning)
+    return math.exp(-end)
 
 
 @torch.no_grad()
@@ -112,10 +114,10 @@ def minimum_risk(
 ) -> Array:
     """Return the decision of each example that costs least: k for which sum_y softmax(logits)[y] cost[y, k] is least.
 
-    The cost is 1 - S, or what is given. Where that is what matters, this is the best decision that a calibrated model
-    allows, however it was trained; the most probable class is it for the identity matrix. Of classes whose costs are
-    equal, or so near that rounding could decide, the one with the greatest logit is returned, and of equal logits the
-    first: with the identity matrix this is `logits.argmax`, also among nearly equal logits.
+    The cost is 1 - S, or what `costs` says. If this cost is what matters, no decision is better for a calibrated model,
+    however it was trained. For the identity matrix it is the most probable class. If several decisions cost the same,
+    or so nearly the same that rounding could decide, the one with the greatest logit is returned, and among equal
+    logits the first. So with the identity matrix this is `logits.argmax`, also for nearly equal logits.
 
     It is computed in float64. A sparse matrix is never made dense, a Toeplitz matrix only part by part.
 

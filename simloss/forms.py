@@ -1,7 +1,7 @@
 """The forms in which the loss holds a similarity matrix: dense, sparse, Toeplitz.
 
-Each is a tuple of plain tensors, so that it goes through `torch.compile` and custom operators as it is. All that a way
-of computing the loss has to know of a form is the row of similarities of each label.
+Each form is a tuple of plain tensors, so that it can pass through `torch.compile` and custom operators. The code that
+computes the loss asks a form for one thing only: the row of similarities of each label.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class Dense(NamedTuple):
-    """All similarities; row i is of class i. Also the columns of some of the classes: then it is not square."""
+    """All similarities; row i is of the true class i. It is not square if it holds the columns of some classes only."""
 
     values: Float[Tensor, "C K"]
 

@@ -44,8 +44,8 @@ def linear_sim_loss(
 ) -> Tensor:
     """`sim_loss` of `F.linear(input, linear_weight, linear_bias)`, whose N x C logits are never held whole.
 
-    It computes the gradients in the forward pass, those that are asked for. So it is for training: without gradients it
-    saves memory only. The memory it takes beside the tensors given and their gradients does not grow with N; for
+    It computes the gradients that are asked for in the forward pass, so it is meant for training: without gradients it
+    only saves memory. The memory it takes beside the tensors given and their gradients does not grow with N; for
     float16 and bfloat16 the gradient of `linear_weight` is summed in float32, and rounded once.
 
     As in F.linear, `input`, `linear_weight` and `linear_bias` have one dtype, to which autocast casts them.
@@ -76,8 +76,8 @@ def linear_sim_loss(
     Returns
     -------
     Tensor
-        In nats, at least 0. A single number, or for "none" of the shape of the target. Of the dtype of `input`, under
-        autocast at least float32. NaN for the mean over nothing.
+        In nats, at least 0: a single number, or for "none" one number per target. It has the dtype of `input`, and
+        under autocast at least float32. The mean over no example is NaN.
 
     Raises
     ------
@@ -442,7 +442,7 @@ def _height(count: int, classes: int, dtype: torch.dtype, device: torch.device) 
 def _at_most_one(scale: Tensor | None, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:
     """Return a scale whose factors are at most 1, and the number that is missing from all results then; None for 1.
 
-    Only for logits in float16. Of slopes that are divided by the number of examples, many are too small for it.
+    Only logits in float16 need this: slopes that are divided by the number of examples are often too small for it.
     """
     if scale is None or dtype != torch.float16 or not scale.numel():
         return scale, None

@@ -63,13 +63,13 @@ def sim_loss(
 ) -> Tensor:
     """Cross entropy that knows which classes are alike: -log sum_c S[y, c] softmax(input)[c].
 
-    All that `torch.nn.functional.cross_entropy` takes it takes, and with the identity matrix for S it is that function.
-    Only where that one returns NaN for logits that are NaN or infinite, this one is stricter about what counts: an
-    ignored example and a class without a share in the target count nothing at all. A larger S[y, c] makes it cheaper to
-    take class c for class y; with S = 1 everywhere the loss is 0.
+    It takes everything that `torch.nn.functional.cross_entropy` takes, and with the identity matrix for S it is that
+    function. One thing differs: where logits are NaN or infinite, an ignored example and a class that has no part in
+    the target count nothing, while cross entropy may return NaN for them. A larger S[y, c] makes it cheaper to predict
+    class c where class y is true; with S = 1 everywhere the loss is 0.
 
-    Beside a share of cross entropy, (1 - share) CE + share SimLoss, no class is given up for its neighbours, as SimLoss
-    alone does with rare ones. Both are computed in one pass.
+    SimLoss alone gives up rare classes for their neighbours. With a share of cross entropy, (1 - share) CE + share
+    SimLoss, no class is given up. Both are computed in one pass.
 
     The arithmetic is in float32, for float64 logits in float64, whatever the dtype of the similarity. The products
     with S that class probabilities and label smoothing need obey `torch.set_float32_matmul_precision`.
@@ -83,8 +83,8 @@ def sim_loss(
         probabilities t, of the shape of `input`: the loss is then sum_k t_k times the loss for class k.
     similarity
         S, in [0, 1] with unit diagonal, of any floating-point dtype: a tensor of shape (C, C), strided or CSR, or
-        `simloss.Sparse` or `simloss.Toeplitz`. These values are not checked here, but `SimLoss` checks them once. It
-        gets no gradient.
+        `simloss.Sparse` or `simloss.Toeplitz`. Row y belongs to the true class y; S need not be symmetric. The values
+        are not checked here, but `SimLoss` checks them once. S gets no gradient.
     weight
         What a class counts, of shape (C). The mean is over the summed weights of the targets.
     ignore_index
@@ -102,9 +102,9 @@ def sim_loss(
     Returns
     -------
     Tensor
-        In nats, at least 0. A single number, or for "none" of the shape of the class indices. Of the dtype of
-        `input`, or of what `F.cross_entropy` promotes it to beside class probabilities or under autocast. NaN for the
-        mean over nothing: an empty batch, or all targets ignored.
+        In nats, at least 0: a single number, or for "none" one number per class index. It has the dtype of `input`, or
+        the dtype to which `F.cross_entropy` promotes it for class probabilities or under autocast. The mean over no
+        example (an empty batch, or all targets ignored) is NaN.
 
     Raises
     ------
@@ -219,8 +219,9 @@ class SimLoss(HoldsConstants):
     ----------
     similarity
         A tensor of shape (C, C), strided or CSR, or `simloss.Sparse` or `simloss.Toeplitz`, in [0, 1] with unit
-        diagonal, kept as it is in whatever floating-point dtype it has; or a `simmatrix.SimilarityMatrix`, in float32
-        and in its own form. A sparse one is made dense where it has so many entries that this is faster.
+        diagonal, row y for the true class y, kept as it is in whatever floating-point dtype it has; or a
+        `simmatrix.SimilarityMatrix`, in float32 and in its own form. A sparse one is made dense where it has so many
+        entries that this is faster.
     weight, ignore_index, reduction, label_smoothing, share, similarity_smoothing
         As in `sim_loss`.
     classes

@@ -152,7 +152,7 @@ def as_labels(labels: Tensor | np.ndarray, examples: Examples, ignore_index: int
     return values
 
 
-def blocks(rows: Float[Tensor, "N C"], size: int = _BLOCK) -> tuple[Tensor, ...]:
+def blocks(rows: Tensor, size: int = _BLOCK) -> tuple[Tensor, ...]:
     """Return the rows a part at a time, each of so many numbers."""
     return torch.split(rows, max(1, size // rows.shape[1]))
 

@@ -34,12 +34,16 @@ if TYPE_CHECKING:
     from simmatrix.errors import MatrixError as MatrixError
     from simmatrix.errors import OutputError as OutputError
     from simmatrix.errors import ParameterError as ParameterError
+    from simmatrix.errors import SenseWarning as SenseWarning
     from simmatrix.errors import SimilarityError as SimilarityError
     from simmatrix.errors import SourceError as SourceError
+    from simmatrix.exporting import export as export
     from simmatrix.matrix import SimilarityMatrix as SimilarityMatrix
     from simmatrix.matrix import load as load
     from simmatrix.matrix import save as save
     from simmatrix.provenance import Provenance as Provenance
+    from simmatrix.suggestion import Suggestion as Suggestion
+    from simmatrix.suggestion import suggest as suggest
     from simmatrix.summary import Statistics as Statistics
     from simmatrix.summary import concerns as concerns
     from simmatrix.summary import statistics as statistics
@@ -62,10 +66,13 @@ _NAMES = {
     "class_taxonomy": "ClassTaxonomy read_taxonomy",
     "classes": "ClassList read_classes",
     "comparison": "Comparison compare",
-    "errors": "ClassNotFoundError ClassOrderError MatrixError OutputError ParameterError SimilarityError SourceError",
+    "errors": "ClassNotFoundError ClassOrderError MatrixError OutputError ParameterError SenseWarning SimilarityError "
+    "SourceError",
+    "exporting": "export",
     "matrix": "SimilarityMatrix load save",
     "provenance": "Provenance",
     "summary": "Statistics concerns statistics",
+    "suggestion": "Suggestion suggest",
     "version": "__version__",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -84,6 +84,10 @@ class ClassOrderError(SimilarityError):
     """Classes that differ from those of a matrix, or that are in no order."""
 
 
+class SenseWarning(UserWarning):
+    """A class was taken in one of several senses of its name, and another may be meant."""
+
+
 class OutputError(SimilarityError):
     """An output that can't or must not be written.
 

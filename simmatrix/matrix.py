@@ -15,7 +15,7 @@ import numpy as np
 
 from simmatrix import normalise
 from simmatrix.classes import Names, names_in_order
-from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError
+from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, SourceError
 from simmatrix.files import Progress
 from simmatrix.forms import (
     Dense,
@@ -30,6 +30,7 @@ from simmatrix.forms import (
     read_only,
 )
 from simmatrix.hub import SCHEME, downloaded
+from simmatrix.pairs import Pairs, changed, checked
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import MatrixFile, read_matrix, write_matrix
@@ -50,7 +51,8 @@ class SimilarityMatrix:
     Parameters
     ----------
     values
-        (C, C), row and column i belong to class i. Dense (float32), sparse (SciPy CSR, float32, sorted columns), or
+        (C, C), row and column i belong to class i; where it is not symmetric, the row is the true class and the column
+        the predicted one. Dense (float32), sparse (SciPy CSR, float32, sorted columns), or
         Toeplitz: a read-only view of its 2 C - 1 diagonals, which is all that is stored, checked and copied of it
         (`simmatrix.toeplitz.toeplitz_view`). A writeable array is copied, a read-only dense one is taken as it is.
     classes
@@ -242,6 +244,46 @@ class SimilarityMatrix:
         """
         normalise.check_top_k(count, len(self))
         return self._with(self.stored.top_k(count), {"step": "top_k", "count": count})
+
+    def with_pairs(self, pairs: Pairs) -> SimilarityMatrix:
+        """Return the matrix with the similarity of some pairs set by hand, in both directions; recorded as a step.
+
+        Parameters
+        ----------
+        pairs
+            The similarity in [0, 1] of pairs of distinct classes, by their names.
+
+        Raises
+        ------
+        ParameterError
+            If a similarity is not in [0, 1], or a pair is set twice or of one class.
+        ClassNotFoundError
+            If the matrix has no class of a name; suggests the nearest ones.
+
+        Examples
+        --------
+        >>> matrix = SimilarityMatrix(np.eye(3), ("rose", "tulip", "truck"))
+        >>> matrix.with_pairs({("rose", "tulip"): 0.5})["tulip", "rose"]
+        0.5
+        """
+        wanted = checked(pairs)
+        positions = np.array([self._indices(pair) for pair in wanted], dtype=np.intp)
+        form = changed(self.stored, positions, np.array(list(wanted.values())))
+        return self._with(form, {"step": "pairs", "pairs": [[*pair, value] for pair, value in wanted.items()]})
+
+    def to_pandas(self) -> Any:
+        """Return the values as a pandas DataFrame, the classes as its index and its columns; `from_matrix` reads it.
+
+        Raises
+        ------
+        SourceError
+            If pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise SourceError("pandas is not installed; install it: pip install pandas") from None
+        return DataFrame(self.to_dense().copy(), index=list(self.classes), columns=list(self.classes))
 
     def select(self, names: Names) -> SimilarityMatrix:
         """Return the matrix of some of the classes, in the order given.

@@ -152,28 +152,20 @@ def _is_plain(content: object) -> bool:
     for _ in range(_MOST_LEVELS + 1):
         inner: list[object] = []
         for one in level:
-            one = one.item() if isinstance(one, np.number | np.bool_) else one
-            match one:
-                case None | bool():
-                    is_plain = True
-                case int():
-                    is_plain = -_LARGEST <= one <= _LARGEST
-                case float():
-                    is_plain = math.isfinite(one)
-                case str():
-                    is_plain = _is_text(one)
-                case dict():
-                    is_plain = _is_text(*one)
-                    inner += one.values()
-                case list() | tuple():
-                    is_plain = True
-                    inner += one
-                case _:
-                    is_plain = False
-            if not is_plain:
+            if isinstance(one, dict) and _is_text(*one):
+                inner += one.values()
+            elif isinstance(one, list | tuple):
+                inner += one
+            elif not _is_scalar(one.item() if isinstance(one, np.number | np.bool_) else one):
                 return False
         level = inner
     return not level
+
+
+def _is_scalar(one: object) -> bool:
+    if isinstance(one, float):
+        return math.isfinite(one)
+    return one is None or _is_text(one) or (isinstance(one, int) and -_LARGEST <= one <= _LARGEST)
 
 
 def _damaged(name: str, path: Path) -> SourceError:

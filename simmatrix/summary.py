@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from simmatrix.classes import ClassList
 from simmatrix.forms import Form, Stored, blocks
+from simmatrix.kinds import is_english, misfit
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.text import is_unsafe
 
@@ -201,6 +203,7 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
     if figures is None:
         figures = counts(matrix)
     told = (
+        _misfit(matrix),
         _weak(matrix, figures),
         _indistinguishable(figures),
         _found_alike(matrix),
@@ -225,6 +228,34 @@ def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
         else "no two classes are similar in this source, take another source or measure"
     )
     return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
+
+
+def _misfit(matrix: SimilarityMatrix) -> str:
+    """Say that the names were nothing to look up as words, or are of another language than the words."""
+    origin = matrix.provenance
+    looked_up = [
+        name for name in matrix.classes if str(origin.resolution.get(name, {}).get("how", "")).startswith("name")
+    ]
+    if origin.builder not in _OF_WORDS or len(looked_up) < max(2, len(matrix) / 2):
+        return ""
+    source = next((one.name for one in origin.source if one.role == "classes"), "classes")
+    if why := misfit(ClassList(tuple(looked_up), source=source)):
+        return why
+    if (
+        origin.builder == "embeddings"
+        and any(one.name == _ENGLISH for one in origin.source)
+        and not is_english(looked_up)
+    ):
+        return (
+            f"few of the names are English words, as those of {_ENGLISH} are; if they are of another language, take "
+            "vectors or an encoder of that language"
+        )
+    return ""
+
+
+# The builders that look names up as words, and the vectors that are known to be English.
+_OF_WORDS = ("embeddings", "wordnet", "encoder")
+_ENGLISH = "glove-6b-50d"
 
 
 def gradient_kept(classes: int, influence: float) -> float:

@@ -22,7 +22,10 @@ RESULTS = Path(__file__).with_suffix(".tsv")
 
 
 class Fault(NamedTuple):
-    """A text in a file, which stands there once, what takes its place, and the tests that should notice."""
+    """A text in a file, which stands there once, what takes its place, and the tests that should notice.
+
+    Files and tests that were renamed are named twice: what is not there is passed over.
+    """
 
     file: str
     text: str
@@ -109,8 +112,8 @@ FAULTS = (
     ),
     Fault(
         "simloss/decisions.py",
-        "(1 - 2 * logits.shape[1] * torch.finfo(z.dtype).eps)",
-        "(1.0)",
+        "most = gains.amax(1, keepdim=True)",
+        "most = gains.amin(1, keepdim=True)",
         "tests/simloss/test_decisions.py",
     ),
     Fault(
@@ -144,12 +147,15 @@ FAULTS = (
         "tests/simmatrix/test_bounding.py tests/simmatrix/test_normalise_bound.py",
     ),
     Fault(
-        "simmatrix/forms.py", "[room[row] :]] = False", "[: -room[row]]] = False", "tests/simmatrix/test_normalise.py"
+        "simmatrix/dense.py simmatrix/forms.py",
+        "[room[row] :]] = False",
+        "[: -room[row]]] = False",
+        "tests/simmatrix/test_normalise.py",
     ),
     Fault(
         "simmatrix/toeplitz.py",
-        "    ranks[diagonals <= 0] = none\n",
-        "",
+        "above = _least_of_prefixes(ranks[size:], count, none)[::-1]",
+        "above = _least_of_prefixes(ranks[size:], count, none)",
         "tests/simmatrix/test_toeplitz.py",
     ),
     Fault(
@@ -160,8 +166,8 @@ FAULTS = (
     ),
     Fault(
         "simmatrix/storage.py",
-        'if file.metadata.get("classes_sha256") != hashlib.sha256(canonical_json(classes).encode()).hexdigest():',
-        "if False:",
+        'if file.metadata.get("classes_sha256") != ',
+        'if False and file.metadata.get("classes_sha256") != ',
         "tests/simmatrix/test_storage.py",
     ),
     Fault(
@@ -178,8 +184,8 @@ FAULTS = (
     ),
     Fault(
         "simmatrix/builders/lookup.py",
-        'not word.endswith(("ss", "us"))',
-        'not word.endswith("ss")',
+        '_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")',
+        '_CAMEL = re.compile(r"(?<=[0-9])(?=[A-Z])")',
         "tests/simmatrix/builders/test_lookup.py",
     ),
     Fault(
@@ -202,8 +208,8 @@ FAULTS = (
     ),
     Fault(
         "simmatrix/vectors/text.py",
-        "counts != layout.spaces % 256",
-        "counts < layout.spaces % 256",
+        "    if token not in wanted.words or (word := token.decode()) in found:\n",
+        "    if token not in wanted.words or not (word := token.decode()):\n",
         "tests/simmatrix/vectors",
     ),
     Fault(
@@ -214,8 +220,8 @@ FAULTS = (
     ),
     Fault(
         "cli/__init__.py",
-        "fail(with_options(str(error)))",
-        "fail(str(error))",
+        "with_options(str(error))",
+        "str(error)",
         "tests/cli/test_bad_sources.py tests/cli/test_errors.py",
     ),
     Fault(
@@ -271,7 +277,7 @@ def install(python: Path, project: Path) -> None:
 
 def answer(fault: Fault, project: Path, python: Path) -> str:
     """Plant a fault, run its tests, take it out again, and say what they did."""
-    path = project / fault.file
+    path = next(project / file for file in fault.file.split() if (project / file).exists())
     before = path.read_text(encoding="utf-8")
     if before.count(fault.text) != 1:
         return f"stands {before.count(fault.text)} times in {fault.file}"

@@ -55,6 +55,8 @@ RESERVED = {
     "simmatrix.storage": ("simmatrix.matrix", "simmatrix.cli*"),
     "simmatrix.files.write_atomically": (
         "simmatrix.storage",
+        "simmatrix.exporting",
+        "simmatrix.suggestion",
         "simmatrix.cli.card",
         "simmatrix.cli.plot",
         "simmatrix.cli.judge",
@@ -64,6 +66,7 @@ RESERVED = {
             f"simmatrix.builders.{name}",
             "simmatrix",
             "simmatrix.class_taxonomy",
+            "simmatrix.suggestion",
             "simmatrix.cli*",
         )
         for name in SOURCES

@@ -18,9 +18,12 @@ SIMMATRIX = {
     "SourceError",
     "Statistics",
     "__version__",
+    "Suggestion",
+    "SenseWarning",
     "blend",
     "compare",
     "concerns",
+    "export",
     "from_classes",
     "from_confusion",
     "from_embeddings",
@@ -36,6 +39,7 @@ SIMMATRIX = {
     "read_taxonomy",
     "save",
     "statistics",
+    "suggest",
 }
 SIMLOSS = {
     "BackOff",

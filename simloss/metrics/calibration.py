@@ -26,13 +26,13 @@ class Reliability(NamedTuple):
     ----------
     confidence, accuracy
         Their means in each bin, float64; NaN where the bin is empty.
-    count
-        The examples of each bin.
+    examples
+        How many there are in each bin.
     """
 
     confidence: Float[Tensor, " bins"]
     accuracy: Float[Tensor, " bins"]
-    count: Int[Tensor, " bins"]
+    examples: Int[Tensor, " bins"]
 
 
 class CalibrationError(SumsOverExamples):
@@ -74,7 +74,7 @@ class CalibrationError(SumsOverExamples):
     >>> error = CalibrationError(2)
     >>> error(torch.tensor([[0.95, 0.05], [1.0, 0.0]]), torch.tensor([0, 1]))  # |0.975 - 0.5|
     tensor(0.4750)
-    >>> error.reliability().count[-1]
+    >>> error.reliability().examples[-1]
     tensor(2)
     """
 
@@ -103,11 +103,11 @@ class CalibrationError(SumsOverExamples):
         self.n_bins = n_bins
         self._knows_nodes = taxonomy is not None
 
-    def compute(self) -> Float[Tensor, ""]:
-        """Return the error over all that was counted, in torch's default dtype; NaN where that is nothing."""
+    def value(self) -> Float[Tensor, ""]:
+        """Return the error over what this process has counted, in float64; NaN where that is nothing."""
         gaps = (self.sum_of("confidence") - self.sum_of("right")).abs()
         error: Tensor = gaps.sum() / self.sum_of("count").sum()
-        return error.to(self.dtype)
+        return error
 
     def reliability(self) -> Reliability:
         """Return the mean confidence and the accuracy of each bin."""

@@ -24,8 +24,8 @@ class ConfusedPair(NamedTuple):
     ----------
     truth, predicted
         The two classes: by name where names are known, else by index.
-    count
-        How many of the examples.
+    examples
+        How many there are.
     similarity
         S[truth, predicted].
     share
@@ -34,7 +34,7 @@ class ConfusedPair(NamedTuple):
 
     truth: str | int
     predicted: str | int
-    count: int
+    examples: int
     similarity: float
     share: float
 
@@ -76,7 +76,7 @@ def confused_pairs(
     >>> similarity = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])
     >>> preds, target = np.array([1, 1, 2, 1]), np.array([0, 0, 0, 1])
     >>> confused_pairs(preds, target, similarity, classes=["cat", "lynx", "oak"])[0]
-    ConfusedPair(truth='cat', predicted='lynx', count=2, similarity=0.5, share=0.5)
+    ConfusedPair(truth='cat', predicted='lynx', examples=2, similarity=0.5, share=0.5)
     """
     metric = MistakeSeverity(similarity, classes=classes)
     batch = read_predictions(as_tensor(preds, "preds"), as_tensor(target, "target"), metric.num_classes, ignore_index)
@@ -84,7 +84,7 @@ def confused_pairs(
         raise ValueError("which classes are confused can't be told of nodes")
     predicted = batch.ranked(1)[:, 0]
     is_wrong = predicted != batch.labels
-    pairs, counts = (batch.labels[is_wrong] * metric.num_classes + predicted[is_wrong]).unique(return_counts=True)
+    pairs, counts = (batch.labels[is_wrong] * metric.num_classes + predicted[is_wrong]).unique(return_counts=True)  # type: ignore[no-untyped-call]
     truths, others = torch.div(pairs, metric.num_classes, rounding_mode="floor"), pairs % metric.num_classes
     similarities = metric.to(pairs.device)._similarities(truths, others)
     parts = counts * (1 - similarities)

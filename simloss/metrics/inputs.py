@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,10 @@ from simmatrix.shapes import Float, Int
 
 __all__ = ["Predicted", "Predictions", "read_predictions"]
 
-Predicted: TypeAlias = "Tensor | BackOff[Tensor] | Predictions"
+# Up to so many of a ranking are found sooner than all are sorted.
+_FEW = 64
+
+Predicted: TypeAlias = "Tensor | BackOff | Predictions"
 
 
 class Predictions:
@@ -86,9 +90,14 @@ def _first(scores: Float[Tensor, "n C"], count: int) -> Int[Tensor, "n k"]:
     """Return the classes of the greatest scores, of equal ones the first. topk promises nothing about these."""
     if count == 1:
         return scores.argmax(1, keepdim=True)
-    found = scores.topk(min(count + 1, scores.shape[1]), 1)
-    ranked = found.indices[:, :count].contiguous()
-    is_tied = (found.values[:, 1:] == found.values[:, :-1]).any(1)
+    more = min(count + 1, scores.shape[1])
+    if scores.is_cpu and more > _FEW and scores.dtype in (torch.float32, torch.float64):
+        # NumPy's sort is several times as fast as torch's.
+        order = torch.from_numpy(np.argsort(-scores.numpy(), axis=1)[:, :more])
+    else:
+        order = scores.topk(more, 1).indices
+    ranked, values = order[:, :count].contiguous(), scores.gather(1, order)
+    is_tied = (values[:, 1:] == values[:, :-1]).any(1)
     if is_tied.any():
         ranked[is_tied] = scores[is_tied].sort(dim=1, descending=True, stable=True).indices[:, :count]
     return ranked
@@ -164,7 +173,7 @@ def read_predictions(
                 f"preds hold NaN in {int(is_nan.sum())} of {len(rows)} examples, the first is example "
                 f"{int(is_nan.int().argmax())} (counted from 0, without the ignored ones); NaN predicts no class"
             )
-        return Predictions(labels, scores=rows)
+        return Predictions(labels, scores=rows.detach())
     classes = rows.long()
     _check_bounds("preds", classes, num_classes)
     return Predictions(labels, classes=classes)

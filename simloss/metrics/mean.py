@@ -95,6 +95,14 @@ class SumsOverExamples(Metric):
         found: Tensor = getattr(self, self._names[name])
         return found
 
+    def compute(self) -> Float[Tensor, ""]:
+        """Return the value of all that was counted, in torch's default dtype; NaN where that is nothing."""
+        return self.value().to(self.dtype)
+
+    @abstractmethod
+    def value(self) -> Float[Tensor, ""]:
+        """Return the value of what this process has counted, in float64."""
+
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Plot values, those that were computed or the present one; returns figure and axes, as in torchmetrics."""
         return self._plot(val, ax)
@@ -151,10 +159,10 @@ class MeanOverExamples(SumsOverExamples):
         }
         super().__init__(num_classes, tables, sums, settings, ignore_index, **kwargs)
 
-    def compute(self) -> Float[Tensor, ""]:
-        """Return the mean over all that was counted, in torch's default dtype; NaN where that is nothing."""
+    def value(self) -> Float[Tensor, ""]:
+        """Return the mean over what this process has counted, in float64; NaN where that is nothing."""
         mean: Tensor = self.sum_of("sum") / self.sum_of("count")
-        return mean.to(self.dtype)
+        return mean
 
     def _sums(self, batch: Predictions) -> Mapping[str, Tensor | int]:
         values = self._values(batch.ranked(self.needed or 1), batch.labels)

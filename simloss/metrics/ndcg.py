@@ -76,7 +76,7 @@ class NDCG(MeanOverPairs):
     def _sums(self, batch: Predictions) -> Mapping[str, Tensor | int]:
         ranked, labels = batch.ranked(self.k), batch.labels
         discounts = 1 / torch.arange(2, self.k + 2, dtype=torch.float64, device=labels.device).log2()
-        wanted, row_of = labels.unique(return_inverse=True)
+        wanted, row_of = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         best = labels.new_zeros(len(wanted), dtype=torch.float64)
         total = labels.new_zeros((), dtype=torch.float64)
         height = max(1, _BLOCK // self.num_classes)

@@ -150,7 +150,7 @@ class MistakeReport(MetricCollection):
             self.add_metrics({name: metric})
         self._num_classes, self._ignore_index = count, ignore_index
 
-    def update(self, preds: Predicted, target: Tensor) -> None:
+    def update(self, preds: Predicted, target: Tensor) -> None:  # type: ignore[override]  # ModuleDict's is another one
         """Count a batch in; see the notes above for what may be judged.
 
         Raises
@@ -173,6 +173,11 @@ class MistakeReport(MetricCollection):
         width = max(map(len, values))
         return "\n".join(f"{name:<{width}}  {value.item():.4f}" for name, value in values.items())
 
+    def values_in_float64(self) -> dict[str, float]:
+        """Return the values of what this process has counted, as numbers that are not rounded to float32."""
+        metrics: dict[str, SumsOverExamples] = dict(self.items())
+        return {name: metric.value().item() for name, metric in metrics.items()}
+
     def reliability_diagram(self, ax: Any = None) -> tuple[Any, Any]:
         """Draw how often the model is right over how sure it is; see `CalibrationError.reliability_diagram`."""
         metrics: list[Metric] = list(self.values())
@@ -181,7 +186,7 @@ class MistakeReport(MetricCollection):
 
 
 def judge(
-    preds: Tensor | np.ndarray | BackOff[Any],
+    preds: Tensor | np.ndarray | BackOff,
     target: Tensor | np.ndarray,
     similarity: Similarities | None = None,
     **options: Any,
@@ -220,7 +225,7 @@ def judge(
         report.update(BackOff(nodes, probabilities, preds.names), labels)
     else:
         report.update(as_tensor(preds, "preds"), labels)
-    return {name: value.item() for name, value in report.compute().items()}
+    return report.values_in_float64()
 
 
 def _check_length(name: str, values: Sequence[Hashable] | np.ndarray | Tensor, count: int) -> None:

@@ -35,7 +35,7 @@ _native = _loaded()
 # As in native.c.
 _FAR, _NO_CLASS, _BROKEN_MATRIX = 1, 2, 3
 
-# Tensors whose numbers are where data_ptr() says. Of other kinds, a DTensor say, it may be nowhere.
+# The kinds of tensor whose numbers are where data_ptr() says. Other kinds, such as a DTensor, may have none there.
 _PLAIN = (Tensor, nn.Parameter)
 
 # What C writes into is made like this, whatever the user's default dtype and device are.

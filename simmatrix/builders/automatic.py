@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import simmatrix
 from simmatrix.classes import Classes, ClassList, read_classes
+from simmatrix.errors import SourceError
+from simmatrix.kinds import kind_of, misfit
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 
-__all__ = ["KnownSource", "from_classes", "known_source", "level_columns"]
+__all__ = ["KnownSource", "from_classes", "known_columns", "known_source", "level_columns"]
 
 # What columns are called that group the classes; where there are several they may be numbered.
 _LEVEL = re.compile(r"(super|coarse)[ _-]?(class|category|label)(es)?|(category|group|level)[ _-]?\d*", re.IGNORECASE)
@@ -25,19 +27,36 @@ class KnownSource(NamedTuple):
 
 
 def known_source(classes: ClassList) -> KnownSource:
-    """Return what a class list knows about its classes, the surest first.
+    """Return what a class list knows about its classes: by its columns, or else that its names are words.
+
+    Raises
+    ------
+    SourceError
+        If the names are no words (`simmatrix.kinds`), so that word vectors would find nonsense; says what to do.
 
     Examples
     --------
     >>> known_source(ClassList(("rose", "oak"), {"superclass": ("flower", "tree")})).reason
     'the class list has the column superclass'
     """
+    if known := known_columns(classes):
+        return known
+    kind = kind_of(classes)
+    if kind is not None and kind.name == "synsets":
+        return KnownSource("from_wordnet", {}, kind.reason)
+    if why := misfit(classes):
+        raise SourceError(why, classes.source)
+    return KnownSource("from_embeddings", {}, "the class list has neither synsets nor superclasses")
+
+
+def known_columns(classes: ClassList) -> KnownSource | None:
+    """Return what the columns of a class list know about its classes, the surest first; None if they know nothing."""
     if any(classes.column("synset")):
         return KnownSource("from_wordnet", {}, "the class list has the column synset")
     if columns := level_columns(classes):
         reason = f"the class list has the column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
         return KnownSource("from_taxonomy", {"taxonomy": columns}, reason)
-    return KnownSource("from_embeddings", {}, "the class list has neither synsets nor superclasses")
+    return None
 
 
 def level_columns(classes: ClassList) -> tuple[str, ...]:
@@ -69,7 +88,8 @@ def from_classes(classes: Classes = "cifar100", *, lower_bound: float | None = N
     Raises
     ------
     SimilarityError
-        As the function that it calls.
+        If the names are no words but an order, paths, placeholders or codes; says what to do. Else as the function that
+        it calls.
 
     Examples
     --------

@@ -319,7 +319,7 @@ class Matches(NamedTuple):
 
 
 def match(
-    names: Mapping[str, int], classes: ClassList, path: Path, *, unknown: str = "error", remedy: str = _LENIENT
+    names: Mapping[str, int | None], classes: ClassList, path: Path, *, unknown: str = "error", remedy: str = _LENIENT
 ) -> Matches:
     """Find the class that each name in a file stands for.
 
@@ -329,7 +329,7 @@ def match(
     Parameters
     ----------
     names
-        The line that each name stands on first.
+        The line that each name stands on first, if there are lines.
     classes, path
         The class list, and the file, for messages.
     unknown
@@ -361,7 +361,7 @@ def match(
 
 
 def _by_form(
-    names: Sequence[str], exact: Mapping[str, int], classes: ClassList, lines: Mapping[str, int], path: Path
+    names: Sequence[str], exact: Mapping[str, int], classes: ClassList, lines: Mapping[str, int | None], path: Path
 ) -> dict[str, int]:
     """Return the class of each name that is a form of one; classes that stand in the file as they are have theirs."""
     if not names:
@@ -395,7 +395,7 @@ def _spellings(name: str) -> tuple[str, ...]:
 
 
 def _unknown(
-    strange: Sequence[str], lines: Mapping[str, int], classes: ClassList, path: Path, remedy: str
+    strange: Sequence[str], lines: Mapping[str, int | None], classes: ClassList, path: Path, remedy: str
 ) -> SourceError:
     name = strange[0]
     more = f", nor are {some([repr(one) for one in strange[1:]])}" if strange[1:] else ""

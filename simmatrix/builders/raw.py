@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from simmatrix.choices import OOV
+from simmatrix.classes import ClassList
+from simmatrix.errors import ClassNotFoundError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import normalise
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
+from simmatrix.text import check_choice
 
-__all__ = ["RawSimilarity", "cosine", "raw_type"]
+__all__ = ["RawSimilarity", "cosine", "raw_type", "without_missing"]
 
 # Up to here raw matrices are kept in float64, so that a lower bound near 1 is exact; above it memory counts more.
 _EXACT_UP_TO = 10_000
@@ -73,6 +78,33 @@ class RawSimilarity:
 
 
 @np.errstate(under="ignore")
+def without_missing(build: Callable[[ClassList], RawSimilarity], classes: ClassList, oov: str) -> RawSimilarity:
+    """Build from the classes that a source has: from all, or with `oov` ``"drop"`` from those that are found.
+
+    Raises
+    ------
+    ClassNotFoundError
+        If classes are not found and `oov` is ``"error"``, or fewer than two are.
+    """
+    check_choice("oov", oov, OOV)
+    try:
+        return build(classes)
+    except ClassNotFoundError as error:
+        if oov == "error" or not error.missing:
+            raise
+        missing = set(error.missing)
+    kept = [name for name in classes.names if name not in missing]
+    if len(kept) < 2:
+        raise ClassNotFoundError(
+            f"{len(kept)} of the {len(classes)} classes are found, two are needed; name them otherwise, or take "
+            "another source",
+            tuple(missing),
+        )
+    raw = build(classes.select(kept))
+    dropped = {"oov": oov, "dropped": [name for name in classes.names if name in missing]}
+    return replace(raw, provenance=replace(raw.provenance, params={**raw.provenance.params, **dropped}))
+
+
 def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
     """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit.
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from simmatrix.builders.lookup import inputs
-from simmatrix.builders.raw import RawSimilarity
+from simmatrix.builders.lookup import inputs, match, not_seen
+from simmatrix.builders.raw import RawSimilarity, raw_type
 from simmatrix.builders.square import Square, parsed_scale, read_square
 from simmatrix.classes import Classes, ClassList, read_classes
-from simmatrix.errors import SourceError
+from simmatrix.errors import ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float
+from simmatrix.text import all_composed, some
 
 __all__ = ["from_matrix", "given_similarity"]
 
@@ -26,8 +29,8 @@ _REMEDY = 'make the names and the class list agree, or leave out what is not in 
 
 
 def from_matrix(
-    matrix: str | Path,
-    classes: Classes,
+    matrix: str | Path | Any,
+    classes: Classes | None = None,
     *,
     scale: str | tuple[float, float] | None = None,
     unknown: str = "error",
@@ -40,10 +43,12 @@ def from_matrix(
     ----------
     matrix
         Similarities (C, C): text separated by tabs or commas, with the classes' names in its first row and first
-        column, in any order; or an array saved by ``numpy.save``, in the order of the class list.
+        column, in any order; or an array saved by ``numpy.save``, in the order of the class list. Or what is in memory:
+        an array, or a pandas DataFrame with the classes' names as its index and its columns, in any order.
         Row i is the true class, column j the predicted one.
     classes
-        The class list: a file, the name of a bundled list, or the names themselves.
+        The class list: a file, the name of a bundled list, or the names themselves. Of a DataFrame it may be left out:
+        then it is the index.
     scale
         The values for "not similar" and "the same", (-1, 1) or ``"-1:1"``; 0 and 1 if not given.
     symmetrise
@@ -55,13 +60,31 @@ def from_matrix(
     Raises
     ------
     SimilarityError
-        If the file can't be read, a class has no row or column, a value is off the scale by more than rounding, or a
+        If the matrix can't be read, a class has no row or column, a value is off the scale by more than rounding, or a
         class is not "the same" as itself, as in a matrix of distances.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> simmatrix.from_matrix([[1, 0.5], [0.5, 1]], ["rose", "tulip"])["rose", "tulip"]
+    0.5
     """
     check_lower_bound(lower_bound)
-    raw = given_similarity(Path(matrix), read_classes(classes), scale=parsed_scale(scale), unknown=unknown)
+    is_frame = hasattr(matrix, "index") and hasattr(matrix, "to_numpy")
+    if classes is None:
+        if not is_frame:
+            raise ParameterError("the classes are not given; name them in the order of the rows (classes)")
+        classes = _labels(matrix.index, "index")
+    listed, ends = read_classes(classes), parsed_scale(scale)
+    if isinstance(matrix, str | Path):
+        path = Path(matrix)
+        raw = given_similarity(path, listed, scale=ends, unknown=unknown)
+    else:
+        path = Path("DataFrame" if is_frame else "array")
+        square = _of_frame(matrix, listed, path, unknown) if is_frame else _of_array(matrix, listed, path)
+        raw = _raw(square, path, listed, ends, unknown)
     if symmetrise:
-        _check_both_sides(raw.values, Path(matrix), {0.0, *([raw.scale[0]] if raw.scale else [])})
+        _check_both_sides(raw.values, path, {0.0, *([raw.scale[0]] if raw.scale else [])})
     return raw.normalised(lower_bound, symmetrise=symmetrise)
 
 
@@ -69,8 +92,76 @@ def given_similarity(
     path: Path, classes: ClassList, *, scale: tuple[float, float] | None = None, unknown: str = "error"
 ) -> RawSimilarity:
     """Return the similarities that a file holds, as they are."""
+    return _raw(read_square(path, classes, unknown=unknown, remedy=_REMEDY), path, classes, scale, unknown)
+
+
+def _labels(labels: Any, what: str) -> tuple[str, ...]:
+    names = tuple(labels)
+    strange = next((name for name in names if not isinstance(name, str)), None)
+    if strange is not None:
+        raise ParameterError(
+            f"the DataFrame's {what} holds {strange!r:.60}, which is no name; set it to the classes' names"
+        )
+    return all_composed(names)
+
+
+def _of_frame(frame: Any, classes: ClassList, path: Path, unknown: str) -> Square:
+    """Return a DataFrame as a table, whose rows and columns are found by their names."""
+    places = []
+    for what, labels in (("index", frame.index), ("columns", frame.columns)):
+        names = _labels(labels, what)
+        if len(set(names)) < len(names):
+            raise SourceError(f"its {what} names {some(sorted({n for n in names if names.count(n) > 1}))} twice", path)
+        found = match(dict.fromkeys(names), classes, path, unknown=unknown, remedy=_REMEDY)
+        if missing := [name for name in classes.names if name not in found.resolution]:
+            raise not_seen(missing, found.indices, path, f"its {what} lacks the class", _REMEDY)
+        at = {index: place for place, index in enumerate(found.indices.get(name, -1) for name in names)}
+        places.append([at[index] for index in range(len(classes))])
+    values = _numbers(frame.to_numpy(), path)[np.ix_(*places)]
+    ignored = len(frame.index) + len(frame.columns) - 2 * len(classes)
+    return _square(values, classes, path, "name", ignored)
+
+
+def _of_array(matrix: Any, classes: ClassList, path: Path) -> Square:
+    values = _numbers(matrix.toarray() if hasattr(matrix, "toarray") else matrix, path)
+    if values.shape != (len(classes), len(classes)):
+        raise SourceError(
+            f"is of shape {values.shape}; the {len(classes)} classes need ({len(classes)}, {len(classes)}), rows and "
+            "columns in the order of the class list",
+            path,
+        )
+    return _square(values, classes, path, "position")
+
+
+def _numbers(matrix: Any, path: Path) -> np.ndarray:
+    try:
+        values = np.asarray(matrix)
+    except ValueError:
+        raise SourceError("has rows of different lengths; give a value for each pair", path) from None
+    if values.dtype.kind not in "fiub":
+        raise SourceError(f"holds {values.dtype} values, which are no similarities; give numbers", path)
+    return values
+
+
+def _square(values: np.ndarray, classes: ClassList, path: Path, how: str, ignored: int = 0) -> Square:
+    with np.errstate(over="ignore", under="ignore"):
+        own = np.array(values, dtype=raw_type(len(classes)), order="C")
+    if not np.isfinite(own).all():
+        row, column = np.argwhere(~np.isfinite(own))[0].tolist()
+        raise SourceError(
+            f"holds {own[row, column]} for {classes.names[row]!r} and {classes.names[column]!r}; "
+            "mend it where it is made",
+            path,
+        )
+    words = {name: name if how == "name" else str(index) for index, name in enumerate(classes.names)}
+    resolution = {name: {"how": how, "words": [word]} for name, word in words.items()}
+    return Square(own, None, resolution, hashlib.sha256(own.data).hexdigest(), ignored)
+
+
+def _raw(
+    square: Square, path: Path, classes: ClassList, scale: tuple[float, float] | None, unknown: str
+) -> RawSimilarity:
     low, high = scale or (0.0, 1.0)
-    square = read_square(path, classes, unknown=unknown, remedy=_REMEDY)
     _check_diagonal(square, classes, path, low, high)
     _check_range(square, classes, path, low, high, is_given=scale is not None)
     ignored = {"ignored": square.ignored} if unknown == "ignore" else {}

@@ -11,13 +11,14 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from simmatrix.builders.lookup import Resolution, folded, forms, readings
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSimilarity, raw_type, without_missing
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
@@ -104,6 +105,7 @@ def from_taxonomy(
     *,
     measure: str = "path",
     format: str | None = None,
+    oov: str = "error",
     lower_bound: float | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from any hierarchy that holds the classes.
@@ -120,6 +122,8 @@ def from_taxonomy(
         As in `from_wordnet`; information content is intrinsic.
     format
         The file's format (``edges``, ``outline``, ``json``); detected if not given.
+    oov
+        What to do with classes that have no node of their own: ``"error"``, or ``"drop"`` to leave them out.
     lower_bound
         As in `from_embeddings`: the median of all pairs if not given, which in most hierarchies is what classes share
         that only the root joins.
@@ -137,7 +141,8 @@ def from_taxonomy(
     """
     check_lower_bound(lower_bound)
     listed = read_classes(classes)
-    return taxonomy_similarity(source_of(taxonomy, listed, format), listed, measure=measure).normalised(lower_bound)
+    build = partial(taxonomy_similarity, source_of(taxonomy, listed, format), measure=measure)
+    return without_missing(build, listed, oov).normalised(lower_bound)
 
 
 def source_of(taxonomy: str | Path | Sequence[str], classes: ClassList, format: str | None = None) -> TaxonomySource:
@@ -256,6 +261,6 @@ def _not_found(unclear: Mapping[str, tuple[str, ...]], nodes: Iterable[str], whe
     parts = (
         f"{where} has no node of its own for {len(unclear)} of the classes:",
         some_lines(lines, len(lines)),
-        "spell them as in the taxonomy, or add them to it",
+        'spell them as in the taxonomy, add them to it, or leave them out (oov="drop")',
     )
     return ClassNotFoundError("\n".join(parts), tuple(unclear))

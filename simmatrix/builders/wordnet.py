@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import gzip
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,11 +38,11 @@ from simmatrix.builders.lookup import (
     without_remarks,
     words,
 )
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSimilarity, raw_type, without_missing
 from simmatrix.builders.senses import Choice, Weights, choose_senses, grouping
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
-from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
 from simmatrix.files import sha256_of
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
@@ -49,9 +50,10 @@ from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated, taxonomy_values
 from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
-from simmatrix.text import check_choice, composed, nearest_to_each, or_list, shown_name, some_lines
+from simmatrix.text import check_choice, composed, nearest_to_each, or_list, shown_name, some, some_lines
 
 __all__ = [
+    "DOUBTFUL",
     "Found",
     "definition_of",
     "find_word",
@@ -63,6 +65,8 @@ __all__ = [
     "wordnet_similarity",
 ]
 
+DOUBTFUL = 0.5
+"""From here on a sense is worth a look: the next one is half as probable."""
 _SHOWN = 10
 _ID_IN_FRONT = re.compile(r"(n\d{8})[-_.,\s]")
 
@@ -87,6 +91,7 @@ def from_wordnet(
     wordnet: str = "bundled",
     language: str = "eng",
     information_content: str | Path = "intrinsic",
+    oov: str = "error",
     lower_bound: float | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from WordNet's hierarchy of nouns, or of verbs.
@@ -108,8 +113,15 @@ def from_wordnet(
     information_content
         For res, lin and jcn: ``"intrinsic"`` (Seco et al. 2004), ``"tagged"`` (WordNet's own counts, each plus 1), or
         a file of counts such as ``ic-brown-add1.dat``.
+    oov
+        What to do with classes that WordNet lacks: ``"error"``, or ``"drop"`` to leave them out.
     lower_bound
         As in `from_embeddings`: the median of all pairs if not given. In path similarity siblings are at 1/3.
+
+    Warns
+    -----
+    SenseWarning
+        If the sense of a class is in doubt: another one fits the other classes half as well, or better.
 
     Raises
     ------
@@ -124,14 +136,31 @@ def from_wordnet(
     0.143
     """
     check_lower_bound(lower_bound)
-    raw = wordnet_similarity(
-        read_classes(classes),
+    build = partial(
+        wordnet_similarity,
         measure=measure,
         wordnet=wordnet,
         language=language,
         information_content=information_content,
     )
+    raw = without_missing(build, read_classes(classes), oov)
+    _warn_of_doubts(raw.provenance.resolution)
     return raw.normalised(lower_bound)
+
+
+def _warn_of_doubts(resolution: Mapping[str, Mapping[str, Any]]) -> None:
+    doubts = {name: one["doubt"] for name, one in resolution.items() if one.get("doubt", 0.0) >= DOUBTFUL}
+    if doubts:
+        shown = sorted(doubts, key=lambda name: -doubts[name])
+        senses = some(
+            [f"{name} ({resolution[name]['words'][0]}, not {resolution[name]['others'][0]})" for name in shown]
+        )
+        warnings.warn(
+            f"the sense of {len(doubts)} classes is in doubt: {senses}; pin it in a synset column of the class list "
+            "(simmatrix.suggest shows all)",
+            SenseWarning,
+            stacklevel=3,
+        )
 
 
 def wordnet_similarity(

@@ -79,12 +79,19 @@ class Taxonomy:
 
     def closure(self, nodes: Int[np.ndarray, " C"]) -> Closure:
         """Return some nodes with all of their ancestors; see `Closure`."""
-        kept = _with_all_above(self.starts, self.parents, nodes)
+        counts = np.diff(self.starts)
+        reached = np.zeros(len(self), dtype=bool)
+        frontier = np.unique(nodes)
+        while len(frontier):
+            reached[frontier] = True
+            above = np.unique(self.parents[_slots(self.starts[frontier], counts[frontier])])
+            frontier = above[~reached[above]]
+        kept = np.flatnonzero(reached)
         # Parents come before their children, so that what is known of parents can be handed down level by level.
         kept = kept[np.argsort(self.depths[kept], kind="stable")]
         place = np.full(len(self), -1, dtype=np.int64)
         place[kept] = np.arange(len(kept))
-        counts = np.diff(self.starts)[kept]
+        counts = counts[kept]
         starts = np.concatenate([[0], np.cumsum(counts)])
         parents = place[self.parents[_slots(self.starts[kept], counts)]]
         runs, lengths, ancestors, ups = _ancestors(starts, parents, self.depths[kept])
@@ -210,20 +217,6 @@ def _longest(starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"]) -> 
         np.subtract.at(waiting, reached, 1)
         ready = np.unique(reached[waiting[reached] == 0])
     return depths
-
-
-def _with_all_above(
-    starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"], nodes: Int[np.ndarray, " C"]
-) -> Int[np.ndarray, " n"]:
-    """Return some nodes and all of their ancestors, ascending."""
-    counts = np.diff(starts)
-    reached = np.zeros(len(counts), dtype=bool)
-    frontier = np.unique(nodes)
-    while len(frontier):
-        reached[frontier] = True
-        above = np.unique(parents[_slots(starts[frontier], counts[frontier])])
-        frontier = above[~reached[above]]
-    return np.flatnonzero(reached)
 
 
 def _ancestors(

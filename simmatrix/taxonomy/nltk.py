@@ -56,7 +56,8 @@ def read_nltk_wordnet(corpus: str = "wordnet", language: str = ENGLISH) -> WordN
         indices = {pos: part.index for pos, part in parts.items()}
         if language != ENGLISH:
             indices = _foreign(corpus, language, parts)
-            digest.update(_bytes_of(indices))
+            for index in indices.values():
+                digest.update("\n".join(index.lemmas).encode() + index.starts.tobytes() + index.synsets.tobytes())
     return WordNet(
         name=f"nltk {corpus} {version}" + (f" {language}" if language != ENGLISH else ""),
         version=version,
@@ -129,12 +130,4 @@ def _foreign_index(reader: Any, language: str, part: PartOfSpeech) -> Index:
         starts=starts_of(np.array([len(nodes) for nodes in senses.values()], dtype=np.int64)),
         synsets=synsets,
         tags=np.zeros_like(synsets),
-    )
-
-
-def _bytes_of(indices: Mapping[str, Index]) -> bytes:
-    return b"".join(
-        part
-        for index in indices.values()
-        for part in ("\n".join(index.lemmas).encode(), index.starts.tobytes(), index.synsets.tobytes())
     )

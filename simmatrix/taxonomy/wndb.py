@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -60,10 +61,14 @@ def read_part(read: ReadText, pos: str) -> PartOfSpeech:
         If a file is damaged. Names file and line.
     """
     data = f"data.{PARTS[pos]}"
-    entries = sorted(_parsed(read, f"index.{PARTS[pos]}", _entry))
-    synsets = sorted(_parsed(read, data, _synset))
+    entries = sorted(set(_parsed(read, f"index.{PARTS[pos]}", _entry)))
+    synsets = sorted(set(_parsed(read, data, _synset)))
     if not synsets:
         raise SourceError("holds no synset; get the files again", data)
+    twice = [lemma for (lemma, _), (other, _) in pairwise(entries) if lemma == other]
+    twice += [str(one.offset) for one, other in pairwise(synsets) if one.offset == other.offset]
+    if twice:
+        raise SourceError(f"has two lines about {twice[0]}, or its index has; get the files again", data)
     offsets = np.array([one.offset for one in synsets], dtype=np.int64)
     words = _word_senses(synsets, entries, data)
     index = Index(

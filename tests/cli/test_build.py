@@ -80,7 +80,7 @@ def test_dropped_classes_are_named(command: Command) -> None:
     (command.folder / "c.txt").write_text("rose\nqqq\ntulip\nzzz\n")
     result = command("build", "--from-embeddings", "v", "--classes", "c.txt", "--oov", "drop")
     assert result.code == 0
-    assert "warning: no vector, left out: qqq, zzz (2 of the classes)\n" in result.err
+    assert "warning: not found, left out: qqq, zzz (2 of the classes)\n" in result.err
     assert simmatrix.load("c.safetensors").classes == ("rose", "tulip")
     # The loss would refuse what the command proposes otherwise: the training set has all classes.
     assert "next" not in result.out
@@ -164,7 +164,10 @@ def _sections(text: str) -> dict[str, set[str]]:
 
 def test_the_help_says_which_source_each_option_belongs_to(command: Command) -> None:
     sections = _sections(command.good("build", "--help"))
-    assert sections.pop("Options") == {"--classes", "--lower-bound", "--influence", "--top-k", "--output", "--help"}
+    assert sections.pop("Options") == {
+        *("--classes", "--class-column", "--separator", "--lower-bound", "--influence", "--top-k", "--pairs"),
+        *("--output", "--help"),
+    }
     assert sections.pop("Sources (one a call)") == {source.option for source in SOURCES}
     told = {
         (home, option)

@@ -119,7 +119,7 @@ def test_what_people_see(command: Command) -> None:
     ]
     assert rows[0].split()[2] == f"{(LOGITS.argmax(1) == LABELS).mean():.4f}"
     first = confused_pairs(LOGITS, LABELS, simmatrix.load("m"))[0]
-    assert confused.splitlines()[1].split()[:3] == [first.truth, first.predicted, str(first.count)]
+    assert confused.splitlines()[1].split()[:3] == [first.truth, first.predicted, str(first.examples)]
     assert json.loads(Path("r.json").read_text())["examples"] == 40
     assert Path("r.png").read_bytes().startswith(b"\x89PNG")
     before = Path("r.png").read_bytes()

@@ -223,9 +223,9 @@ def test_two_classes_take_a_fraction_of_the_time_of_all(monkeypatch: pytest.Monk
     logits, similarity = random_logits(256, 1000).requires_grad_(), in_form("dense", 1000)[0]
 
     def seconds() -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         distribution_losses(logits, target, None, similarity).sum().backward()
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     few = min(seconds() for _ in range(8))
     monkeypatch.setattr(targets, "_FEW", 0)

@@ -21,8 +21,8 @@ from simmatrix.shapes import Float, Int
 
 __all__ = ["OPTIONS", "Launch", "launch_for", "row_losses", "scale_gradient_"]
 
-# A multiply and an add in one rounding are welcome everywhere. Of assertions there is one, on the labels, as
-# F.cross_entropy has it; the checks of integer overflow that come with it where Triton has them are left out.
+# A multiply and an add may be rounded once everywhere. There is one assertion, on the labels, as in F.cross_entropy;
+# Triton's checks of integer overflow, which come with assertions, are switched off.
 _WANTED = {"enable_fp_fusion": True, "sanitize_overflow": False}
 OPTIONS = {name: value for name, value in _WANTED.items() if name in CUDAOptions.__dataclass_fields__}
 

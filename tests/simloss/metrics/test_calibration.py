@@ -30,7 +30,7 @@ def test_a_confidence_of_one_is_in_the_last_bin() -> None:
     report = MistakeReport(torch.eye(2))
     report.update(torch.tensor([[0.95, 0.05], [1.0, 0.0]]), torch.tensor([0, 1]))
     torch.testing.assert_close(report.compute()["calibration_error"], torch.tensor(0.475))
-    assert report["calibration_error"].reliability().count.tolist() == [0] * 14 + [2]
+    assert report["calibration_error"].reliability().examples.tolist() == [0] * 14 + [2]
 
 
 @pytest.mark.parametrize("n_bins", [1, 2, 10, 15, 49])

@@ -18,14 +18,14 @@ def test_the_pairs_are_the_confusion_matrix(form: str) -> None:
     found = confused_pairs(logits, target, similarity, count=None)
     counts = confusion_matrix(target, logits.argmax(1), labels=range(6))
     np.fill_diagonal(counts, 0)
-    assert {(pair.truth, pair.predicted): pair.count for pair in found} == {
+    assert {(pair.truth, pair.predicted): pair.examples for pair in found} == {
         (y, k): counts[y, k] for y, k in np.argwhere(counts).tolist()
     }
-    assert [pair.count for pair in found] == sorted((pair.count for pair in found), reverse=True)
+    assert [pair.examples for pair in found] == sorted((pair.examples for pair in found), reverse=True)
     assert all(pair.similarity == dense[pair.truth, pair.predicted].item() for pair in found)
     total = MistakeSeverity(similarity)(logits, target).item() * counts.sum()
     for pair in found:
-        assert pair.share == pytest.approx(pair.count * (1 - pair.similarity) / total, rel=1e-6)
+        assert pair.share == pytest.approx(pair.examples * (1 - pair.similarity) / total, rel=1e-6)
     assert sum(pair.share for pair in found) == pytest.approx(1.0)
     assert confused_pairs(logits.numpy(), target.numpy(), similarity, count=3) == found[:3]
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from hiclass import metrics as hiclass
-from torch import Tensor
 
 import simmatrix
 from simloss import BackOff
@@ -28,7 +27,7 @@ from tests.simmatrix.test_class_taxonomy import ancestors_and_depths, random_gra
 OVERLAPS = {HierarchicalPrecision: hiclass.precision, HierarchicalRecall: hiclass.recall, HierarchicalF1: hiclass.f1}
 
 
-def as_nodes(nodes: list[int]) -> BackOff[Tensor]:
+def as_nodes(nodes: list[int]) -> BackOff:
     found = torch.tensor(nodes)
     return BackOff(found, torch.ones(len(nodes), dtype=torch.float64), np.array(nodes, dtype=object))
 

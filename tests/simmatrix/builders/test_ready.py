@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pandas import DataFrame
+from scipy.sparse import csr_array
 
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.ready import from_matrix, given_similarity
 from simmatrix.classes import ClassList
-from simmatrix.errors import SourceError
+from simmatrix.errors import SimilarityError, SourceError
 from simmatrix.matrix import load
 from simmatrix.provenance import Input
 
@@ -152,3 +154,43 @@ def test_half_a_matrix_is_not_halved_but_asked_about(tmp_path: Path) -> None:
     for whole in (np.eye(3), [[1, 0.5, 0], [0.25, 1, 0], [0.5, 0, 1]]):
         np.save(tmp_path / "m.npy", np.array(whole))
         assert from_matrix(tmp_path / "m.npy", CLASSES)["rose", "tulip"] in (0.0, 0.375)
+
+
+FRAME = DataFrame([[1, 0.5, 0.25], [0.5, 1, 0.75], [0.25, 0.75, 1]], index=CLASSES.names, columns=CLASSES.names)
+
+
+def test_arrays_and_frames_are_as_their_files() -> None:
+    shuffled = FRAME.loc[["truck", "rose", "tulip"], ["tulip", "truck", "rose"]]
+    for matrix in (FRAME.to_numpy(), FRAME.to_numpy().tolist(), csr_array(FRAME.to_numpy()), FRAME, shuffled):
+        found = from_matrix(matrix, CLASSES)
+        np.testing.assert_array_equal(found.to_dense(), FRAME.to_numpy())
+    assert from_matrix(shuffled).classes == ("truck", "rose", "tulip")
+    assert from_matrix(FRAME.to_numpy() * 2 - 1, CLASSES, scale="-1:1")["rose", "tulip"] == 0.5
+    wider = DataFrame(np.eye(4), index=[*CLASSES.names, "oak"], columns=[*CLASSES.names, "oak"])
+    assert from_matrix(wider, CLASSES, unknown="ignore").classes == CLASSES.names
+    first, second = from_matrix(FRAME).provenance.source
+    assert (first.name, second.name) == ("DataFrame", "classes")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "classes", "message"),
+    [
+        (np.eye(3), None, "the classes are not given; name them in the order of the rows"),
+        (np.eye(2), CLASSES, r"array: is of shape \(2, 2\); the 3 classes need \(3, 3\)"),
+        ([[1, 0], [0]], ["a", "b"], "array: has rows of different lengths"),
+        ([["x", "y"], ["z", "w"]], ["a", "b"], "array: holds <U1 values, which are no similarities"),
+        ([[1, np.nan], [0.5, 1]], ["a", "b"], "array: holds nan for 'a' and 'b'"),
+        ([[0, 0.5], [0.5, 0]], ["a", "b"], "array: each class has 0 with itself, so these look like distances"),
+        ([[1, 0.5], [0, 1]], ["a", "b"], None),
+        (DataFrame(np.eye(2)), None, "the DataFrame's index holds 0, which is no name"),
+        (DataFrame(np.eye(2), index=["a", "b"], columns=["a", "a"]), None, "DataFrame: its columns names a twice"),
+        (DataFrame(np.eye(2), index=["a", "b"], columns=["a", "c"]), None, "DataFrame: 'c' is no class of classes"),
+        (FRAME.iloc[:2, :2], CLASSES, "DataFrame: its index lacks the class 'truck'"),
+    ],
+)
+def test_bad_arrays_and_frames(matrix: object, classes: object, message: str | None) -> None:
+    if message is None:
+        assert from_matrix(matrix, classes, symmetrise=False)["a", "b"] == 0.5
+        return
+    with pytest.raises(SimilarityError, match=message):
+        from_matrix(matrix, classes)

@@ -15,12 +15,13 @@ import nltk
 import numpy as np
 import pytest
 
+import simmatrix
 from simmatrix import read_classes
 from simmatrix.builders import wordnet as module
 from simmatrix.builders.wordnet import find_word, look_up, open_wordnet, senses_of, wordnet_similarity
 from simmatrix.choices import MEASURES
 from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
 from simmatrix.taxonomy.wordnet import WordNet, bundled_wordnet
 
 ANIMALS = ("dog", "cat", "great white shark", "tulip", "oak", "lorry", "rose", "entity")
@@ -363,3 +364,10 @@ def test_a_phrase_that_is_not_found_is_recorded() -> None:
     resolution = wordnet_similarity(classes).provenance.resolution
     assert resolution["rose"]["missed"] == "rosse of old"
     assert "missed" not in resolution["tulip"]
+
+
+def test_senses_in_doubt_are_warned_of() -> None:
+    with pytest.warns(
+        SenseWarning, match=r"the sense of 1 classes is in doubt: bass \(\w+\.n\.\d\d, not \w+\.n\.\d\d\)"
+    ):
+        simmatrix.from_wordnet(["otter", "bass", "rose"])

@@ -106,3 +106,17 @@ def test_two_counts_for_one_synset_are_refused(line: str, tmp_path: Path) -> Non
     message = f"line 6: {offset}n has another count on line {first}; take one of them out"
     with pytest.raises(SourceError, match=message):
         read_corpus_counts(path, part())
+
+
+def test_equal_lines_of_a_database_count_once_and_others_are_refused() -> None:
+    nouns = part()
+    for name in ("index.noun", "data.noun"):
+        *_, last = FILES[name].splitlines(keepends=True)
+        again = part({**FILES, name: FILES[name] + last})
+        assert (again.index.lemmas, again.offsets.tolist()) == (nouns.index.lemmas, nouns.offsets.tolist())
+    for name, line, about in (
+        ("index.noun", "earth n 1 1 @ 2 2 00000100\n", "earth"),
+        ("data.noun", "00000300 17 n 01 object 0 000 | another\n", "300"),
+    ):
+        with pytest.raises(SourceError, match=f"data.noun: has two lines about {about}, or its index has; get"):
+            part({**FILES, name: FILES[name] + line})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from threading import Barrier
 
@@ -201,7 +202,7 @@ def test_the_last_of_each_circle_is_what_is_cut() -> None:
 
 
 def test_threads_share_one_wordnet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_loaded", [])
+    monkeypatch.setattr(module, "_read_bundled", cache(module._read_bundled.__wrapped__))
     barrier = Barrier(16)
 
     def work(_number: int) -> tuple[WordNet, list[str], int, float]:

@@ -1,0 +1,65 @@
+"""`simmatrix suggest`: which source fits a class list, and the list as a table to edit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simmatrix.cli.output import print_line, print_pairs, print_table
+
+__all__ = ["suggest"]
+
+
+def suggest(
+    classes: Annotated[str, typer.Argument(metavar="PATH|NAME", help="The class list.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE.tsv", help="Write the list as a table to edit: what each name is taken for."
+        ),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("-n", "--doubtful", metavar="N", min=0, help="How many doubtful classes to show.")
+    ] = 10,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Say which source fits a class list and why, what WordNet and word vectors find of it, and what is in doubt."""
+    import simmatrix
+    from simmatrix.text import some
+
+    found = simmatrix.suggest(classes)
+    if output is not None:
+        found.save(output, force=force)
+    source = f"--{found.source.replace('_', '-')}" if found.source else "none"
+    print_pairs(
+        [
+            ("classes", str(len(found.table))),
+            ("source", source),
+            ("since", found.reason),
+            *(
+                (
+                    one.source,
+                    f"{one.found} of {len(found.table)}"
+                    + (f", {one.doubtful} in doubt" if one.doubtful else "")
+                    + (f"; not {some(one.missing)}" if one.missing else ""),
+                )
+                for one in found.lookups
+            ),
+        ]
+    )
+    doubtful = found.doubtful(count)
+    if doubtful:
+        rows = {name: row for row, name in enumerate(found.table.names)}
+        columns = [found.table.column(name) for name in ("synset", "meaning", "doubt")]
+        print_line("")
+        print_table(
+            ["class", "synset", "meaning", "doubt"],
+            ([name, *(column[rows[name]] for column in columns)] for name in doubtful),
+            right=["doubt"],
+        )
+    if output is not None:
+        print_line(f"{output}: {len(found.table)} classes to edit")
+    if found.command:
+        print_line(f"next: {found.command}", "cyan")

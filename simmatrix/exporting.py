@@ -1,0 +1,86 @@
+"""A matrix in the formats of other programs: a table with names, or an array."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from simmatrix.errors import OutputError
+from simmatrix.files import check_output_folder, write_atomically
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.text import or_list
+
+__all__ = ["check_export", "export"]
+
+
+def export(matrix: SimilarityMatrix, path: str | Path, *, force: bool = False) -> None:
+    """Write a matrix for other programs; `from_matrix` reads it back, to the last bit.
+
+    Parameters
+    ----------
+    matrix
+        What to write.
+    path
+        ``.csv`` or ``.tsv``: the classes in the first row and the first column. ``.npy``: a float32 array (C, C) in the
+        order of the classes.
+    force
+        Whether to replace a file that is there.
+
+    Raises
+    ------
+    OutputError
+        If the file has another ending, is there already, or can't be written.
+    """
+    path = Path(path)
+    check_export(path, force=force)
+    write_atomically(path, _WRITERS[path.suffix.lower()](matrix))
+
+
+def check_export(path: Path, *, force: bool = False) -> None:
+    """Raise `OutputError` unless a matrix can be exported to `path`."""
+    if path.suffix.lower() not in _WRITERS:
+        raise OutputError(f"ends in none of {or_list(_WRITERS)}; choose the format by the ending", path)
+    check_output_folder(path)
+    if path.exists() and not force:
+        raise OutputError("is there already; write to another file, or replace it (--force, force=True)", path)
+
+
+def _table(delimiter: str) -> Callable[[SimilarityMatrix], Iterator[bytes]]:
+    def parts(matrix: SimilarityMatrix) -> Iterator[bytes]:
+        yield _text(delimiter, [["class", *matrix.classes]])
+        for top in range(0, len(matrix), _ROWS):
+            rows = slice(top, top + _ROWS)
+            # As text a float32 is the shortest number that reads as it.
+            cells = matrix.stored.block(rows).astype(str).tolist()
+            yield _text(delimiter, [[name, *row] for name, row in zip(matrix.classes[rows], cells, strict=True)])
+
+    return parts
+
+
+# Rows of a table that are put into words at a time.
+_ROWS = 64
+
+
+def _text(delimiter: str, rows: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _array(matrix: SimilarityMatrix) -> Iterator[bytes | memoryview]:
+    values = matrix.to_dense()
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(values))
+    yield header.getvalue()
+    yield memoryview(values).cast("B")
+
+
+_WRITERS: dict[str, Callable[[SimilarityMatrix], Iterator[bytes | memoryview]]] = {
+    ".csv": _table(","),
+    ".tsv": _table("\t"),
+    ".npy": _array,
+}

@@ -1,0 +1,356 @@
+"""What kind of names a class list has: grades, numbers, a circle, paths, placeholders, or words.
+
+Word vectors and WordNet find similarity between any names. Of names that are no words, or words of a scale, what they
+find is nonsense: "strongly agree" is written about as "strongly disagree" is. Each kind is one function in `_KINDS`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from simmatrix.classes import ClassList
+from simmatrix.text import some
+
+__all__ = ["Kind", "is_english", "kind_of", "misfit"]
+
+# Of fewer classes an order says nothing.
+_FEWEST = 3
+
+
+class Kind(NamedTuple):
+    """A kind of names: what it is called, why, what to build from, and where each class stands if it is an order.
+
+    `options` are those of ``simmatrix build``, empty where nothing that is known of the names helps.
+    """
+
+    name: str
+    reason: str
+    options: str = ""
+    positions: tuple[float, ...] | None = None
+
+    def command(self, source: str) -> str:
+        """Return the command that builds from this."""
+        listed = shlex.quote(source)
+        if "--positions position" in self.options:
+            return f"simmatrix suggest {listed} -o my.tsv && simmatrix build {self.options} --classes my.tsv"
+        return f"simmatrix build {self.options} --classes {listed}"
+
+
+def kind_of(classes: ClassList) -> Kind | None:
+    """Return what kind of names a class list has, None for words as far as can be seen.
+
+    Of classes that all have a ``phrase``, it is the phrases that count.
+
+    Examples
+    --------
+    >>> kind_of(ClassList(("poor", "fair", "good", "excellent"))).reason
+    'the names are grades: poor < fair < good < excellent'
+    >>> kind_of(ClassList(("LABEL_0", "LABEL_1", "LABEL_2"))).name
+    'placeholders'
+    >>> kind_of(ClassList(("rose", "tulip", "oak")))
+    """
+    phrases = classes.column("phrase")
+    names = phrases if all(phrases) else classes.names
+    return next(filter(None, (kind(names) for kind in _KINDS)), None)
+
+
+def misfit(classes: ClassList) -> str:
+    """Return why names are nothing to look up as words, and the command that would be right; empty if they are."""
+    kind = kind_of(classes)
+    if kind is None or kind.name == "synsets":
+        return ""
+    if not kind.options:
+        return f"{kind.reason}; {_WITHOUT_SOURCE}"
+    command = kind.command(classes.source)
+    return f"{kind.reason}, of which word vectors and WordNet know nothing; build from that: {command}"
+
+
+def is_english(names: Sequence[str]) -> bool:
+    """Tell whether at least half of the names hold a word that WordNet has: there are few such in other languages."""
+    from simmatrix.builders.lookup import forms, words
+    from simmatrix.taxonomy.wordnet import PARTS, bundled_wordnet
+
+    wordnet = bundled_wordnet()
+    known = sum(
+        any(wordnet.senses(form, pos) for word in words(name) if len(word) > 1 for form in forms(word) for pos in PARTS)
+        for name in names
+    )
+    return 2 * known >= len(names)
+
+
+_WITHOUT_SOURCE = (
+    "say what they mean in a phrase column of the class list, or build from what is mistaken for what (simmatrix build "
+    "--from-confusion)"
+)
+
+
+def _placeholders(names: Sequence[str]) -> Kind | None:
+    if not all(_PLACEHOLDER.fullmatch(name) for name in names):
+        return None
+    return Kind("placeholders", f"the names are placeholders ({some(names, 2)})")
+
+
+_PLACEHOLDER = re.compile(
+    r"(label|class|cls|category|cat|target|output|type|cluster|topic|group|id|item|tag|unnamed|unknown|[cly])"
+    r"[ _.:-]*\d+",
+    re.IGNORECASE,
+)
+
+
+def _codes(names: Sequence[str]) -> Kind | None:
+    if len(names) < _FEWEST or not all(_CODE.fullmatch(name) for name in names):
+        return None
+    return Kind("codes", f"the names are codes ({some(names, 3)})")
+
+
+_CODE = re.compile(r"[A-Z]{1,4}[-_.]?\d[-_.A-Z0-9]*|[0-9a-f]{8,}")
+
+
+def _synsets(names: Sequence[str]) -> Kind | None:
+    if not all(_SYNSET.fullmatch(name) for name in names):
+        return None
+    return Kind("synsets", "the names are WordNet's synsets", "--from-wordnet")
+
+
+_SYNSET = re.compile(r"[nv]\d{8}|[^\s]+\.[nv]\.\d\d")
+
+
+def _numbers(names: Sequence[str]) -> Kind | None:
+    """Numbers, ranges, and numbers with the same words around them, such as "3 stars" and "Stage II"."""
+    found = [_NUMBER.fullmatch(_numeral(name)) for name in names]
+    if len(names) < _FEWEST or not all(found):
+        return None
+    parts = [one.groups() for one in found if one]
+    around = {_unit(before) + "|" + _unit(after) for before, _, after in parts}
+    # What is under a number stands below it.
+    values = tuple(
+        float(number.replace(",", ".")) / (2 if re.match(r"(under|below|up to|less than|[<≤])", before.lower()) else 1)
+        for before, number, _ in parts
+    )
+    if len(around) > 1 or len(set(values)) < len(values):
+        return None
+    if re.search(r"\|(°|deg|degrees?)$", next(iter(around))) and min(values) >= 0 and max(values) < 360:
+        options = "--from-order --kernel gaussian --length-scale 45 --circular --period 360 --positions position"
+        return Kind("circle", f"the names are angles ({some(names, 3)})", options, values)
+    reason = f"the names are numbers ({some(names, 3)})"
+    if values == tuple(range(len(values))):
+        reason += " (if they are mere indices, nothing is known of the classes)"
+    return Kind("numbers", reason, *_on_scale(names, values))
+
+
+_NUMBER = re.compile(r"(\D*?)([-+]?\d+(?:[.,]\d+)?)(\D*|\s*(?:-|\u2013|to|\.\.)\s*\D?\d.*)")
+_ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "X": 10}
+_OPEN = re.compile(
+    r"\b(under|below|up to|less than|over|above|more than|and|or|older|younger|years?|yrs?|old)\b|[+<>$€£≤≥-]"
+)
+
+
+def _numeral(name: str) -> str:
+    """Return a name with a Roman numeral at its end as a number."""
+    *rest, last = re.split(r"[\s_]+", name.strip())
+    return f"{' '.join(rest)} {_ROMAN[last]}" if rest and last in _ROMAN else name
+
+
+def _unit(text: str) -> str:
+    """Return what stands around a number: without the end of a range, what leaves it open, and the plural's s."""
+    return re.sub(r"[\s_\d.,\u2013]+|\bto\b", "", _OPEN.sub("", text.lower())).removesuffix("s")
+
+
+def _on_scale(names: Sequence[str], values: Sequence[float]) -> tuple[str, tuple[float, ...]]:
+    """Return the options for classes that stand at these values: by their order, if they are evenly spaced."""
+    steps = {round(after - before, 9) for before, after in pairwise(values)}
+    if len(steps) == 1:
+        return "--from-order --decay 0.5", tuple(values)
+    column = "class" if all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) for name in names) else "position"
+    spread = (max(values) - min(values)) / (len(values) - 1)
+    return f"--from-order --kernel laplace --length-scale {spread:.3g} --positions {column}", tuple(values)
+
+
+def _characters(names: Sequence[str]) -> Kind | None:
+    if len(names) < _FEWEST or any(len(name) > 1 for name in names):
+        return None
+    return Kind("characters", f"the names are single characters ({some(names, 3)})")
+
+
+def _circle(names: Sequence[str]) -> Kind | None:
+    for what, text in _CIRCLES.items():
+        places = {word: place for place, words in enumerate(text.split()) for word in words.split("|")}
+        found = [places.get(_folded(name).replace(" ", "")) for name in names]
+        positions = tuple(float(place) for place in found if place is not None)
+        if len(names) < _FEWEST or len(positions) < len(names) or len(set(positions)) < len(names):
+            continue
+        period = len(text.split())
+        steps = {
+            (after - before) % period for before, after in zip(positions, (*positions[1:], positions[0]), strict=True)
+        }
+        whole = len(names) == period and len(steps) == 1
+        options = "--from-order --decay 0.5 --circular"
+        if not whole:
+            options += f" --period {period} --positions position"
+        return Kind("circle", f"the names are {what}, which go round", options, positions)
+    return None
+
+
+_CIRCLES = {
+    "months": "january|jan february|feb march|mar april|apr may june|jun july|jul august|aug september|sep|sept "
+    "october|oct november|nov december|dec",
+    "days of the week": "monday|mon tuesday|tue|tues wednesday|wed thursday|thu|thurs friday|fri saturday|sat "
+    "sunday|sun",
+    "seasons": "spring summer autumn|fall winter",
+    "directions": "north|n northeast|ne east|e southeast|se south|s southwest|sw west|w northwest|nw",
+    "signs of the zodiac": "aries taurus gemini cancer leo virgo libra scorpio sagittarius capricorn aquarius pisces",
+    "times of day": "night|midnight dawn|earlymorning morning noon|midday afternoon dusk|evening",
+}
+
+
+def _grades(names: Sequence[str]) -> Kind | None:
+    if len(names) < _FEWEST:
+        return None
+    texts = [_folded(name) for name in names]
+    scales = [_levels(scale) for scale in _SCALES]
+    for places in (*(dict(scale) for scale in scales), {text: _opinion(text) for text in texts}):
+        found = [places.get(text) for text in texts]
+        positions = tuple(place for place in found if place is not None)
+        if len(positions) == len(names) == len(set(positions)):
+            break
+    else:
+        return None
+    ranked = [name for _, name in sorted(zip(positions, names, strict=True))]
+    shown = ranked if len(ranked) <= _SHOWN_GRADES else [*ranked[:2], "…", ranked[-1]]
+    ranks = {place: rank for rank, place in enumerate(sorted(positions))}
+    order = tuple(float(ranks[place]) for place in positions)
+    is_sorted = list(positions) in (sorted(positions), sorted(positions, reverse=True))
+    options = "--from-order --decay 0.5" + ("" if is_sorted else " --positions position")
+    return Kind("grades", f"the names are grades: {' < '.join(shown)}", options, order)
+
+
+_SHOWN_GRADES = 7
+# From the least to the most; where a level has several names, they are alternatives.
+_SCALES = (
+    "never|not at all < almost never|hardly ever|very rarely < rarely|seldom < sometimes|occasionally < "
+    "often|frequently < usually|very often|most of the time < almost always < always|all the time",
+    "none|no|absent|normal|healthy|no dr|negligible < very low|minimal|trace|questionable|very mild < low|mild|slight|"
+    "minor < medium|moderate|average|intermediate < high|severe|major|marked < very high|very severe|critical|extreme|"
+    "proliferative|proliferative dr|proliferate dr",
+    "terrible|awful|very poor|very bad|worst < poor|bad < fair|ok|okay|average|neutral|mediocre|acceptable < good < "
+    "very good|great < premium|excellent|outstanding|superb < ideal|perfect|best",
+    "xxs < xs|extra small|tiny < s|small < m|medium < l|large|big < xl|extra large|very large|huge < "
+    "xxl|gigantic|giant < xxxl",
+    "freezing < cold < cool < lukewarm|mild < warm < hot < very hot|boiling",
+    "beginner|novice|elementary < intermediate < advanced < expert|proficient|native",
+    "kindergarten|preschool < primary school|elementary school < middle school < high school|secondary school < "
+    "some college < bachelor|bachelors|undergraduate < master|masters|graduate < doctorate|phd",
+    "newborn < infant|baby < toddler < child|kid < teenager|teen|adolescent|youth < young adult < adult < middle aged|"
+    "middle age < senior|elderly|elder|old",
+    "one < two < three < four < five < six < seven < eight < nine < ten",
+    "first|1st < second|2nd < third|3rd < fourth|4th < fifth|5th < sixth|6th",
+    "bronze < silver < gold < platinum < diamond",
+    "f < e < d- < d < d+ < c- < c < c+ < b- < b < b+ < a- < a < a+",
+    "information|info|trivial < minor < major < critical|blocker",
+)
+# What is more, and what is less; with how much of it, or between the two.
+_POLES = {
+    **dict.fromkeys(
+        [
+            "agree",
+            "satisfied",
+            "likely",
+            "positive",
+            "good",
+            "happy",
+            "important",
+            "safe",
+            "easy",
+            "fast",
+            "strong",
+            "hot",
+            "interested",
+        ],
+        1,
+    ),
+    **dict.fromkeys(
+        [
+            "disagree",
+            "dissatisfied",
+            "unsatisfied",
+            "unlikely",
+            "negative",
+            "bad",
+            "unhappy",
+            "sad",
+            "unimportant",
+            "unsafe",
+            "dangerous",
+            "difficult",
+            "hard",
+            "slow",
+            "weak",
+            "cold",
+            "uninterested",
+        ],
+        -1,
+    ),
+}
+_STRENGTH = {
+    **dict.fromkeys(("very", "strongly", "extremely", "highly", "completely", "totally", "definitely"), 3.0),
+    **dict.fromkeys(
+        ("somewhat", "slightly", "mostly", "rather", "probably", "fairly", "quite", "mildly", "weakly"), 1.0
+    ),
+}
+_BETWEEN = re.compile(
+    r"neutral|undecided|unsure|not sure|mixed|no opinion|neither( \w+ nor \w+| nor)?|don'?t know|unknown"
+)
+
+
+def _levels(scale: str) -> list[tuple[str, float]]:
+    return [(name, float(place)) for place, level in enumerate(scale.split(" < ")) for name in level.split("|")]
+
+
+def _opinion(text: str) -> float | None:
+    """Return where an opinion stands, such as "somewhat agree": below 0 for what is less."""
+    if _BETWEEN.fullmatch(text):
+        return 0.0
+    *before, pole = text.split()
+    if pole not in _POLES or len(before) > 1 or (before and before[0] not in _STRENGTH):
+        return None
+    return _POLES[pole] * (_STRENGTH[before[0]] if before else 2.0)
+
+
+def _paths(names: Sequence[str]) -> Kind | None:
+    for sign in (" > ", ">", "::", " / ", "/", "|", "\\", "."):
+        parts = [[part.strip() for part in name.strip(sign).split(sign)] for name in names]
+        deep = [one for one in parts if len(one) > 1 and all(one)]
+        if len(deep) < max(_FEWEST, len(names) / 2) or (sign == "." and any(" " in name for name in names)):
+            continue
+        if all(one[0].isdigit() for one in deep):
+            continue
+        first = [one[0] for one in deep]
+        if len(set(first)) == len(first):
+            continue
+        if all(len(one[0]) == 1 and one[1].lower().startswith(one[0].lower()) for one in deep):
+            # Folders by the first letter are no groups of anything.
+            return None
+        return Kind("paths", f"the names are paths ({some(names, 1)})", f'--separator "{sign}"')
+    return None
+
+
+def _folded(name: str) -> str:
+    """Return a name in lower case, with blanks for underscores and hyphens (which are signs at an end)."""
+    text = re.sub(r"^\d+[.:)]\s*", "", name.lower().strip())
+    return " ".join(re.sub(r"_|-(?=\w)", " ", text).split())
+
+
+_KINDS: tuple[Callable[[Sequence[str]], Kind | None], ...] = (
+    _synsets,
+    _placeholders,
+    _codes,
+    _numbers,
+    _circle,
+    _grades,
+    _characters,
+    _paths,
+)

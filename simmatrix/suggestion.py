@@ -1,0 +1,212 @@
+"""Which source fits a class list, and why: by its columns, the kind of its names, and what sources find of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from simmatrix import data
+from simmatrix.builders.automatic import known_columns
+from simmatrix.builders.embeddings import DEFAULT_VECTORS
+from simmatrix.builders.lookup import Resolution, attempts_of, resolve_each, words
+from simmatrix.builders.wordnet import DOUBTFUL, Found, definition_of, look_up, open_wordnet
+from simmatrix.classes import Classes, ClassList, read_classes
+from simmatrix.errors import OutputError
+from simmatrix.files import write_atomically
+from simmatrix.kinds import Kind, is_english, kind_of
+from simmatrix.text import some
+from simmatrix.vectors.formats import words_of
+
+__all__ = ["Lookup", "Suggestion", "suggest"]
+
+# A source that lacks more of the classes is none.
+_MOST_MISSING = 0.1
+# Of so many words in the middle, names are texts.
+_WORDS_OF_TEXTS = 4
+
+
+class Lookup(NamedTuple):
+    """What a source finds of a class list: how many classes, how many of these in doubt, and which it lacks."""
+
+    source: str
+    found: int
+    doubtful: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The source that fits a class list.
+
+    Parameters
+    ----------
+    source
+        The function of this package to build with, such as ``"from_wordnet"``; empty if none fits.
+    reason
+        Why.
+    command
+        What to type.
+    lookups
+        What WordNet and the bundled word vectors find of the names; none where there is nothing to look up.
+    table
+        The class list as a table to edit: with ``synset``, its ``meaning`` and ``doubt`` (0 to 1, and 2 for what was
+        not found), ``phrase``, and ``position`` where the classes have an order.
+    """
+
+    source: str
+    reason: str
+    command: str
+    lookups: tuple[Lookup, ...]
+    table: ClassList
+
+    def doubtful(self, count: int = 20) -> tuple[str, ...]:
+        """Return the classes whose sense is in doubt, or that WordNet lacks, the most doubtful first."""
+        doubts = {
+            name: float(doubt)
+            for name, doubt in zip(self.table.names, self.table.column("doubt"), strict=True)
+            if doubt and float(doubt) > 0
+        }
+        return tuple(sorted(doubts, key=lambda name: -doubts[name])[:count])
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the table (.tsv) to a file that is not there yet, or whatever is there with `force`.
+
+        Raises
+        ------
+        OutputError
+            If there is a file already, or it can't be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() != ".tsv":
+            raise OutputError("a table to edit ends in .tsv; give it that name", path)
+        if path.exists() and not force:
+            raise OutputError("is there already; write to another file, or replace it (--force, force=True)", path)
+        text = io.StringIO()
+        columns = self.table.columns
+        rows = zip(self.table.names, *columns.values(), strict=True)
+        csv.writer(text, delimiter="\t", lineterminator="\n").writerows([("class", *columns), *rows])
+        write_atomically(path, [text.getvalue().encode("utf-8", "surrogateescape")])
+
+
+def suggest(classes: Classes) -> Suggestion:
+    """Say which source fits a class list, and why.
+
+    What the list's columns know goes first, then what kind of names they are (an order, a scale, a circle, paths,
+    placeholders, codes), then which source finds them: WordNet if it finds all, else word vectors, else a sentence
+    encoder for texts.
+
+    Parameters
+    ----------
+    classes
+        The class list: a file, the name of a bundled list, or the names themselves.
+
+    Raises
+    ------
+    SimilarityError
+        If the class list can't be read.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> suggestion = simmatrix.suggest(["poor", "fair", "good"])
+    >>> suggestion.source, suggestion.command
+    ('from_order', 'simmatrix build --from-order --decay 0.5 --classes classes')
+    >>> simmatrix.suggest(["rose", "tulip", "seal", "otter"]).table.column("synset")
+    ('rose.n.01', 'tulip.n.01', 'seal.n.09', 'otter.n.02')
+    """
+    listed = read_classes(classes)
+    named = shlex.quote(str(classes) if isinstance(classes, str | Path) else listed.source)
+    known = known_columns(listed)
+    kind = None if known else kind_of(listed)
+    if kind is not None and kind.name != "synsets":
+        return _of_kind(kind, listed, str(classes) if isinstance(classes, str | Path) else listed.source)
+    wordnet = open_wordnet()
+    found = look_up(wordnet, listed)
+    tries, _ = attempts_of(listed)
+    vocabulary = set(words_of(data.vector_file_path(DEFAULT_VECTORS)))
+    phrases = dict(zip(listed.names, resolve_each(tries, vocabulary), strict=True))
+    lookups = (
+        Lookup(
+            "WordNet",
+            sum(one is not None for one in found.values()),
+            sum(one is not None and one.doubt >= DOUBTFUL for one in found.values()),
+            tuple(name for name, one in found.items() if one is None),
+        ),
+        Lookup(
+            "word vectors",
+            sum(one is not None for one in phrases.values()),
+            0,
+            tuple(name for name, one in phrases.items() if one is None),
+        ),
+    )
+    table = _with_columns(
+        listed,
+        synset=["" if one is None else wordnet.name_of(one.synset) for one in found.values()],
+        meaning=["" if one is None else definition_of(wordnet, one.synset) for one in found.values()],
+        phrase=[_phrase(*one) for one in zip(listed.column("phrase"), phrases.values(), strict=True)],
+        doubt=["2" if one is None else f"{one.doubt:.2f}" for one in found.values()],
+    )
+    if known is not None:
+        return Suggestion(known.function, known.reason, f"simmatrix build --classes {named}", lookups, table)
+    source, reason, options = _by_lookup(listed, found, lookups)
+    return Suggestion(source, reason, f"simmatrix build {options} --classes {named}" if source else "", lookups, table)
+
+
+def _of_kind(kind: Kind, listed: ClassList, path: str) -> Suggestion:
+    columns = (
+        {"position": [f"{one:g}" for one in kind.positions]} if kind.positions else {"phrase": listed.column("phrase")}
+    )
+    source = "" if not kind.options else "from_taxonomy" if kind.name == "paths" else "from_order"
+    reason = kind.reason if kind.options else f"{kind.reason}, which say nothing of the classes"
+    return Suggestion(source, reason, kind.command(path) if source else "", (), _with_columns(listed, **columns))
+
+
+def _by_lookup(
+    listed: ClassList, found: dict[str, Found | None], lookups: tuple[Lookup, Lookup]
+) -> tuple[str, str, str]:
+    """Return the function, the reason and the options for names that are words, or none."""
+    in_wordnet, in_vectors = lookups
+    most = len(listed) * _MOST_MISSING
+    by_head = sum(one is not None and one.how.endswith(" head") for one in found.values())
+    lengths = sorted(len(words(name)) for name in listed.names)
+    if lengths[len(lengths) // 2] > _WORDS_OF_TEXTS:
+        return "from_encoder", "the names are texts of many words", "--from-encoder MODEL"
+    if not in_wordnet.missing and by_head <= most:
+        return "from_wordnet", "WordNet has all of the names", "--from-wordnet"
+    lacking = (
+        f"WordNet lacks {some(in_wordnet.missing, 3)}"
+        if in_wordnet.missing
+        else (f"WordNet knows only the last words of {by_head} of the names")
+    )
+    if not in_vectors.missing and is_english(listed.names):
+        return (
+            "from_embeddings",
+            f"the word vectors have all of the names; {lacking}",
+            f"--from-embeddings {DEFAULT_VECTORS}",
+        )
+    if len(in_wordnet.missing) <= min(most, len(in_vectors.missing)):
+        reason = f"{lacking}; it has the others"
+        return "from_wordnet", reason, "--from-wordnet --oov drop"
+    if not is_english(listed.names):
+        reason = "few of the names are English words; an encoder or vectors of their language may have them"
+        return "from_encoder", reason, "--from-encoder MODEL"
+    if len(in_vectors.missing) <= most:
+        reason = f"the word vectors have all of the names but {some(in_vectors.missing, 3)}; {lacking}"
+        return "from_embeddings", reason, f"--from-embeddings {DEFAULT_VECTORS} --oov drop"
+    return "from_encoder", "neither WordNet nor the word vectors have most of the names", "--from-encoder MODEL"
+
+
+def _with_columns(listed: ClassList, **columns: Sequence[str]) -> ClassList:
+    others = {name: values for name, values in listed.columns.items() if name not in columns}
+    new = {name: tuple(values) for name, values in columns.items()}
+    return ClassList(listed.names, {**new, **others}, listed.source, listed.sha256)
+
+
+def _phrase(given: str, found: Resolution | None) -> str:
+    """Return the phrase that the list has, or the words of the vectors where they are not the name itself."""
+    return given or ("" if found is None or found.how == "name" else " ".join(found.words))

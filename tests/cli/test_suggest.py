@@ -1,0 +1,89 @@
+"""`simmatrix suggest`, and what build says of names that are no words."""
+
+from pathlib import Path
+
+import simmatrix
+from tests.cli.command import Command, assert_mendable
+
+GRADES = "strongly disagree\ndisagree\nneutral\nagree\nstrongly agree\n"
+
+
+def test_what_it_prints_is_the_librarys(command: Command) -> None:
+    Path("c.txt").write_text("otter\nseal\nwalrus\nqqzzx\n")
+    found = simmatrix.suggest("c.txt")
+    lines = command.good("suggest", "c.txt", "-o", "my.tsv").splitlines()
+    assert lines[:3] == [
+        "classes       4",
+        f"source        --{found.source.replace('_', '-')}",
+        f"since         {found.reason}",
+    ]
+    assert "WordNet       3 of 4; not qqzzx" in lines
+    table = lines[lines.index("") + 1 : -2]
+    assert [line.split()[0] for line in table] == ["class", *found.doubtful()]
+    assert lines[-2:] == ["my.tsv: 4 classes to edit", f"next: {found.command}"]
+    found.save("python.tsv")
+    assert Path("my.tsv").read_bytes() == Path("python.tsv").read_bytes()
+    assert_mendable(command("suggest", "c.txt", "-o", "my.tsv"), "my.tsv: is there already")
+    command.good("suggest", "c.txt", "-o", "my.tsv", "--force", "-n", "0")
+
+
+def test_what_it_proposes_works(command: Command) -> None:
+    Path("c.txt").write_text(GRADES)
+    last = command.good("suggest", "c.txt").splitlines()[-1]
+    assert last == "next: simmatrix build --from-order --decay 0.5 --classes c.txt"
+    command(*last.removeprefix("next: simmatrix ").split())
+    matrix = simmatrix.load("c.safetensors")
+    assert matrix["strongly disagree", "disagree"] == 0.5 > matrix["strongly disagree", "strongly agree"]
+
+
+def test_build_refuses_names_that_are_no_words_and_warns_where_a_source_is_named(command: Command) -> None:
+    Path("c.txt").write_text(GRADES)
+    reason = "the names are grades: strongly disagree < disagree < neutral < agree < strongly agree"
+    right = "simmatrix build --from-order --decay 0.5 --classes c.txt"
+    assert_mendable(command("build", "--classes", "c.txt"), reason, right)
+    assert [path.name for path in Path().iterdir()] == ["c.txt"]
+    result = command("build", "--classes", "c.txt", "--from-embeddings", "glove-6b-50d")
+    assert result.code == 0
+    assert result.err.startswith(f"warning: {reason}")
+    assert result.err.count("\n") == 1
+    # An order is meant so.
+    command.good("build", "--from-order", "--decay", "0.1", "--classes", "c.txt")
+
+
+def test_names_of_another_language_are_warned_of(command: Command) -> None:
+    Path("c.txt").write_text("der\nund\nvon\ndas\n")
+    result = command("build", "--classes", "c.txt")
+    assert result.code == 0
+    assert "few of the names are English words, as those of glove-6b-50d are" in result.err
+
+
+def test_classes_that_a_source_lacks_are_left_out_if_asked(command: Command) -> None:
+    Path("c.txt").write_text("otter\nqqzzx\nseal\nwalrus\n")
+    Path("t.txt").write_text("animal otter\nanimal seal\nplant walrus\nthing animal\nthing plant\n")
+    for source in (("--from-wordnet",), ("--from-taxonomy", "t.txt")):
+        assert_mendable(command("build", *source, "--classes", "c.txt"), "qqzzx")
+        result = command("build", *source, "--classes", "c.txt", "--oov", "drop")
+        assert (result.code, "warning: not found, left out: qqzzx (1 of the classes)" in result.err) == (0, True)
+        matrix = simmatrix.load("c.safetensors")
+        assert matrix.classes == ("otter", "seal", "walrus")
+        assert matrix.provenance.params["dropped"] == ["qqzzx"]
+    Path("few.txt").write_text("qqzzx\notter\n")
+    assert_mendable(
+        command("build", "--from-wordnet", "--classes", "few.txt", "--oov", "drop"), "1 of the 2 classes are found"
+    )
+
+
+def test_pairs_that_are_set_come_last(command: Command) -> None:
+    Path("p.csv").write_text("cat,dog,0.9\nship,frog,0.01\n")
+    command.good("build", "--classes", "cifar10", "--top-k", "2", "--pairs", "p.csv", "-o", "m")
+    expected = simmatrix.from_classes("cifar10").top_k(2).with_pairs({("cat", "dog"): 0.9, ("ship", "frog"): 0.01})
+    matrix = simmatrix.load("m")
+    assert (matrix.to_dense() == expected.to_dense()).all()
+    assert [one.name for one in matrix.provenance.source][-1] == "p.csv"
+    command.good("blend", "m:0.5", "m:0.5", "--pairs", "p.csv", "-o", "b")
+    assert simmatrix.load("b")["dog", "cat"] == matrix["cat", "dog"]
+    Path("p.csv").write_text("cat,dgo,0.9\n")
+    assert_mendable(
+        command("build", "--classes", "cifar10", "--pairs", "p.csv", "-o", "x"), "'dgo' (did you mean dog?)"
+    )
+    assert not Path("x").exists()

@@ -1,0 +1,112 @@
+"""Kinds of names, against lists that anyone can tell: what they are, where each class stands, what to build from."""
+
+import pytest
+
+from simmatrix import ClassList
+from simmatrix.kinds import is_english, kind_of, misfit
+
+ORDER = "--from-order --decay 0.5"
+# The names, the kind, the options that are right, and where the classes stand.
+KINDS: tuple[tuple[str, str | None, str, tuple[float, ...] | None], ...] = (
+    ("strongly disagree|disagree|neutral|agree|strongly agree", "grades", ORDER, (0, 1, 2, 3, 4)),
+    ("Very_Satisfied|Satisfied|Neither satisfied nor dissatisfied|Dissatisfied", "grades", ORDER, (3, 2, 1, 0)),
+    ("agree|disagree|somewhat agree|not sure", "grades", f"{ORDER} --positions position", (3, 0, 2, 1)),
+    ("No DR|Mild|Moderate|Severe|Proliferative DR", "grades", ORDER, (0, 1, 2, 3, 4)),
+    ("Fair|Good|Very Good|Premium|Ideal", "grades", ORDER, (0, 1, 2, 3, 4)),
+    ("high|low|medium", "grades", f"{ORDER} --positions position", (2, 0, 1)),
+    ("A|B|C|D|F", "grades", ORDER, (4, 3, 2, 1, 0)),
+    ("XS|S|M|L|XL", "grades", ORDER, (0, 1, 2, 3, 4)),
+    ("0|1|2|3", "numbers", ORDER, (0, 1, 2, 3)),
+    ("0|1|10|2", "numbers", "--from-order --kernel laplace --length-scale 3.33 --positions class", (0, 1, 10, 2)),
+    ("1 star|2 stars|3 stars", "numbers", ORDER, (1, 2, 3)),
+    ("Stage I|Stage II|Stage III|Stage IV", "numbers", ORDER, (1, 2, 3, 4)),
+    (
+        "under 18|18-24|25 to 34|65 and over",
+        "numbers",
+        "--from-order --kernel laplace --length-scale 18.7 --positions position",
+        (9, 18, 25, 65),
+    ),
+    ("1990s|2000s|2010s", "numbers", ORDER, (1990, 2000, 2010)),
+    (
+        "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday",
+        "circle",
+        f"{ORDER} --circular",
+        (0, 1, 2, 3, 4, 5, 6),
+    ),
+    ("dec|jan|feb", "circle", f"{ORDER} --circular --period 12 --positions position", (11, 0, 1)),
+    (
+        "0°|90°|180°|270°",
+        "circle",
+        "--from-order --kernel gaussian --length-scale 45 --circular --period 360 --positions position",
+        (0, 90, 180, 270),
+    ),
+    ("LABEL_0|LABEL_1", "placeholders", "", None),
+    ("class 3|class 4|class 9", "placeholders", "", None),
+    ("A00|A01.5|B02", "codes", "", None),
+    ("A|B|C|Q|7", "characters", "", None),
+    ("n01440764|n02085620", "synsets", "--from-wordnet", None),
+    ("dog.n.01|seal.n.09", "synsets", "--from-wordnet", None),
+    ("Home > Pots|Home > Pans|Toys > Dolls", "paths", '--separator " > "', None),
+    ("rec.autos|rec.motorcycles|sci.med", "paths", '--separator "."', None),
+    # Words, as far as can be seen.
+    ("rose|tulip|oak", None, "", None),
+    ("/a/airfield|/b/bakery/shop|/b/bar", None, "", None),
+    ("T-shirt/top|Trouser|Bag", None, "", None),
+    ("001.Albatross|002.Bunting|003.Crow", None, "", None),
+    ("Boeing 737|Airbus 320|Tu 154", None, "", None),
+    ("anger|fear|joy|neutral", None, "", None),
+    ("spring|coil|nut", None, "", None),
+    ("1 star|1 star b|2", None, "", None),
+    # Of two classes there is no order to speak of.
+    ("low|high", None, "", None),
+)
+
+
+def listed(names: str, **columns: tuple[str, ...]) -> ClassList:
+    return ClassList(tuple(names.split("|")), columns)
+
+
+def test_kinds() -> None:
+    for names, name, options, positions in KINDS:
+        kind = kind_of(listed(names))
+        found = (None, "", None) if kind is None else (kind.name, kind.options, kind.positions)
+        assert found == (name, options, positions), names
+
+
+def test_the_order_is_shown_from_the_least() -> None:
+    kind = kind_of(listed("high|low|medium"))
+    assert kind is not None
+    assert kind.reason == "the names are grades: low < medium < high"
+
+
+def test_phrases_count_where_each_class_has_one() -> None:
+    assert kind_of(listed("LABEL_0|LABEL_1", phrase=("rose", "tulip"))) is None
+    assert kind_of(listed("LABEL_0|LABEL_1", phrase=("rose", ""))) is not None
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ("rose|tulip", ""),
+        ("dog.n.01|seal.n.09", ""),
+        (
+            "low|high|medium",
+            "the names are grades: low < medium < high, of which word vectors and WordNet know nothing; build from "
+            "that: simmatrix suggest 'my list.txt' -o my.tsv && simmatrix build --from-order --decay 0.5 --positions "
+            "position --classes my.tsv",
+        ),
+        (
+            "LABEL_0|LABEL_1",
+            "the names are placeholders (LABEL_0, LABEL_1); say what they mean in a phrase column of the class list, "
+            "or build from what is mistaken for what (simmatrix build --from-confusion)",
+        ),
+    ],
+)
+def test_what_is_said_of_names_that_are_no_words(names: str, sentence: str) -> None:
+    assert misfit(ClassList(tuple(names.split("|")), source="my list.txt")) == sentence
+
+
+def test_english() -> None:
+    assert is_english(["apple pie", "sea lions", "Bibimbap"])
+    assert not is_english(["Hund", "Katze", "Vogel", "Auto"])
+    assert not is_english(["собака", "кошка"])

@@ -1,0 +1,91 @@
+"""What is suggested for a class list, and the table to edit, against lists whose source anyone can tell."""
+
+import csv
+import importlib.util
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import simmatrix
+from simmatrix import ClassList, OutputError
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def test_each_list_gets_the_source_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    spec = importlib.util.spec_from_file_location("class_lists", BENCHMARKS / "class_lists.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "class_lists", module)
+    spec.loader.exec_module(module)
+    assert len(module.LISTS) == 23
+    for name, one in module.LISTS.items():
+        found = simmatrix.suggest(one.classes)
+        assert found.source == one.source, name
+        assert (found.command == "") == (found.source == ""), name
+        # No nonsense without a word: a matrix of words for words alone.
+        refused = module.said_by_build(one.classes).startswith("refused")
+        assert refused or found.source in ("from_wordnet", "from_embeddings"), name
+
+
+def test_words() -> None:
+    found = simmatrix.suggest(["otter", "seal", "walrus", "bass"])
+    assert (found.source, found.command) == ("from_wordnet", "simmatrix build --from-wordnet --classes classes")
+    assert [one[:2] for one in found.lookups] == [("WordNet", 4), ("word vectors", 4)]
+    # The animals make the sense of a seal.
+    assert found.table.column("synset")[1] == "seal.n.09"
+    assert found.table.column("meaning")[1].startswith("any of numerous marine mammals")
+    doubts = list(map(float, found.table.column("doubt")))
+    shown = found.doubtful()
+    assert [doubts[found.table.names.index(name)] for name in shown] == sorted(
+        (one for one in doubts if one), reverse=True
+    )
+    assert found.doubtful(1) == shown[:1]
+
+
+def test_what_is_not_found_is_the_most_doubtful() -> None:
+    found = simmatrix.suggest(["otter", "qqzzx", "seal"])
+    assert found.doubtful(1) == ("qqzzx",)
+    assert [one.missing for one in found.lookups] == [("qqzzx",), ("qqzzx",)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "source", "reason"),
+    [
+        ({"synset": ("oak.n.02", "")}, "from_wordnet", "the class list has the column synset"),
+        ({"superclass": ("a", "b")}, "from_taxonomy", "the class list has the column superclass"),
+    ],
+)
+def test_columns_go_first(columns: dict[str, tuple[str, ...]], source: str, reason: str) -> None:
+    found = simmatrix.suggest(ClassList(("LABEL_1", "LABEL_2"), columns))
+    assert (found.source, found.reason) == (source, reason)
+
+
+def test_the_table_is_a_class_list_to_build_from(tmp_path: Path) -> None:
+    path = tmp_path / "my.tsv"
+    (tmp_path / "c.csv").write_text("class,size\notter,2\nseal,3\nwalrus,1\n")
+    simmatrix.suggest(tmp_path / "c.csv").save(path)
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file, delimiter="\t")
+    assert header == ["class", "synset", "meaning", "phrase", "doubt", "size"]
+    assert [(row[0], row[-1]) for row in rows] == [("otter", "2"), ("seal", "3"), ("walrus", "1")]
+    assert simmatrix.from_classes(path).provenance.resolution["seal"] == {"how": "synset", "words": ["seal.n.09"]}
+    with pytest.raises(OutputError, match="is there already; write to another file"):
+        simmatrix.suggest(["low", "high", "medium"]).save(path)
+    with pytest.raises(OutputError, match=r"ends in \.tsv"):
+        simmatrix.suggest(["rose", "oak"]).save(tmp_path / "my.txt")
+    simmatrix.suggest(["low", "high", "medium"]).save(path, force=True)
+    matrix = simmatrix.from_order(path, decay=0.5, positions="position")
+    assert matrix["low", "medium"] == matrix["medium", "high"] == 0.5
+
+
+def test_a_thousand_names_take_less_than_two_seconds() -> None:
+    names = simmatrix.read_classes("imagenet1k").column("name")
+    started = time.process_time()
+    found = simmatrix.suggest(list(dict.fromkeys(names)))
+    assert time.process_time() - started < 2
+    assert found.lookups[0].found == len(set(names))
