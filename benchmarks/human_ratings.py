@@ -23,6 +23,7 @@ from glove_text import ready
 from measure import encoder_folder, table, write_result
 
 import simmatrix
+from simmatrix.builders.wordnet import find_word
 from simmatrix.taxonomy.measures import MEASURES
 from simmatrix.taxonomy.wordnet import bundled_wordnet
 
@@ -75,9 +76,17 @@ def _is_noun(pair: Pair) -> bool:
 
 def _by_wordnet(sets: Mapping[str, list[Pair]], measure: str, folder: Path) -> list[str]:
     return [
-        _rho(simmatrix.from_wordnet(_words(pairs), measure=measure, lower_bound=0.0), pairs, folder)
+        _rho(simmatrix.from_wordnet(_first_senses(pairs), measure=measure, lower_bound=0.0), pairs, folder)
         for pairs in sets.values()
     ]
+
+
+def _first_senses(pairs: list[Pair]) -> simmatrix.ClassList:
+    """Pin each word to its first noun sense: the pairs were rated one by one, and no word is the others' context."""
+    wordnet, words = bundled_wordnet(), tuple(_words(pairs))
+    found = [find_word(wordnet, word, "n") for word in words]
+    pins = tuple(wordnet.name_of(one.senses[0].synset) if one else "" for one in found)
+    return simmatrix.ClassList(words, {"synset": pins})
 
 
 def _by_vectors(sets: Mapping[str, list[Pair]], vectors: str | Path, folder: Path) -> list[str]:

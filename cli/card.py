@@ -78,7 +78,7 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         _table(("", ""), rows),
         "## Load it",
         '```python\nimport simloss\n\ncriterion = simloss.SimLoss.from_file(\n    "hf://OWNER/NAME/similarity.safetensors",'
-        " classes=train_set.classes, share=0, similarity_smoothing=0.05\n)\n```",
+        " classes=train_set.classes, share=0.4, similarity_smoothing=0.05\n)\n```",
         "`classes` brings the matrix into the order of your labels, by name.",
         "## Nearest classes",
         _table(("class", "nearest"), neighbours),

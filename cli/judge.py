@@ -161,7 +161,7 @@ def _judged(
     from simloss.metrics import MistakeReport, confused_pairs
     from simloss.metrics import judge as judged_by
 
-    options = {"taxonomy": taxonomy, "superclasses": superclasses}
+    options: dict[str, Any] = {"taxonomy": taxonomy, "superclasses": superclasses}
     temperature = None
     scores, is_logits = read.scores, read.are_logits
     if held_out is not None:

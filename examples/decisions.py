@@ -14,6 +14,7 @@ import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import clinc150
 import glosses
@@ -58,7 +59,7 @@ def table(data: str, path: Path | None, amount: str, seed: int = 0) -> str:
     similarity, superclasses = median_bound(experiment.tree), experiment.classes.column("superclass")
     z = logits / temperature
     chosen = simloss.choose_confidence(validation[0] / temperature, validation[1], taxonomy, WANTED)
-    decisions = {
+    decisions: dict[str, Any] = {
         "most probable": logits,
         "most probable, with a temperature": z,
         "minimum risk": simloss.expected_similarity(z, similarity)
@@ -73,7 +74,11 @@ def table(data: str, path: Path | None, amount: str, seed: int = 0) -> str:
         **{f"back-off at {confidence}": simloss.back_off(z, taxonomy, confidence) for confidence in CONFIDENCES},
         f"back-off at {chosen:.3f}, chosen for {WANTED:.0%}": simloss.back_off(z, taxonomy, chosen),
     }
-    options = {"distance": edges_of(experiment.tree), "superclasses": superclasses, "taxonomy": taxonomy}
+    options: dict[str, Any] = {
+        "distance": edges_of(experiment.tree),
+        "superclasses": superclasses,
+        "taxonomy": taxonomy,
+    }
     found = {name: judge(preds, labels, **options) for name, preds in decisions.items()}
     command = " ".join(["examples/decisions.py", data, *([path.name] if path else []), "--amount", amount])
     calibration = [f"{100 * found[name]['calibration_error']:.1f} %" for name in list(decisions)[:2]]
@@ -89,7 +94,7 @@ def _rows(found: Mapping[str, Mapping[str, float]]) -> str:
     lines = [f"| decision | {' | '.join(COLUMNS)} |", f"|---|{'---|' * len(COLUMNS)}"]
     for name, values in found.items():
         cells = (
-            "" if math.isnan(values[key]) else f"{scale * values[key]:.{1 if scale == 100 else 2}f}"
+            "" if math.isnan(values.get(key, math.nan)) else f"{scale * values[key]:.{1 if scale == 100 else 2}f}"
             for key, scale in COLUMNS.values()
         )
         lines.append(f"| {name} | {' | '.join(cells)} |")

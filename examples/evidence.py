@@ -202,10 +202,10 @@ def text_of(folder: Path) -> str:
     rows = [["claim", "holds", "not in"]]
     rows += [[one.claim, f"{one.right} of {one.cells}", "; ".join(one.wrong)] for one in claims(cells)]
     parts += ["**The plan's claims, on test data**", markdown(rows)]
-    found = papers_findings(folder)
-    if found:
+    findings = papers_findings(folder)
+    if findings:
         titles = ["data", "the paper's SimLoss, chosen on validation data", "seeds", "figure", "cross entropy"]
-        parts += ["**Claim 8, the paper's findings**", markdown([[*titles, "difference"], *found])]
+        parts += ["**Claim 8, the paper's findings**", markdown([[*titles, "difference"], *findings])]
     return "\n\n".join(parts) + "\n"
 
 

@@ -42,7 +42,7 @@ def losses(file: Path, classes: Sequence[str]) -> dict[Setting, Callable[[], nn.
     return {
         BASE: nn.CrossEntropyLoss,
         Setting("SimLoss alone (the paper's)"): from_file,
-        Setting("smoothing by S (recommended)"): partial(from_file, share=0, similarity_smoothing=0.05),
+        Setting("share 0.4, smoothing by S (recommended)"): partial(from_file, share=0.4, similarity_smoothing=0.05),
     }
 
 

@@ -488,7 +488,7 @@ class SimLoss(HoldsConstants):
         numbers = [self.share, self.similarity_smoothing, self.lower_bound]
         digest = hashlib.sha256(json.dumps([self.classes, numbers]).encode())
         (height, width), device = self._shape(), self._device()
-        for chosen in torch.arange(height, device=device).split(max(1, 2**24 // width)):
+        for chosen in torch.split(torch.arange(height, device=device), max(1, 2**24 // width)):
             block = rows(self._given, chosen, torch.empty(len(chosen), width, device=device))
             digest.update(block.cpu().numpy().astype("<f4").tobytes())
         return digest.hexdigest()[:16]

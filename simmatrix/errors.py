@@ -6,6 +6,7 @@ Every message says what was wrong, where, and what to do next. Messages name arg
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 __all__ = [
@@ -22,6 +23,9 @@ __all__ = [
 # A message quotes what it is about, which may be a text of a million characters.
 _LONGEST_PATH = 500
 _LONGEST = 4000
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class SimilarityError(Exception):
@@ -65,7 +69,8 @@ class SourceError(SimilarityError):
     def __init__(self, message: str, path: str | Path | None = None, line: int | None = None) -> None:
         self.path = None if path is None else Path(path)
         self.line = line
-        super().__init__(_place(path, line) + message)
+        # A terminal would obey control characters that a file or its name may hold.
+        super().__init__(_CONTROL.sub(lambda found: ascii(found[0])[1:-1], _place(path, line) + message))
 
 
 class ClassNotFoundError(SimilarityError):

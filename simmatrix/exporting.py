@@ -76,7 +76,7 @@ def _array(matrix: SimilarityMatrix) -> Iterator[bytes | memoryview]:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(values))
     yield header.getvalue()
-    yield memoryview(values).cast("B")
+    yield values.data.cast("B")
 
 
 _WRITERS: dict[str, Callable[[SimilarityMatrix], Iterator[bytes | memoryview]]] = {

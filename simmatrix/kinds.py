@@ -211,8 +211,8 @@ def _grades(names: Sequence[str]) -> Kind | None:
     if len(names) < _FEWEST:
         return None
     texts = [_folded(name) for name in names]
-    scales = [_levels(scale) for scale in _SCALES]
-    for places in (*(dict(scale) for scale in scales), {text: _opinion(text) for text in texts}):
+    scales: list[dict[str, float | None]] = [dict(_levels(scale)) for scale in _SCALES]
+    for places in (*scales, {text: _opinion(text) for text in texts}):
         found = [places.get(text) for text in texts]
         positions = tuple(place for place in found if place is not None)
         if len(positions) == len(names) == len(set(positions)):

@@ -45,9 +45,9 @@ __all__ = [
 # Steps on the scale from 0 to 1 among which a first pass looks for the bound. A power of two, so that no float32 falls
 # into a step that is not its own.
 _STEPS = 1 << 12
-# Pairs of classes worked on at a time, and the bits of their values that are counted at once.
-_PAIRS = 1 << 19
-_DIGIT = 16
+# Pairs of classes worked on at a time, and about how many classes are looked at first.
+_PAIRS = 1 << 17
+_SAMPLED = 1000
 
 
 clip: Elementwise = partial(np.clip, a_min=0.0, a_max=1.0)
@@ -168,34 +168,40 @@ def median_bound(values: Float[np.ndarray, "C C"]) -> tuple[float, str]:
 def _median_of_pairs(values: Float[np.ndarray, "C C"]) -> float:
     """Return the lower median of the similarities of all pairs of classes, 0 if it is negative.
 
-    Floats from 0 are in the order of their bits. These are counted 16 at a time, from the highest, always of the values
-    that agree with the median so far.
+    A sample says between which values it is. Only the pairs there are put in order: of a measure with few values none,
+    since they are equal; of others some in a hundred; and all, where the sample says the wrong thing.
     """
     place = (len(values) * (len(values) - 1) // 2 - 1) // 2
-    bits = np.dtype(f"i{values.dtype.itemsize}")
-    top = 8 * bits.itemsize - _DIGIT
-    found = 0
-    for shift in range(top, -1, -_DIGIT):
-        numbers = np.zeros(1 << _DIGIT, np.int64)
+    step = max(1, len(values) // _SAMPLED)
+    sample = np.sort(np.concatenate(list(_pairs(values[::step, ::step]))))
+    if step == 1:
+        return float(sample[place])
+    least, middle, most = sample[[int(share * (len(sample) - 1)) for share in (0.49, 0.5, 0.51)]].tolist()
+    for low, high in ((middle, middle), (least, most), (0.0, math.inf)):
+        below, count = 0, 0
+        kept = []
         for pairs in _pairs(values):
-            # With 0 added there is no -0, whose bits are another number's.
-            keys = (np.maximum(pairs, 0, out=pairs) + 0).view(bits)
-            if shift < top:
-                keys = keys[keys >> (shift + _DIGIT) == found]
-            numbers += np.bincount((keys >> shift) & ((1 << _DIGIT) - 1), minlength=len(numbers))
-        ends = np.cumsum(numbers)
-        digit = int(np.searchsorted(ends, place, side="right"))
-        place -= int(ends[digit] - numbers[digit])
-        found = found << _DIGIT | digit
-    return float(np.array([found], bits).view(values.dtype)[0])
+            below += int(np.count_nonzero(pairs < low))
+            inside = (pairs >= low) & (pairs <= high)
+            count += int(np.count_nonzero(inside))
+            if low < high:
+                kept.append(pairs[inside])
+        if below <= place < below + count:
+            break
+    if low == high:
+        return float(low)
+    ordered = np.concatenate(kept)
+    ordered.partition(place - below)
+    return float(ordered[place - below])
 
 
 def _pairs(values: Float[np.ndarray, "C C"]) -> Iterator[Float[np.ndarray, " n"]]:
-    """Yield copies of what is above the diagonal, some rows at a time."""
+    """Yield copies of what is above the diagonal, some rows at a time; negative ones as 0."""
     top, size = 0, len(values)
     while top < size - 1:
         end = top + max(1, _PAIRS // (size - top))
-        yield np.concatenate([values[row, row + 1 :] for row in range(top, min(end, size))])
+        pairs = np.concatenate([values[row, row + 1 :] for row in range(top, min(end, size))])
+        yield np.maximum(pairs, 0, out=pairs)
         top = end
 
 

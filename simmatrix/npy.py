@@ -18,12 +18,13 @@ MAGIC = b"\x93NUMPY"
 # NumPy reads no longer headers, and makes no arrays of more dimensions.
 _LONGEST, _MOST_DIMENSIONS = 10_000, 64
 _COUNT = r"(?:0|[1-9]\d{0,18})L?"
+_S = r"[ \t\r\n]*"
 _FIELD = (
-    r"'descr'\s*:\s*'(?P<kind>[<>=|]?[?biufcSUVO]\d{0,9})'"
-    r"|'fortran_order'\s*:\s*(?P<by_columns>True|False)"
-    rf"|'shape'\s*:\s*\((?P<shape>\s*(?:{_COUNT}\s*,\s*)*(?:{_COUNT}\s*)?)\)"
+    rf"'descr'{_S}:{_S}'(?P<kind>[<>=|]?[?biufcSUVO]\d{{0,9}})'"
+    rf"|'fortran_order'{_S}:{_S}(?P<by_columns>True|False)"
+    rf"|'shape'{_S}:{_S}\((?P<shape>{_S}(?:{_COUNT}{_S},{_S})*(?:{_COUNT}{_S})?)\)"
 )
-_HEADER = re.compile(rf"\s*\{{\s*(?:(?:{_FIELD})\s*(?:,\s*|(?=\}}))){{3}}\}}\s*", re.ASCII)
+_HEADER = re.compile(rf"{_S}\{{{_S}(?:(?:{_FIELD}){_S}(?:,{_S}|(?=\}}))){{3}}\}}{_S}", re.ASCII)
 
 
 class Array(NamedTuple):

@@ -175,7 +175,7 @@ def _bits(stored: Stored) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
 
 
 # How the loss should use a matrix: what the experiments' rule chooses on validation data (docs/choosing.md).
-RECOMMENDED = {"share": 0, "similarity_smoothing": 0.05}
+RECOMMENDED = {"share": 0.4, "similarity_smoothing": 0.05}
 
 # Where less of cross entropy's gradient is left, SimLoss alone may give up classes: that is so of many classes above an
 # influence of a half, of five above a third.

@@ -52,6 +52,10 @@ def test_the_readme_holds_one_block_of_each_kind(kind: str) -> None:
     assert len(_blocks("README.md", kind)) == 1
 
 
+def test_the_readme_is_short() -> None:
+    assert len(_read("README.md").splitlines()) <= 150
+
+
 def test_the_page_of_commands_is_current() -> None:
     assert _generate().commands_page() == _read("docs/commands.md")
 

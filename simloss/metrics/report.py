@@ -175,7 +175,7 @@ class MistakeReport(MetricCollection):
 
     def values_in_float64(self) -> dict[str, float]:
         """Return the values of what this process has counted, as numbers that are not rounded to float32."""
-        metrics: dict[str, SumsOverExamples] = dict(self.items())
+        metrics: dict[str, Any] = dict(self.items())
         return {name: metric.value().item() for name, metric in metrics.items()}
 
     def reliability_diagram(self, ax: Any = None) -> tuple[Any, Any]:

@@ -74,7 +74,8 @@ def from_matrix(
     if classes is None:
         if not is_frame:
             raise ParameterError("the classes are not given; name them in the order of the rows (classes)")
-        classes = _labels(matrix.index, "index")
+        frame: Any = matrix
+        classes = _labels(frame.index, "index")
     listed, ends = read_classes(classes), parsed_scale(scale)
     if isinstance(matrix, str | Path):
         path = Path(matrix)

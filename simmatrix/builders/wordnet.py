@@ -155,8 +155,8 @@ def _warn_of_doubts(resolution: Mapping[str, Mapping[str, Any]]) -> None:
             [f"{name} ({resolution[name]['words'][0]}, not {resolution[name]['others'][0]})" for name in shown]
         )
         warnings.warn(
-            f"the sense of {len(doubts)} classes is in doubt: {senses}; pin it in a synset column of the class list "
-            "(simmatrix.suggest shows all)",
+            f"the sense of {len(doubts)} of the classes is in doubt: {senses}; pin it in a synset column of the class "
+            "list (simmatrix.suggest shows all)",
             SenseWarning,
             stacklevel=3,
         )

@@ -24,9 +24,9 @@ __all__ = ["WORD2VEC_BINARY"]
 
 _BLOCK = 1 << 20
 _LONGEST_WORD = 1 << 14
-# What may be a word, or a part of one, and the blank behind it. The original program writes a line end behind each
-# vector, others don't.
-_PIECE = re.compile(rb"\n*([^\x00-\x20\x7f]{0,%d}+) " % _LONGEST_WORD).match
+# A word of ASCII and the blank behind it, where no other blank can be the one. The original program writes a line end
+# behind each vector, others don't.
+_PLAIN = re.compile(rb"\n*([\x21-\x7e]{0,%d}+) (?![\x21-\x7e\x80-\xff]{0,%d}+ )" % (_LONGEST_WORD, _LONGEST_WORD)).match
 # Between these are the sizes of all values of word vectors but 0.
 _TINY, _HUGE = 1e-18, 1e6
 
@@ -38,7 +38,7 @@ class _Header(NamedTuple):
 
 
 def _read(request: Request) -> Vectors:
-    wanted = {word.encode(): word for word in request.wanted}
+    wanted = {word.encode("utf-8", "surrogatepass"): word for word in request.wanted}
     found: dict[str, WordVector] = {}
     for token, values in _records(request):
         word = wanted.get(token)
@@ -65,14 +65,17 @@ def _records(request: Request) -> Iterator[tuple[bytes, memoryview]]:
             while not is_end and len(buffer) - position < size + 2 * _LONGEST_WORD:
                 piece = stream.read(max(_BLOCK, size))
                 buffer, position, is_end = buffer[position:] + piece, 0, not piece
-            found = _PIECE(buffer, position)
-            start, end = found.span(1) if found else (position, len(buffer))
-            token = buffer[start:end]
-            if not token.isascii() or end + size >= len(buffer) or _PIECE(buffer, end + 1):
-                likely = _word_end(buffer, start, size, is_last=index == header.words - 1)
-                if likely is None:
-                    raise SourceError(_lost(buffer[start:], index, header), stream.path)
-                end, token = likely, buffer[start:likely]
+            found = _PLAIN(buffer, position)
+            if found and found.end() + size <= len(buffer):
+                end = found.end(1)
+                token = found[1]
+            else:
+                while buffer[position : position + 1] == b"\n":
+                    position += 1
+                end = _word_end(buffer, position, size, is_last=index == header.words - 1)
+                if end is None:
+                    raise SourceError(_lost(buffer[position:], index, header), stream.path)
+                token = buffer[position:end]
             position = end + 1 + size
             yield token, memoryview(buffer)[end + 1 : position]
         if (buffer[position:] or stream.read(1)).strip(b"\n"):

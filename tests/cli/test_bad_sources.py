@@ -151,7 +151,7 @@ def test_an_unknown_measure_lists_the_choices(folder: Path, command: Command) ->
             "--from-order --measure wup",
             ("--measure belongs to --from-wordnet and --from-taxonomy, not to --from-order",),
         ),
-        ("--from-wordnet --oov drop", ("--oov belongs to --from-embeddings, not to --from-wordnet",)),
+        ("--from-wordnet --decay 0.5", ("--decay belongs to --from-order, not to --from-wordnet",)),
     ],
 )
 def test_one_source_a_call(options: str, parts: tuple[str, ...], folder: Path, command: Command) -> None:

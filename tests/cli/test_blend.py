@@ -43,7 +43,7 @@ def test_a_blend_is_the_librarys(command: Command) -> None:
     assert shown["file"] == f"blend.safetensors ({Path('blend.safetensors').stat().st_size:,} bytes)"
     assert "blend of   a.safetensors:0.7, b.safetensors:0.3" in lines
     assert lines[-1] == (
-        'next: criterion = simloss.SimLoss.from_file("blend.safetensors", classes=train_set.classes, share=0, '
+        'next: criterion = simloss.SimLoss.from_file("blend.safetensors", classes=train_set.classes, share=0.4, '
         "similarity_smoothing=0.05)"
     )
 

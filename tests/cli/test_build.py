@@ -51,7 +51,7 @@ def test_the_first_minute(command: Command) -> None:
     size = (command.folder / "cifar100.safetensors").stat().st_size
     assert shown["file"] == f"cifar100.safetensors ({size:,} bytes)"
     assert lines[-1].endswith(
-        'SimLoss.from_file("cifar100.safetensors", classes=train_set.classes, share=0, similarity_smoothing=0.05)'
+        'SimLoss.from_file("cifar100.safetensors", classes=train_set.classes, share=0.4, similarity_smoothing=0.05)'
     )
 
 

@@ -236,7 +236,8 @@ def binary_words(raw: bytes, words: list[str], vectors: dict[str, Any]) -> bool:
         # A word that was cut inside a character is shown with a sign in its place.
         token = word.encode()
         if word.endswith("\ufffd"):
-            token = body[at : body.index(b" ", at)]
+            start = len(word[:-1].encode())
+            token = body[at : body.index(b" ", at + start)]
         if not body.startswith(token + b" ", at):
             return False
         at += len(token) + 1
