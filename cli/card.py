@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["card"]
 
 _SHOWN = 20
-_DRAWN = 5000
 
 
 def card(
@@ -32,14 +31,14 @@ def card(
     from simmatrix.cli.plot import draw
     from simmatrix.errors import OutputError
     from simmatrix.files import check_output_folder, write_atomically
-    from simmatrix.ordering import ORDERS
+    from simmatrix.ordering import MOST, ORDERS
 
     folder = output or Path(f"{file.stem}-card")
     if folder.exists():
         raise OutputError(f"{folder} is there already; name a new folder with -o")
     check_output_folder(folder)
     matrix = simmatrix.load(file)
-    is_drawn = len(matrix) <= _DRAWN
+    is_drawn = len(matrix) <= MOST
     text = text_of(matrix, file.stem, is_drawn=is_drawn)
     folder.mkdir()
     matrix.save(folder / "similarity.safetensors")

@@ -13,7 +13,7 @@ from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import decoded, read_bytes
 from simmatrix.forms import Dense, Form, Sparse, canonical, read_only
 from simmatrix.provenance import Input
-from simmatrix.tables import is_number, numbers, rows
+from simmatrix.tables import OF_RATINGS, key, numbers, rows
 from simmatrix.text import composed, shown_name
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def read_pairs(path: Path) -> tuple[dict[tuple[str, str], float], Input]:
     """
     raw = read_bytes(path)
     table = list(rows(decoded(raw, path), path))
-    if table and len(table[0][1]) == 3 and not is_number(table[0][1][2]):
+    # A first row that is no header has a value that is none: to pass it over would lose a pair.
+    if table and key(table[0][1][-1]) in OF_RATINGS:
         del table[0]
     pairs: dict[tuple[str, str], float] = {}
     for line, cells in table:

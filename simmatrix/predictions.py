@@ -255,11 +255,14 @@ def _full_rows(lines: Any, width: int, path: Path) -> Iterator[tuple[int, list[s
 
 
 def _numbers(cells: Sequence[str], columns: Sequence[int], path: Path, line: int) -> Float[np.ndarray, " C"]:
+    texts = [cells[column] for column in columns]
     try:
-        return np.array([cells[column] for column in columns], dtype=np.float64)
+        if "_" not in "".join(texts):
+            return np.array(texts, dtype=np.float64)
     except ValueError:
-        odd = next(column for column in columns if not _is_number(cells[column]))
-        raise SourceError(f"the score {cells[odd]!r} is no number", path, line) from None
+        pass
+    odd = next(text for text in texts if not _is_number(text))
+    raise SourceError(f"the score {odd!r} is no number", path, line)
 
 
 def _is_number(text: str) -> bool:
@@ -267,7 +270,8 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    # Python reads 1_0 as ten; a table that holds it was damaged.
+    return "_" not in text
 
 
 def _columns(header: tuple[str, ...], classes: tuple[str, ...], path: Path) -> tuple[int, list[int]]:

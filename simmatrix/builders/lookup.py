@@ -390,8 +390,13 @@ def _by_form(
     return {name: index for index, name in found.items()}
 
 
-def _spellings(name: str) -> tuple[str, ...]:
-    return tuple(form for form in dict.fromkeys(map(folded, forms(name))) if form)
+def _spellings(name: str) -> set[str]:
+    """Return what the `forms` of a name are folded to; most are folded to the same, so that few are worked out."""
+    texts = {name, name.lower()}
+    if not name.isascii():
+        texts |= {unicodedata.normalize("NFD", text) for text in texts}
+    stems = (stem for text in (*texts, folded(name)) for stem in singulars(text))
+    return {*map(folded, texts), *map(folded, stems)} - {""}
 
 
 def _unknown(
