@@ -173,7 +173,7 @@ def test_names_forge_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
     fail("rose\nerror: tulip\n  oak")
     print_line("rose\ntulip")
     shown = capsys.readouterr()
-    assert shown.err == "warning: rose\\nwarning: tulip\nerror: rose\n  error: tulip\n  oak\n"
+    assert shown.err == "warning: rose\n  warning: tulip\nerror: rose\n  error: tulip\n  oak\n"
     assert shown.out == "rose\\ntulip\n"
 
 
