@@ -52,6 +52,7 @@ def card(
 def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
     """Return the card, Markdown with the Hub's metadata above it."""
     import simmatrix
+    from simmatrix.summary import RECOMMENDED
 
     figures, origin = simmatrix.statistics(matrix), matrix.provenance
     neighbours = [
@@ -69,6 +70,7 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         ("simmatrix", simmatrix.__version__),
     ]
     more = len(matrix) - len(neighbours)
+    recommended = ", ".join(f"{option}={value}" for option, value in RECOMMENDED.items())
     parts = [
         "---\nlibrary_name: simloss\ntags:\n- simloss\n- class-similarity\n---",
         f"# Class similarities: {_cell(name)}",
@@ -78,7 +80,7 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         _table(("", ""), rows),
         "## Load it",
         '```python\nimport simloss\n\ncriterion = simloss.SimLoss.from_file(\n    "hf://OWNER/NAME/similarity.safetensors",'
-        " classes=train_set.classes, share=0.4, similarity_smoothing=0.05\n)\n```",
+        f" classes=train_set.classes, {recommended}\n)\n```",
         "`classes` brings the matrix into the order of your labels, by name.",
         "## Nearest classes",
         _table(("class", "nearest"), neighbours),

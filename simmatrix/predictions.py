@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,7 +292,6 @@ def _checked_names(names: tuple[str, ...], classes: tuple[str, ...], path: Path)
         raise SourceError(f"has no column for {some(lacking)}, which the matrix has; {_TABLE}", path)
     if odd:
         raise SourceError(f"has columns that are no class of the matrix: {some(odd)}; take them out", path)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
         raise SourceError(f"has two columns {twice!r}; name each class once", path)
     return names
