@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["card"]
 
 _SHOWN = 20
-_DRAWN = 5000
 
 
 def card(
@@ -32,14 +31,14 @@ def card(
     from simmatrix.cli.plot import draw
     from simmatrix.errors import OutputError
     from simmatrix.files import check_output_folder, write_atomically
-    from simmatrix.ordering import ORDERS
+    from simmatrix.ordering import MOST, ORDERS
 
     folder = output or Path(f"{file.stem}-card")
     if folder.exists():
         raise OutputError(f"{folder} is there already; name a new folder with -o")
     check_output_folder(folder)
     matrix = simmatrix.load(file)
-    is_drawn = len(matrix) <= _DRAWN
+    is_drawn = len(matrix) <= MOST
     text = text_of(matrix, file.stem, is_drawn=is_drawn)
     folder.mkdir()
     matrix.save(folder / "similarity.safetensors")
@@ -53,6 +52,7 @@ def card(
 def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
     """Return the card, Markdown with the Hub's metadata above it."""
     import simmatrix
+    from simmatrix.summary import RECOMMENDED
 
     figures, origin = simmatrix.statistics(matrix), matrix.provenance
     neighbours = [
@@ -70,6 +70,7 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         ("simmatrix", simmatrix.__version__),
     ]
     more = len(matrix) - len(neighbours)
+    recommended = ", ".join(f"{option}={value}" for option, value in RECOMMENDED.items())
     parts = [
         "---\nlibrary_name: simloss\ntags:\n- simloss\n- class-similarity\n---",
         f"# Class similarities: {_cell(name)}",
@@ -79,7 +80,7 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         _table(("", ""), rows),
         "## Load it",
         '```python\nimport simloss\n\ncriterion = simloss.SimLoss.from_file(\n    "hf://OWNER/NAME/similarity.safetensors",'
-        " classes=train_set.classes, share=0.4, similarity_smoothing=0.05\n)\n```",
+        f" classes=train_set.classes, {recommended}\n)\n```",
         "`classes` brings the matrix into the order of your labels, by name.",
         "## Nearest classes",
         _table(("class", "nearest"), neighbours),

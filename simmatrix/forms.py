@@ -134,6 +134,12 @@ class Form(ABC):
         """Return the values as a contiguous array, read-only."""
         return read_only(np.array(self.values, order="C"))
 
+    def replaced(self, places: Int[np.ndarray, "2 n"], values: Float[np.ndarray, " n"]) -> Form:
+        """Return the form with other values at some rows and columns: sparse if it was, else dense."""
+        dense = np.array(self.dense())
+        dense[tuple(places)] = values
+        return Dense(read_only(dense))
+
     def top_k(self, count: int) -> Sparse:
         """Keep each row's `count` largest values off the diagonal, and its diagonal; the rest becomes 0.
 
@@ -257,6 +263,11 @@ class Sparse(Form):
         values = self.values.copy()
         values.data = apply(self.values.data, functions, np.empty(values.data.shape, np.float32))
         return Sparse(canonical(values))
+
+    def replaced(self, places: Int[np.ndarray, "2 n"], values: Float[np.ndarray, " n"]) -> Sparse:
+        entries = self.values.tolil()
+        entries[tuple(places)] = values
+        return Sparse(canonical(entries))
 
     def select(self, indices: Int[np.ndarray, " n"]) -> Sparse:
         return Sparse(canonical(self.values[indices, :][:, indices]))

@@ -158,6 +158,7 @@ BAD = [
     (lambda: Path("bad.csv").write_text("owl,wren,cod,oak,elm,ash\n1,0,0,0,0,0\n"), ("0 columns for the label",)),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nbat,1,0,0,0,0,0\n"), ("'bat' is no class",)),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\n9,1,0,0,0,0,0\n"), ("is 9", "0 to 5")),
+    (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1_0,0,0,0,0,0\n"), ("'1_0' is no num",)),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1,x,0,0,0,0\n"), ("line 2", "'x'")),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1,0\n"), ("line 2", "3 fields")),
     (lambda: savez(logits=LOGITS[:, :4], labels=LABELS), ("shape (40, 4)", "(N, 6)")),
