@@ -158,8 +158,10 @@ def _judged(
 
     import simloss
     from simloss.backoff import candidates
+    from simloss.forms import from_matrix
     from simloss.metrics import MistakeReport, confused_pairs
     from simloss.metrics import judge as judged_by
+    from simloss.scores import blocks
 
     options: dict[str, Any] = {"taxonomy": taxonomy, "superclasses": superclasses}
     temperature = None
@@ -167,10 +169,14 @@ def _judged(
     if held_out is not None:
         temperature = simloss.fit_temperature(_logits(held_out), held_out.labels)
         scores, is_logits = _logits(read) / np.asarray(temperature, read.scores.dtype), True
-    order = torch.from_numpy(simloss.expected_similarity(scores, matrix, from_logits=is_logits))
-    found: dict[str, Any] = {"minimum risk": order.topk(min(5, len(matrix)), 1).indices.numpy()}
+    form, count = from_matrix(matrix), min(5, len(matrix))
+    # In parts, since all expected similarities take twice the memory of the scores.
+    parts = blocks(torch.from_numpy(scores))
+    order = [simloss.expected_similarity(part, form, from_logits=is_logits).topk(count, 1).indices for part in parts]
+    found: dict[str, Any] = {"minimum risk": torch.cat(order).numpy()}
     if superclasses is not None:
-        found["superclass"] = simloss.with_superclasses(scores, superclasses, from_logits=is_logits).argmax(1)
+        order = [simloss.with_superclasses(part, superclasses, from_logits=is_logits).argmax(1) for part in parts]
+        found["superclass"] = torch.cat(order).numpy()
     curve = None
     if taxonomy is not None:
         backed_off = candidates(scores, taxonomy, from_logits=is_logits)
