@@ -19,7 +19,7 @@ import typer
 
 from simmatrix.choices import TAXONOMY_FORMATS
 from simmatrix.files import silent
-from simmatrix.text import is_unsafe, some
+from simmatrix.text import some, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,6 @@ __all__ = [
     "progress_bar",
     "report",
     "setting",
-    "visible",
     "warn",
     "with_options",
     "without_stream",
@@ -143,22 +142,6 @@ def with_options(message: str) -> str:
     named = re.sub(r"\bfrom_([a-z]+)\b", r"--from-\1", message)
     named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, named)
     return re.sub(r"^[a-z_]+(?= must )", lambda name: f"--{name[0].replace('_', '-')}", named)
-
-
-def visible(text: str) -> str:
-    r"""Return text that a terminal only shows: a damaged or foreign file may hold characters that it would obey.
-
-    Examples
-    --------
-    >>> visible(chr(27) + "[31mrose")
-    '\\x1b[31mrose'
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character.encode("unicode_escape").decode() if is_unsafe(character) and character != "\n" else character
-        for character in text
-    )
 
 
 def _indented(text: str) -> str:

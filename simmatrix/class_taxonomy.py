@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -128,8 +129,7 @@ class ClassTaxonomy:
         if wanted == self.classes:
             return self
         at = {name: index for index, name in enumerate(self.classes)}
-        odd = sorted(set(wanted) ^ set(at)) or [name for name in wanted if wanted.count(name) > 1]
-        if odd or len(wanted) != len(at):
+        if odd := sorted(set(wanted) ^ set(at)) or sorted((Counter(wanted) - Counter(at.keys())).keys()):
             raise ClassOrderError(f"the classes differ from those of the taxonomy, the first that does is {odd[0]!r}")
         places = self.places[[at[name] for name in wanted]]
         return ClassTaxonomy(wanted, self.names, self.depths, places, self.starts, self.ancestors, self.parents)

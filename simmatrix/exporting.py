@@ -44,9 +44,7 @@ def check_export(path: Path, *, force: bool = False) -> None:
     """Raise `OutputError` unless a matrix can be exported to `path`."""
     if path.suffix.lower() not in _WRITERS:
         raise OutputError(f"ends in none of {or_list(_WRITERS)}; choose the format by the ending", path)
-    check_output_folder(path)
-    if path.exists() and not force:
-        raise OutputError("is there already; write to another file, or replace it (--force, force=True)", path)
+    check_output_folder(path, is_new=not force)
 
 
 def _table(delimiter: str) -> Callable[[SimilarityMatrix], Iterator[bytes]]:
@@ -67,7 +65,9 @@ _ROWS = 64
 
 def _text(delimiter: str, rows: list[list[str]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    # A row that starts with # would be read as a comment, if it were not quoted.
+    quoting = csv.QUOTE_ALL if any(row[0].startswith("#") for row in rows) else csv.QUOTE_MINIMAL
+    csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=quoting).writerows(rows)
     return text.getvalue().encode()
 
 

@@ -186,10 +186,11 @@ def digest_of(file: io.FileIO, progress: Progress = silent, stop: threading.Even
     return digest.hexdigest()
 
 
-def check_output_folder(path: Path) -> None:
+def check_output_folder(path: Path, *, is_new: bool = False) -> None:
     """Raise `OutputError` unless a file may be written at `path`, as far as can be told before.
 
-    Its folder has to exist and to be writeable; what stands there already has to be a regular file that may be changed.
+    Its folder has to exist and to be writeable; what stands there already has to be a regular file that may be changed,
+    and where the file has to be new, nothing may.
     """
     with _writing(path):
         try:
@@ -209,6 +210,8 @@ def check_output_folder(path: Path) -> None:
             raise OutputError("is read-only; make it writeable (chmod u+w) if it may go, or write elsewhere", path)
         if not os.access(folder, os.W_OK):
             raise OutputError("its folder is read-only; write elsewhere", path)
+    if status and is_new:
+        raise OutputError("is there already; write to another file, or replace it (--force, force=True)", path)
 
 
 def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:

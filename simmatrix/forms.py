@@ -134,6 +134,12 @@ class Form(ABC):
         """Return the values as a contiguous array, read-only."""
         return read_only(np.array(self.values, order="C"))
 
+    def replaced(self, places: Int[np.ndarray, "2 n"], values: Float[np.ndarray, " n"]) -> Form:
+        """Return the form with other values at some rows and columns: sparse if it was, else dense."""
+        dense = np.array(self.dense())
+        dense[tuple(places)] = values
+        return Dense(read_only(dense))
+
     def top_k(self, count: int) -> Sparse:
         """Keep each row's `count` largest values off the diagonal, and its diagonal; the rest becomes 0.
 
@@ -258,8 +264,23 @@ class Sparse(Form):
         values.data = apply(self.values.data, functions, np.empty(values.data.shape, np.float32))
         return Sparse(canonical(values))
 
+    def replaced(self, places: Int[np.ndarray, "2 n"], values: Float[np.ndarray, " n"]) -> Sparse:
+        entries = self.values.tolil()
+        entries[tuple(places)] = values
+        return Sparse(canonical(entries))
+
     def select(self, indices: Int[np.ndarray, " n"]) -> Sparse:
         return Sparse(canonical(self.values[indices, :][:, indices]))
+
+    def top_k(self, count: int) -> Sparse:
+        values = self.values
+        lengths = np.diff(values.indptr)
+        rows, columns = np.repeat(np.arange(len(self)), lengths), values.indices
+        # Row by row: the diagonal, then the largest, of equal ones the first.
+        order = np.lexsort((columns, -values.data, rows != columns, rows))
+        ranks = np.arange(len(order)) - np.repeat(values.indptr[:-1], lengths)
+        kept = np.sort(order[ranks <= count])
+        return sparse(values.data[kept], columns[kept], np.searchsorted(rows[kept], np.arange(len(self) + 1)))
 
     def others(self, most: int) -> Others:
         size = len(self)

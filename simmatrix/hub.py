@@ -40,5 +40,5 @@ def downloaded(address: str) -> Path:
     try:
         found = hf_hub_download(f"{owner}/{name}", "/".join(file), repo_type=kind, revision=revision or None)
     except (OSError, ValueError) as error:  # theirs are children of these
-        raise SourceError(f"{address} can't be downloaded: {str(error).strip().splitlines()[0]}") from None
+        raise SourceError(f"{address} can't be downloaded: {str(error).strip().partition(chr(10))[0]}") from None
     return Path(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
@@ -30,11 +30,11 @@ from simmatrix.forms import (
     read_only,
 )
 from simmatrix.hub import SCHEME, downloaded
-from simmatrix.pairs import Pairs, changed, checked
+from simmatrix.pairs import Pairs, checked
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import MatrixFile, read_matrix, write_matrix
-from simmatrix.text import are_names, is_name, nearest_to_each, or_list, shown_name, some
+from simmatrix.text import are_names, hinted, is_name, shown_name, some
 
 __all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "load_input", "save"]
 
@@ -267,8 +267,9 @@ class SimilarityMatrix:
         0.5
         """
         wanted = checked(pairs)
-        positions = np.array([self._indices(pair) for pair in wanted], dtype=np.intp)
-        form = changed(self.stored, positions, np.array(list(wanted.values())))
+        places = np.array([self._indices(pair) for pair in wanted], dtype=np.intp).T
+        values = np.array(list(wanted.values()), np.float32)
+        form = self.stored.replaced(np.hstack([places, places[::-1]]), np.tile(values, 2))
         return self._with(form, {"step": "pairs", "pairs": [[*pair, value] for pair, value in wanted.items()]})
 
     def to_pandas(self) -> Any:
@@ -341,7 +342,7 @@ class SimilarityMatrix:
         wanted = names_in_order(names)
         unknown = [name for name in wanted if name not in self._index]
         if unknown:
-            raise ClassNotFoundError(f"the matrix has no class {some(_hinted(unknown, self.classes))}", tuple(unknown))
+            raise ClassNotFoundError(f"the matrix has no class {some(hinted(unknown, self.classes))}", tuple(unknown))
         return [self._index[name] for name in wanted]
 
 
@@ -417,7 +418,7 @@ def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
     parts = [
         f"{what} {some(names)}"
         for what, names in (
-            ("not in the matrix:", _hinted(lacking, unasked)),
+            ("not in the matrix:", hinted(lacking, unasked)),
             ("only in the matrix:", unasked),
             ("given twice:", repeated),
         )
@@ -428,15 +429,6 @@ def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
             f"the classes differ from the matrix's {len(classes)}; {'; '.join(parts)}. "
             "Build the matrix from the training set's class list, or pick classes with select()"
         )
-
-
-def _hinted(unknown: Sequence[str], known: Iterable[str]) -> list[str]:
-    hints = nearest_to_each(unknown[:_SHOWN], known)
-    shown = [
-        f"{name!r}" + (f" (did you mean {or_list(near)}?)" if near else "")
-        for name, near in zip(unknown, hints, strict=False)
-    ]
-    return shown + [repr(name) for name in unknown[_SHOWN:]]
 
 
 def save(matrix: SimilarityMatrix, path: str | Path) -> None:

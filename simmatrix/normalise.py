@@ -181,9 +181,9 @@ def _median_of_pairs(values: Float[np.ndarray, "C C"]) -> float:
         below, count = 0, 0
         kept = []
         for pairs in _pairs(values):
-            below += np.count_nonzero(pairs < low)
+            below += int(np.count_nonzero(pairs < low))
             inside = (pairs >= low) & (pairs <= high)
-            count += np.count_nonzero(inside)
+            count += int(np.count_nonzero(inside))
             if low < high:
                 kept.append(pairs[inside])
         if below <= place < below + count:

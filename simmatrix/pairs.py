@@ -7,19 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import decoded, read_bytes
-from simmatrix.forms import Dense, Form, Sparse, canonical, read_only
 from simmatrix.provenance import Input
-from simmatrix.tables import is_number, numbers, rows
+from simmatrix.tables import OF_RATINGS, key, numbers, rows
 from simmatrix.text import composed, shown_name
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["Pairs", "changed", "checked", "read_pairs"]
+__all__ = ["Pairs", "checked", "read_pairs", "with_pairs"]
 
 Pairs = Mapping[tuple[str, str], float]
 """The similarity of pairs of distinct classes, in [0, 1]; of both directions."""
@@ -57,19 +54,6 @@ def checked(pairs: Pairs) -> dict[tuple[str, str], float]:
     return found
 
 
-def changed(form: Form, positions: np.ndarray, values: np.ndarray) -> Form:
-    """Return a form with values at positions (n, 2) and their mirror images; sparse if it was, else dense."""
-    places = (np.concatenate([positions[:, 0], positions[:, 1]]), np.concatenate([positions[:, 1], positions[:, 0]]))
-    both = np.concatenate([values, values]).astype(np.float32)
-    if isinstance(form, Sparse):
-        entries = form.values.tolil()
-        entries[places] = both
-        return Sparse(canonical(entries))
-    dense = np.array(form.dense())
-    dense[places] = both
-    return Dense(read_only(dense))
-
-
 def read_pairs(path: Path) -> tuple[dict[tuple[str, str], float], Input]:
     """Read pairs from a table: two classes and their similarity a line, with or without a header.
 
@@ -80,7 +64,8 @@ def read_pairs(path: Path) -> tuple[dict[tuple[str, str], float], Input]:
     """
     raw = read_bytes(path)
     table = list(rows(decoded(raw, path), path))
-    if table and len(table[0][1]) == 3 and not is_number(table[0][1][2]):
+    # A first row that is no header has a value that is none: to pass it over would lose a pair.
+    if table and key(table[0][1][-1]) in OF_RATINGS:
         del table[0]
     pairs: dict[tuple[str, str], float] = {}
     for line, cells in table:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from simmatrix import data
 from simmatrix.builders.automatic import known_columns
 from simmatrix.builders.embeddings import DEFAULT_VECTORS
-from simmatrix.builders.lookup import Resolution, attempts_of, resolve_each, words
+from simmatrix.builders.lookup import Resolution, attempts_of, resolve, words
 from simmatrix.builders.wordnet import DOUBTFUL, Found, definition_of, look_up, open_wordnet
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import OutputError
-from simmatrix.files import write_atomically
+from simmatrix.files import check_output_folder, write_atomically
 from simmatrix.kinds import Kind, is_english, kind_of
 from simmatrix.text import some
 from simmatrix.vectors.formats import words_of
@@ -84,8 +84,7 @@ class Suggestion:
         path = Path(path)
         if path.suffix.lower() != ".tsv":
             raise OutputError("a table to edit ends in .tsv; give it that name", path)
-        if path.exists() and not force:
-            raise OutputError("is there already; write to another file, or replace it (--force, force=True)", path)
+        check_output_folder(path, is_new=not force)
         text = io.StringIO()
         columns = self.table.columns
         rows = zip(self.table.names, *columns.values(), strict=True)
@@ -120,16 +119,17 @@ def suggest(classes: Classes) -> Suggestion:
     ('rose.n.01', 'tulip.n.01', 'seal.n.09', 'otter.n.02')
     """
     listed = read_classes(classes)
-    named = shlex.quote(str(classes) if isinstance(classes, str | Path) else listed.source)
+    path = str(classes) if isinstance(classes, str | Path) else listed.source
+    named = shlex.quote(path)
     known = known_columns(listed)
     kind = None if known else kind_of(listed)
     if kind is not None and kind.name != "synsets":
-        return _of_kind(kind, listed, str(classes) if isinstance(classes, str | Path) else listed.source)
+        return _of_kind(kind, listed, path)
     wordnet = open_wordnet()
     found = look_up(wordnet, listed)
     tries, _ = attempts_of(listed)
     vocabulary = set(words_of(data.vector_file_path(DEFAULT_VECTORS)))
-    phrases = dict(zip(listed.names, resolve_each(tries, vocabulary), strict=True))
+    phrases = {name: resolve(one, vocabulary) for name, one in zip(listed.names, tries, strict=True)}
     lookups = (
         Lookup(
             "WordNet",

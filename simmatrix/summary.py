@@ -14,7 +14,7 @@ from simmatrix.classes import ClassList
 from simmatrix.forms import Form, Stored, blocks
 from simmatrix.kinds import is_english, misfit
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.text import is_unsafe
+from simmatrix.text import visible
 
 __all__ = [
     "FAINT",
@@ -342,8 +342,7 @@ def _found_otherwise(matrix: SimilarityMatrix) -> Iterator[str]:
 def _visible(text: object) -> str:
     """Return what a file tells on one line, cut, and without what a terminal would obey: the file may be foreign."""
     shown = str(text)
-    shown = shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
-    return "".join(one.encode("unicode_escape").decode() if is_unsafe(one) else one for one in shown)
+    return visible(shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…").replace("\n", "\\n")
 
 
 def _ambiguous(matrix: SimilarityMatrix) -> str:

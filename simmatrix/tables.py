@@ -17,7 +17,10 @@ from pathlib import Path
 
 from simmatrix.errors import SourceError
 
-__all__ = ["check_commas", "is_number", "key", "numbers", "rows", "without_commas"]
+__all__ = ["OF_RATINGS", "check_commas", "is_number", "key", "numbers", "rows", "without_commas"]
+
+OF_RATINGS = ("rating", "similarity", "score", "value", "mean", "simlex999", "humanmean")
+"""The headings, as `key` gives them, of a column of ratings."""
 
 _QUOTED = re.compile('"[^"]*"')
 # Numbers with commas: the comma is the decimal point, or separates thousands, or could be either.

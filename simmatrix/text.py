@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TypeGuard
 
@@ -16,6 +16,7 @@ __all__ = [
     "check_choice",
     "composed",
     "did_you_mean",
+    "hinted",
     "is_name",
     "is_unsafe",
     "nearest",
@@ -24,6 +25,7 @@ __all__ = [
     "shown_name",
     "some",
     "some_lines",
+    "visible",
 ]
 
 _SHOWN = 5
@@ -42,6 +44,22 @@ def is_unsafe(character: str) -> bool:
     A terminal obeys control characters, lone surrogates can't be written, and bidirectional controls mislead.
     """
     return unicodedata.category(character) in ("Cc", "Cs") or character in _BIDIRECTIONAL
+
+
+def visible(text: str) -> str:
+    r"""Return text that a terminal only shows: a damaged or foreign file may hold characters that it would obey.
+
+    Examples
+    --------
+    >>> visible(chr(27) + "[31mrose")
+    '\\x1b[31mrose'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode() if is_unsafe(character) and character != "\n" else character
+        for character in text
+    )
 
 
 def is_name(name: object) -> TypeGuard[str]:
@@ -136,6 +154,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     close = nearest(word, known)
     return f" (did you mean {or_list(close)}?)" if close else ""
+
+
+def hinted(words: Sequence[str], known: Iterable[str], hint: str = "did you mean {}?") -> list[str]:
+    """Return words in quotes for `some`, each of those that are shown with the known words that are spelt like it.
+
+    Examples
+    --------
+    >>> hinted(["vilet"], ["rose", "violet"])
+    ["'vilet' (did you mean violet?)"]
+    """
+    hints = [f" ({hint.format(or_list(close))})" if close else "" for close in nearest_to_each(words[:_SHOWN], known)]
+    return [f"{word!r}{told}" for word, told in zip_longest(words, hints, fillvalue="")]
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:

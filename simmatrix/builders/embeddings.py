@@ -11,7 +11,7 @@ from threading import Event
 import numpy as np
 
 from simmatrix import data
-from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve_each, words
+from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve, words
 from simmatrix.builders.raw import RawSimilarity, cosine
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -127,7 +127,7 @@ def embedding_similarity(
         checksum = pool.submit(file.sha256, silent if file.reader.streams else progress, stop)
         try:
             vectors = file.read(wanted, progress)
-            resolutions = resolve_each(tries, vectors.found)
+            resolutions = [resolve(one, vectors.found) for one in tries]
             if vectors.compose is not None:
                 resolutions = [one or _composed(asked, vectors) for one, asked in zip(resolutions, tries, strict=True)]
             missing = [index for index, resolution in enumerate(resolutions) if resolution is None]

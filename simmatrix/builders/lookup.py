@@ -33,7 +33,7 @@ from simmatrix.choices import UNKNOWN
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
 from simmatrix.provenance import Input
-from simmatrix.text import check_choice, did_you_mean, nearest_to_each, or_list, shown_name, some
+from simmatrix.text import check_choice, did_you_mean, hinted, or_list, shown_name, some
 
 __all__ = [
     "REMARK",
@@ -51,7 +51,6 @@ __all__ = [
     "plain_text",
     "readings",
     "resolve",
-    "resolve_each",
     "singulars",
     "spellings",
     "synonyms",
@@ -70,7 +69,6 @@ REMARK = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])")
 _SYNONYMS = re.compile(r"\s*[,;]\s*")
 _NEGATIONS = frozenset(("no", "non", "not", "without"))
 _YEAR = re.compile(r"(19|20)\d\d")
-_SHOWN = 5
 # Of so many parts and more, underscores and hyphens are not mixed: there are 2 ** (n - 1) ways.
 _FEW_PARTS = 6
 _LENIENT = 'spell them as in the class list, or leave out what is not in it (unknown="ignore")'
@@ -297,11 +295,6 @@ def singulars(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in found if len(one) > 1))
 
 
-def resolve_each(tries: Iterable[tuple[Attempt, ...]], vocabulary: Container[str]) -> list[Resolution | None]:
-    """Return `resolve` of several classes."""
-    return [resolve(one, vocabulary) for one in tries]
-
-
 def resolve(tries: tuple[Attempt, ...], vocabulary: Container[str]) -> Resolution | None:
     """Return the first attempt all of whose words are in the vocabulary, or None."""
     for attempt in tries:
@@ -390,8 +383,13 @@ def _by_form(
     return {name: index for index, name in found.items()}
 
 
-def _spellings(name: str) -> tuple[str, ...]:
-    return tuple(form for form in dict.fromkeys(map(folded, forms(name))) if form)
+def _spellings(name: str) -> set[str]:
+    """Return what the `forms` of a name are folded to; most are folded to the same, so that few are worked out."""
+    texts = {name, name.lower()}
+    if not name.isascii():
+        texts |= {unicodedata.normalize("NFD", text) for text in texts}
+    stems = (stem for text in (*texts, folded(name)) for stem in singulars(text))
+    return {*map(folded, texts), *map(folded, stems)} - {""}
 
 
 def _unknown(
@@ -406,12 +404,8 @@ def _unknown(
 def not_seen(missing: Sequence[str], known: Iterable[str], path: Path, what: str, remedy: str) -> ClassNotFoundError:
     """Return the error about classes that a file says nothing of, with the nearest of the names it does hold."""
     lacking = set(missing)
-    hints = nearest_to_each(missing[:_SHOWN], [name for name in known if name not in lacking])
-    shown = [
-        f"{name!r}" + (f" (nearest in the file: {or_list(near)})" if near else "")
-        for name, near in zip(missing, hints, strict=False)
-    ]
-    return ClassNotFoundError(f"{path}: {what} {some([*shown, *missing[_SHOWN:]])}; {remedy}", tuple(missing))
+    shown = hinted(missing, [name for name in known if name not in lacking], "nearest in the file: {}")
+    return ClassNotFoundError(f"{path}: {what} {some(shown)}; {remedy}", tuple(missing))
 
 
 def inputs(role: str, path: Path, sha256: str, classes: ClassList) -> tuple[Input, Input]:

@@ -21,14 +21,14 @@ import numpy as np
 
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Float, Int
-from simmatrix.tables import check_commas, key, numbers, rows
+from simmatrix.tables import OF_RATINGS, check_commas, key, numbers, rows
 
 __all__ = ["RatingTable", "read_ratings"]
 
 _HEADINGS = {
     "first word": ("a", "word1", "class1", "concept1", "item1", "first"),
     "second word": ("b", "word2", "class2", "concept2", "item2", "second"),
-    "rating": ("rating", "similarity", "score", "value", "mean", "simlex999", "humanmean"),
+    "rating": OF_RATINGS,
     "rater": tuple(
         f"{who}{ending}"
         for who in (
@@ -81,6 +81,7 @@ class _Columns(NamedTuple):
     rater: int | None
     width: int
     unused: tuple[str, ...] = ()
+    is_named: bool = False
 
 
 def read_ratings(text: str, path: Path) -> RatingTable:
@@ -111,6 +112,14 @@ def read_ratings(text: str, path: Path) -> RatingTable:
         ratings += numbers([cells[columns.rating]], path, line)
     raters = [""] * len(body) if columns.rater is None else [cells[columns.rater] for _line, cells in body]
     lines = [line for line, _cells in body]
+    if not columns.is_named and "\t" not in text and _are_decimals([cells for _line, cells in body]):
+        whole, decimals = body[0][1][2:]
+        raise SourceError(
+            f"{whole},{decimals} may be the rating {whole}.{decimals}, or {whole} by the rater {decimals}; write "
+            "ratings with a decimal point, or the header a,b,rating,rater",
+            path,
+            lines[0],
+        )
     if any(raters) and not all(raters):
         message = "names no rater, and other rows do; name the rater in each row or in none"
         raise SourceError(message, path, lines[raters.index("")])
@@ -152,6 +161,7 @@ def _named_columns(cells: Sequence[str], path: Path, line: int) -> _Columns | No
         rater=found["rater"][0] if found["rater"] else None,
         width=len(cells),
         unused=tuple(cell or f"column {at}" for at, cell in enumerate(cells, 1) if at - 1 not in used),
+        is_named=True,
     )
 
 
@@ -169,6 +179,12 @@ def _columns_in_order(cells: Sequence[str], path: Path, line: int) -> _Columns:
             line,
         ) from None
     return _Columns(0, 1, 2, 3 if len(cells) == 4 else None, len(cells))
+
+
+def _are_decimals(rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether the last two of four cells may be one number with a decimal comma: no pair has two raters then."""
+    pairs = {frozenset(cells[:2]) for cells in rows}
+    return len(rows[0]) == 4 and len(pairs) == len(rows) and all(one.isdigit() for cells in rows for one in cells[2:])
 
 
 def _positions(names: Sequence[str], known: Sequence[str]) -> Int[np.ndarray, " n"]:

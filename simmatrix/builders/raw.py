@@ -105,6 +105,7 @@ def without_missing(build: Callable[[ClassList], RawSimilarity], classes: ClassL
     return replace(raw, provenance=replace(raw.provenance, params={**raw.provenance.params, **dropped}))
 
 
+@np.errstate(under="ignore")
 def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
     """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit.
 

@@ -43,7 +43,6 @@ from simmatrix.builders.senses import Choice, Weights, choose_senses, grouping
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
-from simmatrix.files import sha256_of
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
@@ -156,8 +155,8 @@ def _warn_of_doubts(resolution: Mapping[str, Mapping[str, Any]]) -> None:
             [f"{name} ({resolution[name]['words'][0]}, not {resolution[name]['others'][0]})" for name in shown]
         )
         warnings.warn(
-            f"the sense of {len(doubts)} classes is in doubt: {senses}; pin it in a synset column of the class list "
-            "(simmatrix.suggest shows all)",
+            f"the sense of {len(doubts)} of the classes is in doubt: {senses}; pin it in a synset column of the class "
+            "list (simmatrix.suggest shows all)",
             SenseWarning,
             stacklevel=3,
         )
@@ -187,12 +186,9 @@ def wordnet_similarity(
     if measure in NEED_CONTENT:
         params["information_content"] = shown_name(Path(information_content))
         if counted:
-            content = _from_file(Path(information_content), source, pos, dict(zip(found, nodes.tolist(), strict=True)))
-            inputs.append(
-                Input(
-                    "information content", shown_name(Path(information_content)), sha256_of(Path(information_content))
-                )
-            )
+            path = Path(information_content)
+            content, sha256 = _from_file(path, source, pos, dict(zip(found, nodes.tolist(), strict=True)))
+            inputs.append(Input("information content", shown_name(path), sha256))
         else:
             content = _CONTENTS[str(information_content)](source, pos)
     return RawSimilarity(
@@ -492,11 +488,11 @@ _CONTENTS: Mapping[str, Callable[[WordNet, str], Float[np.ndarray, " N"]]] = {
 }
 
 
-def _from_file(path: Path, wordnet: WordNet, pos: str, nodes: Mapping[str, int]) -> Float[np.ndarray, " N"]:
+def _from_file(path: Path, wordnet: WordNet, pos: str, nodes: Mapping[str, int]) -> tuple[Float[np.ndarray, " N"], str]:
     from simmatrix.taxonomy.wndb import read_corpus_counts
 
     taxonomy = wordnet.taxonomy(pos)
-    counts, total = read_corpus_counts(path, wordnet.parts[pos])
+    counts, total, sha256 = read_corpus_counts(path, wordnet.parts[pos])
     unseen = [name for name, node in nodes.items() if counts[node] == 0]
     if unseen:
         named = ", ".join(unseen[:_SHOWN]) + (" …" if len(unseen) > _SHOWN else "")
@@ -510,7 +506,7 @@ def _from_file(path: Path, wordnet: WordNet, pos: str, nodes: Mapping[str, int])
             "which is above it; take a file whose counts hold those of all synsets below",
             path,
         )
-    return from_counts(counts, total)
+    return from_counts(counts, total), sha256
 
 
 def _first(wrong: np.ndarray) -> int | None:

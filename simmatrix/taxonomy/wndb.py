@@ -5,6 +5,7 @@ And how often synsets occur in a corpus: files such as NLTK's and WordNet::Simil
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -172,10 +173,11 @@ _COUNT = re.compile(r"(\d{1,8})([nv])\s+(\S+)(\s+ROOT)?")
 
 
 class CorpusCounts(NamedTuple):
-    """The counts of a taxonomy's N nodes, each with those of all nodes below it, and the count of all there is."""
+    """The counts of a taxonomy's N nodes, each with those of all below it; the count of all; the file's checksum."""
 
     counts: Float[np.ndarray, " N"]
     total: float
+    sha256: str
 
 
 def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
@@ -189,7 +191,8 @@ def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
         If the file can't be read or parsed, names a synset that the WordNet lacks, or gives two counts for one. Names
         file and line.
     """
-    lines = decoded(read_bytes(path), path).split("\n")
+    raw = read_bytes(path)
+    lines = decoded(raw, path).split("\n")
     if not lines[0].startswith(_HEADER):
         raise SourceError(f"should start with {_HEADER}, as files of counts (ic-*.dat) do; take one of those", path, 1)
     # Each node's line, count, and whether it is a root's.
@@ -225,4 +228,4 @@ def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
     counts[list(found)] = [value for _line, value, _is_root in found.values()]
     # What was put over several roots is there as often as all of them.
     counts[len(part) :] = total
-    return CorpusCounts(counts, total)
+    return CorpusCounts(counts, total, hashlib.sha256(raw).hexdigest())

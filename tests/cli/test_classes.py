@@ -64,6 +64,7 @@ def test_any_form_is_printed_as_a_table_and_built_from(command: Command, monkeyp
     assert command("build", "--classes", "two.csv", "--class-column", "name").code == 0
 
 
+@pytest.mark.slow
 def test_a_million_lines_on_standard_input(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = "".join(f"name{number}x\n" for number in range(1_000_000)).encode()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))

@@ -20,26 +20,10 @@ from simmatrix.cli.output import (
     print_pairs,
     print_table,
     progress_bar,
-    visible,
     warn,
     with_options,
 )
 from tests.cli.command import COMMAND
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("rose", "rose"),
-        ("großer Baum 🚚", "großer Baum 🚚"),
-        ("one\ntwo", "one\ntwo"),
-        ("\x1b[31mred", r"\x1b[31mred"),
-        ("\x9b31m\x07\r\t\x7f", r"\x9b31m\x07\r\t\x7f"),
-        ("\udc80", r"\udc80"),
-    ],
-)
-def test_visible(text: str, shown: str) -> None:
-    assert visible(text) == shown
 
 
 def test_a_pipe_gets_plain_aligned_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +173,7 @@ def test_names_forge_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
     fail("rose\nerror: tulip\n  oak")
     print_line("rose\ntulip")
     shown = capsys.readouterr()
-    assert shown.err == "warning: rose\\nwarning: tulip\nerror: rose\n  error: tulip\n  oak\n"
+    assert shown.err == "warning: rose\n  warning: tulip\nerror: rose\n  error: tulip\n  oak\n"
     assert shown.out == "rose\\ntulip\n"
 
 

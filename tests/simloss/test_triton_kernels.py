@@ -30,6 +30,7 @@ def assert_contract_is_kept(environment: dict[str, str], tests: str) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+@pytest.mark.slow
 def test_the_heart_of_the_contract_is_kept_in_the_interpreter() -> None:
     assert_contract_is_kept(INTERPRETER, "not slow")
 

@@ -4,6 +4,7 @@ import doctest
 import json
 import math
 import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,14 @@ def test_another_order_of_the_classes() -> None:
     for other, odd in ((["wren", "owl", "bat"], "'bat'"), (["wren", "owl"], "'cod'"), (["wren", "wren", "cod"], "owl")):
         with pytest.raises(ClassOrderError, match=odd):
             found.reorder(other)
+
+
+def test_another_order_of_many_classes_takes_no_time() -> None:
+    names = [f"class {index}" for index in range(20_000)]
+    found = read_taxonomy({"even": names[::2], "odd": names[1::2]}, names)
+    started = time.process_time()
+    assert found.reorder(names[::-1]).classes == tuple(names[::-1])
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -55,6 +57,10 @@ def test_addresses_that_lead_nowhere(cache: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(SourceError, match="can't be downloaded: ") as caught:
             simmatrix.load(address)
         assert "\n" not in str(caught.value)
+    refusing = SimpleNamespace(hf_hub_download=Mock(side_effect=OSError()))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", refusing)
+    with pytest.raises(SourceError, match="can't be downloaded: "):
+        simmatrix.load("hf://owner/name/cats.safetensors")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(SourceError, match="pip install huggingface_hub"):
         simmatrix.load("hf://owner/name/sub/cats.safetensors")

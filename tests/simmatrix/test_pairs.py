@@ -67,6 +67,8 @@ def test_bad_pairs(pairs: dict[tuple[str, str], float], error: type[Exception], 
     [
         ("", "is empty"),
         ("a,b,similarity\n", "holds no pairs"),
+        ("a,b,O.9\na,c,0.5\n", "line 1: 'O.9' is no number"),
+        ('a,b,"0,9"\na,c,0.5\n', "line 1: '0,9' is no number; write it with a decimal point, as 0.9"),
         ("a,b,0.5\na,c\n", "line 2: has 2 cells; write two classes and their similarity"),
         ("a,b,0.5\na,c,x\n", "line 2: 'x' is no number"),
         ("a,b,0.5\na,c,2\n", "line 2: the similarity 2.0 of 'a' and 'c' is outside"),

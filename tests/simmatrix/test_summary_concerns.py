@@ -91,6 +91,7 @@ def test_parts_of_a_foreign_file_may_be_anything(parts: object) -> None:
 PIN = "pin another in the class list's synset column (simmatrix senses WORD)"
 
 
+@pytest.mark.filterwarnings("ignore::simmatrix.SenseWarning")
 def test_classes_of_the_same_synset_are_told() -> None:
     matrix = simmatrix.from_wordnet(["dog", "Canis familiaris", "oak"], measure="res")
     assert matrix["dog", "Canis familiaris"] < 1
@@ -102,7 +103,7 @@ def test_classes_of_the_same_synset_are_told() -> None:
 
 def alike(builder: str, words: list[str], similarity: float = 0.01) -> SimilarityMatrix:
     matrix = matrix_of(similarity, len(words))
-    resolution = {name: {"how": "name", "words": [word]} for name, word in zip(matrix.classes, words, strict=True)}
+    resolution = {name: {"how": "synset", "words": [word]} for name, word in zip(matrix.classes, words, strict=True)}
     return SimilarityMatrix(matrix.values, matrix.classes, Provenance(builder, resolution=resolution))
 
 

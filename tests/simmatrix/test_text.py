@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simmatrix.text import nearest, nearest_to_each, or_list, shown_name, some, some_lines
+from simmatrix.text import nearest, nearest_to_each, or_list, shown_name, some, some_lines, visible
 
 FLOWERS = ("rose", "tulip", "violet", "orchid", "lily", "Rosé", "roses")
 
@@ -77,3 +77,18 @@ def test_some_lines_are_shown_and_the_rest_is_counted() -> None:
     assert some_lines(["a", "b"], 2) == "  a\n  b"
     lines = some_lines((str(number) for number in range(1000)), 1000).split("\n")
     assert lines == [*(f"  {number}" for number in range(20)), "  … and 980 more"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rose", "rose"),
+        ("großer Baum 🚚", "großer Baum 🚚"),
+        ("one\ntwo", "one\ntwo"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("\x9b31m\x07\r\t\x7f", r"\x9b31m\x07\r\t\x7f"),
+        ("\udc80", r"\udc80"),
+    ],
+)
+def test_visible(text: str, shown: str) -> None:
+    assert visible(text) == shown

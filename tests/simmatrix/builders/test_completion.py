@@ -63,6 +63,7 @@ def test_the_diagonal_teaches_low_rank_nothing() -> None:
     assert (complete(gaps, "low-rank")[off] == complete(other, "low-rank")[off]).all()
 
 
+@pytest.mark.slow
 def test_low_rank_works_for_hundreds_of_classes() -> None:
     truth, gaps = planted(400, 8, 0.3, 0.1)
     found = complete(gaps, "low-rank")

@@ -236,7 +236,7 @@ def test_the_checksum_is_of_the_bytes_that_were_read(tmp_path: Path, monkeypatch
     """A file that takes the place is not read; one whose bytes change is refused."""
     path = tmp_path / "v.txt"
     lines = [b"rose 1 0\ntulip 1 1\n", b"rose 1 0\ntulip 0 1\n"]
-    resolve = embeddings.resolve_each
+    resolve = embeddings.resolve
     for replaces in (True, False):
         path.write_bytes(lines[0])
         os.utime(path, ns=(0, 0))
@@ -249,7 +249,7 @@ def test_the_checksum_is_of_the_bytes_that_were_read(tmp_path: Path, monkeypatch
                 path.write_bytes(lines[1])
             return resolve(*arguments)
 
-        monkeypatch.setattr(embeddings, "resolve_each", meanwhile)
+        monkeypatch.setattr(embeddings, "resolve", meanwhile)
         if replaces:
             assert checksums(path) == {"v.txt": hashlib.sha256(lines[0]).hexdigest()}
         else:

@@ -172,6 +172,7 @@ print(raw.values.tobytes().hex(), raw.provenance.source[0].sha256, raw.provenanc
 """
 
 
+@pytest.mark.slow
 def test_processes_agree_and_say_nothing_and_a_fetched_model_needs_no_network(tmp_path: Path) -> None:
     model = "owner/MiniLM"
     in_the_hubs_cache(tmp_path, model)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simmatrix.builders.lookup import inputs, match, not_seen
+from simmatrix.builders.lookup import folded, forms, inputs, match, not_seen
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.provenance import Input
@@ -112,3 +112,15 @@ def test_a_name_that_is_composed_in_another_way_is_found_as_a_name() -> None:
 @pytest.mark.parametrize("name", ["ice cream", "ICE-CREAM", "IceCream", "ice_creams"])
 def test_what_joins_words_does_not_matter(name: str) -> None:
     assert matched(name, classes=ClassList(("ice\u2010cream", "rose"))) == {name: 0}
+
+
+def test_names_match_if_their_forms_fold_to_the_same() -> None:
+    texts = [
+        *("Ice-creams", "iceCream", "ICE CREAM", "Étés", "été", "T-shirt/tops", "t_shirt top", "Fire Men", "fireman"),
+        *("SweetPeppers", "sweet pepper", "sweetpepper", "glasses", "Glass", "maple (trees)", "maple tree", "bus"),
+    ]
+    folds = {text: {folded(form) for form in forms(text)} - {""} for text in texts}
+    for name in texts:
+        for known in texts:
+            found = match({name: 1}, ClassList((known, "something else")), PATH, unknown="ignore")
+            assert bool(found.indices) == (not folds[name].isdisjoint(folds[known])), (name, known)

@@ -70,6 +70,18 @@ def test_classes_may_be_called_like_columns() -> None:
     assert said("a,b,1\nscore,first,2\n") == [(1, "a", "b", 1.0, ""), (2, "score", "first", 2.0, "")]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b,rating,rater\nold,new,7,5\nold,big,3,25\n",
+        "old\tnew\t7\t5\nold\tbig\t3\t25\n",
+        "old,new,7,5\nold,big,3,25\nnew,old,7,25\n",
+    ],
+)
+def test_raters_may_be_numbers_where_they_can_be_nothing_else(text: str) -> None:
+    assert [row[1:] for row in said(text)][:2] == [("old", "new", 7.0, "5"), ("old", "big", 3.0, "25")]
+
+
 def test_words_and_raters_are_sorted_and_have_the_line_they_stand_on_first() -> None:
     table = read_ratings("old,new,1,you\nnew,big,2,me\nold,big,3,you\n", PATH)
     assert list(table.words.items()) == [("big", 2), ("new", 1), ("old", 1)]
@@ -93,6 +105,7 @@ def test_words_and_raters_are_sorted_and_have_the_line_they_stand_on_first() -> 
         ("old,new,1\nold,new,nan\n", 2, "'nan' is no number"),
         ("old,new,inf\n", 1, "'inf' is no number"),
         ('"old","new","7,5"\n', 1, "'7,5' is no number; write it with a decimal point, as 7.5"),
+        ("old,new,7,5\nold,big,3,25\n", 1, "7,5 may be the rating 7.5, or 7 by the rater 5; write ratings with a deci"),
         ("old\tnew\t7,5\n", 1, "'7,5' is no number; write it with a decimal point"),
         ("old;new;1\nold;big;2\n", 1, "separates its cells by semicolons; separate them by commas or tabs$"),
         ("# x\nold;new;7,5\n", 2, "separates its cells by semicolons; .* and write 7,5 with a decimal point, as 7.5"),

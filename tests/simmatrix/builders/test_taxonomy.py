@@ -136,7 +136,7 @@ def test_classes_without_a_node_of_their_own_are_named_with_the_nearest(tmp_path
         "  lorry: no such node",
         # Neither is made of words, which makes them no more alike.
         "  (/): no such node, nearest ()",
-        "spell them as in the taxonomy, or add them to it",
+        'spell them as in the taxonomy, add them to it, or leave them out (oov="drop")',
     ]
 
 
@@ -257,7 +257,10 @@ def test_of_many_classes_without_a_node_some_are_named(tmp_path: Path) -> None:
     assert caught.value.missing == tuple(names)
     lines = str(caught.value).splitlines()
     assert len(lines) == 23
-    assert lines[-2:] == ["  … and 980 more", "spell them as in the taxonomy, or add them to it"]
+    assert lines[-2:] == [
+        "  … and 980 more",
+        'spell them as in the taxonomy, add them to it, or leave them out (oov="drop")',
+    ]
 
 
 def test_names_in_place_of_a_file_are_told(tmp_path: Path) -> None:

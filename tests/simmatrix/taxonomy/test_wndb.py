@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -93,8 +94,9 @@ def test_equal_counts_count_once(tmp_path: Path) -> None:
     path = tmp_path / "ic.dat"
     for lines in (COUNTS, [*COUNTS, *COUNTS], [*COUNTS, " 100n  12.0 ROOT", "", "300n 2e0"], COUNTS[::-1]):
         path.write_text(HEAD + "\n".join(lines))
-        counts, total = read_corpus_counts(path, part())
+        counts, total, sha256 = read_corpus_counts(path, part())
         assert (counts.tolist(), total) == ([12, 7, 2], 12)
+        assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("line", ["100n 13 ROOT", "100n 12", "100n 0 ROOT", "200n 7 ROOT", "00000300n 2.5"])

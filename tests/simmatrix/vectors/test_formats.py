@@ -64,23 +64,21 @@ def test_a_compressed_binary(files: dict[str, Path], peer: KeyedVectors) -> None
     np.testing.assert_array_equal(read_vectors(path, {"rose"}).found["rose"].values, peer["rose"])
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"\x00" * 100,
-        b"\xff\xfec\x00a\x00t\x00 \x001\x00\n\x00",
-        b"%PDF-1.7\n",
-        b"just some words\n",
-        b"<html>\n<body>\n",
-        b"\n",
-        np.random.default_rng(0).bytes(5000),
-        b'{"rose": [1, 2]}',
-    ],
-)
-def test_junk(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "junk.txt").write_bytes(content)
-    with pytest.raises(SourceError, match=r"junk\.txt: is of no known format .*: glove, .* npz or safetensors"):
-        detect_format(tmp_path / "junk.txt")
+def test_junk(tmp_path: Path) -> None:
+    unknown = r"is of no known format .*: glove, .* npz or safetensors"
+    for content, message in (
+        (b"\x00" * 100, unknown),
+        (b"\xff\xfec\x00a\x00t\x00 \x001\x00\n\x00", "is UTF-16; save the file as UTF-8"),
+        (b"%PDF-1.7\n", "is a PDF document"),
+        (b"just some words\n", unknown),
+        (b"<html>\n<body>\n", "is a web page; download the file itself"),
+        (b"\n", unknown),
+        (np.random.default_rng(0).bytes(5000), unknown),
+        (b'{"rose": [1, 2]}', unknown),
+    ):
+        (tmp_path / "junk.txt").write_bytes(content)
+        with pytest.raises(SourceError, match=r"junk\.txt: " + message):
+            detect_format(tmp_path / "junk.txt")
 
 
 def test_a_long_first_line_is_told_by_its_start(tmp_path: Path) -> None:
