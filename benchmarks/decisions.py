@@ -2,8 +2,8 @@
 
 Claims: `simloss.back_off` decides on 10,000 examples of ImageNet-21k's 21,843 classes within 5 s and 2 GB on 2 cores,
 and `simmatrix judge` compares all decisions for 100,000 examples of ImageNet-1k's classes; 10 s on 2 idle cores are its
-aim. The processor time is that of all threads, which matters where other work runs too; there several threads also spend
-it on waiting for each other. The memory includes the logits.
+aim. The processor time is that of all threads, which matters where other work runs too; there several threads also
+spend it on waiting for each other. The memory includes the logits.
 
     python benchmarks/decisions.py [--threads 1]
 """
