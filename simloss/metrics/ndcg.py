@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from simloss.forms import Dense, rows
 from simloss.metrics.inputs import Predictions
 from simloss.metrics.pairs import MeanOverPairs, Similarities
+from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
 __all__ = ["NDCG"]
@@ -63,7 +64,7 @@ class NDCG(MeanOverPairs):
         similarity: Similarities,
         *,
         k: int | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:

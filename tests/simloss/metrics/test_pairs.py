@@ -85,6 +85,7 @@ def test_a_matrix_is_brought_into_the_order_of_the_classes(metric: type[MistakeS
 @pytest.mark.parametrize("given", [{"similarity": torch.eye(3)}, {"distance": 1 - torch.eye(3)}])
 def test_classes_of_a_tensor_are_counted(given: dict[str, Tensor]) -> None:
     assert MistakeSeverity(**given, classes=CLASSES).classes == CLASSES
+    assert MistakeSeverity(**given, classes={"2": "oak", "0": "cat", "1": "lynx"}).classes == CLASSES
     assert MistakeSeverity(**given).classes is None
     with pytest.raises(ValueError, match=r"2 classes .*\(3, 3\)"):
         MistakeSeverity(**given, classes=CLASSES[:2])
