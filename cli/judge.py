@@ -142,7 +142,9 @@ def _lower_bound(matrix: SimilarityMatrix) -> float:
     import math
 
     steps = [step for step in matrix.provenance.normalisation if step.get("step") == "lower_bound"]
-    return 1.0 - math.prod(1 - float(step.get("bound", 0)) for step in steps)
+    # A foreign file may have anything there.
+    bounds = [step["bound"] for step in steps if isinstance(step.get("bound"), int | float)]
+    return 1.0 - math.prod(1 - bound for bound in bounds)
 
 
 def _groups(

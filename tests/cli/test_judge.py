@@ -141,7 +141,10 @@ def test_a_matrix_with_a_lower_bound_is_no_yardstick(command: Command) -> None:
     assert result.code == 0
     assert "b has a lower bound of 0.4: " in result.err
     assert "--lower-bound 0\n" in result.err
-    for name, bound in (("m", 0.0), ("b", 0.4)):
+    given = simmatrix.load("m")
+    origin = given.provenance.with_step({"step": "lower_bound", "bound": "half"})
+    simmatrix.SimilarityMatrix(given.to_dense(), given.classes, origin).save("foreign")
+    for name, bound in (("m", 0.0), ("b", 0.4), ("foreign", 0.0)):
         out = command.good("judge", name, "p.npz", "--classes", "c.csv", "--json")
         assert json.loads(out)["lower_bound"] == pytest.approx(bound)
     assert "1 - S, the mean over the mistakes" in result.out
