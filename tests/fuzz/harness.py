@@ -12,6 +12,7 @@ import argparse
 import gc
 import json
 import random
+import resource
 import signal
 import sys
 import tempfile
