@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,10 +43,14 @@ def card(
     is_drawn = len(matrix) <= MOST
     text = text_of(matrix, file.stem, is_drawn=is_drawn)
     folder.mkdir()
-    matrix.save(folder / "similarity.safetensors")
-    if is_drawn:
-        draw(ORDERS["clusters"](matrix, ()), folder / "heatmap.png")
-    write_atomically(folder / "README.md", [text.encode()])
+    with ExitStack() as failing:
+        # Half a card would be in the way of the next try.
+        failing.callback(rmtree, folder, ignore_errors=True)
+        matrix.save(folder / "similarity.safetensors")
+        if is_drawn:
+            draw(ORDERS["clusters"](matrix, ()), folder / "heatmap.png")
+        write_atomically(folder / "README.md", [text.encode()])
+        failing.pop_all()
     print_line(f"{folder}: similarity.safetensors, README.md{' and heatmap.png' if is_drawn else ''}")
     print_line(f"to publish it: hf upload OWNER/NAME {folder}")
 

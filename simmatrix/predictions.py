@@ -150,7 +150,8 @@ def _read_npz(path: Path, classes: tuple[str, ...]) -> _Read:
                 if len(kinds) != 1 or "labels" not in archive.files:
                     raise SourceError(
                         f"holds {some(archive.files) if archive.files else 'no array'}; there must be labels, and "
-                        "either logits or probabilities",
+                        "either logits or probabilities (predicted classes alone are for "
+                        "simloss.metrics.judge, in Python)",
                         path,
                     )
                 names = tuple(map(str, archive["classes"].tolist())) if "classes" in archive.files else classes
