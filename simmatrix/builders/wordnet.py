@@ -11,8 +11,9 @@ A class is looked up in this order; the first that succeeds counts:
 6. among the verbs: the phrase or the name, which the other classes, as nouns, then don't go with
 
 `simmatrix.builders.lookup` tells what these are; after its singulars by rule come those that WordNet lists for
-exceptions, and ``Wilson_Warbler`` is tried as ``Wilson's warbler`` too, ``sail_boat`` as ``sailboat``. Of several senses the one that fits the other
-classes is taken (`simmatrix.builders.senses`); the others are recorded, and the doubt.
+exceptions, and ``Wilson_Warbler`` is tried as ``Wilson's warbler`` too, ``sail_boat`` as ``sailboat``. Of several
+senses the one that fits the other classes is taken (`simmatrix.builders.senses`); the others are recorded, and the
+doubt.
 """
 
 from __future__ import annotations
