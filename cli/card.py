@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,10 +43,14 @@ def card(
     is_drawn = len(matrix) <= MOST
     text = text_of(matrix, file.stem, is_drawn=is_drawn)
     folder.mkdir()
-    matrix.save(folder / "similarity.safetensors")
-    if is_drawn:
-        draw(ORDERS["clusters"](matrix, ()), folder / "heatmap.png")
-    write_atomically(folder / "README.md", [text.encode()])
+    with ExitStack() as failing:
+        # Half a card would be in the way of the next try.
+        failing.callback(rmtree, folder, ignore_errors=True)
+        matrix.save(folder / "similarity.safetensors")
+        if is_drawn:
+            draw(ORDERS["clusters"](matrix, ()), folder / "heatmap.png")
+        write_atomically(folder / "README.md", [text.encode()])
+        failing.pop_all()
     print_line(f"{folder}: similarity.safetensors, README.md{' and heatmap.png' if is_drawn else ''}")
     print_line(f"to publish it: hf upload OWNER/NAME {folder}")
 
@@ -52,6 +58,7 @@ def card(
 def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
     """Return the card, Markdown with the Hub's metadata above it."""
     import simmatrix
+    from simmatrix.summary import RECOMMENDED
 
     figures, origin = simmatrix.statistics(matrix), matrix.provenance
     neighbours = [
@@ -69,6 +76,7 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         ("simmatrix", simmatrix.__version__),
     ]
     more = len(matrix) - len(neighbours)
+    recommended = ", ".join(f"{option}={value}" for option, value in RECOMMENDED.items())
     parts = [
         "---\nlibrary_name: simloss\ntags:\n- simloss\n- class-similarity\n---",
         f"# Class similarities: {_cell(name)}",
@@ -78,7 +86,7 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         _table(("", ""), rows),
         "## Load it",
         '```python\nimport simloss\n\ncriterion = simloss.SimLoss.from_file(\n    "hf://OWNER/NAME/similarity.safetensors",'
-        " classes=train_set.classes, share=0.4, similarity_smoothing=0.05\n)\n```",
+        f" classes=train_set.classes, {recommended}\n)\n```",
         "`classes` brings the matrix into the order of your labels, by name.",
         "## Nearest classes",
         _table(("class", "nearest"), neighbours),

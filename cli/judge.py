@@ -61,7 +61,8 @@ def judge(
         str | None,
         typer.Option(
             metavar="PATH|NAME",
-            help="Class list with the superclass column; the bundled one the matrix was built for if not given.",
+            help="Class list with columns that group the classes, as superclass or level_1; the bundled one the "
+            "matrix was built for if not given.",
         ),
     ] = None,
     taxonomy: Annotated[
@@ -69,7 +70,7 @@ def judge(
         typer.Option(
             metavar="wordnet|PATH|COLUMN,…",
             help="What to back off to: WordNet, a file of edges, an outline or JSON, or columns of the class list; the "
-            "superclasses if not given.",
+            "columns that group the classes if not given.",
         ),
     ] = None,
     confidence: Annotated[
@@ -99,7 +100,8 @@ def judge(
     matrix = matrix.reorder(read.classes)
     superclasses, tree = _groups(matrix, classes, taxonomy)
     content = _judged(matrix, read, held_out, superclasses, tree, confidence or CONFIDENCES)
-    content = {"matrix": str(file), "predictions": str(predictions), **content}
+    bound = _lower_bound(matrix)
+    content = {"matrix": str(file), "predictions": str(predictions), "lower_bound": bound, **content}
     drawn = content.pop("drawn")
     if picture is not None:
         _draw(drawn, picture)
@@ -112,6 +114,13 @@ def judge(
         typer.echo(text)
         return
     _print(content)
+    if bound > 0:
+        warn(
+            [
+                f"{file} has a lower bound of {bound:.3g}: classes that were less alike than that count as equally far "
+                "apart (1 - S = 1); to measure, judge by a matrix built with --lower-bound 0"
+            ]
+        )
     if tree is None:
         warn(["no taxonomy is known, so nothing backs off; give one (--taxonomy), or a class list with superclasses"])
 
@@ -128,20 +137,34 @@ def _check_outputs(output: Path | None, picture: Path | None) -> None:
         check_output_folder(path)
 
 
+def _lower_bound(matrix: SimilarityMatrix) -> float:
+    """Return the lower bound of a matrix: several compose to one, 0 is none."""
+    import math
+
+    steps = [step for step in matrix.provenance.normalisation if step.get("step") == "lower_bound"]
+    # A foreign file may have anything there.
+    bounds = [step["bound"] for step in steps if isinstance(step.get("bound"), int | float)]
+    return 1.0 - math.prod(1 - bound for bound in bounds)
+
+
 def _groups(
     matrix: SimilarityMatrix, classes: str | None, taxonomy: str | None
 ) -> tuple[Sequence[str] | None, ClassTaxonomy | None]:
     """Return the superclasses of the matrix's classes and the taxonomy above them, as far as they are known."""
     import simmatrix
+    from simmatrix.builders.automatic import level_columns
+    from simmatrix.builders.taxonomy import TaxonomyColumns, source_of
 
     name = classes or recorded_list(matrix)
     listed = (
         simmatrix.ClassList(matrix.classes) if name is None else simmatrix.read_classes(name).select(matrix.classes)
     )
-    superclasses = listed.column("superclass") if "superclass" in listed.columns else None
-    if taxonomy is None and superclasses is None:
-        return None, None
-    return superclasses, simmatrix.read_taxonomy(taxonomy or "superclass", listed)
+    columns = level_columns(listed)
+    if taxonomy is not None and taxonomy != "wordnet":
+        source = source_of(taxonomy, listed)
+        columns = source.columns if isinstance(source, TaxonomyColumns) else columns
+    tree = simmatrix.read_taxonomy(taxonomy or columns, listed) if taxonomy or columns else None
+    return (listed.column(columns[0]) if columns else None), tree
 
 
 def _judged(
@@ -158,8 +181,10 @@ def _judged(
 
     import simloss
     from simloss.backoff import candidates
+    from simloss.forms import from_matrix
     from simloss.metrics import MistakeReport, confused_pairs
     from simloss.metrics import judge as judged_by
+    from simloss.scores import blocks
 
     options: dict[str, Any] = {"taxonomy": taxonomy, "superclasses": superclasses}
     temperature = None
@@ -167,10 +192,14 @@ def _judged(
     if held_out is not None:
         temperature = simloss.fit_temperature(_logits(held_out), held_out.labels)
         scores, is_logits = _logits(read) / np.asarray(temperature, read.scores.dtype), True
-    order = torch.from_numpy(simloss.expected_similarity(scores, matrix, from_logits=is_logits))
-    found: dict[str, Any] = {"minimum risk": order.topk(min(5, len(matrix)), 1).indices.numpy()}
+    form, count = from_matrix(matrix), min(5, len(matrix))
+    # In parts, since all expected similarities take twice the memory of the scores.
+    parts = blocks(torch.from_numpy(scores))
+    order = [simloss.expected_similarity(part, form, from_logits=is_logits).topk(count, 1).indices for part in parts]
+    found: dict[str, Any] = {"minimum risk": torch.cat(order).numpy()}
     if superclasses is not None:
-        found["superclass"] = simloss.with_superclasses(scores, superclasses, from_logits=is_logits).argmax(1)
+        order = [simloss.with_superclasses(part, superclasses, from_logits=is_logits).argmax(1) for part in parts]
+        found["superclass"] = torch.cat(order).numpy()
     curve = None
     if taxonomy is not None:
         backed_off = candidates(scores, taxonomy, from_logits=is_logits)
@@ -225,6 +254,7 @@ def _print(content: Mapping[str, Any]) -> None:
             ("examples", f"{content['examples']:,}"),
             ("classes", f"{content['classes']:,}"),
             ("temperature", "none fitted (--validation)" if temperature is None else f"{temperature:.4g}"),
+            ("severity", "1 - S, the mean over the mistakes"),
             ("calibration error", f"{own['calibration_error']:.4f}"),
             ("NDCG", f"{own['ndcg']:.4f}"),
         ]

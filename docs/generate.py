@@ -31,6 +31,7 @@ SCRIPTS = (
     "benchmarks/growth.py",
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
+    "benchmarks/decisions.py",
     "benchmarks/fuzz.py",
     "examples/icd10.py",
     "examples/glosses.py",

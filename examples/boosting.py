@@ -41,15 +41,15 @@ def lightgbm_scores(data: Problem, loss: BoostingLoss | None, seed: int, rounds:
     """Return LightGBM's scores (N, C) of validation and test data; without a loss by its own objective."""
     import lightgbm
 
-    x, y = (part.numpy() for part in data.training)
-    training = lightgbm.Dataset(x, y)
-    seen = lightgbm.Dataset(*(part.numpy() for part in data.validation), reference=training)
+    training = lightgbm.Dataset(data.training.features.numpy(), data.training.labels.numpy())
+    seen = lightgbm.Dataset(data.validation.features.numpy(), data.validation.labels.numpy(), reference=training)
     own = {"objective": "multiclass"} if loss is None else {"objective": loss.obj, "metric": "None"}
     settings = {**own, "num_class": len(data.classes), "seed": seed, "num_threads": 1, "verbose": -1}
     stop = lightgbm.early_stopping(PATIENCE, first_metric_only=True, verbose=False)
     feval = None if loss is None else loss.feval
     model = lightgbm.train(settings, training, rounds, valid_sets=[seen], feval=feval, callbacks=[stop])
-    return [model.predict(part.features.numpy(), raw_score=True) for part in (data.validation, data.test)]
+    parts = (data.validation, data.test)
+    return [np.asarray(model.predict(part.features.numpy(), raw_score=True)) for part in parts]
 
 
 def xgboost_scores(data: Problem, loss: BoostingLoss | None, seed: int, rounds: int) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ Cross entropy itself is `torch.nn.CrossEntropyLoss`. `simloss.decisions.minimum_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from simloss.errors import ArgumentError, DtypeError
 from simloss.forms import Similarity, Sparse, Toeplitz, class_count, rows
 from simloss.loss import form_and_classes
 from simloss.reduction import is_autocast, label_weights, reduced, split_ignored, weighted, work_dtype
+from simmatrix.classes import Names
 from simmatrix.shapes import Float
 
 __all__ = ["SimilarityLabelSmoothingLoss", "SoftLabelLoss", "similarity_smoothed_labels", "soft_labels"]
@@ -71,7 +72,7 @@ class _SoftTargetLoss(HoldsConstants):
         weight: Tensor | None,
         ignore_index: int,
         reduction: str,
-        classes: Sequence[str] | None,
+        classes: Names | None,
     ) -> None:
         super().__init__()
         form, self.classes = form_and_classes(similarity, classes)
@@ -84,7 +85,7 @@ class _SoftTargetLoss(HoldsConstants):
         self.reduction = reduction
 
     @classmethod
-    def from_file(cls, path: str | Path, classes: Sequence[str] | None = None, **options: Any) -> Self:
+    def from_file(cls, path: str | Path, classes: Names | None = None, **options: Any) -> Self:
         """Return the loss for the similarity matrix in a file.
 
         Parameters
@@ -179,7 +180,9 @@ class SoftLabelLoss(_SoftTargetLoss):
         S, (C, C), in [0, 1] with unit diagonal: a `simmatrix.SimilarityMatrix`, a tensor (strided or CSR),
         `simloss.Sparse` or `simloss.Toeplitz`. With the measure "lcs-height" 1 - S are the distances of the paper.
     beta
-        How hard the labels are, at least 0.
+        How hard the labels are, at least 0; it has to be given. A class at distance d from the true one has
+        exp(-beta d) times its part: for beta = 4 a class at distance 1 has 1/55 of it, for 20 one at distance 0.1 has
+        1/7.
     weight, ignore_index, reduction
         As in `torch.nn.CrossEntropyLoss` beside label smoothing. For class indices.
     classes
@@ -205,13 +208,15 @@ class SoftLabelLoss(_SoftTargetLoss):
     def __init__(
         self,
         similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix,
-        beta: float,
+        beta: float | None = None,
         weight: Tensor | None = None,
         ignore_index: int = -100,
         reduction: str = "mean",
         *,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
     ) -> None:
+        if beta is None:
+            raise TypeError("SoftLabelLoss needs a beta, as beta=20; the larger it is, the harder are the labels")
         if not 0 <= beta < float("inf"):
             raise ArgumentError(f"beta must be finite and at least 0, got {beta}")
         super().__init__(similarity, lambda s: soft_labels(s, beta), weight, ignore_index, reduction, classes)
@@ -263,7 +268,7 @@ class SimilarityLabelSmoothingLoss(_SoftTargetLoss):
         ignore_index: int = -100,
         reduction: str = "mean",
         *,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
     ) -> None:
         check_options(reduction, label_smoothing)
         super().__init__(

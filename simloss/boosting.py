@@ -7,7 +7,7 @@ xgboost.train({"num_class": len(matrix.classes), "disable_default_eval_metric": 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -20,6 +20,7 @@ from simloss.checks import check_options, check_similarity_values
 from simloss.errors import ArgumentError
 from simloss.forms import Dense, Sparse, Toeplitz, class_count, rows
 from simloss.loss import form_and_classes, sim_loss
+from simmatrix.classes import Names
 from simmatrix.shapes import Float
 
 __all__ = ["BoostingLoss"]
@@ -92,11 +93,12 @@ class BoostingLoss:
         self,
         similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix,
         *,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         share: float = 1.0,
         similarity_smoothing: float = 0.0,
     ) -> None:
-        names = None if classes is None else [str(name) for name in classes]
+        # What labels a scikit-learn classifier has may be numbers.
+        names = classes if classes is None or isinstance(classes, Mapping | Set) else [str(name) for name in classes]
         form, self.classes = form_and_classes(similarity, names)
         check_similarity_values(form)
         check_options("sum", 0.0, share, similarity_smoothing)
@@ -105,7 +107,7 @@ class BoostingLoss:
         self.similarity_smoothing = similarity_smoothing
 
     @classmethod
-    def from_file(cls, path: str | Path, *, classes: Sequence[str] | None = None, **options: float) -> Self:
+    def from_file(cls, path: str | Path, *, classes: Names | None = None, **options: float) -> Self:
         """Return the loss with the matrix of a file, as `SimLoss.from_file` does."""
         return cls(simmatrix.load(path), classes=classes, **options)
 

@@ -23,6 +23,7 @@ from simloss.loss import SimLoss
 from simloss.reduction import is_autocast, row_scale, split_ignored
 from simloss.rows import row_losses, scale_gradient_
 from simloss.rows.call import Call, mix_of
+from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
 __all__ = ["LinearSimLoss", "linear_sim_loss"]
@@ -203,7 +204,7 @@ class LinearSimLoss(SimLoss):
         label_smoothing: float = 0.0,
         share: float = 1.0,
         similarity_smoothing: float = 0.0,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
     ) -> None:
         super().__init__(
             similarity,
@@ -224,7 +225,7 @@ class LinearSimLoss(SimLoss):
         cls,
         path: str | Path,
         in_features: int,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         **options: Any,
     ) -> LinearSimLoss:
         """Return the layer and its loss for the similarity matrix in a file.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +43,7 @@ from simloss.reduction import (
 from simloss.rows import native
 from simloss.rows.call import mix_of
 from simloss.targets import distribution_losses
+from simmatrix.classes import Names, names_in_order
 from simmatrix.shapes import Float
 from simmatrix.summary import FAINT, gradient_kept
 
@@ -280,7 +281,7 @@ class SimLoss(HoldsConstants):
         *,
         share: float = 1.0,
         similarity_smoothing: float = 0.0,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
     ) -> None:
         super().__init__()
         check_options(reduction, label_smoothing, share, similarity_smoothing)
@@ -300,7 +301,7 @@ class SimLoss(HoldsConstants):
     def from_file(
         cls,
         path: str | Path,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         weight: Tensor | None = None,
         ignore_index: int = -100,
         reduction: str = "mean",
@@ -314,8 +315,9 @@ class SimLoss(HoldsConstants):
         path
             A file that `simmatrix` wrote, of any form.
         classes
-            The names of the classes in the order of the logits, say `train_set.classes`. The matrix is reordered to
-            it. Without it the logits must be in the order of the file.
+            The names of the classes in the order of the logits, say `train_set.classes`, or a mapping between names and
+            indices, as `id2label` and `class_to_idx`. The matrix is reordered to it. Without it the logits must be in
+            the order of the file.
         weight, ignore_index, reduction, label_smoothing, **options
             The other parameters of the class.
 
@@ -554,16 +556,16 @@ class SimLoss(HoldsConstants):
 
 
 def form_and_classes(
-    similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix, classes: Sequence[str] | None
+    similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix, classes: Names | None
 ) -> tuple[Similarity, tuple[str, ...] | None]:
     """Return the similarity in the order of the classes, and their names."""
-    if isinstance(classes, Set | Mapping):
+    if isinstance(classes, Set):
         raise TypeError(
-            f"classes must be in the order of the logits, which a {type(classes).__name__} does not say; of a "
-            "class_to_idx give sorted(class_to_idx, key=class_to_idx.get)"
+            f"classes must be in the order of the logits, which a {type(classes).__name__} does not say; give a list"
         )
+    names = None if classes is None else names_in_order(classes)
     if isinstance(similarity, simmatrix.SimilarityMatrix):
-        matrix = similarity if classes is None else similarity.reorder(classes)
+        matrix = similarity if names is None else similarity.reorder(names)
         return from_matrix(matrix), matrix.classes
     form = as_similarity(similarity)
     check_similarity(form)
@@ -574,6 +576,6 @@ def form_and_classes(
         )
     if isinstance(similarity, Tensor) and isinstance(form, Sparse):
         form = Sparse(*(part.clone() for part in form))  # the parts of a CSR tensor are views, which don't compile
-    if classes is not None and len(classes) != class_count(form):
-        raise ArgumentError(f"{len(classes)} classes do not name the rows of shape {(class_count(form),) * 2}")
-    return form, None if classes is None else tuple(classes)
+    if names is not None and len(names) != class_count(form):
+        raise ArgumentError(f"{len(names)} classes do not name the rows of shape {(class_count(form),) * 2}")
+    return form, names

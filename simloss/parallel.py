@@ -12,7 +12,7 @@ float32 are sent in float64, which keeps all their digits. A share of cross entr
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
@@ -29,6 +29,7 @@ from simloss.reduction import is_autocast, row_scale, split_ignored, work_dtype
 from simloss.rows import scale_gradient_
 from simloss.rows.call import Call, mix_of, mixture
 from simloss.rows.eager import least_sum
+from simmatrix.classes import Names
 from simmatrix.shapes import Bool, Float, Int
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class ClassParallelSimLoss(SimLoss):
         *,
         share: float = 1.0,
         similarity_smoothing: float = 0.0,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         group: ProcessGroup | None = None,
         columns: int | None = None,
     ) -> None:

@@ -159,9 +159,9 @@ def blocks(rows: Tensor, size: int = _BLOCK) -> tuple[Tensor, ...]:
 
 def shares(rows: Float[Tensor, "N C"], *, from_logits: bool) -> Float[Tensor, "N C"]:
     """Return numbers in float64 that are in proportion to the probabilities of each row."""
-    z = rows.double()
     if not from_logits:
-        return z
-    greatest = z.amax(1, keepdim=True)
-    # Where it is infinite, z - greatest is NaN for the classes that have it, and all the others are as good as none.
-    return (z - greatest).exp_().masked_fill_(z == greatest, 1.0)
+        return rows.double()
+    greatest = rows.amax(1, keepdim=True)
+    e = (rows - greatest.double()).exp_()
+    # Where it is infinite, the difference is NaN for the classes that have it, and all the others are as good as none.
+    return e.masked_fill_(rows == greatest, 1.0) if greatest.isinf().any() else e

@@ -272,6 +272,16 @@ class Sparse(Form):
     def select(self, indices: Int[np.ndarray, " n"]) -> Sparse:
         return Sparse(canonical(self.values[indices, :][:, indices]))
 
+    def top_k(self, count: int) -> Sparse:
+        values = self.values
+        lengths = np.diff(values.indptr)
+        rows, columns = np.repeat(np.arange(len(self)), lengths), values.indices
+        # Row by row: the diagonal, then the largest, of equal ones the first.
+        order = np.lexsort((columns, -values.data, rows != columns, rows))
+        ranks = np.arange(len(order)) - np.repeat(values.indptr[:-1], lengths)
+        kept = np.sort(order[ranks <= count])
+        return sparse(values.data[kept], columns[kept], np.searchsorted(rows[kept], np.arange(len(self) + 1)))
+
     def others(self, most: int) -> Others:
         size = len(self)
         entries = self.values.tocoo()

@@ -46,8 +46,8 @@ def _by_clusters(matrix: SimilarityMatrix, _superclasses: Sequence[str]) -> Orde
 
 def _by_superclass(matrix: SimilarityMatrix, superclasses: Sequence[str]) -> Ordered:
     """Put similar superclasses beside each other, and similar classes within each."""
-    if not all(superclasses):
-        lacking = matrix.classes[[bool(one) for one in superclasses].index(False)]
+    lacking = next((name for name, one in zip(matrix.classes, superclasses, strict=True) if not one), None)
+    if lacking is not None:
         raise SourceError(f"the class list has no superclass for {lacking!r}; fill in its superclass column")
     values = matrix.to_dense().astype(np.float64)
     names = list(dict.fromkeys(superclasses))

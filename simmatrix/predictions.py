@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,8 @@ def _read_npz(path: Path, classes: tuple[str, ...]) -> _Read:
                 if len(kinds) != 1 or "labels" not in archive.files:
                     raise SourceError(
                         f"holds {some(archive.files) if archive.files else 'no array'}; there must be labels, and "
-                        "either logits or probabilities",
+                        "either logits or probabilities (predicted classes alone are for "
+                        "simloss.metrics.judge, in Python)",
                         path,
                     )
                 names = tuple(map(str, archive["classes"].tolist())) if "classes" in archive.files else classes
@@ -291,7 +293,6 @@ def _checked_names(names: tuple[str, ...], classes: tuple[str, ...], path: Path)
         raise SourceError(f"has no column for {some(lacking)}, which the matrix has; {_TABLE}", path)
     if odd:
         raise SourceError(f"has columns that are no class of the matrix: {some(odd)}; take them out", path)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
         raise SourceError(f"has two columns {twice!r}; name each class once", path)
     return names

@@ -213,10 +213,10 @@ FAULTS = (
         "tests/simmatrix/vectors",
     ),
     Fault(
-        "cli/output.py",
+        "simmatrix/text.py",
         'if is_unsafe(character) and character != "\\n" else character',
         "if ord(character) == 27 else character",
-        "tests/cli/test_output.py",
+        "tests/simmatrix/test_text.py",
     ),
     Fault(
         "cli/__init__.py",

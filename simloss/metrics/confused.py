@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from simloss.metrics.inputs import read_predictions
 from simloss.metrics.pairs import Similarities
 from simloss.metrics.severity import MistakeSeverity
 from simloss.scores import as_tensor
+from simmatrix.classes import Names
 
 __all__ = ["ConfusedPair", "confused_pairs"]
 
@@ -44,7 +44,7 @@ def confused_pairs(
     target: Tensor | np.ndarray,
     similarity: Similarities,
     *,
-    classes: Sequence[str] | None = None,
+    classes: Names | None = None,
     count: int | None = 10,
     ignore_index: int | None = -100,
 ) -> list[ConfusedPair]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +19,8 @@ __all__ = ["Predicted", "Predictions", "read_predictions"]
 
 # Up to so many of a ranking are found sooner than all are sorted.
 _FEW = 64
+# Numbers that one thread sorts at a time: as many as fit into a core's own memory.
+_SORTED = 2**18
 
 Predicted: TypeAlias = "Tensor | BackOff | Predictions"
 
@@ -67,6 +71,13 @@ class Predictions:
             self._ranked[count] = _first(self.scores, count)
         return self._ranked[count]
 
+    def rankings(self, count: int, height: int) -> Iterator[tuple[Int[Tensor, " b"], Int[Tensor, "b k"]]]:
+        """Return the true classes and `ranked` of so many examples at a time: rankings of all take much memory."""
+        values = self.classes if self.scores is None else self.scores
+        assert values is not None  # noqa: S101 - the caller has asked `has_ranking`
+        for labels, part in zip(torch.split(self.labels, height), torch.split(values, height), strict=True):
+            yield labels, part[:, :count] if self.scores is None else _first(part, count)
+
     def confidence(self) -> Float[Tensor, " n"] | None:
         """Return how probable what is predicted is held to be, if that is known, in float64.
 
@@ -90,8 +101,10 @@ def _first(scores: Float[Tensor, "n C"], count: int) -> Int[Tensor, "n k"]:
     """Return the classes of the greatest scores, of equal ones the first. topk promises nothing about these."""
     if count == 1:
         return scores.argmax(1, keepdim=True)
+    if scores.is_cpu and count > _FEW and scores.dtype != torch.float64:
+        return _sorted(scores.float())[:, :count]
     more = min(count + 1, scores.shape[1])
-    if scores.is_cpu and more > _FEW and scores.dtype in (torch.float32, torch.float64):
+    if scores.is_cpu and more > _FEW:
         # NumPy's sort is several times as fast as torch's.
         order = torch.from_numpy(np.argsort(-scores.numpy(), axis=1)[:, :more])
     else:
@@ -101,6 +114,31 @@ def _first(scores: Float[Tensor, "n C"], count: int) -> Int[Tensor, "n k"]:
     if is_tied.any():
         ranked[is_tied] = scores[is_tied].sort(dim=1, descending=True, stable=True).indices[:, :count]
     return ranked
+
+
+def _sorted(scores: Float[Tensor, "n C"]) -> Int[Tensor, "n C"]:
+    """Return the classes by descending score in float32, of equal ones the first.
+
+    Score and class are sorted as one integer, the class in its lower half: NumPy sorts these faster than it finds the
+    order of floating-point numbers.
+    """
+    found = torch.empty(scores.shape, dtype=torch.int64)
+    classes = np.arange(scores.shape[1])
+
+    def rank(values: Tensor, keys: Tensor) -> None:
+        # 0.0 is added to make -0.0 the same as 0.0. Of negative numbers the bits ascend as the number descends.
+        bits = (-(values.numpy() + np.float32(0.0))).view(np.int32)
+        place = keys.numpy()
+        np.bitwise_xor(bits, (bits >> 31) & 0x7FFFFFFF, out=place, dtype=np.int64)
+        place <<= 32
+        place |= classes
+        place.sort(axis=1)
+        place &= 0xFFFFFFFF
+
+    height = max(1, _SORTED // scores.shape[1])
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(rank, torch.split(scores, height), torch.split(found, height)))
+    return found
 
 
 def read_predictions(
@@ -138,6 +176,8 @@ def read_predictions(
         raise DtypeError(f"target must hold class indices, got {target.dtype}")
     labels = target.flatten().long()
     kept = None if ignore_index is None else labels != ignore_index
+    if kept is not None and kept.all():  # then there is no need to copy
+        kept = None
 
     def chosen(values: Tensor) -> Tensor:
         return values if kept is None else values[kept]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from simloss.metrics.pairs import MeanOverPairs, Similarities
+from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
 __all__ = ["MeanSimilarity"]
@@ -46,7 +46,7 @@ class MeanSimilarity(MeanOverPairs):
         self,
         similarity: Similarities,
         *,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from simloss.forms import Dense, rows
 from simloss.metrics.inputs import Predictions
 from simloss.metrics.pairs import MeanOverPairs, Similarities
+from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
 __all__ = ["NDCG"]
@@ -63,7 +64,7 @@ class NDCG(MeanOverPairs):
         similarity: Similarities,
         *,
         k: int | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:
@@ -74,20 +75,20 @@ class NDCG(MeanOverPairs):
         self.needed = self.k
 
     def _sums(self, batch: Predictions) -> Mapping[str, Tensor | int]:
-        ranked, labels = batch.ranked(self.k), batch.labels
+        labels = batch.labels
         discounts = 1 / torch.arange(2, self.k + 2, dtype=torch.float64, device=labels.device).log2()
         wanted, row_of = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         best = labels.new_zeros(len(wanted), dtype=torch.float64)
         total = labels.new_zeros((), dtype=torch.float64)
         height = max(1, _BLOCK // self.num_classes)
         for part, block in zip(torch.split(wanted, height), torch.split(best, height), strict=True):
-            block.copy_(self._gains(part).topk(self.k, 1).values @ discounts)
-        for part, order, row in zip(*(torch.split(one, height) for one in (labels, ranked, row_of)), strict=True):
-            total += ((self._gains(part).gather(1, order) @ discounts) / best[row]).sum()
+            block.copy_(self._gains(part).double().topk(self.k, 1).values @ discounts)
+        for (part, order), row in zip(batch.rankings(self.k, height), torch.split(row_of, height), strict=True):
+            total += ((self._gains(part).gather(1, order).double() @ discounts) / best[row]).sum()
         return {"sum": total, "count": len(labels)}
 
     def _gains(self, labels: Int[Tensor, " n"]) -> Float[Tensor, "n C"]:
         form = self._form(*(self.get_buffer(name) for name in self._tables))
         if isinstance(form, Dense):
-            return form.values[labels].double()
+            return form.values[labels]
         return rows(form, labels, torch.empty(len(labels), self.num_classes, dtype=torch.float64, device=labels.device))

@@ -14,6 +14,7 @@ from simloss.checks import check_similarity_values
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, class_count
 from simloss.loss import form_and_classes
 from simloss.metrics.mean import MeanOverExamples
+from simmatrix.classes import Names, names_in_order
 from simmatrix.shapes import Float, Int
 
 __all__ = ["Distances", "MeanOverPairs", "Similarities"]
@@ -42,7 +43,7 @@ class MeanOverPairs(MeanOverExamples):
         self,
         similarity: Similarities | None,
         distance: Distances | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         ignore_index: int | None = -100,
         settings: Sequence[object] = (),
         **kwargs: Any,
@@ -87,7 +88,7 @@ def _sparse_entries(matrix: Sparse, rows: Int[Tensor, " n"], columns: Int[Tensor
 
 
 def _checked(
-    similarity: Similarities | None, distance: Distances | None, classes: Sequence[str] | None
+    similarity: Similarities | None, distance: Distances | None, classes: Names | None
 ) -> tuple[Similarity, tuple[str, ...] | None]:
     """Return what is given, its values checked, in the order of the classes, and their names."""
     if similarity is not None and distance is None:
@@ -97,14 +98,14 @@ def _checked(
     raise TypeError("give either a similarity or, by keyword, a distance")
 
 
-def _similarity(similarity: Similarities, classes: Sequence[str] | None) -> tuple[Similarity, tuple[str, ...] | None]:
+def _similarity(similarity: Similarities, classes: Names | None) -> tuple[Similarity, tuple[str, ...] | None]:
     given = torch.from_numpy(np.array(similarity)) if isinstance(similarity, np.ndarray) else similarity
     form, names = form_and_classes(given, classes)
     check_similarity_values(form)
     return form, names
 
 
-def _distance(distance: Distances, classes: Sequence[str] | None) -> tuple[Dense, tuple[str, ...] | None]:
+def _distance(distance: Distances, classes: Names | None) -> tuple[Dense, tuple[str, ...] | None]:
     if not isinstance(distance, (Tensor, np.ndarray)):
         raise TypeError(f"distance must be a tensor or an array, got {type(distance).__name__}")
     values = torch.from_numpy(np.array(distance)) if isinstance(distance, np.ndarray) else distance.detach()
@@ -124,6 +125,7 @@ def _distance(distance: Distances, classes: Sequence[str] | None) -> tuple[Dense
             f"a class must have distance 0 to itself, but distance[{row}, {row}] is {values[row, row].item()}; pass "
             "similarities as similarity"
         )
-    if classes is not None and len(classes) != values.shape[0]:
-        raise ValueError(f"{len(classes)} classes do not name the rows of shape {tuple(values.shape)}")
-    return Dense(values), None if classes is None else tuple(classes)
+    names = None if classes is None else names_in_order(classes)
+    if names is not None and len(names) != values.shape[0]:
+        raise ValueError(f"{len(names)} classes do not name the rows of shape {tuple(values.shape)}")
+    return Dense(values), names

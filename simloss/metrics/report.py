@@ -33,6 +33,7 @@ from simloss.metrics.positions import PositionMAE, PositionMSE
 from simloss.metrics.severity import MistakeSeverity
 from simloss.metrics.superclasses import FailedSuperclassAccuracy, SuperclassAccuracy
 from simloss.scores import as_tensor
+from simmatrix.classes import Names
 
 __all__ = ["MistakeReport", "judge"]
 
@@ -108,13 +109,14 @@ class MistakeReport(MetricCollection):
         positions: Sequence[float] | np.ndarray | Tensor | None = None,
         costs: Tensor | np.ndarray | None = None,
         taxonomy: simmatrix.ClassTaxonomy | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:
         common = {"ignore_index": ignore_index, **kwargs}
         source = {"similarity": similarity, "distance": distance, "classes": classes, **common}
         severity = MistakeSeverity(**source)
+        source["classes"] = severity.classes
         count = severity.num_classes
         if isinstance(taxonomy, simmatrix.ClassTaxonomy) and severity.classes is not None:
             taxonomy = taxonomy.reorder(severity.classes)
@@ -125,8 +127,8 @@ class MistakeReport(MetricCollection):
             **{f"hierarchical_distance_{k}": HierarchicalDistance(k=k, **source) for k in (1, 5) if k <= count},
         }
         if similarity is not None:
-            metrics["similarity"] = MeanSimilarity(similarity, classes=classes, **common)
-            metrics["ndcg"] = NDCG(similarity, classes=classes, **common)
+            metrics["similarity"] = MeanSimilarity(similarity, classes=severity.classes, **common)
+            metrics["ndcg"] = NDCG(similarity, classes=severity.classes, **common)
         if costs is not None:
             _check_length("costs", costs, count)
             metrics["expected_cost"] = ExpectedCost(costs, **common)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from simloss.metrics.pairs import Distances, MeanOverPairs, Similarities
+from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
 __all__ = ["MistakeSeverity"]
@@ -74,7 +74,7 @@ class MistakeSeverity(MeanOverPairs):
         similarity: Similarities | None = None,
         *,
         distance: Distances | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         ignore_index: int | None = -100,
         **kwargs: Any,
     ) -> None:

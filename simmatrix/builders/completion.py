@@ -169,13 +169,12 @@ def completed(
     if method is not None:
         return complete(values, method), {"completed": len(rows)}
     count = len(classes)
-    some = ", ".join(
-        f"{classes[row]!r} and {classes[column]!r}" for row, column in zip(rows[:_SHOWN], columns[:_SHOWN], strict=True)
-    )
+    pairs = zip(rows[:_SHOWN], columns[:_SHOWN], strict=True)
+    shown = ", ".join(f"{classes[row]!r} and {classes[column]!r}" for row, column in pairs)
     more = ", ..." if len(rows) > _SHOWN else ""
     methods = or_list(f'complete="{one}"' for one in COMPLETIONS)
     raise SourceError(
-        f"has no {what} for {len(rows)} of the {count * (count - 1) // 2} pairs of classes: {some}{more}; add them, "
+        f"has no {what} for {len(rows)} of the {count * (count - 1) // 2} pairs of classes: {shown}{more}; add them, "
         f"or have them completed ({methods})",
         path,
     )

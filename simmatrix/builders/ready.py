@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,8 @@ def _of_frame(frame: Any, classes: ClassList, path: Path, unknown: str) -> Squar
     places = []
     for what, labels in (("index", frame.index), ("columns", frame.columns)):
         names = _labels(labels, what)
-        if len(set(names)) < len(names):
-            raise SourceError(f"its {what} names {some(sorted({n for n in names if names.count(n) > 1}))} twice", path)
+        if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
+            raise SourceError(f"its {what} names {some(repeated)} twice", path)
         found = match(dict.fromkeys(names), classes, path, unknown=unknown, remedy=_REMEDY)
         if missing := [name for name in classes.names if name not in found.resolution]:
             raise not_seen(missing, found.indices, path, f"its {what} lacks the class", _REMEDY)

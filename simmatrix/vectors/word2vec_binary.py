@@ -72,9 +72,10 @@ def _records(request: Request) -> Iterator[tuple[bytes, memoryview]]:
             else:
                 while buffer[position : position + 1] == b"\n":
                     position += 1
-                end = _word_end(buffer, position, size, is_last=index == header.words - 1)
-                if end is None:
+                place = _word_end(buffer, position, size, is_last=index == header.words - 1)
+                if place is None:
                     raise SourceError(_lost(buffer[position:], index, header), stream.path)
+                end = place
                 token = buffer[position:end]
             position = end + 1 + size
             yield token, memoryview(buffer)[end + 1 : position]

@@ -1,13 +1,14 @@
 """`simmatrix card`: what the folder holds, against the file itself."""
 
 import re
+import subprocess
 
 import numpy as np
 import yaml
 from PIL import Image
 
 import simmatrix
-from tests.cli.command import Command
+from tests.cli.command import COMMAND, Command
 
 
 def test_a_card_tells_what_the_matrix_is(command: Command) -> None:
@@ -45,3 +46,11 @@ def test_the_same_matrix_has_the_same_card(command: Command) -> None:
         texts.append((command.folder / folder / "README.md").read_bytes())
     assert texts[0] == texts[1]
     assert b"sha256" in texts[0].lower() or b"SHA-256" in texts[0]
+
+
+def test_a_card_that_fails_leaves_nothing(command: Command) -> None:
+    simmatrix.from_classes("cifar10").save("ten.safetensors")
+    (command.folder / "matplotlibrc").write_bytes(b"font.size: \xff\n")
+    done = subprocess.run([COMMAND, "card", "ten.safetensors"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[:36]) == (1, "error: matplotlib can't read its set")
+    assert not (command.folder / "ten-card").exists()

@@ -134,6 +134,38 @@ def test_without_a_taxonomy_nothing_backs_off(command: Command) -> None:
     assert "back-off" not in result.out
 
 
+def test_a_matrix_with_a_lower_bound_is_no_yardstick(command: Command) -> None:
+    """0.2 and then 0.25 are 0.2 + 0.25 (1 - 0.2) = 0.4 at once."""
+    simmatrix.load("m").lower_bound(0.2).lower_bound(0.25).save("b")
+    result = command("judge", "b", "p.npz", "--classes", "c.csv")
+    assert result.code == 0
+    assert "b has a lower bound of 0.4: " in result.err
+    assert "--lower-bound 0\n" in result.err
+    given = simmatrix.load("m")
+    origin = given.provenance.with_step({"step": "lower_bound", "bound": "half"})
+    simmatrix.SimilarityMatrix(given.to_dense(), given.classes, origin).save("foreign")
+    for name, bound in (("m", 0.0), ("b", 0.4), ("foreign", 0.0)):
+        out = command.good("judge", name, "p.npz", "--classes", "c.csv", "--json")
+        assert json.loads(out)["lower_bound"] == pytest.approx(bound)
+    assert "1 - S, the mean over the mistakes" in result.out
+
+
+def test_the_columns_that_build_takes_are_the_superclasses(command: Command) -> None:
+    """The finest of them is the superclass; and those that --taxonomy names go before."""
+    expected = content(command, "p.npz")["decisions"]
+    rows = [line.split(",") for line in LIST.splitlines()[1:]]
+    kinds = {"bird": "animal", "fish": "animal", "tree": "plant"}
+    lines = ["class,level_1,level_2,kin", *(f"{name},{kinds[group]},{group},{group}" for name, group in rows)]
+    Path("c.csv").write_text("\n".join(lines) + "\n")
+    found = content(command, "p.npz")["decisions"]
+    assert found["superclass"]["superclass_accuracy"] == expected["superclass"]["superclass_accuracy"]
+    assert found["most probable"]["node_depth"] == expected["most probable"]["node_depth"] + 1
+    assert content(command, "p.npz", "--taxonomy", "kin")["decisions"] == expected
+    lines[0] = "class,kind,kin,same"
+    Path("c.csv").write_text("\n".join(lines) + "\n")
+    assert content(command, "p.npz", "--taxonomy", "kin")["decisions"] == expected
+
+
 def test_any_taxonomy(command: Command) -> None:
     Path("t.txt").write_text("thing\n animal\n  owl\n  wren\n  cod\n tree\n  oak\n  elm\n  ash\n")
     out = command.good("judge", "m", "p.npz", "--taxonomy", "t.txt", "--confidence", "1")
@@ -166,6 +198,7 @@ BAD = [
     (lambda: savez(logits=LOGITS, labels=LABELS + 3), ("classes are 0 to 5",)),
     (lambda: savez(logits=LOGITS * np.nan, labels=LABELS), ("NaN",)),
     (lambda: savez(scores=LOGITS, labels=LABELS), ("scores", "either logits or probabilities")),
+    (lambda: savez(preds=LABELS, labels=LABELS), ("predicted classes alone", "simloss.metrics.judge")),
     (lambda: savez(probabilities=LOGITS, labels=LABELS), ("negative", "--kind logits")),
     (lambda: savez(logits=LOGITS, labels=np.array([None] * 40)), ("no sound .npz",)),
     (lambda: savez(logits=LOGITS, labels=LABELS, classes=["bat", *NAMES[1:]]), ("no column for owl",)),

@@ -74,7 +74,7 @@ print(harness.judged(case, Path(sys.argv[1]), b"x"))
 
 
 def test_the_harness_sees_memory(tmp_path: Path) -> None:
-    """In a new process: the most memory that one ever had only grows."""
+    """In a new process, since freed memory of this one could be used again."""
     command = [sys.executable, "-c", GREEDY, str(tmp_path / "x")]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said.startswith("memory: "), said

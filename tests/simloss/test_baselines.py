@@ -215,6 +215,11 @@ def test_a_file_takes_the_order_of_the_classes_and_the_options(file: Path) -> No
         SoftLabelLoss.from_file(file, classes=["cat", "lynx", "elm"], beta=1.0)
 
 
+def test_soft_labels_ask_for_their_beta(file: Path) -> None:
+    with pytest.raises(TypeError, match="needs a beta, as beta=20"):
+        SoftLabelLoss.from_file(file)
+
+
 def test_it_says_what_it_is() -> None:
     assert repr(SoftLabelLoss(torch.eye(3), 4.0)) == (
         "SoftLabelLoss(beta=4.0, num_classes=3, ignore_index=-100, reduction='mean')"

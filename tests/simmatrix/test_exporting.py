@@ -10,7 +10,7 @@ import simmatrix
 from simmatrix import OutputError, SimilarityMatrix
 from tests.simmatrix.matrices import random_values
 
-NAMES = ("a, b", 'c"', "é", *map(str, range(97)))
+NAMES = ("a, b", 'c"', "é", "#1", *map(str, range(96)))
 
 
 @pytest.fixture

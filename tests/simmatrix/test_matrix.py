@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.sparse import coo_array, csc_array, csr_array
+from scipy.sparse import coo_array, csc_array, csr_array, diags_array
 
 from simmatrix import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, Provenance, SimilarityMatrix
 from simmatrix.provenance import Input
@@ -203,6 +203,16 @@ def test_top_k(form: str) -> None:
     for row, kept in zip(values, result.to_dense(), strict=True):
         assert sorted(kept)[-3:] == sorted(row)[-3:]
         assert np.count_nonzero(kept) == 3
+
+
+def test_top_k_of_a_sparse_matrix_takes_no_dense_one() -> None:
+    count = 10_000
+    band = diags_array([0.25, 0.5, 1.0, 0.5, 0.25], offsets=[-2, -1, 0, 1, 2], shape=(count, count))
+    matrix = SimilarityMatrix(band.tocsr(), tuple(map(str, range(count))))
+    kept = matrix.top_k(2)
+    assert peak_memory(lambda: matrix.top_k(2)) < 4 * count**2 / 10
+    assert kept.values.nnz == 3 * count
+    assert kept.neighbours("5", 9) == (("4", 0.5), ("6", 0.5))
 
 
 @pytest.mark.parametrize("count", [0, -1, 6])

@@ -15,6 +15,7 @@ import simloss.metrics
 import simmatrix
 from simloss.forms import Dense, Sparse, Toeplitz
 from simloss.metrics import HierarchicalDistance, MeanSimilarity, MistakeSeverity
+from simloss.metrics.inputs import read_predictions
 from simmatrix.errors import ClassOrderError
 from tests.simloss.cases import random_similarity, sparse_of
 
@@ -84,6 +85,7 @@ def test_a_matrix_is_brought_into_the_order_of_the_classes(metric: type[MistakeS
 @pytest.mark.parametrize("given", [{"similarity": torch.eye(3)}, {"distance": 1 - torch.eye(3)}])
 def test_classes_of_a_tensor_are_counted(given: dict[str, Tensor]) -> None:
     assert MistakeSeverity(**given, classes=CLASSES).classes == CLASSES
+    assert MistakeSeverity(**given, classes={"2": "oak", "0": "cat", "1": "lynx"}).classes == CLASSES
     assert MistakeSeverity(**given).classes is None
     with pytest.raises(ValueError, match=r"2 classes .*\(3, 3\)"):
         MistakeSeverity(**given, classes=CLASSES[:2])
@@ -165,6 +167,19 @@ def test_of_many_equal_predictions_the_first_ones_are_looked_at() -> None:
     logits = torch.zeros(3, 500).index_fill_(1, torch.tensor([7, 400]), 1.0)
     found = HierarchicalDistance(distance=distance.abs(), k=6)(logits, torch.zeros(3).long())
     assert found == (7 + 400 + 0 + 1 + 2 + 3) / 6
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_whole_rankings_are_those_of_a_stable_sort(dtype: torch.dtype) -> None:
+    """Of infinite scores, of numbers near 0, and where 0.0 and -0.0 are the same."""
+    scores = (4 * torch.randn(9, 500, generator=torch.Generator().manual_seed(0))).round() / 4
+    scores[:, ::7], scores[:, ::11], scores[:, ::13] = -0.0, torch.inf, -torch.inf
+    scores[0, 1::2], scores[0, ::2] = 1e-42, -1e-42
+    scores = scores.to(dtype)
+    order = scores.sort(dim=1, descending=True, stable=True).indices
+    found = read_predictions(scores, torch.zeros(9).long(), 500)
+    assert torch.equal(found.ranked(500), order)
+    assert torch.equal(torch.cat([part for _, part in found.rankings(100, 4)]), order[:, :100])
 
 
 @pytest.mark.parametrize("form", [lambda s: s, sparse_of, Dense], ids=["tensor", "sparse", "form"])
