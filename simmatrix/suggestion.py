@@ -19,7 +19,7 @@ from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import OutputError
 from simmatrix.files import check_output_folder, write_atomically
 from simmatrix.kinds import Kind, is_english, kind_of, misspelt
-from simmatrix.taxonomy.wordnet import PARTS, WordNet
+from simmatrix.taxonomy.wordnet import PARTS, Synset, WordNet
 from simmatrix.text import hinted, some
 from simmatrix.vectors.formats import words_of
 
@@ -158,7 +158,7 @@ def suggest(classes: Classes) -> Suggestion:
     table = _with_columns(
         listed,
         synset=["" if one is None else wordnet.name_of(one.synset) for one in found.values()],
-        meaning=["" if one is None else definition_of(wordnet, one.synset) for one in found.values()],
+        meaning=["" if one is None else _meaning(wordnet, one.synset) for one in found.values()],
         phrase=[_phrase(*one) for one in zip(listed.column("phrase"), phrases.values(), strict=True)],
         doubt=["2" if one is None else f"{one.doubt:.2f}" for one in found.values()],
     )
@@ -221,6 +221,12 @@ def _by_lookup(
         f"the word vectors lack {some(in_vectors.missing, 3)}; {lacking}",
         "--from-encoder MODEL",
     )
+
+
+def _meaning(wordnet: WordNet, synset: Synset) -> str:
+    """Return the definition of a synset; of verbs, for which none is bundled, what it is a kind of or its lemmas."""
+    above = ", ".join(wordnet.name_of(one) for one in wordnet.hypernyms_of(synset))
+    return definition_of(wordnet, synset) or (f"a kind of {above}" if above else ", ".join(wordnet.lemmas_of(synset)))
 
 
 def _clash(found: Mapping[str, Found | None]) -> str:

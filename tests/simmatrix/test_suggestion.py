@@ -89,6 +89,14 @@ def test_a_verb_among_nouns_is_told() -> None:
     assert found.table.column("synset")[:5] == simmatrix.suggest(animals).table.column("synset")
 
 
+def test_verbs_are_told_by_what_they_are_kinds_of() -> None:
+    table = simmatrix.suggest(["befriend", "decorate", "decide"]).table
+    assert table.column("synset")[1:] == ("decorate.v.01", "decide.v.01")
+    assert table.column("meaning")[1] == "a kind of change.v.01"
+    # Nothing is above this one in WordNet 3.0.
+    assert table.column("meaning")[2] == "decide, make_up_one's_mind, determine"
+
+
 def test_what_is_not_found_is_the_most_doubtful() -> None:
     found = simmatrix.suggest(["otter", "qqzzx", "seal"])
     assert found.doubtful(1) == ("qqzzx",)
