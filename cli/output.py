@@ -131,6 +131,8 @@ def with_options(message: str) -> str:
     'average them (--duplicates mean), or give the format (--taxonomy-format json)'
     >>> with_options("take an encoder (from_encoder)")
     'take an encoder (--from-encoder)'
+    >>> with_options("give one in [0, 1), such as decay=0.5")
+    'give one in [0, 1), such as --decay 0.5'
     """
 
     def option(match: re.Match[str]) -> str:
@@ -141,6 +143,7 @@ def with_options(message: str) -> str:
 
     named = re.sub(r"\bfrom_([a-z]+)\b", r"--from-\1", message)
     named = re.sub(r'\b(?P<name>[a-z_]+)="(?P<value>[^"]*)"', option, named)
+    named = re.sub(r"\b(?P<name>[a-z_]+)=(?P<value>\d[\d.]*)\b", option, named)
     return re.sub(r"^[a-z_]+(?= must )", lambda name: f"--{name[0].replace('_', '-')}", named)
 
 
@@ -239,7 +242,7 @@ def _start_bar(stack: ExitStack, what: str, total: int) -> Callable[[int], None]
 
 def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]]) -> None:
     """Print the figures of a matrix just written, with `origin` among them, what is worrying, and what to do next."""
-    from simmatrix.summary import RECOMMENDED, concerns, counts
+    from simmatrix.summary import RECOMMENDED, RECOMMENDED_FOR_ORDER, concerns, counts
 
     figures = counts(matrix)
     print_pairs(
@@ -258,6 +261,10 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     warn(concerns(matrix, figures))
     # The training set has them, and the loss would refuse what is proposed.
     if not dropped:
-        options = ", ".join(f"{name}={value}" for name, value in RECOMMENDED.items())
+        is_ordered = matrix.provenance.builder == "order"
+        recommended = RECOMMENDED_FOR_ORDER if is_ordered else RECOMMENDED
+        options = ", ".join(f"{name}={value}" for name, value in recommended.items())
         call = f'simloss.SimLoss.from_file("{file}", classes=train_set.classes, {options})'
         print_line(f"next: criterion = {call}", "cyan")
+        if is_ordered:
+            print_line("of classes in an order soft labels are milder still: simloss.SoftLabelLoss (docs/choosing.md)")

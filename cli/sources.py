@@ -143,6 +143,13 @@ def titled(name: str) -> str:
 class Grouped(TyperCommand):
     """A command whose help has its options under the headings of `titled`."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options; of one that lacks its value, say what that would be."""
+        for one in self.params:
+            if args[-1:] and args[-1] in one.opts and not getattr(one, "is_flag", True):
+                raise typer.BadParameter(f"{args[-1]} needs {one.metavar or 'a value'}. {getattr(one, 'help', '')}")
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, group by group in the order of their first option."""
         groups: dict[str, list[Any]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,10 @@ __all__ = ["suggest"]
 
 
 def suggest(
-    classes: Annotated[str, typer.Argument(metavar="PATH|NAME", help="The class list.")],
+    listed: Annotated[
+        str | None, typer.Argument(metavar="PATH|NAME|-", show_default=False, help="The class list.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(metavar="PATH|NAME|-", help="The same, as in build.")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -29,7 +33,9 @@ def suggest(
     import simmatrix
     from simmatrix.text import some
 
-    found = simmatrix.suggest(classes)
+    if (listed is None) == (classes is None):
+        raise typer.BadParameter("give one class list")
+    found = simmatrix.suggest(listed or classes)
     if output is not None:
         found.save(output, force=force)
     source = f"--{found.source.replace('_', '-')}" if found.source else "none"
@@ -43,6 +49,7 @@ def suggest(
                     one.source,
                     f"{one.found} of {len(found.table)}"
                     + (f", {one.doubtful} in doubt" if one.doubtful else "")
+                    + (f"; by the last words alone {some(one.by_head)}" if one.by_head else "")
                     + (f"; not {some(one.missing)}" if one.missing else ""),
                 )
                 for one in found.lookups
@@ -56,10 +63,19 @@ def suggest(
         print_line("")
         print_table(
             ["class", "synset", "meaning", "doubt"],
-            ([name, *(column[rows[name]] for column in columns)] for name in doubtful),
+            (
+                [name, synset, meaning, doubt if synset else "not found"]
+                for name in doubtful
+                for synset, meaning, doubt in [[column[rows[name]] for column in columns]]
+            ),
             right=["doubt"],
         )
     if output is not None:
         print_line(f"{output}: {len(found.table)} classes to edit")
     if found.command:
-        print_line(f"next: {found.command}", "cyan")
+        command = found.command
+        if output is not None:
+            # The list as it stands in the table, which may be edited before.
+            options = command.rpartition(" && ")[2].rpartition(" --classes ")[0]
+            command = f"{options} --classes {shlex.quote(str(output))}"
+        print_line(f"next: {command}", "cyan")

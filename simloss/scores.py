@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from simloss.checks import has_no_values
 from simloss.errors import ArgumentError, DtypeError
 from simmatrix.shapes import Float, Int
 
@@ -164,4 +165,5 @@ def shares(rows: Float[Tensor, "N C"], *, from_logits: bool) -> Float[Tensor, "N
     greatest = rows.amax(1, keepdim=True)
     e = (rows - greatest.double()).exp_()
     # Where it is infinite, the difference is NaN for the classes that have it, and all the others are as good as none.
-    return e.masked_fill_(rows == greatest, 1.0) if greatest.isinf().any() else e
+    is_plain = not has_no_values(greatest) and not greatest.isinf().any()
+    return e if is_plain else e.masked_fill_(rows == greatest, 1.0)

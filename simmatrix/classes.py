@@ -144,6 +144,7 @@ class ClassList:
 
 Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList | Any"
 
+_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 # More than a million names; the rest of what comes in is not waited for.
 _LARGEST_STREAM = 1 << 28
 
@@ -232,7 +233,10 @@ def _read_named(source: str | Path, class_column: str | None) -> ClassList:
     with reading(path):
         is_there, is_folder = path.exists(), path.is_dir()
     if is_folder:
-        return _listed(read_folder(path), path, path.resolve().name)
+        where = path.resolve()
+        # A folder of one split says less than what it is a split of.
+        is_split = where.name.lower() in _SPLITS and where.parent.name
+        return _listed(read_folder(path), path, where.parent.name if is_split else where.name)
     if path.suffix.lower() in BY_SUFFIX and not (isinstance(source, str) and "," in source and not is_there):
         return _read_file(path, path.name, class_column)
     if is_there:

@@ -51,6 +51,7 @@ Reader: TypeAlias = Callable[[str, Path, str | None], list[Row]]
 _OF_IMAGENET = re.compile(r"(n\d{8})[\s,]+(\S.*)")
 # Fewer numbers may be part of the names.
 _FEWEST_NUMBERED = 5
+_SMALLEST_VECTOR, _LOOKED_AT = 3, 20
 
 
 def read_text(text: str, path: Path, column: str | None) -> list[Row]:
@@ -66,6 +67,12 @@ def read_text(text: str, path: Path, column: str | None) -> list[Row]:
                 path,
                 number,
             )
+    if size := _vector_size(lines):
+        raise SourceError(
+            f"looks like word vectors, each line a word and {size} numbers; give the class list as a file of its own, "
+            "and build from the vectors (from_embeddings)",
+            path,
+        )
     names = _without_numbers(lines)
     return [Row(name, number) for number, name in enumerate(names, 1)]
 
@@ -74,6 +81,18 @@ def _of_imagenet(line: str, number: int) -> Row:
     matched = _OF_IMAGENET.fullmatch(line)
     synset, synonyms = matched.groups() if matched else (line, "")
     return Row(synset, number, {"name": synonyms.split(",")[0].strip(), "synset": synset, "phrase": synonyms})
+
+
+def _vector_size(lines: Sequence[str]) -> int:
+    """Return how many numbers stand behind each word, 0 where there are none or few: a name may end in some."""
+    # The first line may say how many vectors there are, and of what size.
+    shown = lines[1 : 2 + _LOOKED_AT] if re.fullmatch(r"\d+ \d+", lines[0]) else lines[: 1 + _LOOKED_AT]
+    rest = [line.split(" ")[1:] for line in shown]
+    sizes = {len(one) for one in rest}
+    if len(shown) < 2 or len(sizes) > 1 or min(sizes) < _SMALLEST_VECTOR:
+        return 0
+    is_number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE).fullmatch
+    return min(sizes) if all(map(is_number, (value for one in rest for value in one))) else 0
 
 
 def _without_numbers(lines: Sequence[str]) -> Sequence[str]:

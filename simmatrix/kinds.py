@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from simmatrix.classes import ClassList
-from simmatrix.text import some
+from simmatrix.text import nearest, some
 
-__all__ = ["Kind", "is_english", "kind_of", "misfit"]
+__all__ = ["Kind", "is_english", "kind_of", "misfit", "misspelt", "out_of_order"]
 
 # Of fewer classes an order says nothing.
 _FEWEST = 3
@@ -56,6 +56,47 @@ def kind_of(classes: ClassList) -> Kind | None:
     phrases = classes.column("phrase")
     names = phrases if all(phrases) else classes.names
     return next(filter(None, (kind(names) for kind in _KINDS)), None)
+
+
+def misspelt(classes: ClassList) -> Kind | None:
+    """Return the order that names would have if one of them were spelt like a known one; None if there is none.
+
+    Examples
+    --------
+    >>> misspelt(ClassList(("Monday", "Tuesday", "Wensday", "Thursday"))).reason
+    'the names are days of the week, which go round, if Wensday is wednesday'
+    """
+    circles = [re.split(r"[ |]", one) for one in _CIRCLES.values()]
+    for known in (*circles, *([level for level, _ in _levels(scale)] for scale in _SCALES)):
+        wrong = [name for name in classes.names if _folded(name) not in known]
+        if len(wrong) != 1 or len(classes) <= _FEWEST:
+            continue
+        for meant in nearest(_folded(wrong[0]), known, 1):
+            names = tuple(meant if name == wrong[0] else name for name in classes.names)
+            kind = kind_of(ClassList(names)) if len(set(names)) == len(names) else None
+            if kind is not None:
+                return kind._replace(reason=f"{kind.reason}, if {wrong[0]} is {meant}")
+    return None
+
+
+def out_of_order(classes: ClassList) -> str:
+    """Return why classes whose names have an order don't stand in it, and the right command; empty if they do.
+
+    Examples
+    --------
+    >>> out_of_order(ClassList(("low", "high", "medium"), source="c.txt")).partition("; ")[0]
+    'the names are grades: low < medium < high, and the classes stand in another order'
+    """
+    kind = kind_of(classes)
+    if kind is None or kind.positions is None:
+        return ""
+    steps = [after - before for before, after in pairwise(kind.positions)]
+    # A circle may start anywhere.
+    turns = 1 if kind.name == "circle" else 0
+    if min(sum(step < 0 for step in steps), sum(step > 0 for step in steps)) <= turns:
+        return ""
+    command = kind.command(classes.source)
+    return f"{kind.reason}, and the classes stand in another order; build from that: {command}"
 
 
 def misfit(classes: ClassList) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,25 +18,32 @@ from simmatrix.builders.wordnet import DOUBTFUL, Found, definition_of, look_up, 
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import OutputError
 from simmatrix.files import check_output_folder, write_atomically
-from simmatrix.kinds import Kind, is_english, kind_of
-from simmatrix.text import some
+from simmatrix.kinds import Kind, is_english, kind_of, misspelt
+from simmatrix.taxonomy.wordnet import PARTS, Synset, WordNet
+from simmatrix.text import hinted, some
 from simmatrix.vectors.formats import words_of
 
 __all__ = ["Lookup", "Suggestion", "suggest"]
 
 # A source that lacks more of the classes is none.
 _MOST_MISSING = 0.1
+# Of more classes known by their last words alone, WordNet tells too few apart.
+_MOST_BY_HEAD = 0.2
 # Of so many words in the middle, names are texts.
 _WORDS_OF_TEXTS = 4
 
 
 class Lookup(NamedTuple):
-    """What a source finds of a class list: how many classes, how many of these in doubt, and which it lacks."""
+    """What a source finds of a class list: how many classes, how many of these in doubt, and which it lacks.
+
+    `by_head` are the classes that it knows by their last words alone.
+    """
 
     source: str
     found: int
     doubtful: int
     missing: tuple[str, ...]
+    by_head: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,8 @@ def suggest(classes: Classes) -> Suggestion:
     named = shlex.quote(path)
     known = known_columns(listed)
     kind = None if known else kind_of(listed)
+    if kind is None and not known:
+        kind = misspelt(listed)
     if kind is not None and kind.name != "synsets":
         return _of_kind(kind, listed, path)
     wordnet = open_wordnet()
@@ -136,24 +145,29 @@ def suggest(classes: Classes) -> Suggestion:
             sum(one is not None for one in found.values()),
             sum(one is not None and one.doubt >= DOUBTFUL for one in found.values()),
             tuple(name for name, one in found.items() if one is None),
+            _by_head(found),
         ),
         Lookup(
             "word vectors",
             sum(one is not None for one in phrases.values()),
             0,
             tuple(name for name, one in phrases.items() if one is None),
+            _by_head(phrases),
         ),
     )
     table = _with_columns(
         listed,
         synset=["" if one is None else wordnet.name_of(one.synset) for one in found.values()],
-        meaning=["" if one is None else definition_of(wordnet, one.synset) for one in found.values()],
+        meaning=["" if one is None else _meaning(wordnet, one.synset) for one in found.values()],
         phrase=[_phrase(*one) for one in zip(listed.column("phrase"), phrases.values(), strict=True)],
         doubt=["2" if one is None else f"{one.doubt:.2f}" for one in found.values()],
     )
     if known is not None:
-        return Suggestion(known.function, known.reason, f"simmatrix build --classes {named}", lookups, table)
-    source, reason, options = _by_lookup(listed, found, lookups)
+        columns = known.arguments.get("taxonomy", ())
+        # The table has a column of synsets, which would go first.
+        option = f"--from-taxonomy {shlex.quote(','.join(columns))} " if columns else ""
+        return Suggestion(known.function, known.reason, f"simmatrix build {option}--classes {named}", lookups, table)
+    source, reason, options = _by_lookup(wordnet, listed, found, lookups)
     return Suggestion(source, reason, f"simmatrix build {options} --classes {named}" if source else "", lookups, table)
 
 
@@ -167,38 +181,69 @@ def _of_kind(kind: Kind, listed: ClassList, path: str) -> Suggestion:
 
 
 def _by_lookup(
-    listed: ClassList, found: dict[str, Found | None], lookups: tuple[Lookup, Lookup]
+    wordnet: WordNet, listed: ClassList, found: dict[str, Found | None], lookups: tuple[Lookup, Lookup]
 ) -> tuple[str, str, str]:
-    """Return the function, the reason and the options for names that are words, or none."""
+    """Return the function, the reason and the options for names that are words."""
     in_wordnet, in_vectors = lookups
     most = len(listed) * _MOST_MISSING
-    by_head = sum(one is not None and one.how.endswith(" head") for one in found.values())
     lengths = sorted(len(words(name)) for name in listed.names)
     if lengths[len(lengths) // 2] > _WORDS_OF_TEXTS:
         return "from_encoder", "the names are texts of many words", "--from-encoder MODEL"
-    if not in_wordnet.missing and by_head <= most:
-        return "from_wordnet", "WordNet has all of the names", "--from-wordnet"
-    lacking = (
+    clash = _clash(found)
+    if not (in_wordnet.missing or clash) and len(in_wordnet.by_head) <= len(listed) * _MOST_BY_HEAD:
+        return "from_wordnet", f"WordNet has all of the names{_of_heads(in_wordnet)}", "--from-wordnet"
+    lacking = clash or (
         f"WordNet lacks {some(in_wordnet.missing, 3)}"
         if in_wordnet.missing
-        else (f"WordNet knows only the last words of {by_head} of the names")
+        else f"WordNet knows only the last words of {some(in_wordnet.by_head, 3)}, which --from-wordnet takes"
     )
     if not in_vectors.missing and is_english(listed.names):
         return (
             "from_embeddings",
-            f"the word vectors have all of the names; {lacking}",
+            f"the word vectors have all of the names{_of_heads(in_vectors)}; {lacking}",
             f"--from-embeddings {DEFAULT_VECTORS}",
         )
-    if len(in_wordnet.missing) <= min(most, len(in_vectors.missing)):
-        reason = f"{lacking}; it has the others"
-        return "from_wordnet", reason, "--from-wordnet --oov drop"
+    if not clash and len(in_wordnet.missing) <= min(most, len(in_vectors.missing)):
+        return "from_wordnet", f"{lacking}; it has the others", "--from-wordnet --oov drop"
     if not is_english(listed.names):
-        reason = "few of the names are English words; an encoder or vectors of their language may have them"
+        reason = (
+            "few of the names hold an English noun or verb; if they are of another language, an encoder or vectors of "
+            "it may have them"
+        )
         return "from_encoder", reason, "--from-encoder MODEL"
     if len(in_vectors.missing) <= most:
         reason = f"the word vectors have all of the names but {some(in_vectors.missing, 3)}; {lacking}"
         return "from_embeddings", reason, f"--from-embeddings {DEFAULT_VECTORS} --oov drop"
-    return "from_encoder", "neither WordNet nor the word vectors have most of the names", "--from-encoder MODEL"
+    if in_wordnet.missing:
+        lacking = f"WordNet lacks {some(hinted(in_wordnet.missing, wordnet.vocabulary()), 3)}"
+    return (
+        "from_encoder",
+        f"the word vectors lack {some(in_vectors.missing, 3)}; {lacking}",
+        "--from-encoder MODEL",
+    )
+
+
+def _meaning(wordnet: WordNet, synset: Synset) -> str:
+    """Return the definition of a synset; of verbs, for which none is bundled, what it is a kind of or its lemmas."""
+    above = ", ".join(wordnet.name_of(one) for one in wordnet.hypernyms_of(synset))
+    return definition_of(wordnet, synset) or (f"a kind of {above}" if above else ", ".join(wordnet.lemmas_of(synset)))
+
+
+def _clash(found: Mapping[str, Found | None]) -> str:
+    """Say which of nouns and verbs are the fewer, where there are both: in WordNet nothing is above both."""
+    of_part = {pos: [name for name, one in found.items() if one is not None and one.synset.pos == pos] for pos in PARTS}
+    few, many = sorted(of_part, key=lambda pos: len(of_part[pos]))
+    if not of_part[few]:
+        return ""
+    return f"WordNet knows {some(of_part[few], 3)} as a {PARTS[few]} alone, and the others as {PARTS[many]}s"
+
+
+def _by_head(found: Mapping[str, Found | Resolution | None]) -> tuple[str, ...]:
+    return tuple(name for name, one in found.items() if one is not None and one.how.endswith(" head"))
+
+
+def _of_heads(found: Lookup) -> str:
+    return f", of {some(found.by_head, 3)} the last words alone" if found.by_head else ""
 
 
 def _with_columns(listed: ClassList, **columns: Sequence[str]) -> ClassList:

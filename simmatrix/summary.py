@@ -12,7 +12,7 @@ import numpy as np
 
 from simmatrix.classes import ClassList
 from simmatrix.forms import Form, Stored, blocks
-from simmatrix.kinds import is_english, misfit
+from simmatrix.kinds import is_english, misfit, out_of_order
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.text import visible
 
@@ -20,6 +20,7 @@ __all__ = [
     "FAINT",
     "QUANTILES",
     "RECOMMENDED",
+    "RECOMMENDED_FOR_ORDER",
     "SHOWN_PAIRS",
     "Counts",
     "Statistics",
@@ -176,6 +177,8 @@ def _bits(stored: Stored) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
 
 # How the loss should use a matrix: what the experiments' rule chooses on validation data (docs/choosing.md).
 RECOMMENDED = {"share": 0.4, "similarity_smoothing": 0.05}
+# For a similarity by the classes' order: of SimLoss's settings the best there, and soft labels are better still.
+RECOMMENDED_FOR_ORDER = {"share": 0.8}
 
 # Where less of cross entropy's gradient is left, SimLoss alone may give up classes: that is so of many classes above an
 # influence of a half, of five above a third.
@@ -184,6 +187,8 @@ _SHOWN_PAIRS = 3
 _SHOWN_CLASSES = 10
 _SHOWN_SENSES = 10
 _LONGEST = 200
+# Names of more classes are not read as a scale: it would take longer than to build the matrix.
+_LONGEST_SCALE = 10_000
 
 # What two classes share that a builder found in the same place, and how to tell it of another.
 _SHARED = {
@@ -231,14 +236,16 @@ def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
 
 
 def _misfit(matrix: SimilarityMatrix) -> str:
-    """Say that the names were nothing to look up as words, or are of another language than the words."""
+    """Say that the names are in another order, nothing to look up as words, or of another language than the words."""
     origin = matrix.provenance
     looked_up = [
         name for name in matrix.classes if str(origin.resolution.get(name, {}).get("how", "")).startswith("name")
     ]
+    source = next((one.name for one in origin.source if one.role == "classes"), "classes")
+    if origin.builder == "order" and "positions" not in origin.params and len(matrix) <= _LONGEST_SCALE:
+        return out_of_order(ClassList(matrix.classes, source=source))
     if origin.builder not in _OF_WORDS or len(looked_up) < max(2, len(matrix) / 2):
         return ""
-    source = next((one.name for one in origin.source if one.role == "classes"), "classes")
     if why := misfit(ClassList(tuple(looked_up), source=source)):
         return why
     if (

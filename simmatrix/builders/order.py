@@ -185,7 +185,7 @@ def _kernel(kernel: str, rate: float | None) -> tuple[Callable[[np.ndarray], np.
         return _KERNELS[kernel], {}
     if rate is None:
         raise ParameterError(
-            "the kernel decay needs a decay, the similarity of neighbours; give one in [0, 1), such as 0.5"
+            "the kernel decay needs a decay, the similarity of neighbours; give one in [0, 1), such as decay=0.5"
         )
     if not 0.0 <= rate < 1.0:
         raise ParameterError(f"a decay of {rate} is outside [0, 1); 0 makes all classes dissimilar, 0.5 is moderate")

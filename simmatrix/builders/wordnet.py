@@ -6,12 +6,14 @@ A class is looked up in this order; the first that succeeds counts:
 2. the class name as an ImageNet id, also in front of a name (``n02085620-Chihuahua``), then as a synset's name
 3. among the nouns: the phrase given for the class, then its name, each as it stands, in its forms, by its synonyms, by
    its kind (``maple_tree`` or ``maple (tree)``: the maple that is a tree)
-4. among the verbs: the same
+4. among the verbs: the same, where all classes are found so
 5. among the nouns: the head of the phrase or of the name
+6. among the verbs: the phrase or the name, which the other classes, as nouns, then don't go with
 
 `simmatrix.builders.lookup` tells what these are; after its singulars by rule come those that WordNet lists for
-exceptions, and ``Wilson_Warbler`` is tried as ``Wilson's warbler`` too. Of several senses the one that fits the other
-classes is taken (`simmatrix.builders.senses`); the others are recorded, and the doubt.
+exceptions, and ``Wilson_Warbler`` is tried as ``Wilson's warbler`` too, ``sail_boat`` as ``sailboat``. Of several
+senses the one that fits the other classes is taken (`simmatrix.builders.senses`); the others are recorded, and the
+doubt.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from simmatrix.builders.lookup import (
     words,
 )
 from simmatrix.builders.raw import RawSimilarity, raw_type, without_missing
-from simmatrix.builders.senses import Choice, Weights, choose_senses, grouping
+from simmatrix.builders.senses import Weights, choose_senses, grouping
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
@@ -49,7 +51,7 @@ from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated, taxonomy_values
 from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
-from simmatrix.text import check_choice, composed, nearest_to_each, or_list, shown_name, some, some_lines
+from simmatrix.text import check_choice, composed, hinted, nearest_to_each, or_list, shown_name, some, some_lines
 
 __all__ = [
     "DOUBTFUL",
@@ -354,6 +356,8 @@ def _spellings(wordnet: WordNet, text: str, pos: str) -> Iterator[str]:
         first, *rest = words(text) or ("",)
         if rest:
             yield "_".join((f"{first}'s", *rest))
+            joined = "".join((first, *rest)).lower()
+            yield from (joined, *singulars(joined))
 
 
 def look_up(
@@ -378,25 +382,24 @@ def look_up(
             found = verbs
         else:
             mixed = zip(found, verbs, rows, strict=True)
-            found = [noun or verb or _by_head(wordnet, *row) for noun, verb, row in mixed]
-    known = [index for index, one in enumerate(found) if one is not None]
-    kept: list[_Candidates] = [one for one in found if one is not None]
-    if len({one.senses[0].synset.pos for one in kept}) == 1:
-        groups = grouping(classes.columns)
+            found = [noun or _by_head(wordnet, *row) or verb for noun, verb, row in mixed]
+    groups = grouping(classes.columns)
+    chosen: dict[str, Found | None] = dict.fromkeys(classes.names)
+    # Nothing is above both nouns and verbs: the senses of each fit those of their own kind.
+    for pos in PARTS:
+        kept = {index: one for index, one in enumerate(found) if one is not None and one.senses[0].synset.pos == pos}
+        if not kept:
+            continue
         choices = choose_senses(
-            wordnet.taxonomy(kept[0].senses[0].synset.pos),
-            [[sense.synset.node for sense in one.senses] for one in kept],
-            [[_tags_of(wordnet, sense) for sense in one.senses] for one in kept],
-            None if groups is None else [groups[index] for index in known],
+            wordnet.taxonomy(pos),
+            [[sense.synset.node for sense in one.senses] for one in kept.values()],
+            [[_tags_of(wordnet, sense) for sense in one.senses] for one in kept.values()],
+            None if groups is None else [groups[index] for index in kept],
             weights,
         )
-    else:
-        # Nothing is above both nouns and verbs, so no sense fits another.
-        choices = [Choice(tuple(range(len(one.senses))), 0.0) for one in kept]
-    chosen: dict[str, Found | None] = dict.fromkeys(classes.names)
-    for index, one, choice in zip(known, kept, choices, strict=True):
-        first, *others = (one.senses[at].synset for at in choice.order)
-        chosen[classes.names[index]] = Found(one.how, first, tuple(others), choice.doubt)
+        for (index, one), choice in zip(kept.items(), choices, strict=True):
+            first, *others = (one.senses[at].synset for at in choice.order)
+            chosen[classes.names[index]] = Found(one.how, first, tuple(others), choice.doubt)
     return chosen
 
 
@@ -447,15 +450,20 @@ def _by_head(wordnet: WordNet, name: str, pin: str, phrase: str) -> _Candidates 
 
 def _part_of_all(wordnet: WordNet, found: Mapping[str, Found]) -> str:
     """Return the part of speech that all classes are of."""
-    examples: dict[str, str] = {}
-    for name, one in found.items():
-        examples.setdefault(one.synset.pos, f"{name} is a {PARTS[one.synset.pos]} ({wordnet.name_of(one.synset)})")
-    if len(examples) > 1:
-        raise SourceError(
-            f"{' and '.join(examples.values())}, and in WordNet nothing is above both; give all classes nouns, or all "
-            "verbs (a synset column in the class list)"
+    by_pos = {pos: [name for name, one in found.items() if one.synset.pos == pos] for pos in PARTS}
+    noun, verb = by_pos["n"], by_pos["v"]
+    if noun and verb:
+        told = " and ".join(
+            f"{name} is a {PARTS[found[name].synset.pos]} ({wordnet.name_of(found[name].synset)})"
+            for name in (noun[0], verb[0])
         )
-    return next(iter(examples))
+        odd, wanted = (noun, "v") if len(noun) < len(verb) else (verb, "n")
+        near = hinted(odd, wordnet.indices[wanted].lemmas, f"nearest {PARTS[wanted]}: {{}}")
+        raise SourceError(
+            f"{told}, and in WordNet nothing is above both; give all classes nouns, or all verbs (a synset column in "
+            f"the class list): no {PARTS[wanted]} is {some(near)}"
+        )
+    return "n" if noun else "v"
 
 
 def _recorded(found: Found, wordnet: WordNet, phrase: str) -> dict[str, object]:

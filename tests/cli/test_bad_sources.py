@@ -85,7 +85,7 @@ def test_bad_sources(case: str, folder: Path, command: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ("--from-order", ("the kernel decay needs a decay", "in [0, 1)")),
+        ("--from-order", ("the kernel decay needs a decay", "in [0, 1), such as --decay 0.5")),
         ("--from-order --decay 1", ("a decay of 1.0 is outside [0, 1)",)),
         ("--from-order --decay 0.5 --positions superclass", ("rose ('flower')", "a finite number")),
         ("--from-order --decay 0.5 --positions siz", ("has no column 'siz'; did you mean size?",)),

@@ -55,6 +55,12 @@ def test_the_first_minute(command: Command) -> None:
     )
 
 
+def test_of_an_option_without_its_value_it_is_said_what_that_is(command: Command) -> None:
+    for option, what in (("--from-taxonomy", "PATH|COLUMN,…. Any hierarchy"), ("--from-encoder", "MODEL. A sentence")):
+        result = command("build", "--classes", "cifar10", option)
+        assert (result.code, f"{option} needs {what}" in " ".join(result.err.split())) == (2, True)
+
+
 @pytest.mark.parametrize(("options", "file"), [((), "mine.safetensors"), (("-o", "other.x"), "other.x")])
 def test_the_file_is_named_after_the_class_list(options: tuple[str, ...], file: str, command: Command) -> None:
     folder = command.folder / "lists"

@@ -20,7 +20,12 @@ def test_what_it_prints_is_the_librarys(command: Command) -> None:
     assert "WordNet       3 of 4; not qqzzx" in lines
     table = lines[lines.index("") + 1 : -2]
     assert [line.split()[0] for line in table] == ["class", *found.doubtful()]
-    assert lines[-2:] == ["my.tsv: 4 classes to edit", f"next: {found.command}"]
+    assert lines[-2:] == ["my.tsv: 4 classes to edit", f"next: {found.command.removesuffix('c.txt')}my.tsv"]
+    assert table[1].split() == ["qqzzx", "not", "found"]
+    assert command.good("suggest", "--classes", "c.txt").splitlines()[:3] == lines[:3]
+    for none_or_two in ((), ("c.txt", "--classes", "c.txt")):
+        result = command("suggest", *none_or_two)
+        assert (result.code, "give one class list" in result.err) == (2, True)
     found.save("python.tsv")
     assert Path("my.tsv").read_bytes() == Path("python.tsv").read_bytes()
     assert_mendable(command("suggest", "c.txt", "-o", "my.tsv"), "my.tsv: is there already")
@@ -34,6 +39,34 @@ def test_what_it_proposes_works(command: Command) -> None:
     command(*last.removeprefix("next: simmatrix ").split())
     matrix = simmatrix.load("c.safetensors")
     assert matrix["strongly disagree", "disagree"] == 0.5 > matrix["strongly disagree", "strongly agree"]
+
+
+def test_the_table_that_it_proposes_is_built_from(command: Command) -> None:
+    Path("grades.txt").write_text("low\nhigh\nmedium\n")
+    Path("groups.tsv").write_text("class\tsuperclass\nrose\tplant\noak\tplant\ncar\tmachine\n")
+    for listed in ("grades.txt", "groups.tsv"):
+        *_, last = command.good("suggest", listed, "-o", "my.tsv", "--force").splitlines()
+        command(*last.removeprefix("next: simmatrix ").split(), "-o", f"{listed}.safetensors")
+    grades, groups = (simmatrix.load(f"{listed}.safetensors") for listed in ("grades.txt", "groups.tsv"))
+    assert grades["low", "medium"] == grades["medium", "high"] == 0.5
+    # By the groups, as without the table, and not by the synsets that the table proposes.
+    assert groups.provenance.builder == simmatrix.from_classes("groups.tsv").provenance.builder == "taxonomy"
+    assert (groups.to_dense() == simmatrix.from_classes("groups.tsv").to_dense()).all()
+
+
+def test_build_warns_of_grades_in_another_order(command: Command) -> None:
+    Path("c.txt").write_text("strongly disagree\nagree\nneutral\ndisagree\nstrongly agree\n")
+    result = command("build", "--from-order", "--decay", "0.5", "--classes", "c.txt")
+    assert result.code == 0
+    assert "the classes stand in another order" in result.err
+    assert "--positions position --classes my.tsv" in result.err
+    # As they stand, or the other way round.
+    for lines in (GRADES.splitlines(), GRADES.splitlines()[::-1]):
+        Path("c.txt").write_text("\n".join(lines))
+        out = command.good("build", "--from-order", "--decay", "0.5", "--classes", "c.txt")
+        # What other losses do for an order is in docs/choosing.md.
+        assert "classes=train_set.classes, share=0.8)" in out
+        assert "simloss.SoftLabelLoss" in out.splitlines()[-1]
 
 
 def test_build_refuses_names_that_are_no_words_and_warns_where_a_source_is_named(command: Command) -> None:

@@ -242,6 +242,8 @@ WRONG: list[tuple[str, str, str]] = [
     ),
     ("a.txt", "class\tgroup\nrose\tflower\n", "line 1: holds a tab; if this is a table, rename the file to .tsv"),
     ("a.txt", "rose, tulip\toak\nx\n", "rename the file to .tsv and give it a header"),
+    ("a.txt", "car 1 0.1 0 0\nbus .5 -1e-3 0 1\n", "looks like word vectors, each line a word and 4 numbers; give"),
+    ("a.txt", "2 3\ncar 1 0.1 0\nbus 1 2 3\n", "looks like word vectors, each line a word and 3 numbers; give"),
     ("a.json", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
     ("a.txt", "<!DOCTYPE html>\n<html>", "is a web page; download the file itself"),
     (
@@ -281,13 +283,22 @@ def test_a_column_that_is_not_there(name: str, text: str, message: str, tmp_path
     assert message in str(caught.value)
 
 
+def test_names_that_end_in_numbers_are_no_vectors(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    for text in ("Boeing 737 800\nAirbus 320 200\n", "rule of 1 2 3\nrule of 3 4 5\n", "1 2 3 4\n5 6 7\n"):
+        path.write_text(text)
+        assert read_classes(path).names == tuple(text.splitlines())
+
+
 def test_a_folder_of_folders(tmp_path: Path) -> None:
+    tmp_path = tmp_path / "flowers"
     for name in ("rose", "Tulip", "oak"):
         (tmp_path / "train" / name).mkdir(parents=True)
     (tmp_path / "train" / "list.txt").write_text("x")
     listed = read_classes(str(tmp_path / "train"))
     # As torchvision sorts them: by code points.
-    assert (listed.names, listed.source) == (("Tulip", "oak", "rose"), "train")
+    # Named after the data set: "train" would be the same for all.
+    assert (listed.names, listed.source) == (("Tulip", "oak", "rose"), "flowers")
     with pytest.raises(SourceError, match=r"holds splits and no classes; name one of them: .*train"):
         read_classes(tmp_path)
     (tmp_path / "train" / ".ipynb_checkpoints").mkdir()

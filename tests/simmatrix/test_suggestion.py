@@ -47,6 +47,56 @@ def test_words() -> None:
     assert found.doubtful(1) == shown[:1]
 
 
+def test_one_misspelt_name_of_an_order_is_told() -> None:
+    for names, meant in (
+        ("Monday Tuesday Wensday Thursday Friday", "days of the week, which go round, if Wensday is wednesday"),
+        ("Never Rarely Somtimes Often Always", "Often < Always, if Somtimes is sometimes"),
+    ):
+        found = simmatrix.suggest(names.split())
+        assert found.source == "from_order"
+        assert found.reason.endswith(meant)
+    # Two of them are no such order.
+    assert simmatrix.suggest(["Monday", "Tuseday", "Wensday", "Thursday", "Friday"]).source != "from_order"
+
+
+def test_what_sources_lack_is_named_as_it_is() -> None:
+    found = simmatrix.suggest(["Abyssinian", "beagle", "boxer", "pug", "Sphynx", "keeshond"])
+    assert found.source == "from_encoder"
+    assert found.reason.startswith(
+        "the word vectors lack Sphynx, keeshond; WordNet lacks 'Sphynx' (did you mean sphinx"
+    )
+
+
+def test_classes_that_are_known_by_their_last_words_are_named() -> None:
+    animals = ["tiger", "lion", "leopard", "otter", "rose"]
+    found = simmatrix.suggest([*animals, "Hosue_Cat"])
+    assert [one.by_head for one in found.lookups] == [("Hosue_Cat",)] * 2
+    # A hierarchy goes before vectors, where few are known so.
+    assert (found.source, found.reason) == (
+        "from_wordnet",
+        "WordNet has all of the names, of Hosue_Cat the last words alone",
+    )
+    found = simmatrix.suggest([*animals[:3], "Hosue_Cat"])
+    assert found.source == "from_embeddings"
+    assert "WordNet knows only the last words of Hosue_Cat, which --from-wordnet takes" in found.reason
+
+
+def test_a_verb_among_nouns_is_told() -> None:
+    animals = ["tiger", "lion", "leopard", "otter", "rose"]
+    found = simmatrix.suggest([*animals, "befriend"])
+    assert found.source != "from_wordnet"
+    assert "WordNet knows befriend as a verb alone, and the others as nouns" in found.reason
+    assert found.table.column("synset")[:5] == simmatrix.suggest(animals).table.column("synset")
+
+
+def test_verbs_are_told_by_what_they_are_kinds_of() -> None:
+    table = simmatrix.suggest(["befriend", "decorate", "decide"]).table
+    assert table.column("synset")[1:] == ("decorate.v.01", "decide.v.01")
+    assert table.column("meaning")[1] == "a kind of change.v.01"
+    # Nothing is above this one in WordNet 3.0.
+    assert table.column("meaning")[2] == "decide, make_up_one's_mind, determine"
+
+
 def test_what_is_not_found_is_the_most_doubtful() -> None:
     found = simmatrix.suggest(["otter", "qqzzx", "seal"])
     assert found.doubtful(1) == ("qqzzx",)

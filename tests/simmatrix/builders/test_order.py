@@ -249,7 +249,7 @@ def test_what_is_recorded() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"the kernel decay needs a decay, the similarity of neighbours; give one in \[0, 1\), such as 0.5"),
+        ({}, r"the kernel decay needs a decay, the similarity of neighbours; give one in \[0, 1\), such as decay=0.5"),
         ({"kernel": "linear"}, "kernel must be 'decay', 'laplace' or 'gaussian', got 'linear'"),
         ({"kernel": "gaussian", "decay": 0.5}, "the kernel gaussian has no decay; give it a length scale, or"),
         *(({"decay": rate}, rf"a decay of {rate} is outside \[0, 1\); 0 makes") for rate in (-0.1, 1.0, 2.0, math.nan)),

@@ -18,7 +18,7 @@ import pytest
 import simmatrix
 from simmatrix import read_classes
 from simmatrix.builders import wordnet as module
-from simmatrix.builders.wordnet import find_word, look_up, open_wordnet, senses_of, wordnet_similarity
+from simmatrix.builders.wordnet import Found, find_word, look_up, open_wordnet, senses_of, wordnet_similarity
 from simmatrix.choices import MEASURES
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
@@ -140,6 +140,27 @@ def test_nouns_and_verbs_have_nothing_in_common() -> None:
     with pytest.raises(SourceError) as caught:
         similarity_of("rose", "decorate", "befriend")
     assert str(caught.value).startswith("rose is a noun (rose.n.01) and decorate is a verb (decorate.v.01)")
+    # Of the fewer it says which of the others' kind are like them.
+    with pytest.raises(SourceError, match=r"no noun is 'befriend' \(nearest noun: .*friend"):
+        similarity_of("rose", "tulip", "befriend")
+
+
+def test_a_verb_among_nouns_does_not_unmake_the_senses_of_the_nouns() -> None:
+    animals = ("tiger", "leopard", "lion", "seal")
+    wordnet = bundled_wordnet()
+    alone = look_up(wordnet, ClassList(animals))
+    assert look_up(wordnet, ClassList((*animals, "befriend"))) == {
+        **alone,
+        "befriend": Found("name", wordnet.senses("befriend", "v")[0].synset),
+    }
+
+
+def test_what_is_spelt_in_two_words_is_the_noun_of_one_and_the_last_word_goes_before_a_verb() -> None:
+    # Among the verbs "sail" is a kind of "boat", and "decorate" one of "change".
+    raw = similarity_of("Sail_Boat", "decorate_change", "tulip")
+    assert words(raw)[::2] == ["sailboat.n.01", "tulip.n.01"]
+    assert hows(raw) == ["name form", "name head", "name"]
+    assert raw.provenance.params["pos"] == "n"
 
 
 def test_every_class_that_is_missing_is_named_with_what_is_like_it() -> None:
