@@ -42,6 +42,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.numprocesses, option.dist = 2, "worksteal"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow whatever asks NLTK, which takes seconds to read its WordNet in each process, and to answer."""
+    for item in items:
+        if {"nltk_data", "nltk_folder"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Name a case of bytes by its argument: gzip's hold the time, and two workers have to find the same names."""
     return argname if isinstance(val, bytes) else None

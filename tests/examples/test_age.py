@@ -423,6 +423,7 @@ def test_a_training_takes_so_many_faces_of_each_age(
 FOLDERS = {"utkface": utkface, "afad": afad}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_a_quick_run_writes_its_tables_and_the_same_bytes_again(
     main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str

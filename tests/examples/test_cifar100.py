@@ -589,6 +589,7 @@ def run(cifar100: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str |
     cifar100.main()
 
 
+@pytest.mark.slow
 def test_a_quick_run_writes_its_tables_and_goes_on_where_it_was(
     cifar100: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
