@@ -143,7 +143,7 @@ def _lower_bound(matrix: SimilarityMatrix) -> float:
 
     steps = [step for step in matrix.provenance.normalisation if step.get("step") == "lower_bound"]
     # A foreign file may have anything there.
-    bounds = [step["bound"] for step in steps if isinstance(step.get("bound"), int | float)]
+    bounds = [float(step["bound"]) for step in steps if isinstance(step.get("bound"), int | float)]
     return 1.0 - math.prod(1 - bound for bound in bounds)
 
 
@@ -181,7 +181,7 @@ def _judged(
 
     import simloss
     from simloss.backoff import candidates
-    from simloss.forms import from_matrix
+    from simloss.forms import Dense, from_matrix
     from simloss.metrics import MistakeReport, confused_pairs
     from simloss.metrics import judge as judged_by
     from simloss.scores import blocks
@@ -193,9 +193,11 @@ def _judged(
         temperature = simloss.fit_temperature(_logits(held_out), held_out.labels)
         scores, is_logits = _logits(read) / np.asarray(temperature, read.scores.dtype), True
     form, count = from_matrix(matrix), min(5, len(matrix))
+    similarity = form.values if isinstance(form, Dense) else form
     # In parts, since all expected similarities take twice the memory of the scores.
     parts = blocks(torch.from_numpy(scores))
-    order = [simloss.expected_similarity(part, form, from_logits=is_logits).topk(count, 1).indices for part in parts]
+    gains = (simloss.expected_similarity(part, similarity, from_logits=is_logits) for part in parts)
+    order = [gain.topk(count, 1).indices for gain in gains]
     found: dict[str, Any] = {"minimum risk": torch.cat(order).numpy()}
     if superclasses is not None:
         order = [simloss.with_superclasses(part, superclasses, from_logits=is_logits).argmax(1) for part in parts]

@@ -66,8 +66,10 @@ _ROWS = 64
 def _text(delimiter: str, rows: list[list[str]]) -> bytes:
     text = io.StringIO()
     # A row that starts with # would be read as a comment, if it were not quoted.
-    quoting = csv.QUOTE_ALL if any(row[0].startswith("#") for row in rows) else csv.QUOTE_MINIMAL
-    csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=quoting).writerows(rows)
+    is_comment = any(row[0].startswith("#") for row in rows)
+    csv.writer(
+        text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL if is_comment else csv.QUOTE_MINIMAL
+    ).writerows(rows)
     return text.getvalue().encode()
 
 
