@@ -78,7 +78,9 @@ def cifar(reader: Any) -> Synsets:
     return _synsets([reader.synset(name) for name in names], pairs)
 
 
-@pytest.fixture(scope="module", params=["imagenet", "cifar", pytest.param("many", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=["cifar", *(pytest.param(name, marks=pytest.mark.slow) for name in ("imagenet", "many"))]
+)
 def synsets(request: pytest.FixtureRequest) -> Synsets:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Synsets)
