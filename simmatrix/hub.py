@@ -27,9 +27,10 @@ def downloaded(address: str) -> Path:
     """
     parts = address.removeprefix(SCHEME).split("/")
     kind = _KINDS.get(parts[0])
-    owner, name, *file = parts[1:] if kind else parts if len(parts) > 1 else (*parts, "")
-    if not (owner and name and file and all(file)):
+    parts = parts[1:] if kind else parts
+    if len(parts) < 3 or not all(parts):
         raise SourceError(f"{address} is no address of the Hub; write hf://owner/name/file.safetensors")
+    owner, name, *file = parts
     try:
         from huggingface_hub import hf_hub_download
     except ModuleNotFoundError:

@@ -48,6 +48,8 @@ def test_addresses_that_lead_nowhere(cache: Path, monkeypatch: pytest.MonkeyPatc
         "hf://owner",
         "hf://owner/name",
         "hf://owner/name/",
+        "hf://datasets",
+        "hf://datasets/owner",
         "hf://datasets/owner/name",
         "hf:///a/b",
     ):
