@@ -69,13 +69,11 @@ def check_weights(weights: Sequence[float]) -> None:
         raise ParameterError(f"a weight of {wrong[0]} is not above 0; leave the matrix out, or give it a share of 1")
     total = sum(weights)
     if abs(total - 1) > _SUM_WITHIN:
-        given, rescaled = (_listed(some) for some in (weights, [weight / total for weight in weights]))
+        given, rescaled = (
+            " and ".join(", ".join(f"{weight / unit:.12g}" for weight in weights).rsplit(", ", 1))
+            for unit in (1, total)
+        )
         raise ParameterError(f"the weights {given} sum to {total:.12g}, not to 1; rescaled they would be {rescaled}")
-
-
-def _listed(numbers: Sequence[float]) -> str:
-    *first, last = (f"{number:.12g}" for number in numbers)
-    return f"{', '.join(first)} and {last}"
 
 
 def _aligned(matrix: SimilarityMatrix, first: SimilarityMatrix, its: str, firsts: str) -> SimilarityMatrix:
@@ -113,12 +111,12 @@ def _lineage(matrices: Sequence[SimilarityMatrix], weights: list[float], files: 
 def _resolution(
     found: Sequence[Mapping[str, Mapping[str, Any]]], classes: Sequence[str]
 ) -> dict[str, Mapping[str, Any]]:
-    """Return how each class was found: every way and every word of the parts, and what else they tell."""
+    """Return how each class was found: every way and word of the parts, and whatever else they say."""
     resolution: dict[str, Mapping[str, Any]] = {}
     for name in classes:
         ways = [one[name] for one in found if name in one]
         if ways:
-            # What else they tell: the first part's, where two tell the same thing.
+            # Where two parts say something under the same key, the first counts.
             rest = {key: value for way in reversed(ways) for key, value in way.items()}
             hows = dict.fromkeys(way["how"] for way in ways if way.get("how"))
             words = dict.fromkeys(word for way in ways for word in way.get("words", []))
