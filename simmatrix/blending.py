@@ -69,11 +69,13 @@ def check_weights(weights: Sequence[float]) -> None:
         raise ParameterError(f"a weight of {wrong[0]} is not above 0; leave the matrix out, or give it a share of 1")
     total = sum(weights)
     if abs(total - 1) > _SUM_WITHIN:
-        given, rescaled = (
-            " and ".join(", ".join(f"{weight / unit:.12g}" for weight in weights).rsplit(", ", 1))
-            for unit in (1, total)
-        )
+        given, rescaled = (_listed(some) for some in (weights, [weight / total for weight in weights]))
         raise ParameterError(f"the weights {given} sum to {total:.12g}, not to 1; rescaled they would be {rescaled}")
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    *first, last = (f"{number:.12g}" for number in numbers)
+    return f"{', '.join(first)} and {last}"
 
 
 def _aligned(matrix: SimilarityMatrix, first: SimilarityMatrix, its: str, firsts: str) -> SimilarityMatrix:
