@@ -13,8 +13,6 @@ from simmatrix.errors import SourceError
 from simmatrix.shapes import Bool, Float
 from simmatrix.text import a_few, check_choice, or_list
 
-__all__ = ["check_completion", "complete", "completed", "low_rank", "mean"]
-
 # One in ten of the known pairs, always the same ones, is left out of the fit to choose the penalty.
 _ONE_IN = 10
 _SEED = 0

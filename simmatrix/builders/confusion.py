@@ -16,8 +16,6 @@ from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float
 
-__all__ = ["confusion_similarity", "from_confusion", "from_counts"]
-
 
 def from_confusion(confusion: str | Path, classes: Classes, *, lower_bound: float = 0.0) -> SimilarityMatrix:
     """Build a matrix from how often people, or a model, take one class for another.

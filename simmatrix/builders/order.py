@@ -21,8 +21,6 @@ from simmatrix.tables import is_number, without_commas
 from simmatrix.text import check_choice, composed, nearest, or_list, some
 from simmatrix.toeplitz import toeplitz_view
 
-__all__ = ["decay", "from_order", "gaussian", "laplace", "order_similarity"]
-
 # Rows whose similarities are worked out at a time.
 _BLOCK = 64
 

@@ -20,8 +20,6 @@ from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float
 from simmatrix.text import all_composed, some
 
-__all__ = ["from_matrix", "given_similarity"]
-
 # The error of a cosine in float32, as a share of the scale's width. Mapping the values to [0, 1] cuts it off.
 _ROUNDING = 1e-5
 # Rows that are compared with their columns at a time.

@@ -21,8 +21,6 @@ from simmatrix.npy import MAGIC, npy_array
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, numbers, rows
 
-__all__ = ["Square", "check_span", "parsed_scale", "read_square", "unit_of"]
-
 _AGREE = "make the names and the class list agree"
 # The widest numbers that an array may hold, in bytes: float64 is what the values become.
 _WIDEST = 8

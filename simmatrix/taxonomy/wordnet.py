@@ -21,19 +21,6 @@ from simmatrix.files import digest_of
 from simmatrix.shapes import Float, Int, UInt8
 from simmatrix.taxonomy.graph import Taxonomy
 
-__all__ = [
-    "PARTS",
-    "ROOT",
-    "Index",
-    "PartOfSpeech",
-    "Sense",
-    "Synset",
-    "WordNet",
-    "bundled_wordnet",
-    "is_id",
-    "starts_of",
-]
-
 PARTS: Mapping[str, str] = {"n": "noun", "v": "verb"}
 """The parts of speech that have hypernyms, by the letters that stand for them."""
 

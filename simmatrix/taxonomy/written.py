@@ -18,8 +18,6 @@ from simmatrix.errors import SourceError
 from simmatrix.taxonomy.graph import Edge, Taxonomy, from_edges
 from simmatrix.text import check_choice, composed, is_name, some
 
-__all__ = ["ROOT", "column_taxonomy", "detect", "read_edges", "read_nested", "read_outline", "read_taxonomy"]
-
 ROOT = "root"
 """The node above the coarsest groups of columns."""
 
