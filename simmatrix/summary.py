@@ -324,10 +324,16 @@ def _found_alike(matrix: SimilarityMatrix) -> str:
 
 def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
     """Say how many pairs nobody judged, and that the source had two values for a pair."""
-    if figures.completed_pairs:
-        pairs = figures.classes * (figures.classes - 1) // 2
-        share = figures.completed_pairs / pairs
-        yield f"nobody judged {figures.completed_pairs:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
+    pairs, params = figures.classes * (figures.classes - 1) // 2, matrix.provenance.params
+    missing = figures.completed_pairs or 0
+    if params.get("method") == "embedding" and isinstance(error := params.get("held_out_error"), float):
+        yield (
+            f"{missing:,} of the {pairs:,} pairs are in no triplet; an ordinal embedding gives all values, and errs on "
+            f"{error:.0%} of the triplets held out (guessing errs on 67%)"
+        )
+    elif missing:
+        share = missing / pairs
+        yield f"nobody judged {missing:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
     if any(step.get("step") == "symmetrise" for step in matrix.provenance.normalisation):
         yield "the source is not symmetric; of each pair the mean of both was taken"
 
