@@ -21,8 +21,8 @@ __all__ = ["Embedding", "embed", "expected_shares", "fit", "loss"]
 
 # The penalty leaves fewer dimensions than these where the triplets hold fewer.
 _DIMENSIONS = 16
-# From weak to strong, until held-out triplets become less likely: each fit starts from the one before, and what a strong
-# penalty has made 0 no fit would leave.
+# From weak to strong, until held-out triplets become less likely. Each fit starts from the one before, and from points
+# that a strong penalty has drawn to 0 no fit comes away.
 _PENALTIES = tuple(2.0**power for power in range(-2, 8))
 # One triplet in ten is held out, always the same ones.
 _ONE_IN = 10

@@ -21,8 +21,8 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
+from simmatrix.study import read_answers, scale_in
 from simmatrix.text import check_choice, some
-from simmatrix.web.study import read_answers, scale_in
 
 __all__ = ["aligned", "alpha", "from_ratings", "rating_similarity"]
 

@@ -22,8 +22,8 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
+from simmatrix.study import read_answers
 from simmatrix.tables import key, rows
-from simmatrix.web.study import read_answers
 
 __all__ = ["from_triplets", "shares", "triplet_similarity"]
 
