@@ -98,8 +98,8 @@ def test_gaps_are_completed_where_asked_and_by_an_embedding_else(tmp_path: Path)
     assert (params["method"], params["completed"], params["held_out"]) == ("embedding", 1, 1)
     assert params["held_out_error"] == 0
     assert (raw.evidence == embedded.evidence).all()
-    # Never asked, but what both are odd beside is alike.
-    assert embedded.values[0, 1] > embedded.values[2, 3] > embedded.values[0, 2]
+    # Truck and bus are in no triplet, but odd beside the same.
+    assert min(embedded.values[0, 1], embedded.values[2, 3]) > 4 * embedded.values[0, 2]
     (told,) = [one for one in concerns(embedded.normalised()) if "embedding" in one]
     assert told.startswith("1 of the 6 pairs are in no triplet; an ordinal embedding gives all values, and errs on 0%")
 
