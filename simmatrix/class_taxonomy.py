@@ -18,8 +18,6 @@ from simmatrix.errors import ClassOrderError, ParameterError
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.taxonomy.graph import Taxonomy
 
-__all__ = ["ClassRuns", "ClassTaxonomy", "TaxonomyLike", "read_taxonomy"]
-
 TaxonomyLike: TypeAlias = "str | Path | Sequence[str] | Mapping[str, Any]"
 
 

@@ -16,8 +16,6 @@ from simmatrix.errors import MatrixError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.shapes import Float
 
-__all__ = ["MOST", "ORDERS", "Ordered", "check_size", "leaf_order"]
-
 MOST = 5000
 """Up to so many classes are ordered: it takes time that grows with C^2, and a picture has no room for more."""
 

@@ -16,8 +16,6 @@ from simmatrix.container import parsed_json
 from simmatrix.errors import SourceError
 from simmatrix.text import all_composed
 
-__all__ = ["Input", "Provenance", "Step", "parsed_field"]
-
 # A blend of blends has three levels for each.
 _MOST_LEVELS = 200
 _LARGEST = 2**64

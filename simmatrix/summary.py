@@ -15,21 +15,6 @@ from simmatrix.kinds import is_english, misfit, out_of_order
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.text import a_few, some, some_lines, visible
 
-__all__ = [
-    "FAINT",
-    "QUANTILES",
-    "RECOMMENDED",
-    "RECOMMENDED_FOR_ORDER",
-    "SHOWN_PAIRS",
-    "Counts",
-    "Statistics",
-    "concerns",
-    "counts",
-    "gradient_kept",
-    "quantiles",
-    "statistics",
-]
-
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """The quantiles that are reported of the similarities of distinct classes."""
 

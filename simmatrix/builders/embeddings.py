@@ -26,8 +26,6 @@ from simmatrix.vectors.formats import VectorFile
 from simmatrix.vectors.streams import archive_name
 from simmatrix.vectors.vectors import Vectors, WordVector
 
-__all__ = ["DEFAULT_VECTORS", "VectorSource", "cosine", "embedding_similarity", "from_embeddings"]
-
 DEFAULT_VECTORS = "glove-6b-50d"
 """The bundled word vectors."""
 

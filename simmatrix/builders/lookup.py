@@ -34,30 +34,6 @@ from simmatrix.errors import ClassNotFoundError, SourceError
 from simmatrix.provenance import Input
 from simmatrix.text import check_choice, did_you_mean, hinted, or_list, shown_name, some
 
-__all__ = [
-    "REMARK",
-    "Attempt",
-    "Matches",
-    "Resolution",
-    "attempts",
-    "attempts_of",
-    "folded",
-    "forms",
-    "heads",
-    "inputs",
-    "match",
-    "not_seen",
-    "plain_text",
-    "readings",
-    "resolve",
-    "singulars",
-    "spellings",
-    "synonyms",
-    "without_index",
-    "without_remarks",
-    "words",
-]
-
 _SEPARATORS = re.compile(r"[\s_/()\[\],;:&+>|]+")
 _HYPHENS = re.compile("[-\u2010\u2011]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

@@ -16,8 +16,6 @@ from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.text import check_choice
 
-__all__ = ["RawSimilarity", "cosine", "raw_type", "without_missing"]
-
 # Up to here raw matrices are kept in float64, so that a lower bound near 1 is exact; above it memory counts more.
 _EXACT_UP_TO = 10_000
 # Rows of a product of matrices that are worked out at a time.

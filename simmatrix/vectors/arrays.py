@@ -23,8 +23,6 @@ from simmatrix.text import some
 from simmatrix.vectors.streams import unpacking
 from simmatrix.vectors.vectors import LARGEST_DIMENSION, Reader, Request, Vectors, pick, vocabulary_beside
 
-__all__ = ["NPY", "NPZ", "SAFETENSORS", "check_matrix", "read_npy"]
-
 _VOCABULARY = "vocabulary"
 _FLOATS = ("F16", "F32", "F64")
 _PIECE = 1 << 20

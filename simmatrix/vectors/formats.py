@@ -18,8 +18,6 @@ from simmatrix.vectors.streams import ZIP_MAGIC, located, opened
 from simmatrix.vectors.text import text_format
 from simmatrix.vectors.vectors import Files, Reader, Request, Vectors
 
-__all__ = ["VectorFile", "read_vectors", "reader_of", "words_of"]
-
 # Where the reader of each of `simmatrix.choices.VECTOR_FORMATS` is.
 _READERS: Mapping[str, tuple[str, str]] = {
     "glove": ("text", "GLOVE"),

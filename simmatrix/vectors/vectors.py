@@ -17,8 +17,6 @@ from simmatrix.errors import SourceError
 from simmatrix.files import Progress, decoded, digest_of, open_input, reading, refusal, silent, whole
 from simmatrix.shapes import Float
 
-__all__ = ["LARGEST_DIMENSION", "Files", "Reader", "Request", "Vectors", "WordVector", "pick", "vocabulary_beside"]
-
 LARGEST_DIMENSION = 1 << 16
 """No word vector is longer; a damaged file must not fill the memory."""
 
