@@ -56,10 +56,16 @@ def build(
         ),
     ] = None,
     from_ratings: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="People's ratings of pairs: a, b, rating[, rater].")
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="People's ratings of pairs: a study (simmatrix collect), or a, b, rating[, rater]."
+        ),
     ] = None,
     from_triplets: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Odd-one-out choices: a, b, odd; or a, b, c, odd.")
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Odd-one-out choices: a study (simmatrix collect), or a, b, odd; or a, b, c, odd."
+        ),
     ] = None,
     from_confusion: Annotated[
         Path | None,
@@ -130,7 +136,10 @@ def build(
         typer.Option(metavar="LOW:HIGH", help="What stands for not similar and the same; from the data, or 0:1."),
     ] = None,
     complete: Annotated[
-        Completion | None, typer.Option(help="How to fill in pairs that nobody judged, which is an error else.")
+        Completion | None,
+        typer.Option(
+            help="How to fill in pairs that nobody judged; else an error, or of triplets an ordinal embedding."
+        ),
     ] = None,
     duplicates: Annotated[
         Duplicates | None,
