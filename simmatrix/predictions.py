@@ -19,8 +19,6 @@ from simmatrix.files import open_input, reading
 from simmatrix.shapes import Float, Int
 from simmatrix.text import all_composed, some
 
-__all__ = ["KINDS", "Predictions", "read_predictions"]
-
 KINDS = ("logits", "probabilities")
 _LABELS = ("label", "labels", "target", "truth")
 # Probabilities may sum to 1 with this error.

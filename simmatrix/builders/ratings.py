@@ -24,8 +24,6 @@ from simmatrix.shapes import Float, Int
 from simmatrix.study import read_answers, scale_in
 from simmatrix.text import check_choice, some
 
-__all__ = ["aligned", "alpha", "from_ratings", "rating_similarity"]
-
 
 def from_ratings(
     ratings: str | Path,

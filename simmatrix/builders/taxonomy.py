@@ -32,16 +32,6 @@ from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic, taxonomy_values
 from simmatrix.taxonomy.written import column_taxonomy, detect, read_taxonomy
 from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, shown_name, some_lines
 
-__all__ = [
-    "TaxonomyColumns",
-    "TaxonomyFile",
-    "TaxonomySource",
-    "from_taxonomy",
-    "nodes_of",
-    "source_of",
-    "taxonomy_similarity",
-]
-
 _SHOWN = 5
 
 

@@ -25,8 +25,6 @@ from simmatrix.shapes import Float, Int
 from simmatrix.study import read_answers
 from simmatrix.tables import key, rows
 
-__all__ = ["from_triplets", "shares", "triplet_similarity"]
-
 _REMEDY = "write a, b, odd or a, b, c, odd, separated by tabs or commas"
 _HEADINGS = ("a", "b", "c", "odd")
 # The two columns that are left, and the odd one's, for the odd one in the first, the second and the third column.
