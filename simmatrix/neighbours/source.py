@@ -1,0 +1,125 @@
+"""What gives similarities without a C x C matrix: the contract of all sources, and how the best of a row are chosen."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from simmatrix.normalise import clip, lower_bound
+from simmatrix.shapes import Float, Int
+
+__all__ = ["EXACT_UP_TO", "Finish", "Rows", "Source", "best_of", "joined", "raw_type", "spread"]
+
+EXACT_UP_TO = 10_000
+"""Up to so many classes raw similarities are float64 and every pair is looked at; above it memory counts more."""
+
+
+def raw_type(count: int) -> type[np.float64] | type[np.float32]:
+    """Return the type of number in which raw similarities of `count` classes are given.
+
+    A lower bound near 1 is exact in float64.
+    """
+    return np.float64 if count <= EXACT_UP_TO else np.float32
+
+
+class Rows(NamedTuple):
+    """Some rows of a CSR matrix, one after the other.
+
+    Parameters
+    ----------
+    indices
+        The columns, ascending in each row, the row's own among them; int32.
+    values
+        Similarities in (0, 1], the row's own 1; float32.
+    counts
+        How many entries each row has; int64.
+    """
+
+    indices: Int[np.ndarray, " n"]
+    values: Float[np.ndarray, " n"]
+    counts: Int[np.ndarray, " rows"]
+
+
+class Finish(NamedTuple):
+    """What becomes of raw similarities in [-1, 1]: negative ones are 0, then the lower bound is taken off."""
+
+    bound: float = 0.0
+
+    def __call__(self, raw: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Return the values in [0, 1] as `simmatrix.normalise.normalise` does: in float64, rounded to float32 once."""
+        functions: list[Callable[..., np.ndarray]] = [clip]
+        if self.bound > 0:
+            functions.append(partial(lower_bound, bound=self.bound))
+        work = np.array(raw, np.float64)
+        with np.errstate(under="ignore"):
+            for function in functions:
+                function(work, out=work)
+            return work.astype(np.float32)
+
+
+class Source(ABC):
+    """The similarities of C classes, symmetric. A source can be pickled, so that any process can make some rows."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of classes."""
+
+    @abstractmethod
+    def dense(self) -> Float[np.ndarray, "C C"]:
+        """Return all raw similarities, of type `raw_type`."""
+
+    @abstractmethod
+    def block(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"]) -> Float[np.ndarray, "n m"]:
+        """Return the raw similarities of some classes with some others, to the last bit those of `dense`."""
+
+    @abstractmethod
+    def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
+        """Return the `count` greatest similarities above 0 of some classes to others, and 1 for each itself.
+
+        Of equal values the class that comes first is kept: the rows are those of the dense matrix's `top_k`.
+        """
+
+
+def spread(count: int, number: int) -> Int[np.ndarray, " n"]:
+    """Return about `number` of `count` classes, evenly spaced: fewer than twice as many, and at most all."""
+    return np.arange(0, count, max(1, count // number))
+
+
+def best_of(
+    rows: Int[np.ndarray, " n"],
+    owners: Int[np.ndarray, " m"],
+    columns: Int[np.ndarray, " m"],
+    values: Float[np.ndarray, " m"],
+    count: int,
+) -> Rows:
+    """Return the best of candidates.
+
+    Parameters
+    ----------
+    rows
+        The classes whose neighbours are asked for.
+    owners, columns, values
+        Candidates: for which of the rows (ascending), which class, and how similar it is. None is there twice.
+    count
+        How many others each row keeps.
+    """
+    keep = (values > 0) & (columns != rows[owners])
+    owners, columns, values = owners[keep], columns[keep], values[keep]
+    order = np.lexsort((columns, -values, owners))
+    starts = np.searchsorted(owners, np.arange(len(rows)))
+    order = order[np.arange(len(order)) - starts[owners] < count]
+    everyone = np.arange(len(rows))
+    owners = np.concatenate([owners[order], everyone])
+    columns = np.concatenate([columns[order], rows])
+    values = np.concatenate([values[order], np.ones(len(rows), np.float32)])
+    order = np.lexsort((columns, owners))
+    return Rows(columns[order].astype(np.int32), values[order], np.bincount(owners, minlength=len(rows)))
+
+
+def joined(parts: list[Rows]) -> Rows:
+    """Return pieces of rows as one."""
+    return Rows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
