@@ -11,6 +11,7 @@ from typing import TypeGuard
 from simmatrix.errors import ParameterError
 
 __all__ = [
+    "a_few",
     "all_composed",
     "are_names",
     "check_choice",
@@ -102,19 +103,31 @@ def shown_name(name: str | Path) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def some(texts: Sequence[str], most: int = _SHOWN) -> str:
-    """Return the first of several texts, and how many more there are.
+def some(texts: Sequence[str], most: int = _SHOWN, count: int | None = None) -> str:
+    """Return the first of several texts, and how many more there are; of `count`, where the others are not made.
 
     Examples
     --------
     >>> some("abcdefg")
     'a, b, c, d, e and 2 more'
     """
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+    more = (len(texts) if count is None else count) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def a_few(texts: Sequence[str], most: int = 3) -> str:
+    """Return the first of several texts, with dots behind them if there are more.
+
+    Examples
+    --------
+    >>> a_few("abcd")
+    'a, b, c …'
+    """
+    return ", ".join(texts[:most]) + (" …" if len(texts) > most else "")
 
 
 def some_lines(lines: Iterable[str], count: int) -> str:
-    """Return the first 20 of `count` lines, each with two blanks in front, and how many more there are.
+    """Return up to 20 of `count` lines, each with two blanks in front, and how many more there are.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What every builder returns, and the matrix that it becomes."""
+"""What every builder returns: raw similarities, which become the matrix."""
 
 from __future__ import annotations
 
@@ -77,7 +77,6 @@ class RawSimilarity:
         return SimilarityMatrix.of(values, self.classes, self.provenance.with_step(*steps), self.evidence)
 
 
-@np.errstate(under="ignore")
 def without_missing(build: Callable[[ClassList], RawSimilarity], classes: ClassList, oov: str) -> RawSimilarity:
     """Build from the classes that a source has: from all, or with `oov` ``"drop"`` from those that are found.
 

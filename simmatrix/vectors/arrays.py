@@ -55,11 +55,7 @@ def _read_npy(request: Request) -> Vectors:
     return pick(request.wanted, vocabulary_beside(request), array.shape[0], array.rows, request.path)
 
 
-def _words_beside(request: Request) -> Iterator[str]:
-    yield from vocabulary_beside(request)
-
-
-NPY = Reader(_read_npy, _words_beside, takes_vocabulary=True)
+NPY = Reader(_read_npy, lambda request: iter(vocabulary_beside(request)), takes_vocabulary=True)
 
 
 class _Member(NamedTuple):

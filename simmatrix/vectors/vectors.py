@@ -1,7 +1,4 @@
-"""What every reader of word vectors returns, the contract that readers share, and vocabularies of arrays.
-
-A vocabulary beside an array is a text file, one word a line, in the order of the array's rows.
-"""
+"""What every reader of word vectors returns, the contract that readers share, and the words that go with an array."""
 
 from __future__ import annotations
 
