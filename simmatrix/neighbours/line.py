@@ -14,6 +14,8 @@ __all__ = ["Line"]
 
 # Rows of a dense matrix that are worked out at a time, and candidates of some rows.
 _BLOCK, _CANDIDATES = 64, 1 << 20
+# By how much less a distance is taken where it bounds others, so that rounding makes none of them more similar.
+_ROUNDING = 1e-9
 
 
 class Line(Source):
@@ -35,16 +37,18 @@ class Line(Source):
         places: Float[np.ndarray, " C"],
         of_distance: Callable[[Float[np.ndarray, "*shape"]], Float[np.ndarray, "*shape"]],
         *,
-        circular: bool = False,
+        period: float | None = None,
     ) -> None:
-        self.places, self.of_distance, self.circular = places, of_distance, circular
+        self.places, self.of_distance, self.period = places, of_distance, period
+        steps = np.diff(places)
+        self._is_even = bool(abs(steps[0]) == 1 and (steps == steps[0]).all())
 
     def __len__(self) -> int:
         return len(self.places)
 
     def dense(self) -> Float[np.ndarray, "C C"]:
         count, places = len(self), self.places
-        if (steps := np.diff(places)).all() and abs(steps[0]) == 1 and (steps == steps[0]).all():
+        if self._is_even:
             row = self.of_distance(np.arange(count, dtype=np.float64))
             return toeplitz_view(np.concatenate([row[:0:-1], row]))
         values = np.empty((count, count), raw_type(count))
@@ -55,9 +59,51 @@ class Line(Source):
 
     def block(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"]) -> Float[np.ndarray, "n m"]:
         distances = np.abs(self.places[rows, None] - self.places[columns])
-        return self.of_distance(distances).astype(raw_type(len(self)))
+        return self._raw(distances)
+
+    def _raw(self, distances: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        # As many diagonals take no memory, they are float64 whatever their number.
+        return self.of_distance(distances).astype(np.float64 if self._is_even else raw_type(len(self)))
 
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
-        step = max(1, _CANDIDATES // (2 * count + 3))
-        parts = (rows[start : start + step] for start in range(0, len(rows), step))
-        return joined([self._nearest(part, count, finish) for part in parts])
+        order = np.lexsort((np.arange(len(self)), self.places))
+        ordered = self.places[order]
+        first = np.searchsorted(ordered, ordered)
+        # Of more classes at one place than there is room for, the first count for everybody.
+        order = order[np.arange(len(order)) - first <= count]
+        parts, step = [], max(1, _CANDIDATES // (2 * count + 3))
+        for start in range(0, len(rows), step):
+            parts.append(self._nearest(rows[start : start + step], count, finish, order, count + 1))
+        return joined(parts)
+
+    def _nearest(
+        self, rows: Int[np.ndarray, " n"], count: int, finish: Finish, order: Int[np.ndarray, " m"], reach: int
+    ) -> Rows:
+        """Return the best among as many classes as `reach` on either side, and further ones where these may be better."""
+        size, places = len(order), self.places[order]
+        middle = np.searchsorted(places, self.places[rows])
+        seen = middle[:, None] + np.arange(-reach, reach + 1)
+        is_all = 2 * reach + 1 >= size
+        if is_all:
+            seen = np.broadcast_to(np.arange(size), (len(rows), size))
+        there = np.full(seen.shape, True) if self.period is not None else (seen >= 0) & (seen < size)
+        owners, at = np.nonzero(there)
+        columns = order[seen[owners, at] % size]
+        values = self._raw(np.abs(self.places[rows[owners]] - self.places[columns]))
+        found = best_of(rows, owners, columns, finish(values), count)
+        if is_all:
+            return found
+        ends = np.stack([self.places[rows] - places[seen[:, 0] % size], places[seen[:, -1] % size] - self.places[rows]])
+        if self.period is None:
+            # Beyond an end there is nothing.
+            ends[0, seen[:, 0] < 0], ends[1, seen[:, -1] >= size] = np.inf, np.inf
+        else:
+            ends %= self.period
+        nearest = ends.min(axis=0)
+        beyond = np.zeros(len(rows), np.float32)
+        inside = np.isfinite(nearest)
+        beyond[inside] = finish(self._raw(nearest[inside] * (1 - _ROUNDING)))
+        doubtful = (beyond > 0) & (beyond >= found.last(rows, count))
+        return found.replaced(
+            np.flatnonzero(doubtful), lambda at: self._nearest(rows[[at]], count, finish, order, 2 * reach)
+        )

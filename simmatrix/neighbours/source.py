@@ -43,6 +43,24 @@ class Rows(NamedTuple):
     values: Float[np.ndarray, " n"]
     counts: Int[np.ndarray, " rows"]
 
+    def last(self, rows: Int[np.ndarray, " rows"], count: int) -> Float[np.ndarray, " rows"]:
+        """Return the least similarity that stands in each of these rows, 0 where there is room for one of `count`."""
+        others = np.where(self.indices == np.repeat(rows, self.counts), np.float32(2), self.values)
+        least = np.minimum.reduceat(others, np.cumsum(self.counts) - self.counts)
+        least[self.counts <= count] = 0
+        return least
+
+    def replaced(self, places: Int[np.ndarray, " n"], row: Callable[[int], Rows]) -> Rows:
+        """Return the rows with some of them made anew, each by itself."""
+        if not len(places):
+            return self
+        ends = np.cumsum(self.counts).tolist()
+        spans = zip([0, *ends], ends, strict=False)
+        rows = [Rows(self.indices[a:b], self.values[a:b], np.array([b - a])) for a, b in spans]
+        for place in places.tolist():
+            rows[place] = row(place)
+        return joined(rows)
+
 
 class Finish(NamedTuple):
     """What becomes of raw similarities in [-1, 1]: negative ones are 0, then the lower bound is taken off."""

@@ -107,20 +107,13 @@ class Tree(Source):
         values = finish(self.pairing.values(rows, owners, columns).astype(raw_type(len(self))))
         found = best_of(rows, owners, columns, values, count)
         doubtful = np.unique(owner_of[self._may_lack(found, rows, count, owner_of, entries, finish, kept)])
-        if not len(doubtful):
-            return found
         every = np.arange(len(self))
-        whole = [
-            best_of(rows[[at]], np.zeros_like(every), every, finish(self.block(rows[[at]], every))[0], count)
-            for at in doubtful.tolist()
-        ]
-        ends = np.cumsum(found.counts)
-        pieces = [
-            Rows(found.indices[a:b], found.values[a:b], np.array([b - a])) for a, b in zip(ends - found.counts, ends)
-        ]
-        for at, row in zip(doubtful.tolist(), whole, strict=True):
-            pieces[at] = row
-        return joined(pieces)
+        return found.replaced(
+            doubtful,
+            lambda at: best_of(
+                rows[[at]], np.zeros_like(every), every, finish(self.block(rows[[at]], every))[0], count
+            ),
+        )
 
     def _may_lack(
         self,
@@ -134,10 +127,7 @@ class Tree(Source):
     ) -> Bool[np.ndarray, " a"]:
         """Tell for each row and ancestor whether what the ancestor left out may be among the row's nearest."""
         # The last neighbour of each row; the first entry of a row that has room is 0, which nothing left out is below.
-        starts = np.cumsum(found.counts) - found.counts
-        others = np.where(found.indices == np.repeat(rows, found.counts), np.float32(2), found.values)
-        last = np.minimum.reduceat(others, starts)
-        last[found.counts <= count] = 0
+        last, starts = found.last(rows, count), np.cumsum(found.counts) - found.counts
         is_last = found.values == np.repeat(last, found.counts)
         last_class = np.maximum.reduceat(np.where(is_last, found.indices, _NONE), starts)
         above = self.pairing.closure.ancestors[entries]

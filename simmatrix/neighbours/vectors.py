@@ -27,6 +27,8 @@ _ROWS, _COLUMNS = 256, 1024
 _EXACT = 1 << 22
 # Candidates of a row, on average, from which on those that were overtaken are let go.
 _CROWDED = 4
+# And from which on some rows are taken at a time: where very many vectors are the same.
+_MANY = 16
 
 
 class Cosines(Source):
@@ -90,13 +92,20 @@ class Cosines(Source):
         return products
 
     def _nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
-        owners, columns = self._candidates(rows, count, finish.bound)
+        found = self._candidates(rows, count, finish.bound)
+        if found is None:
+            middle = len(rows) // 2
+            return joined([self._nearest(rows[:middle], count, finish), self._nearest(rows[middle:], count, finish)])
+        owners, columns = found
         return best_of(rows, owners, columns, finish(self.pairs(rows[owners], columns)), count)
 
     def _candidates(
         self, rows: Int[np.ndarray, " n"], count: int, bound: float
-    ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-        """Return all that may be among the nearest of each row: the row's position, ascending, and the class."""
+    ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]] | None:
+        """Return all that may be among the nearest of each row: the row's position, ascending, and the class.
+
+        None where so many are equally near that the memory would not hold those of several rows.
+        """
         width = self.vectors.shape[1]
         # Of a product in float32: d rounded products and sums of numbers whose sizes add up to 1 at most (Cauchy and
         # Schwarz), and two vectors whose lengths are 1 but for their grid.
@@ -119,6 +128,8 @@ class Cosines(Source):
             if waiting > _CROWDED * len(rows) * (count + 1) or part.start == 0:
                 found = [_leading(found, len(rows), count + 1, slack, least)]
                 waiting = 0
+                if len(rows) > 1 and len(found[0][0]) > _MANY * len(rows) * (count + 1):
+                    return None
         owners, columns, _ = _leading(found, len(rows), count + 1, slack, least)
         return owners, columns
 
