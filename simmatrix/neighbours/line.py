@@ -18,6 +18,10 @@ _BLOCK, _CANDIDATES = 64, 1 << 20
 _ROUNDING = 1e-9
 
 
+# A distance beyond float64 is infinite, and its similarity 0.
+_no_warning = np.errstate(over="ignore", under="ignore")
+
+
 class Line(Source):
     """Similarities that fall, or stay, with the distance of the classes' places.
 
@@ -32,6 +36,7 @@ class Line(Source):
         How long the circle is; None for a line. Not shorter than the places are apart.
     """
 
+    @_no_warning
     def __init__(
         self,
         places: Float[np.ndarray, " C"],
@@ -46,6 +51,7 @@ class Line(Source):
     def __len__(self) -> int:
         return len(self.places)
 
+    @_no_warning
     def dense(self) -> Float[np.ndarray, "C C"]:
         count, places = len(self), self.places
         if self._is_even:
@@ -57,6 +63,7 @@ class Line(Source):
             values[rows] = self.of_distance(np.abs(places[rows, None] - places))
         return values
 
+    @_no_warning
     def block(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"]) -> Float[np.ndarray, "n m"]:
         distances = np.abs(self.places[rows, None] - self.places[columns])
         return self._raw(distances)
@@ -65,21 +72,21 @@ class Line(Source):
         # As many diagonals take no memory, they are float64 whatever their number.
         return self.of_distance(distances).astype(np.float64 if self._is_even else raw_type(len(self)))
 
+    @_no_warning
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
         order = np.lexsort((np.arange(len(self)), self.places))
         ordered = self.places[order]
         first = np.searchsorted(ordered, ordered)
         # Of more classes at one place than there is room for, the first count for everybody.
         order = order[np.arange(len(order)) - first <= count]
-        parts, step = [], max(1, _CANDIDATES // (2 * count + 3))
-        for start in range(0, len(rows), step):
-            parts.append(self._nearest(rows[start : start + step], count, finish, order, count + 1))
-        return joined(parts)
+        step = max(1, _CANDIDATES // (2 * count + 3))
+        parts = (rows[start : start + step] for start in range(0, len(rows), step))
+        return joined([self._nearest(part, count, finish, order, count + 1) for part in parts])
 
     def _nearest(
         self, rows: Int[np.ndarray, " n"], count: int, finish: Finish, order: Int[np.ndarray, " m"], reach: int
     ) -> Rows:
-        """Return the best among as many classes as `reach` on either side, and further ones where these may be better."""
+        """Return the best among the `reach` classes on either side, and among more where these may be better."""
         size, places = len(order), self.places[order]
         middle = np.searchsorted(places, self.places[rows])
         seen = middle[:, None] + np.arange(-reach, reach + 1)

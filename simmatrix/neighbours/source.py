@@ -9,13 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.normalise import clip, lower_bound
+from simmatrix import normalise
 from simmatrix.shapes import Float, Int
 
-__all__ = ["EXACT_UP_TO", "Finish", "Rows", "Source", "best_of", "joined", "raw_type", "spread"]
-
-EXACT_UP_TO = 10_000
-"""Up to so many classes raw similarities are float64 and every pair is looked at; above it memory counts more."""
+__all__ = ["Finish", "Rows", "Source", "best_of", "joined", "raw_type"]
 
 
 def raw_type(count: int) -> type[np.float64] | type[np.float32]:
@@ -23,7 +20,7 @@ def raw_type(count: int) -> type[np.float64] | type[np.float32]:
 
     A lower bound near 1 is exact in float64.
     """
-    return np.float64 if count <= EXACT_UP_TO else np.float32
+    return np.float64 if count <= normalise.EXACT_UP_TO else np.float32
 
 
 class Rows(NamedTuple):
@@ -69,9 +66,9 @@ class Finish(NamedTuple):
 
     def __call__(self, raw: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the values in [0, 1] as `simmatrix.normalise.normalise` does: in float64, rounded to float32 once."""
-        functions: list[Callable[..., np.ndarray]] = [clip]
+        functions: list[Callable[..., np.ndarray]] = [normalise.clip]
         if self.bound > 0:
-            functions.append(partial(lower_bound, bound=self.bound))
+            functions.append(partial(normalise.lower_bound, bound=self.bound))
         work = np.array(raw, np.float64)
         with np.errstate(under="ignore"):
             for function in functions:
@@ -100,11 +97,6 @@ class Source(ABC):
 
         Of equal values the class that comes first is kept: the rows are those of the dense matrix's `top_k`.
         """
-
-
-def spread(count: int, number: int) -> Int[np.ndarray, " n"]:
-    """Return about `number` of `count` classes, evenly spaced: fewer than twice as many, and at most all."""
-    return np.arange(0, count, max(1, count // number))
 
 
 def best_of(

@@ -11,7 +11,6 @@ classes. Any other row is computed whole.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined, raw_type
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.taxonomy.graph import Taxonomy, slots
-from simmatrix.taxonomy.measures import Content, Pairing, pairing, taxonomy_values
+from simmatrix.taxonomy.measures import Content, pairing
 
 __all__ = ["Tree"]
 
@@ -55,24 +54,27 @@ class Tree(Source):
     Parameters
     ----------
     taxonomy, nodes, measure, content
-        As in `simmatrix.taxonomy.measures.taxonomy_values`, which is its dense form.
+        As in `simmatrix.taxonomy.measures.taxonomy_values`, which is the dense form.
+
+    Raises
+    ------
+    SourceError
+        If two nodes have no common ancestor; names them.
     """
 
     def __init__(
         self, taxonomy: Taxonomy, nodes: Int[np.ndarray, " C"], measure: str, content: Content | None = None
     ) -> None:
-        self.taxonomy, self.nodes, self.measure, self.content = taxonomy, nodes, measure, content
+        self._count = len(nodes)
+        self.pairing = pairing(taxonomy, nodes, measure, content, raw_type(len(nodes)))
 
     def __len__(self) -> int:
-        return len(self.nodes)
+        return self._count
 
     def dense(self) -> Float[np.ndarray, "C C"]:
-        return taxonomy_values(self.taxonomy, self.nodes, self.measure, self.content, raw_type(len(self)))
-
-    @cached_property
-    def pairing(self) -> Pairing:
-        """What the similarity of two of the classes is made of."""
-        return pairing(self.taxonomy, self.nodes, self.measure, self.content, raw_type(len(self)))
+        values = np.empty((len(self), len(self)), raw_type(len(self)))
+        self.pairing.fill(values)
+        return values
 
     def block(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"]) -> Float[np.ndarray, "n m"]:
         values = np.empty((len(rows), len(columns)), raw_type(len(self)))
@@ -132,7 +134,7 @@ class Tree(Source):
         last_class = np.maximum.reduceat(np.where(is_last, found.indices, _NONE), starts)
         above = self.pairing.closure.ancestors[entries]
         most, then = (
-            np.where(level < 0, np.float32(0), self._over(rows[owner_of], entries, level, finish))
+            np.where(level < 0, np.float32(0), self._over(entries, level, finish))
             for level in (kept.next_level[above], kept.further_level[above])
         )
         least = last[owner_of]
@@ -140,9 +142,9 @@ class Tree(Source):
         return (most > 0) & (most >= least) & ~is_later
 
     def _over(
-        self, rows: Int[np.ndarray, " a"], entries: Int[np.ndarray, " a"], levels: Int[np.ndarray, " a"], finish: Finish
+        self, entries: Int[np.ndarray, " a"], levels: Int[np.ndarray, " a"], finish: Finish
     ) -> Float[np.ndarray, " a"]:
-        return finish(self.pairing.over(rows, entries, np.maximum(levels, 0)).astype(raw_type(len(self))))
+        return finish(self.pairing.over(entries, np.maximum(levels, 0)).astype(raw_type(len(self))))
 
     def _kept(self, count: int) -> _Kept:
         closure, levels = self.pairing.closure, self.pairing.levels

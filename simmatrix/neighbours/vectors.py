@@ -1,12 +1,14 @@
 """The nearest of many vectors by their cosine, exact, in the memory of the vectors and of some rows.
 
-Bits. A product of matrices rounds by how its sums are put together, which differs with the place of a row, the size of a
-block and the machine. So each number of a unit vector is a multiple of 2^-26 that float32 holds: products are multiples
-of 2^-52, sums of them stay below 2, and float64 holds them all. A dot product in float64 is then exact, in whatever
-order its terms are added, and a cosine is it times the two lengths' inverses: the same bits by any way.
+Bits. A product of matrices rounds by how its sums are put together, which differs with the place of a row, the size of
+a block and the machine. So each number of a unit vector is a multiple of 2^-26 that float32 holds: products are
+multiples of 2^-52, sums of them stay below 2, and float64 holds them all. A dot product in float64 is then exact, in
+whatever order its terms are added, and a cosine is it times the two lengths' inverses: the same bits by any way.
 
 Speed. Candidates are found by products in float32, whose error has a bound: whatever may be among the nearest is kept,
 and computed exactly.
+
+The dense matrix of few classes is made of products in float64 instead, so that a lower bound near 1 is exact.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ import numpy as np
 from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined, raw_type
 from simmatrix.shapes import Float, Int
 
-__all__ = ["Cosines"]
+__all__ = ["Cosines", "cosine"]
 
 _GRID = 2.0**26
 # A block of float32 products and the factors that go into it fit the cache of a core.
 _ROWS, _COLUMNS = 256, 1024
+# Rows of a dense product that are worked out at a time.
+_BLOCK = 1024
 # Pairs of vectors that are multiplied exactly at a time, in numbers.
 _EXACT = 1 << 22
 # Candidates of a row, on average, from which on those that were overtaken are let go.
@@ -42,8 +46,9 @@ class Cosines(Source):
     Examples
     --------
     >>> source = Cosines(np.array([[1, 0], [0.6, 0.8], [0, 1]]))
-    >>> source.nearest(np.array([0, 1]), 1, Finish())
-    Rows(indices=array([0, 1, 1, 2], dtype=int32), values=array([1. , 0.6, 1. , 0.8], dtype=float32), counts=array([2, 2]))
+    >>> indices, values, counts = source.nearest(np.array([0, 1]), 1, Finish())
+    >>> indices.tolist(), values.round(3).tolist(), counts.tolist()
+    ([0, 1, 1, 2], [1.0, 0.6000000238418579, 1.0, 0.800000011920929], [2, 2])
     """
 
     def __init__(self, unit: Float[np.ndarray, "C d"]) -> None:
@@ -53,17 +58,20 @@ class Cosines(Source):
             self.vectors[rows] = np.rint(unit[rows] * _GRID) / _GRID
             exact = self.vectors[rows].astype(np.float64)
             self.inverses[rows] = 1 / np.sqrt(np.einsum("ij,ij->i", exact, exact))
+        self._unit = unit if raw_type(len(unit)) is np.float64 else None
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def dense(self) -> Float[np.ndarray, "C C"]:
         count = len(self)
-        values = np.empty((count, count), raw_type(count))
-        for rows in _slices(count, _COLUMNS):
+        if self._unit is not None:
+            return cosine(self._unit)
+        values = np.empty((count, count), np.float32)
+        for rows in _slices(count, _BLOCK):
             left = self.vectors[rows].astype(np.float64)
             # The upper triangle, mirrored.
-            for columns in _slices(count, _COLUMNS, rows.start):
+            for columns in _slices(count, _BLOCK, rows.start):
                 block = self._scaled(left @ self.vectors[columns].astype(np.float64).T, rows, columns)
                 values[rows, columns] = block
                 values[columns, rows] = block.T
@@ -132,6 +140,29 @@ class Cosines(Source):
                     return None
         owners, columns, _ = _leading(found, len(rows), count + 1, slack, least)
         return owners, columns
+
+
+@np.errstate(under="ignore")
+def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
+    """Return the cosine of the angle between each two rows of length 1, in float64; symmetric to the last bit.
+
+    The order of the rows changes nothing but the order of the result, not even the last bit.
+    """
+    count = len(unit)
+    # A product of matrices rounds by where a row stands, so the rows are put in an order of their own.
+    order = np.array(sorted(range(count), key=lambda row: unit[row].tobytes()), dtype=np.intp)
+    values = np.empty((count, count))
+    # By blocks of the upper triangle, mirrored: both halves round alike.
+    for top in range(0, count, _BLOCK):
+        rows = order[top : top + _BLOCK]
+        for left in range(top, count, _BLOCK):
+            columns = order[left : left + _BLOCK]
+            block = unit[rows] @ unit[columns].T
+            if left == top:
+                block = np.triu(block) + np.triu(block, 1).T
+            values[np.ix_(rows, columns)] = block
+            values[np.ix_(columns, rows)] = block.T
+    return values
 
 
 def _leading(

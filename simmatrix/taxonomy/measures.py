@@ -120,12 +120,10 @@ class Pairing(ABC):
         """Return the values of the pairs ``rows[owners[i]], columns[i]``."""
 
     @abstractmethod
-    def over(
-        self, nodes: Int[np.ndarray, " m"], entries: Int[np.ndarray, " m"], levels: Int[np.ndarray, " m"]
-    ) -> Float[np.ndarray, " m"]:
-        """Return the similarity of some of the C nodes to another one if an ancestor counts for the two.
+    def over(self, entries: Int[np.ndarray, " m"], levels: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """Return the similarity of nodes to another one if an ancestor counts for the two.
 
-        `entries` are those of the node's ancestor in the closure, `levels` how far the other one is from it.
+        `entries` are those of a node and its ancestor in the closure, `levels` how far the other one is from it.
         """
 
 
@@ -146,9 +144,7 @@ class _ByLength(Pairing):
         ups = self.closure.ups
         return np.asarray(self._of_length[-best_common(self.closure, rows, owners, columns, -ups, -ups)])
 
-    def over(
-        self, nodes: Int[np.ndarray, " m"], entries: Int[np.ndarray, " m"], levels: Int[np.ndarray, " m"]
-    ) -> Float[np.ndarray, " m"]:
+    def over(self, entries: Int[np.ndarray, " m"], levels: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         return np.asarray(self._of_length[np.minimum(self.closure.ups[entries] + levels, len(self._of_length) - 1)])
 
 
@@ -183,11 +179,9 @@ class _ByAncestor(Pairing):
         ranks = best_common(self.closure, rows, owners, columns, self._ranks[self.closure.ancestors])
         return self._formula(self._scores[ranks], self._own[rows[owners]], self._own[columns], self._most)
 
-    def over(
-        self, nodes: Int[np.ndarray, " m"], entries: Int[np.ndarray, " m"], levels: Int[np.ndarray, " m"]
-    ) -> Float[np.ndarray, " m"]:
+    def over(self, entries: Int[np.ndarray, " m"], levels: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         common = self._scores[self._ranks[self.closure.ancestors[entries]]]
-        return self._formula(common, self._own[nodes], self._steps[levels], self._most)
+        return self._formula(common, self._own[self.closure.sources[entries]], self._steps[levels], self._most)
 
 
 class _Wup(Pairing):
@@ -249,9 +243,7 @@ class _Wup(Pairing):
         ways = [self.levels[order[np.searchsorted(keys, one * wide + common)]] for one in (rows[owners], columns)]
         return self._value(*(self._share(length, common) for length in ways))
 
-    def over(
-        self, nodes: Int[np.ndarray, " m"], entries: Int[np.ndarray, " m"], levels: Int[np.ndarray, " m"]
-    ) -> Float[np.ndarray, " m"]:
+    def over(self, entries: Int[np.ndarray, " m"], levels: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         common = self.closure.ancestors[entries]
         return self._value(*(self._share(length, common) for length in (self.levels[entries], levels)))
 
