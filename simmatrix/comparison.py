@@ -160,7 +160,7 @@ def compare(
 
 
 def _common(
-    first: tuple[str, ...], second: tuple[str, ...]
+    first: Sequence[str], second: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the classes of both, those of the first alone and those of the second alone."""
     ours, theirs = set(first), set(second)
@@ -176,7 +176,7 @@ def _common(
     return common, only_first, only_second
 
 
-def _groups(classes: tuple[str, ...], superclasses: Sequence[str], names: Sequence[str]) -> Int[np.ndarray, " n"]:
+def _groups(classes: Sequence[str], superclasses: Sequence[str], names: Sequence[str]) -> Int[np.ndarray, " n"]:
     """Return a number for the superclass of each of `names`."""
     superclasses = names_in_order(superclasses)
     if len(superclasses) != len(classes):

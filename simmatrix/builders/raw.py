@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,12 +48,12 @@ class RawSimilarity:
     """
 
     values: Float[np.ndarray, "C C"]
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     provenance: Provenance
     scale: tuple[float, float] | None = None
     evidence: Int[np.ndarray, "C C"] | None = None
 
-    def in_order(self, names: tuple[str, ...]) -> RawSimilarity:
+    def in_order(self, names: Sequence[str]) -> RawSimilarity:
         """Return the same with its classes in another order."""
         if names == self.classes:
             return self
