@@ -19,8 +19,6 @@ from simmatrix.files import check_input, decoded, read_bytes, reading
 from simmatrix.name_array import TextArray, are_class_names, index_of, kept
 from simmatrix.text import all_composed, is_name, nearest, or_list, shown_name
 
-__all__ = ["ClassList", "Classes", "Names", "names_in_order", "read_classes"]
-
 Names: TypeAlias = "Iterable[str] | Mapping[Any, Any]"
 """Names of classes in label order, or a mapping between them and their indices."""
 
@@ -60,6 +58,12 @@ def names_in_order(classes: Names) -> Sequence[str]:
             )
     # Plain text, also where the names are an array's scalars or members of an enumeration.
     return kept(map(str.__str__, found))
+
+
+def check_superclasses(superclasses: Mapping[str, str]) -> None:
+    """Raise `SourceError` if a class has no superclass."""
+    if lacking := [name for name, superclass in superclasses.items() if not superclass]:
+        raise SourceError(f"the class list has no superclass for {lacking[0]!r}; fill in its superclass column")
 
 
 def _by_index(classes: Mapping[Any, Any]) -> list[Any]:

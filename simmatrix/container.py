@@ -23,7 +23,6 @@ from simmatrix.files import mistaken, open_input, refusal
 if TYPE_CHECKING:
     from io import FileIO
 
-__all__ = ["CODES", "LONGEST_HEADER", "Container", "canonical_json", "open_container", "parsed_json", "serialised"]
 
 LONGEST_HEADER = 100_000_000
 """The safetensors library reads no longer headers."""

@@ -17,24 +17,6 @@ from typing import BinaryIO, TypeAlias
 
 from simmatrix.errors import OutputError, SourceError
 
-__all__ = [
-    "Progress",
-    "check_input",
-    "check_output_folder",
-    "decoded",
-    "digest_of",
-    "mistaken",
-    "open_input",
-    "read_bytes",
-    "reading",
-    "refusal",
-    "sha256_of",
-    "silent",
-    "whole",
-    "write_atomically",
-    "writing",
-]
-
 _PIECE = 1 << 18
 # More than any table of classes, ratings or triplets takes: a larger file was given by mistake, and is not read.
 _LARGEST_TEXT = 1 << 30

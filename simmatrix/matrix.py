@@ -16,18 +16,16 @@ import numpy as np
 from simmatrix import normalise
 from simmatrix.classes import Names, names_in_order
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, SourceError
-from simmatrix.files import Progress, silent
+from simmatrix.files import Progress, reading, silent
 from simmatrix.forms import (
     Dense,
     Form,
     Sparse,
-    Toeplitz,
     Values,
     csr_of,
     form_of,
     form_of_tensors,
     frozen,
-    is_sparse,
     read_only,
 )
 from simmatrix.hub import SCHEME, downloaded
@@ -36,12 +34,11 @@ from simmatrix.pairs import Pairs, checked
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import SUFFIX, is_index, read_matrix, write_matrix
-from simmatrix.text import hinted, is_name, shown_name, some
+from simmatrix.text import a_few, hinted, is_name, shown_name, some
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["MatrixRows", "SimilarityMatrix", "Values", "is_sparse", "load", "load_input", "save"]
 
 _SHOWN = 5
 _LARGEST_COUNT = np.iinfo(np.int32).max
@@ -125,11 +122,6 @@ class SimilarityMatrix:
     def is_sparse(self) -> bool:
         """Whether the values are kept as a sparse matrix."""
         return self.form == Sparse.name
-
-    @property
-    def is_toeplitz(self) -> bool:
-        """Whether the values are kept as the diagonals of a Toeplitz matrix."""
-        return self.form == Toeplitz.name
 
     @property
     def form(self) -> str:
@@ -235,9 +227,11 @@ class SimilarityMatrix:
             )
         least = self._alike / len(self)
         if influence < least and not _is_same(influence, least):
+            same = self.stored.others(_SHOWN + 1).same
+            alike = a_few([f"{self.classes[i]}/{self.classes[j]}" for i, j in same], _SHOWN)
             raise MatrixError(
                 f"an influence of {influence} is less than {least:.9g}, which pairs of similarity 1 have under any "
-                f"lower bound: {_some_alike(self)}; ask for more, or tell these classes apart in the source"
+                f"lower bound: {alike}; ask for more, or tell these classes apart in the source"
             )
         mass = 0.0 if _is_same(influence, least) else influence * len(self) - self._alike
         return self._bounded(normalise.bound_for(self.stored.stored().parts(), mass))
@@ -404,15 +398,7 @@ def _checked_evidence(evidence: Any, classes: Sequence[str]) -> Int[np.ndarray, 
 def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: Sequence[str]) -> str:
     """Name the first pairs of classes at which values are wrong."""
     count, pairs = form.where(is_wrong)
-    shown = ", ".join(f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN))
-    return shown + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
-
-
-def _some_alike(matrix: SimilarityMatrix) -> str:
-    """Name the first pairs of distinct classes of similarity 1, each once."""
-    others = matrix.stored.others(_SHOWN)
-    pairs = ", ".join(f"{matrix.classes[i]}/{matrix.classes[j]}" for i, j in others.same)
-    return pairs + (" …" if others.same_count > _SHOWN else "")
+    return some([f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN)], _SHOWN, count)
 
 
 def _check_same(wanted: Sequence[str], classes: Sequence[str]) -> None:
@@ -544,8 +530,11 @@ def _place_of(path: str | Path) -> Path:
                 downloaded(f"{path.rpartition('/')[0]}/{file}")
         return place
     place = Path(path)
-    index = place.with_name(f"{place.name.removesuffix('.safetensors')}{SUFFIX}")
-    return index if place.suffix == ".safetensors" and not place.exists() and index.exists() else place
+    if place.suffix != ".safetensors":
+        return place
+    index = place.with_name(place.stem + SUFFIX)
+    with reading(place):
+        return index if not place.exists() and index.exists() else place
 
 
 def _loaded(path: Path, progress: Progress | None = None) -> tuple[SimilarityMatrix, str]:

@@ -13,8 +13,6 @@ import numpy as np
 from simmatrix.shapes import Int, UInt8
 from simmatrix.text import all_composed, are_names, composed, is_name
 
-__all__ = ["MANY", "TextArray", "are_class_names", "index_of", "kept"]
-
 MANY = 100_000
 """From so many on the names of classes are kept in an array."""
 

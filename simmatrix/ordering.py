@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simmatrix.errors import MatrixError, SourceError
+from simmatrix.classes import check_superclasses
+from simmatrix.errors import MatrixError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.shapes import Float
-
-__all__ = ["MOST", "ORDERS", "Ordered", "check_size", "leaf_order"]
 
 MOST = 5000
 """Up to so many classes are ordered: it takes time that grows with C^2, and a picture has no room for more."""
@@ -39,16 +38,9 @@ class Ordered:
     """Each group's name and how many classes it has, in order."""
 
 
-def _by_clusters(matrix: SimilarityMatrix, _superclasses: Sequence[str]) -> Ordered:
-    order = leaf_order(matrix.to_dense().astype(np.float64))
-    return Ordered(matrix.select([matrix.classes[index] for index in order]))
-
-
 def _by_superclass(matrix: SimilarityMatrix, superclasses: Sequence[str]) -> Ordered:
     """Put similar superclasses beside each other, and similar classes within each."""
-    lacking = next((name for name, one in zip(matrix.classes, superclasses, strict=True) if not one), None)
-    if lacking is not None:
-        raise SourceError(f"the class list has no superclass for {lacking!r}; fill in its superclass column")
+    check_superclasses(dict(zip(matrix.classes, superclasses, strict=True)))
     values = matrix.to_dense().astype(np.float64)
     names = list(dict.fromkeys(superclasses))
     members = {name: [index for index, one in enumerate(superclasses) if one == name] for name in names}
@@ -60,6 +52,11 @@ def _by_superclass(matrix: SimilarityMatrix, superclasses: Sequence[str]) -> Ord
         order += [group[leaf] for leaf in leaf_order(values[np.ix_(group, group)])]
         groups.append((names[at], len(group)))
     return Ordered(matrix.select([matrix.classes[index] for index in order]), tuple(groups))
+
+
+def _by_clusters(matrix: SimilarityMatrix, _superclasses: Sequence[str]) -> Ordered:
+    order = leaf_order(matrix.to_dense().astype(np.float64))
+    return Ordered(matrix.select([matrix.classes[index] for index in order]))
 
 
 ORDERS: Mapping[str, Callable[[SimilarityMatrix, Sequence[str]], Ordered]] = {

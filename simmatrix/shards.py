@@ -30,22 +30,6 @@ from simmatrix.shapes import Float, Int
 from simmatrix.storage import SUFFIX
 from simmatrix.version import __version__
 
-__all__ = [
-    "Index",
-    "Rows",
-    "Shard",
-    "ShardsFile",
-    "Unfinished",
-    "check_index",
-    "each_shard",
-    "make_shard",
-    "read_index",
-    "read_shards",
-    "shard_ranges",
-    "unfinished",
-    "write_shards",
-]
-
 FORMAT_VERSION = 3
 ROWS = 1 << 15
 """Rows in a shard, if nothing else is asked for."""

@@ -17,8 +17,6 @@ from simmatrix.files import Progress, check_output_folder, digest_of, reading, w
 from simmatrix.provenance import Provenance, parsed_field
 from simmatrix.version import __version__
 
-__all__ = ["FORMAT_VERSION", "SUFFIX", "MatrixFile", "check_output", "is_index", "read_matrix", "write_matrix"]
-
 SUFFIX = ".safetensors.index.json"
 """What the name of an index of shards ends in, as those of models do (`simmatrix.shards`)."""
 
