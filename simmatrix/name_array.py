@@ -70,7 +70,8 @@ class TextArray(Sequence[str]):
         return cls(found, offsets)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (np.array(self.data), np.array(self.offsets))
+        # Half as long as the offsets, and none is as long as 4 GB.
+        return _of_lengths, (np.array(self.data), np.diff(self.offsets).astype(np.uint32))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -171,6 +172,11 @@ class TextArray(Sequence[str]):
             ends = self.offsets[start : start + _BLOCK + 1]
             if not is_simple(bytes(self._bytes[ends[0] : ends[-1]]), ends[:-1] - ends[0]):
                 yield from ((at, self[at]) for at in range(start, start + len(ends) - 1))
+
+
+def _of_lengths(data: UInt8[np.ndarray, " B"], lengths: np.ndarray) -> TextArray:
+    data.flags.writeable = False
+    return TextArray(data, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
 
 
 def _is_ascii(block: bytes, _starts: Int[np.ndarray, " n"]) -> bool:
