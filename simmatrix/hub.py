@@ -6,8 +6,6 @@ from pathlib import Path
 
 from simmatrix.errors import SourceError
 
-__all__ = ["SCHEME", "downloaded"]
-
 SCHEME = "hf://"
 _KINDS = {"datasets": "dataset", "spaces": "space"}
 

@@ -21,7 +21,6 @@ from simmatrix.forms import (
     Dense,
     Form,
     Sparse,
-    Toeplitz,
     Values,
     form_of,
     form_of_tensors,
@@ -34,7 +33,7 @@ from simmatrix.pairs import Pairs, checked
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import MatrixFile, read_matrix, write_matrix
-from simmatrix.text import are_names, hinted, is_name, shown_name, some
+from simmatrix.text import a_few, are_names, hinted, is_name, shown_name, some
 
 __all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "load_input", "save"]
 
@@ -120,11 +119,6 @@ class SimilarityMatrix:
     def is_sparse(self) -> bool:
         """Whether the values are kept as a sparse matrix."""
         return self.form == Sparse.name
-
-    @property
-    def is_toeplitz(self) -> bool:
-        """Whether the values are kept as the diagonals of a Toeplitz matrix."""
-        return self.form == Toeplitz.name
 
     @property
     def form(self) -> str:
@@ -235,9 +229,11 @@ class SimilarityMatrix:
             )
         least = self._alike / len(self)
         if influence < least and not _is_same(influence, least):
+            same = self.stored.others(_SHOWN + 1).same
+            alike = a_few([f"{self.classes[i]}/{self.classes[j]}" for i, j in same], _SHOWN)
             raise MatrixError(
                 f"an influence of {influence} is less than {least:.9g}, which pairs of similarity 1 have under any "
-                f"lower bound: {_some_alike(self)}; ask for more, or tell these classes apart in the source"
+                f"lower bound: {alike}; ask for more, or tell these classes apart in the source"
             )
         mass = 0.0 if _is_same(influence, least) else influence * len(self) - self._alike
         return normalise.bound_for(self.stored.stored().parts(), mass)
@@ -405,15 +401,7 @@ def _checked_evidence(evidence: Any, classes: tuple[str, ...]) -> Int[np.ndarray
 def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: tuple[str, ...]) -> str:
     """Name the first pairs of classes at which values are wrong."""
     count, pairs = form.where(is_wrong)
-    shown = ", ".join(f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN))
-    return shown + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
-
-
-def _some_alike(matrix: SimilarityMatrix) -> str:
-    """Name the first pairs of distinct classes of similarity 1, each once."""
-    others = matrix.stored.others(_SHOWN)
-    pairs = ", ".join(f"{matrix.classes[i]}/{matrix.classes[j]}" for i, j in others.same)
-    return pairs + (" …" if others.same_count > _SHOWN else "")
+    return some([f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN)], _SHOWN, count)
 
 
 def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:

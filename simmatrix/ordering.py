@@ -13,22 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.errors import MatrixError, SourceError
+from simmatrix.classes import check_superclasses
+from simmatrix.errors import MatrixError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.shapes import Float, Int
-
-__all__ = [
-    "MOST",
-    "ORDERS",
-    "ClusterTree",
-    "Order",
-    "Ordered",
-    "check_size",
-    "clusters",
-    "leaf_order",
-    "near_clusters",
-    "order_of",
-]
 
 MOST = 5000
 """Up to so many classes are ordered: it takes time that grows with C^2, and a picture has no room for more."""
@@ -137,9 +125,7 @@ def order_of(matrix: SimilarityMatrix, by: str, superclasses: Sequence[str] = ()
     if by == "clusters":
         tree = clusters(matrix.to_dense().astype(np.float64)) if len(matrix) <= MOST else near_clusters(matrix)
         return Order(np.array(tree.order), tree=tree)
-    lacking = next((name for name, one in zip(matrix.classes, superclasses, strict=True) if not one), None)
-    if lacking is not None:
-        raise SourceError(f"the class list has no superclass for {lacking!r}; fill in its superclass column")
+    check_superclasses(dict(zip(matrix.classes, superclasses, strict=True)))
     members: dict[str, list[int]] = {}
     for index, name in enumerate(superclasses):
         members.setdefault(name, []).append(index)

@@ -8,8 +8,6 @@ import numpy as np
 
 from simmatrix.shapes import Float
 
-__all__ = ["strongest_path"]
-
 
 def strongest_path(
     row: Callable[[int], Float[np.ndarray, " C"]], size: int, start: int, goal: int

@@ -14,8 +14,6 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.pairs import Pairs, checked
 from simmatrix.shapes import Float, Int
 
-__all__ = ["BOUNDS", "Figures", "Preview", "Profile"]
-
 BOUNDS = 4096
 """What is left under a lower bound that is a multiple of 1 / 4096 is known without another pass over the values."""
 

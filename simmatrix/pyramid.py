@@ -16,8 +16,6 @@ import numpy as np
 from simmatrix.errors import MatrixError, ParameterError
 from simmatrix.shapes import Float, Int
 
-__all__ = ["MOST", "TILE", "Blocks", "Difference", "Entries", "Pyramid"]
-
 TILE = 256
 """Pixels on each side of a tile."""
 

@@ -1,7 +1,7 @@
 """Toeplitz matrices, whose diagonals are constant, as views of their 2 C - 1 diagonals.
 
-A similarity by class order looks at the distance between two classes alone. Its matrix is C x C to every reader, and
-takes the memory of 2 C - 1 numbers: 8 MB in float64 for a million classes, where the entries would take 8 TB.
+A similarity by class order depends on the distance between two classes alone. Its matrix reads like any C x C array,
+and takes the memory of 2 C - 1 numbers: 16 MB in float64 for a million classes, where the entries would take 8 TB.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import numpy as np
 
 from simmatrix.errors import MatrixError
 from simmatrix.shapes import Float, Int
-
-__all__ = ["diagonals_of", "lengths", "toeplitz_view", "top_of_rows"]
 
 # Values merged at a time.
 _MERGED = 1 << 17
@@ -69,7 +67,7 @@ def top_of_rows(
 ) -> tuple[Float[np.ndarray, " kept"], Int[np.ndarray, " kept"], Int[np.ndarray, " C1"]]:
     """Return each row's `count` largest values above 0 off the main diagonal, and what stands on that.
 
-    Of equal values the one further left is kept. Takes the time and memory of what is kept, whatever the rows are long.
+    Of equal values the one further left is kept. Time and memory depend on what is kept, not on the rows' length.
 
     Returns
     -------
@@ -104,7 +102,7 @@ def _least_of_prefixes(ranks: Int[np.ndarray, " n"], count: int, none: int) -> I
     """Return the `count` least ranks, ascending, of the first 0, 1, ..., n; `none` where there are fewer."""
     least = np.empty((len(ranks) + 1, count), np.int32)
     current = np.full(count, none, np.int32)
-    # Rows are written when the next rank enters: most often, near classes are the most similar, and few ever do.
+    # Rows are written when the next rank enters. Few ranks do: near classes are usually the most similar.
     unchanged = 0
     worst = none
     for place, rank in enumerate(ranks.tolist()):

@@ -47,7 +47,8 @@ SOURCES = ("confusion", "embeddings", "encoder", "order", "ratings", "ready", "t
 # What only the modules named may import.
 RESERVED = {
     "pickle": ("simmatrix.vectors.gensim",),
-    "safetensors": ("simmatrix.taxonomy.wordnet", "simmatrix.vectors.*"),
+    # `simmatrix.container` reads and writes its files.
+    "safetensors": (),
     "matplotlib": ("simmatrix.cli.plot", "simmatrix.cli.judge", "simloss.metrics.calibration"),
     "typer": ("simmatrix.cli*",),
     **dict.fromkeys(("starlette", "uvicorn", "jinja2"), ("simmatrix.web*",)),

@@ -26,8 +26,6 @@ from simmatrix.vectors.formats import VectorFile
 from simmatrix.vectors.streams import archive_name
 from simmatrix.vectors.vectors import Vectors, WordVector
 
-__all__ = ["DEFAULT_VECTORS", "VectorSource", "cosine", "embedding_similarity", "from_embeddings"]
-
 DEFAULT_VECTORS = "glove-6b-50d"
 """The bundled word vectors."""
 
@@ -129,14 +127,21 @@ def embedding_similarity(
             vectors = file.read(wanted, progress)
             resolutions = [resolve(one, vectors.found) for one in tries]
             if vectors.compose is not None:
-                resolutions = [one or _composed(asked, vectors) for one, asked in zip(resolutions, tries, strict=True)]
+                resolutions = [
+                    one or Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(asked)))
+                    for one, asked in zip(resolutions, tries, strict=True)
+                ]
             missing = [index for index, resolution in enumerate(resolutions) if resolution is None]
             if missing and oov == "error":
                 lost = {classes.names[index]: tries[index] for index in missing}
                 raise _not_found(lost, vectors, source.name, file)  # noqa: TRY301 - it stops the checksum too
             found = {name: one for name, one in zip(classes.names, resolutions, strict=True) if one is not None}
             if len(found) < 2:
-                raise _too_few(source.name, len(found), classes)  # noqa: TRY301
+                raise ClassNotFoundError(  # noqa: TRY301
+                    f"{source.name} has vectors for {len(found)} of the {len(classes)} classes, two are needed; "
+                    "give the classes other phrases, or take other vectors",
+                    tuple(classes.names),
+                )
             unit = np.stack([_unit_vector(one, vectors, source.path) for one in found.values()])
             inputs = [
                 Input("vectors", source.name, checksum.result()),
@@ -166,16 +171,11 @@ def _recorded(found: Mapping[str, Resolution], classes: ClassList) -> dict[str, 
         name: {
             "how": one.how,
             "words": list(one.words),
-            # Asked for and not found, so that the name had to do: whoever reads the matrix should know.
+            # A phrase that was not found, so that the class was looked up by name.
             **({"missed": phrases[name]} if phrases[name] and one.how.startswith("name") else {}),
         }
         for name, one in found.items()
     }
-
-
-def _composed(tries: tuple[Attempt, ...], vectors: Vectors) -> Resolution:
-    """Return what the vectors can compose of subwords for a class that none of its attempts finds."""
-    return Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(tries)))
 
 
 def _words_asked(tries: tuple[Attempt, ...]) -> tuple[str, ...]:
@@ -189,15 +189,10 @@ def _known(word: str, vectors: Vectors) -> str | None:
 
 
 def _unit_vector(resolution: Resolution, vectors: Vectors, path: Path) -> Float[np.ndarray, " d"]:
-    units = [_unit(word, _vector(word, vectors), path) for word in resolution.words]
-    mean = np.mean(units, axis=0)
-    return _unit(" ".join(resolution.words), WordVector(mean), path)
-
-
-def _vector(word: str, vectors: Vectors) -> WordVector:
-    if word in vectors.found or vectors.compose is None:
-        return vectors.found[word]
-    return vectors.compose(word)
+    found, compose, words = vectors.found, vectors.compose, resolution.words
+    of_words = [found[word] if compose is None or word in found else compose(word) for word in words]
+    units = [_unit(word, vector, path) for word, vector in zip(words, of_words, strict=True)]
+    return _unit(" ".join(words), WordVector(np.mean(units, axis=0)), path)
 
 
 def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
@@ -214,8 +209,11 @@ def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
 def _not_found(
     missing: Mapping[str, tuple[Attempt, ...]], vectors: Vectors, source: str, file: VectorFile
 ) -> ClassNotFoundError:
-    """Name every missing class, the words of it that are unknown, and what is spelt like them."""
-    unknown = {name: _unknown_words(attempts_, vectors) for name, attempts_ in missing.items()}
+    """Return the error that names each missing class, its unknown words, and what is spelt like them."""
+    unknown = {
+        name: [word.lower() for word in _words_asked(tries) if _known(word, vectors) is None]
+        for name, tries in missing.items()
+    }
     asked = list(dict.fromkeys(word for one in unknown.values() for word in one))
     nearest = dict(zip(asked, nearest_to_each(asked, file.words()), strict=True))
     lines = []
@@ -233,15 +231,3 @@ def _not_found(
         ),
         tuple(missing),
     )
-
-
-def _too_few(source: str, found: int, classes: ClassList) -> ClassNotFoundError:
-    return ClassNotFoundError(
-        f"{source} has vectors for {found} of the {len(classes)} classes, two are needed; "
-        "give the classes other phrases, or take other vectors",
-        tuple(classes.names),
-    )
-
-
-def _unknown_words(tries: tuple[Attempt, ...], vectors: Vectors) -> tuple[str, ...]:
-    return tuple(word.lower() for word in _words_asked(tries) if _known(word, vectors) is None)

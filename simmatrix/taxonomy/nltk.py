@@ -17,8 +17,6 @@ from simmatrix.taxonomy.wndb import read_exceptions, read_part, version_of
 from simmatrix.taxonomy.wordnet import PARTS, Index, PartOfSpeech, WordNet, starts_of
 from simmatrix.text import nearest, or_list
 
-__all__ = ["read_nltk_wordnet"]
-
 ENGLISH = "eng"
 
 # NLTK's readers are not safe under threads.
@@ -30,8 +28,8 @@ _DOWNLOAD = re.compile(r"nltk\.download\('([^']+)'\)")
 def read_nltk_wordnet(corpus: str = "wordnet", language: str = ENGLISH) -> WordNet:
     """Return the nouns and verbs of a WordNet among NLTK's data.
 
-    NLTK says where the files are, in a folder or a zip, and knows the lemmas of languages other than English; the
-    English files are read without its reader, which takes longer.
+    NLTK finds the files, in a folder or a zip, and gives the lemmas of languages other than English. The English files
+    are read here: NLTK's own reader takes longer.
 
     Parameters
     ----------
@@ -70,7 +68,7 @@ def read_nltk_wordnet(corpus: str = "wordnet", language: str = ENGLISH) -> WordN
 
 
 def _reader(corpus: str, note: Callable[[bytes], None]) -> Callable[[str], str]:
-    """Return a function that reads a file of the corpus, each once, and notes what it read."""
+    """Return a function that reads a file of the corpus once, and hands its bytes to `note`."""
     import nltk
 
     texts: dict[str, str] = {}

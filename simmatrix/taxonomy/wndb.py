@@ -20,8 +20,6 @@ from simmatrix.files import decoded, read_bytes
 from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.wordnet import PARTS, Index, PartOfSpeech, starts_of
 
-__all__ = ["CorpusCounts", "ReadText", "read_corpus_counts", "read_exceptions", "read_part", "version_of"]
-
 ReadText: TypeAlias = Callable[[str], str]
 """Gives the text of a file by its name."""
 

@@ -1,7 +1,4 @@
-"""What every reader of word vectors returns, the contract that readers share, and vocabularies of arrays.
-
-A vocabulary beside an array is a text file, one word a line, in the order of the array's rows.
-"""
+"""What every reader of word vectors returns, the contract that readers share, and the words that go with an array."""
 
 from __future__ import annotations
 
@@ -19,8 +16,6 @@ import numpy as np
 from simmatrix.errors import SourceError
 from simmatrix.files import Progress, decoded, digest_of, open_input, reading, refusal, silent, whole
 from simmatrix.shapes import Float
-
-__all__ = ["LARGEST_DIMENSION", "Files", "Reader", "Request", "Vectors", "WordVector", "pick", "vocabulary_beside"]
 
 LARGEST_DIMENSION = 1 << 16
 """No word vector is longer; a damaged file must not fill the memory."""
