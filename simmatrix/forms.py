@@ -366,16 +366,8 @@ class Toeplitz(Form):
 def form_of(values: object) -> Form:
     """Return values as a form with read-only float32 arrays: the given ones if nobody can write to them, else copies.
 
-    Parameters
-    ----------
-    values
-        A form; a SciPy sparse array; or an array, which is Toeplitz if it is a view of its diagonals
-        (`simmatrix.toeplitz.toeplitz_view`).
-
-    Raises
-    ------
-    MatrixError
-        If they are no square matrix of numbers.
+    The values are a form, a SciPy sparse array, or an array, which is Toeplitz if it is a view of its diagonals
+    (`simmatrix.toeplitz.toeplitz_view`). `MatrixError` if they are no square matrix of numbers.
     """
     if isinstance(values, Toeplitz):
         return Toeplitz(frozen(values.diagonals))

@@ -131,8 +131,8 @@ def order_similarity(
 ) -> RawSimilarity:
     """Return similarities that fall with the distance of the classes' positions: K(|v_i - v_j| / s), in [0, 1].
 
-    Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), which takes the
-    time and the memory of 2 C - 1 numbers; others a dense matrix. Parameters as in `from_order`.
+    Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), others a dense
+    matrix. Parameters as in `from_order`.
 
     Examples
     --------
