@@ -10,14 +10,13 @@ import typer
 
 from simmatrix.cli.options import AsJson, MatrixPath, class_list, recorded_list
 from simmatrix.cli.output import print_line, print_pairs, print_table
+from simmatrix.text import a_few
 
 if TYPE_CHECKING:
     from simmatrix.comparison import Comparison
     from simmatrix.matrix import SimilarityMatrix
 
 __all__ = ["compare"]
-
-_SHOWN = 5
 
 
 def compare(
@@ -73,8 +72,7 @@ def _figures(result: Comparison, first: Path, second: Path, *, known: bool) -> l
     figures = [("classes", f"{len(result.classes)} in both")]
     for file, names in ((first, result.only_first), (second, result.only_second)):
         if names:
-            more = " …" if len(names) > _SHOWN else ""
-            figures.append((f"only in {file}", f"{len(names)}: {', '.join(names[:_SHOWN])}{more}"))
+            figures.append((f"only in {file}", f"{len(names)}: {a_few(names, 5)}"))
     figures += [("pairs", f"{result.pairs:,}{sampled}{unjudged}"), ("Spearman's rho", rho), ("Kendall's tau-b", tau)]
     if result.superclass_auc is not None:
         both = zip((first, second), result.superclass_auc, strict=True)

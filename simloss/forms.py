@@ -18,25 +18,6 @@ from simmatrix.matrix import is_sparse
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.toeplitz import diagonals_of
 
-__all__ = [
-    "FORMS",
-    "Dense",
-    "Similarity",
-    "Sparse",
-    "Toeplitz",
-    "as_similarity",
-    "bounded",
-    "class_count",
-    "columns_of",
-    "from_matrix",
-    "influence_of",
-    "moved",
-    "name_of",
-    "rows",
-    "spans",
-    "with_numbers",
-]
-
 
 class Dense(NamedTuple):
     """All similarities; row i is of the true class i. It is not square if it holds the columns of some classes only."""

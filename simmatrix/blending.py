@@ -12,8 +12,6 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.provenance import Input, Provenance
 from simmatrix.text import some
 
-__all__ = ["blend", "check_weights"]
-
 _SUM_WITHIN = 1e-9
 
 
@@ -113,12 +111,12 @@ def _lineage(matrices: Sequence[SimilarityMatrix], weights: list[float], files: 
 def _resolution(
     found: Sequence[Mapping[str, Mapping[str, Any]]], classes: Sequence[str]
 ) -> dict[str, Mapping[str, Any]]:
-    """Return how each class was found: every way and every word of the parts, and what else they tell."""
+    """Return how each class was found: every way and word of the parts, and whatever else they say."""
     resolution: dict[str, Mapping[str, Any]] = {}
     for name in classes:
         ways = [one[name] for one in found if name in one]
         if ways:
-            # What else they tell: the first part's, where two tell the same thing.
+            # Where two parts say something under the same key, the first counts.
             rest = {key: value for way in reversed(ways) for key, value in way.items()}
             hows = dict.fromkeys(way["how"] for way in ways if way.get("how"))
             words = dict.fromkeys(word for way in ways for word in way.get("words", []))

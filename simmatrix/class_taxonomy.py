@@ -1,4 +1,4 @@
-"""The taxonomy above the classes of a data set: what a decision can back off to, and what mistakes are judged by."""
+"""The taxonomy above the classes of a data set: where a decision can back off to, and how mistakes are judged."""
 
 from __future__ import annotations
 
@@ -18,23 +18,15 @@ from simmatrix.errors import ClassOrderError, ParameterError
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.taxonomy.graph import Taxonomy
 
-__all__ = ["ClassRuns", "ClassTaxonomy", "TaxonomyLike", "read_taxonomy"]
-
 TaxonomyLike: TypeAlias = "str | Path | Sequence[str] | Mapping[str, Any]"
 
 
 class ClassRuns(NamedTuple):
     """Which classes are below each node, as runs in an order in which nearly every node has one run.
 
-    Parameters
-    ----------
-    order
-        The C classes in the order of a walk through the taxonomy.
-    starts, stops
-        Run r holds the classes ``order[starts[r] : stops[r]]``. The first n runs are one of each node; where a node has
-        several parents, nodes above it may have more.
-    nodes
-        The nodes of the runs after the first n.
+    `order` has the C classes in the order of a walk through the taxonomy. Run r holds the classes
+    ``order[starts[r] : stops[r]]``. The first n runs are one of each node. Above a node with several parents, nodes may
+    have more runs: `nodes` are the nodes of these.
     """
 
     order: Int[np.ndarray, " C"]
@@ -45,7 +37,7 @@ class ClassRuns(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ClassTaxonomy:
-    """C classes and all that is above them: n nodes, parents before their children, with one root, which is node 0.
+    """C classes and all nodes above them: n nodes, parents before their children; node 0 is the one root.
 
     Parameters
     ----------
@@ -95,7 +87,7 @@ class ClassTaxonomy:
 
     @cached_property
     def keys(self) -> Int[np.ndarray, " a"]:
-        """The number i * n + j for each node i and each j of its ancestors or itself, ascending: for a search."""
+        """The number i * n + j for each node i and each of its ancestors j, itself among them; sorted, to search in."""
         nodes = np.repeat(np.arange(len(self)), np.diff(self.starts))
         return np.sort(nodes * len(self) + self.ancestors)
 
@@ -136,14 +128,14 @@ class ClassTaxonomy:
 
     @cached_property
     def _of_classes(self) -> tuple[Int[np.ndarray, " e"], Int[np.ndarray, " e"]]:
-        """Return each class with each node that is its own or above it: the classes, and the nodes."""
+        """Return all pairs of a class and a node at or above it: the classes, and the nodes."""
         counts = np.diff(self.starts)[self.places]
         classes = np.repeat(np.arange(len(self.places)), counts)
         within = np.arange(len(classes)) - np.repeat(np.cumsum(counts) - counts, counts)
         return classes, self.ancestors[self.starts[self.places][classes] + within]
 
     def _walk(self) -> Int[np.ndarray, " n"]:
-        """Return when a walk comes to each node that has all below a node follow it, by the nodes' first parents."""
+        """Return each node's place in a walk by first parents: all nodes below a node follow it."""
         levels = np.searchsorted(self.depths, np.arange(self.depths[-1] + 2))
         sizes = np.ones(len(self), dtype=np.int64)
         for first, last in list(pairwise(levels))[:0:-1]:
@@ -221,7 +213,7 @@ def read_taxonomy(
 
 
 def _above(taxonomy: Taxonomy, nodes: Int[np.ndarray, " C"], classes: ClassList) -> ClassTaxonomy:
-    """Return some nodes of a taxonomy, which are classes, with all that is above them, below one root."""
+    """Return the classes' nodes of a taxonomy and all nodes above them, below one root."""
     places = taxonomy.closure(nodes).places
     closure = taxonomy.closure(taxonomy.closure(nodes).nodes)
     counts = np.diff(closure.starts)

@@ -59,6 +59,12 @@ def names_in_order(classes: Names) -> tuple[str, ...]:
     return all_composed(map(str.__str__, found))
 
 
+def check_superclasses(superclasses: Mapping[str, str]) -> None:
+    """Raise `SourceError` if a class has no superclass."""
+    if lacking := [name for name, superclass in superclasses.items() if not superclass]:
+        raise SourceError(f"the class list has no superclass for {lacking[0]!r}; fill in its superclass column")
+
+
 def _by_index(classes: Mapping[Any, Any]) -> list[Any]:
     indices = range(len(classes))
     by_key = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in classes.items()}

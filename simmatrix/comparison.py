@@ -8,18 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.classes import names_in_order
+from simmatrix.classes import check_superclasses, names_in_order
 from simmatrix.errors import ClassOrderError, MatrixError, ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.text import some
 
-__all__ = ["PAIRS_UP_TO", "Comparison", "Difference", "compare"]
-
 PAIRS_UP_TO = 2_000_000
 """The pairs that are compared at most, those of 2,000 classes: of more than these a sample is compared."""
 
-_SEED = 0
 _FEWEST = 3
 
 
@@ -123,11 +120,20 @@ def compare(
     >>> result.pairs, round(result.spearman, 6), result.superclass_auc
     (3, 1.0, (1.0, 1.0))
     """
-    from scipy.stats import rankdata
+    from scipy.stats import kendalltau, rankdata
 
     if count < 0:
         raise ParameterError(f"can't show {count} pairs; give 0 or more")
-    classes, only_first, only_second = _common(first.classes, second.classes)
+    ours, theirs = set(first.classes), set(second.classes)
+    classes = tuple(name for name in first.classes if name in theirs)
+    only_first = tuple(name for name in first.classes if name not in theirs)
+    only_second = tuple(name for name in second.classes if name not in ours)
+    if len(classes) < _FEWEST:
+        shown = f"only in the first: {some(only_first) or 'none'}; only in the second: {some(only_second) or 'none'}"
+        raise ClassOrderError(
+            f"the matrices have {len(classes)} classes in common, a comparison needs {_FEWEST} at least; {shown}. "
+            "Compare matrices of the same classes"
+        )
     # By name: what is sampled, and which of equal differences comes first, depends on no order of classes.
     names = sorted(classes)
     groups = None if superclasses is None else _groups(first.classes, superclasses, names)
@@ -138,7 +144,10 @@ def compare(
     rows, columns, total = _pairs(len(names), judged)
     one, other = (_similarities(matrix, at[rows], at[columns]) for matrix, at in zip(matrices, places, strict=True))
     ranks = rankdata(one), rankdata(other)
-    spearman, kendall = _correlations(*ranks)
+    spearman = kendall = None
+    # A matrix with one value for all pairs ranks nothing.
+    if all(np.ptp(rank) for rank in ranks):
+        spearman, kendall = float(np.corrcoef(*ranks)[0, 1]), float(kendalltau(*ranks).statistic)
     same = np.zeros(len(rows), bool) if groups is None else groups[rows] == groups[columns]
     is_uniform = same.all() or not same.any()
     apart = ranks[1] - ranks[0]
@@ -159,23 +168,6 @@ def compare(
     )
 
 
-def _common(
-    first: tuple[str, ...], second: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Return the classes of both, those of the first alone and those of the second alone."""
-    ours, theirs = set(first), set(second)
-    common = tuple(name for name in first if name in theirs)
-    only_first = tuple(name for name in first if name not in theirs)
-    only_second = tuple(name for name in second if name not in ours)
-    if len(common) < _FEWEST:
-        shown = f"only in the first: {some(only_first) or 'none'}; only in the second: {some(only_second) or 'none'}"
-        raise ClassOrderError(
-            f"the matrices have {len(common)} classes in common, a comparison needs {_FEWEST} at least; {shown}. "
-            "Compare matrices of the same classes"
-        )
-    return common, only_first, only_second
-
-
 def _groups(classes: tuple[str, ...], superclasses: Sequence[str], names: Sequence[str]) -> Int[np.ndarray, " n"]:
     """Return a number for the superclass of each of `names`."""
     superclasses = names_in_order(superclasses)
@@ -186,9 +178,7 @@ def _groups(classes: tuple[str, ...], superclasses: Sequence[str], names: Sequen
         )
     known = dict(zip(classes, superclasses, strict=True))
     wanted = set(names)
-    lacking = next((name for name in classes if name in wanted and not known[name]), None)
-    if lacking is not None:
-        raise SourceError(f"the class list has no superclass for {lacking!r}; fill in its superclass column")
+    check_superclasses({name: one for name, one in known.items() if name in wanted})
     return np.unique([known[name] for name in names], return_inverse=True)[1]
 
 
@@ -210,7 +200,12 @@ def _pairs(size: int, judged: Sequence[_Judged]) -> tuple[Int[np.ndarray, " p"],
             f"people judged {total} of the pairs, a comparison needs {_FEWEST} at least; "
             "compare matrices in which more pairs were judged"
         )
-    chosen = np.arange(total) if total <= PAIRS_UP_TO else _sample(total)
+    if total <= PAIRS_UP_TO:
+        chosen = np.arange(total)
+    else:
+        # Fewer than are drawn: a number that is drawn twice counts once. A shuffle would take memory for every pair.
+        drawn = np.sort(np.random.default_rng(0).integers(total, size=PAIRS_UP_TO))
+        chosen = drawn[np.diff(drawn, prepend=-1) > 0]
     bounds = np.searchsorted(chosen, starts)
     rows = np.repeat(np.arange(size), np.diff(bounds))
     offsets = chosen - starts[rows]
@@ -228,13 +223,6 @@ def _columns(row: int, size: int, judged: Sequence[_Judged]) -> Int[np.ndarray, 
     return columns
 
 
-def _sample(total: int) -> Int[np.ndarray, " p"]:
-    """Return distinct numbers below `total`, ascending."""
-    # A few less than are drawn: what is drawn twice counts once. A shuffle would take memory for every pair there is.
-    drawn = np.sort(np.random.default_rng(_SEED).integers(total, size=PAIRS_UP_TO))
-    return drawn[np.diff(drawn, prepend=-1) > 0]
-
-
 def _similarities(
     matrix: SimilarityMatrix, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"]
 ) -> Float[np.ndarray, " p"]:
@@ -243,18 +231,9 @@ def _similarities(
     return np.asarray((there.astype(np.float64) + back) / 2)
 
 
-def _correlations(one: Float[np.ndarray, " p"], other: Float[np.ndarray, " p"]) -> tuple[float | None, float | None]:
-    """Return Spearman's rho and Kendall's tau-b of two rankings; None where one of them ranks nothing."""
-    from scipy.stats import kendalltau
-
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return None, None
-    return float(np.corrcoef(one, other)[0, 1]), float(kendalltau(one, other).statistic)
-
-
 def _auc(ranks: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"]) -> float:
     """Return how often a pair of one superclass ranks above a pair of two, ties half."""
     count = np.count_nonzero(same)
-    # By themselves the pairs of one superclass would have the ranks 1 to n; what is more are the others below them.
+    # Alone, the pairs of one superclass would have the ranks 1 to n: the rest are the other pairs below them.
     below = ranks[same].sum() - count * (count + 1) / 2
     return float(below / (count * (len(same) - count)))

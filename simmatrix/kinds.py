@@ -1,7 +1,7 @@
 """What kind of names a class list has: grades, numbers, a circle, paths, placeholders, or words.
 
-Word vectors and WordNet find similarity between any names. Of names that are no words, or words of a scale, what they
-find is nonsense: "strongly agree" is written about as "strongly disagree" is. Each kind is one function in `_KINDS`.
+Word vectors and WordNet find similarity between any names. It is nonsense for names that are no words, and for words of
+a scale: "strongly agree" occurs in the same texts as "strongly disagree". Each kind is one function in `_KINDS`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from typing import NamedTuple
 from simmatrix.classes import ClassList
 from simmatrix.text import nearest, some
 
-__all__ = ["Kind", "is_english", "kind_of", "misfit", "misspelt", "out_of_order"]
-
 # Of fewer classes an order says nothing.
 _FEWEST = 3
 
 
 class Kind(NamedTuple):
-    """A kind of names: what it is called, why, what to build from, and where each class stands if it is an order.
+    """A kind of names: what it is called, why, what to build from, and each class's position if it is an order.
 
-    `options` are those of ``simmatrix build``, empty where nothing that is known of the names helps.
+    `options` are those of ``simmatrix build``, empty where no source fits.
     """
 
     name: str
@@ -41,9 +39,9 @@ class Kind(NamedTuple):
 
 
 def kind_of(classes: ClassList) -> Kind | None:
-    """Return what kind of names a class list has, None for words as far as can be seen.
+    """Return what kind of names a class list has; None if they seem to be words.
 
-    Of classes that all have a ``phrase``, it is the phrases that count.
+    If all classes have a ``phrase``, the phrases count instead of the names.
 
     Examples
     --------
@@ -80,7 +78,7 @@ def misspelt(classes: ClassList) -> Kind | None:
 
 
 def out_of_order(classes: ClassList) -> str:
-    """Return why classes whose names have an order don't stand in it, and the right command; empty if they do.
+    """Return the order that the names have and the classes don't, with the right command; empty if they agree.
 
     Examples
     --------
@@ -100,7 +98,7 @@ def out_of_order(classes: ClassList) -> str:
 
 
 def misfit(classes: ClassList) -> str:
-    """Return why names are nothing to look up as words, and the command that would be right; empty if they are."""
+    """Return why names can't be looked up as words, and the right command; empty if they can."""
     kind = kind_of(classes)
     if kind is None or kind.name == "synsets":
         return ""
@@ -111,7 +109,7 @@ def misfit(classes: ClassList) -> str:
 
 
 def is_english(names: Sequence[str]) -> bool:
-    """Tell whether at least half of the names hold a word that WordNet has: there are few such in other languages."""
+    """Tell whether at least half of the names hold a word that WordNet has; few names of other languages do."""
     from simmatrix.builders.lookup import forms, words
     from simmatrix.taxonomy.wordnet import PARTS, bundled_wordnet
 
@@ -167,7 +165,7 @@ def _numbers(names: Sequence[str]) -> Kind | None:
         return None
     parts = [one.groups() for one in found if one]
     around = {_unit(before) + "|" + _unit(after) for before, _, after in parts}
-    # What is under a number stands below it.
+    # "under 10" is below "10".
     values = tuple(
         float(number.replace(",", ".")) / (2 if re.match(r"(under|below|up to|less than|[<≤])", before.lower()) else 1)
         for before, number, _ in parts
@@ -191,13 +189,13 @@ _OPEN = re.compile(
 
 
 def _numeral(name: str) -> str:
-    """Return a name with a Roman numeral at its end as a number."""
+    """Return a name with the Roman numeral at its end, if there is one, in digits."""
     *rest, last = re.split(r"[\s_]+", name.strip())
     return f"{' '.join(rest)} {_ROMAN[last]}" if rest and last in _ROMAN else name
 
 
 def _unit(text: str) -> str:
-    """Return what stands around a number: without the end of a range, what leaves it open, and the plural's s."""
+    """Return the words beside a number: without the end of a range, words such as "over", and the plural's s."""
     return re.sub(r"[\s_\d.,\u2013]+|\bto\b", "", _OPEN.sub("", text.lower())).removesuffix("s")
 
 
@@ -293,55 +291,16 @@ _SCALES = (
     "f < e < d- < d < d+ < c- < c < c+ < b- < b < b+ < a- < a < a+",
     "information|info|trivial < minor < major < critical|blocker",
 )
-# What is more, and what is less; with how much of it, or between the two.
-_POLES = {
-    **dict.fromkeys(
-        [
-            "agree",
-            "satisfied",
-            "likely",
-            "positive",
-            "good",
-            "happy",
-            "important",
-            "safe",
-            "easy",
-            "fast",
-            "strong",
-            "hot",
-            "interested",
-        ],
-        1,
-    ),
-    **dict.fromkeys(
-        [
-            "disagree",
-            "dissatisfied",
-            "unsatisfied",
-            "unlikely",
-            "negative",
-            "bad",
-            "unhappy",
-            "sad",
-            "unimportant",
-            "unsafe",
-            "dangerous",
-            "difficult",
-            "hard",
-            "slow",
-            "weak",
-            "cold",
-            "uninterested",
-        ],
-        -1,
-    ),
-}
-_STRENGTH = {
-    **dict.fromkeys(("very", "strongly", "extremely", "highly", "completely", "totally", "definitely"), 3.0),
-    **dict.fromkeys(
-        ("somewhat", "slightly", "mostly", "rather", "probably", "fairly", "quite", "mildly", "weakly"), 1.0
-    ),
-}
+# Words for more and for less, and how strongly they are said.
+_MORE = "agree satisfied likely positive good happy important safe easy fast strong hot interested"
+_LESS = (
+    "disagree dissatisfied unsatisfied unlikely negative bad unhappy sad unimportant unsafe dangerous difficult hard "
+    "slow weak cold uninterested"
+)
+_STRONGLY = "very strongly extremely highly completely totally definitely"
+_MILDLY = "somewhat slightly mostly rather probably fairly quite mildly weakly"
+_POLES = {**dict.fromkeys(_MORE.split(), 1), **dict.fromkeys(_LESS.split(), -1)}
+_STRENGTH = {**dict.fromkeys(_STRONGLY.split(), 3.0), **dict.fromkeys(_MILDLY.split(), 1.0)}
 _BETWEEN = re.compile(
     r"neutral|undecided|unsure|not sure|mixed|no opinion|neither( \w+ nor \w+| nor)?|don'?t know|unknown"
 )
@@ -352,7 +311,7 @@ def _levels(scale: str) -> list[tuple[str, float]]:
 
 
 def _opinion(text: str) -> float | None:
-    """Return where an opinion stands, such as "somewhat agree": below 0 for what is less."""
+    """Return the position of an opinion such as "somewhat agree", below 0 for a negative one; None for other texts."""
     if _BETWEEN.fullmatch(text):
         return 0.0
     *before, pole = text.split()
@@ -373,14 +332,14 @@ def _paths(names: Sequence[str]) -> Kind | None:
         if len(set(first)) == len(first):
             continue
         if all(len(one[0]) == 1 and one[1].lower().startswith(one[0].lower()) for one in deep):
-            # Folders by the first letter are no groups of anything.
+            # Folders by first letter group nothing.
             return None
         return Kind("paths", f"the names are paths ({some(names, 1)})", f'--separator "{sign}"')
     return None
 
 
 def _folded(name: str) -> str:
-    """Return a name in lower case, with blanks for underscores and hyphens (which are signs at an end)."""
+    """Return a name in lower case, with blanks for underscores and hyphens; a hyphen at the end is a sign, as in B-."""
     text = re.sub(r"^\d+[.:)]\s*", "", name.lower().strip())
     return " ".join(re.sub(r"_|-(?=\w)", " ", text).split())
 

@@ -21,7 +21,6 @@ from simmatrix.forms import (
     Dense,
     Form,
     Sparse,
-    Toeplitz,
     Values,
     form_of,
     form_of_tensors,
@@ -34,7 +33,7 @@ from simmatrix.pairs import Pairs, checked
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import MatrixFile, read_matrix, write_matrix
-from simmatrix.text import are_names, hinted, is_name, shown_name, some
+from simmatrix.text import a_few, are_names, hinted, is_name, shown_name, some
 
 __all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "load_input", "save"]
 
@@ -113,18 +112,13 @@ class SimilarityMatrix:
         """Return the similarity of two classes, by name."""
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ParameterError(f'matrix[...] takes two names of classes, as in matrix["a", "b"], got {pair!r:.60}')
-        first, second = self._indices(pair)
+        first, second = self.places(pair)
         return float(self.values[first, second])
 
     @property
     def is_sparse(self) -> bool:
         """Whether the values are kept as a sparse matrix."""
         return self.form == Sparse.name
-
-    @property
-    def is_toeplitz(self) -> bool:
-        """Whether the values are kept as the diagonals of a Toeplitz matrix."""
-        return self.form == Toeplitz.name
 
     @property
     def form(self) -> str:
@@ -160,7 +154,7 @@ class SimilarityMatrix:
 
         Classes of similarity 0 are no neighbours.
         """
-        index = self._indices((name,))[0]
+        index = self.places((name,))[0]
         columns, row = self.stored.row(index)
         is_other = (row > 0) & (columns != index)
         columns, row = columns[is_other], row[is_other]
@@ -217,12 +211,17 @@ class SimilarityMatrix:
         >>> matrix.influence, matrix.provenance.normalisation[-1]["bound"]
         (0.375, 0.2)
         """
+        bound = self.bound_for(influence, nearest=nearest)
+        return self if bound is None else self._bounded(bound)
+
+    def bound_for(self, influence: float, *, nearest: bool = False) -> float | None:
+        """Return the lower bound that `with_influence` takes; None where the matrix has that influence already."""
         normalise.check_influence(influence)
         if nearest:
             least, most = self.influence_range
             influence = min(max(influence, least), most)
         if _is_same(influence, self.influence):
-            return self
+            return None
         if influence > self.influence:
             raise MatrixError(
                 f"an influence of {influence} is more than the {self.influence:.9g} of the matrix, and a lower bound "
@@ -230,12 +229,14 @@ class SimilarityMatrix:
             )
         least = self._alike / len(self)
         if influence < least and not _is_same(influence, least):
+            same = self.stored.others(_SHOWN + 1).same
+            alike = a_few([f"{self.classes[i]}/{self.classes[j]}" for i, j in same], _SHOWN)
             raise MatrixError(
                 f"an influence of {influence} is less than {least:.9g}, which pairs of similarity 1 have under any "
-                f"lower bound: {_some_alike(self)}; ask for more, or tell these classes apart in the source"
+                f"lower bound: {alike}; ask for more, or tell these classes apart in the source"
             )
         mass = 0.0 if _is_same(influence, least) else influence * len(self) - self._alike
-        return self._bounded(normalise.bound_for(self.stored.stored().parts(), mass))
+        return normalise.bound_for(self.stored.stored().parts(), mass)
 
     def top_k(self, count: int) -> SimilarityMatrix:
         """Return a sparse matrix of each row's `count` largest similarities to other classes, and the diagonal.
@@ -267,7 +268,7 @@ class SimilarityMatrix:
         0.5
         """
         wanted = checked(pairs)
-        places = np.array([self._indices(pair) for pair in wanted], dtype=np.intp).T
+        places = np.array([self.places(pair) for pair in wanted], dtype=np.intp).T
         values = np.array(list(wanted.values()), np.float32)
         form = self.stored.replaced(np.hstack([places, places[::-1]]), np.tile(values, 2))
         return self._with(form, {"step": "pairs", "pairs": [[*pair, value] for pair, value in wanted.items()]})
@@ -303,7 +304,7 @@ class SimilarityMatrix:
         ('truck', 'rose')
         """
         wanted = names_in_order(names)
-        indices = np.array(self._indices(wanted), dtype=np.intp)
+        indices = np.array(self.places(wanted), dtype=np.intp)
         evidence = None if self.evidence is None else read_only(self.evidence[indices[:, None], indices])
         return SimilarityMatrix.of(self.stored.select(indices), wanted, self.provenance.only(wanted), evidence)
 
@@ -338,7 +339,8 @@ class SimilarityMatrix:
         vars(matrix).update(fields, evidence=self.evidence)
         return matrix
 
-    def _indices(self, names: Iterable[str]) -> list[int]:
+    def places(self, names: Iterable[str]) -> list[int]:
+        """Return where classes stand. Raises `ClassNotFoundError` if there is none of a name; suggests near ones."""
         wanted = names_in_order(names)
         unknown = [name for name in wanted if name not in self._index]
         if unknown:
@@ -399,15 +401,7 @@ def _checked_evidence(evidence: Any, classes: tuple[str, ...]) -> Int[np.ndarray
 def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: tuple[str, ...]) -> str:
     """Name the first pairs of classes at which values are wrong."""
     count, pairs = form.where(is_wrong)
-    shown = ", ".join(f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN))
-    return shown + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
-
-
-def _some_alike(matrix: SimilarityMatrix) -> str:
-    """Name the first pairs of distinct classes of similarity 1, each once."""
-    others = matrix.stored.others(_SHOWN)
-    pairs = ", ".join(f"{matrix.classes[i]}/{matrix.classes[j]}" for i, j in others.same)
-    return pairs + (" …" if others.same_count > _SHOWN else "")
+    return some([f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN)], _SHOWN, count)
 
 
 def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:

@@ -16,8 +16,6 @@ from simmatrix.container import parsed_json
 from simmatrix.errors import SourceError
 from simmatrix.text import all_composed
 
-__all__ = ["Input", "Provenance", "Step", "parsed_field"]
-
 # A blend of blends has three levels for each.
 _MOST_LEVELS = 200
 _LARGEST = 2**64
@@ -135,7 +133,7 @@ def parsed_field(metadata: Mapping[str, str], name: str, kind: type, path: Path)
 
 
 def _tells_words(name: str, found: Mapping[str, Any]) -> bool:
-    """Tell whether how a class was found is in the shape that readers rely on: a way, words, and plain content."""
+    """Tell whether a class's resolution has the shape that readers rely on: how, words, and plain content."""
     rest = {key: content for key, content in found.items() if key not in ("how", "words")}
     words = found.get("words", [])
     is_told = isinstance(words, list | tuple) and _is_text(name, found.get("how", ""), *words)
@@ -147,7 +145,7 @@ def _is_text(*values: object) -> bool:
 
 
 def _is_plain(content: object) -> bool:
-    """Tell whether content is what JSON has, in so few levels that a reader need not mind."""
+    """Tell whether content is JSON of few levels."""
     level = [content]
     for _ in range(_MOST_LEVELS + 1):
         inner: list[object] = []
@@ -156,16 +154,14 @@ def _is_plain(content: object) -> bool:
                 inner += one.values()
             elif isinstance(one, list | tuple):
                 inner += one
-            elif not _is_scalar(one.item() if isinstance(one, np.number | np.bool_) else one):
-                return False
+            else:
+                value = one.item() if isinstance(one, np.number | np.bool_) else one
+                is_number = isinstance(value, int | float) and -_LARGEST <= value <= _LARGEST
+                is_float = isinstance(value, float) and math.isfinite(value)
+                if not (value is None or is_number or is_float or _is_text(value)):
+                    return False
         level = inner
     return not level
-
-
-def _is_scalar(one: object) -> bool:
-    if isinstance(one, float):
-        return math.isfinite(one)
-    return one is None or _is_text(one) or (isinstance(one, int) and -_LARGEST <= one <= _LARGEST)
 
 
 def _damaged(name: str, path: Path) -> SourceError:

@@ -18,25 +18,23 @@ from simmatrix.builders.wordnet import DOUBTFUL, Found, definition_of, look_up, 
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import OutputError
 from simmatrix.files import check_output_folder, write_atomically
-from simmatrix.kinds import Kind, is_english, kind_of, misspelt
+from simmatrix.kinds import is_english, kind_of, misspelt
 from simmatrix.taxonomy.wordnet import PARTS, Synset, WordNet
 from simmatrix.text import hinted, some
 from simmatrix.vectors.formats import words_of
 
-__all__ = ["Lookup", "Suggestion", "suggest"]
-
-# A source that lacks more of the classes is none.
+# A source may lack this share of the classes.
 _MOST_MISSING = 0.1
-# Of more classes known by their last words alone, WordNet tells too few apart.
+# WordNet may know this share of the classes by their last words alone: of more, it tells too few apart.
 _MOST_BY_HEAD = 0.2
-# Of so many words in the middle, names are texts.
+# Names whose median length is above this many words are texts.
 _WORDS_OF_TEXTS = 4
 
 
 class Lookup(NamedTuple):
-    """What a source finds of a class list: how many classes, how many of these in doubt, and which it lacks.
+    """What a source finds of a class list: how many classes, how many in doubt, which not, and which by head alone.
 
-    `by_head` are the classes that it knows by their last words alone.
+    The head are the last words of a name: ``crow`` of ``Fish_Crow``.
     """
 
     source: str
@@ -102,9 +100,8 @@ class Suggestion:
 def suggest(classes: Classes) -> Suggestion:
     """Say which source fits a class list, and why.
 
-    What the list's columns know goes first, then what kind of names they are (an order, a scale, a circle, paths,
-    placeholders, codes), then which source finds them: WordNet if it finds all, else word vectors, else a sentence
-    encoder for texts.
+    The list's columns decide first, then the kind of its names (an order, a scale, a circle, paths, placeholders,
+    codes), then which source finds them: WordNet if it finds all, else word vectors, else a sentence encoder for texts.
 
     Parameters
     ----------
@@ -133,28 +130,18 @@ def suggest(classes: Classes) -> Suggestion:
     if kind is None and not known:
         kind = misspelt(listed)
     if kind is not None and kind.name != "synsets":
-        return _of_kind(kind, listed, path)
+        positions = [f"{one:g}" for one in kind.positions or ()]
+        columns = {"position": positions} if positions else {"phrase": listed.column("phrase")}
+        source = "" if not kind.options else "from_taxonomy" if kind.name == "paths" else "from_order"
+        reason = kind.reason if kind.options else f"{kind.reason}, which say nothing of the classes"
+        return Suggestion(source, reason, kind.command(path) if source else "", (), _with_columns(listed, **columns))
     wordnet = open_wordnet()
     found = look_up(wordnet, listed)
     tries, _ = attempts_of(listed)
     vocabulary = set(words_of(data.vector_file_path(DEFAULT_VECTORS)))
     phrases = {name: resolve(one, vocabulary) for name, one in zip(listed.names, tries, strict=True)}
-    lookups = (
-        Lookup(
-            "WordNet",
-            sum(one is not None for one in found.values()),
-            sum(one is not None and one.doubt >= DOUBTFUL for one in found.values()),
-            tuple(name for name, one in found.items() if one is None),
-            _by_head(found),
-        ),
-        Lookup(
-            "word vectors",
-            sum(one is not None for one in phrases.values()),
-            0,
-            tuple(name for name, one in phrases.items() if one is None),
-            _by_head(phrases),
-        ),
-    )
+    doubtful = sum(one is not None and one.doubt >= DOUBTFUL for one in found.values())
+    lookups = _lookup("WordNet", found, doubtful), _lookup("word vectors", phrases, 0)
     table = _with_columns(
         listed,
         synset=["" if one is None else wordnet.name_of(one.synset) for one in found.values()],
@@ -169,15 +156,6 @@ def suggest(classes: Classes) -> Suggestion:
         return Suggestion(known.function, known.reason, f"simmatrix build {option}--classes {named}", lookups, table)
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)
     return Suggestion(source, reason, f"simmatrix build {options} --classes {named}" if source else "", lookups, table)
-
-
-def _of_kind(kind: Kind, listed: ClassList, path: str) -> Suggestion:
-    columns = (
-        {"position": [f"{one:g}" for one in kind.positions]} if kind.positions else {"phrase": listed.column("phrase")}
-    )
-    source = "" if not kind.options else "from_taxonomy" if kind.name == "paths" else "from_order"
-    reason = kind.reason if kind.options else f"{kind.reason}, which say nothing of the classes"
-    return Suggestion(source, reason, kind.command(path) if source else "", (), _with_columns(listed, **columns))
 
 
 def _by_lookup(
@@ -224,13 +202,13 @@ def _by_lookup(
 
 
 def _meaning(wordnet: WordNet, synset: Synset) -> str:
-    """Return the definition of a synset; of verbs, for which none is bundled, what it is a kind of or its lemmas."""
+    """Return the definition of a synset; of a verb, for which none is bundled, its hypernyms or lemmas."""
     above = ", ".join(wordnet.name_of(one) for one in wordnet.hypernyms_of(synset))
     return definition_of(wordnet, synset) or (f"a kind of {above}" if above else ", ".join(wordnet.lemmas_of(synset)))
 
 
 def _clash(found: Mapping[str, Found | None]) -> str:
-    """Say which of nouns and verbs are the fewer, where there are both: in WordNet nothing is above both."""
+    """Say which classes are verbs among nouns, or nouns among verbs: in WordNet nothing is above both."""
     of_part = {pos: [name for name, one in found.items() if one is not None and one.synset.pos == pos] for pos in PARTS}
     few, many = sorted(of_part, key=lambda pos: len(of_part[pos]))
     if not of_part[few]:
@@ -238,8 +216,10 @@ def _clash(found: Mapping[str, Found | None]) -> str:
     return f"WordNet knows {some(of_part[few], 3)} as a {PARTS[few]} alone, and the others as {PARTS[many]}s"
 
 
-def _by_head(found: Mapping[str, Found | Resolution | None]) -> tuple[str, ...]:
-    return tuple(name for name, one in found.items() if one is not None and one.how.endswith(" head"))
+def _lookup(source: str, found: Mapping[str, Found | Resolution | None], doubtful: int) -> Lookup:
+    missing = tuple(name for name, one in found.items() if one is None)
+    by_head = tuple(name for name, one in found.items() if one is not None and one.how.endswith(" head"))
+    return Lookup(source, len(found) - len(missing), doubtful, missing, by_head)
 
 
 def _of_heads(found: Lookup) -> str:
@@ -253,5 +233,5 @@ def _with_columns(listed: ClassList, **columns: Sequence[str]) -> ClassList:
 
 
 def _phrase(given: str, found: Resolution | None) -> str:
-    """Return the phrase that the list has, or the words of the vectors where they are not the name itself."""
+    """Return the list's own phrase, or the words that the vectors know a class by if they are not its name."""
     return given or ("" if found is None or found.how == "name" else " ".join(found.words))

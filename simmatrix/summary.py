@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,22 +13,7 @@ from simmatrix.classes import ClassList
 from simmatrix.forms import Form, Stored, blocks
 from simmatrix.kinds import is_english, misfit, out_of_order
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.text import visible
-
-__all__ = [
-    "FAINT",
-    "QUANTILES",
-    "RECOMMENDED",
-    "RECOMMENDED_FOR_ORDER",
-    "SHOWN_PAIRS",
-    "Counts",
-    "Statistics",
-    "concerns",
-    "counts",
-    "gradient_kept",
-    "quantiles",
-    "statistics",
-]
+from simmatrix.text import a_few, some, some_lines, visible
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """The quantiles that are reported of the similarities of distinct classes."""
@@ -95,7 +79,7 @@ def counts(matrix: SimilarityMatrix) -> Counts:
     >>> counts(SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip"))).density
     1.0
     """
-    size, others = len(matrix), matrix.stored.others(SHOWN_PAIRS)
+    size, names, others = len(matrix), matrix.classes, matrix.stored.others(SHOWN_PAIRS)
     completed, evidence = None, matrix.evidence
     if evidence is not None:
         judged = sum(int(np.count_nonzero(evidence[rows])) for rows in blocks(evidence))
@@ -105,7 +89,7 @@ def counts(matrix: SimilarityMatrix) -> Counts:
         influence=matrix.influence,
         density=others.positive / (size * (size - 1)),
         identity_rows=others.identity_rows / size,
-        indistinguishable=tuple((matrix.classes[i], matrix.classes[j]) for i, j in others.same),
+        indistinguishable=tuple((names[i], names[j]) for i, j in others.same),
         indistinguishable_pairs=others.same_count,
         completed_pairs=completed,
     )
@@ -175,28 +159,30 @@ def _bits(stored: Stored) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
             yield values[positive].view(np.int32), None if counts is None else counts[positive]
 
 
-# How the loss should use a matrix: what the experiments' rule chooses on validation data (docs/choosing.md).
+# Options of the loss: what the experiments' rule chooses on validation data (docs/choosing.md).
 RECOMMENDED = {"share": 0.4, "similarity_smoothing": 0.05}
-# For a similarity by the classes' order: of SimLoss's settings the best there, and soft labels are better still.
+# For classes in an order: the best of SimLoss's settings there. Soft labels are better still.
 RECOMMENDED_FOR_ORDER = {"share": 0.8}
 
-# Where less of cross entropy's gradient is left, SimLoss alone may give up classes: that is so of many classes above an
-# influence of a half, of five above a third.
+# Where less of cross entropy's gradient is left, SimLoss alone may give up classes: with many classes above an
+# influence of a half, with five above a third.
 FAINT = 2 / 3
-_SHOWN_PAIRS = 3
-_SHOWN_CLASSES = 10
-_SHOWN_SENSES = 10
+# Classes, and senses of each.
+_SHOWN = 10
 _LONGEST = 200
 # Names of more classes are not read as a scale: it would take longer than to build the matrix.
 _LONGEST_SCALE = 10_000
+# The builders that look names up as words, and the vectors that are known to be English.
+_OF_WORDS = ("embeddings", "wordnet", "encoder")
+_ENGLISH = "glove-6b-50d"
 
-# What two classes share that a builder found in the same place, and how to tell it of another.
+# By builder: what two classes share that it finds in the same place, and what to do about it.
 _SHARED = {
     "wordnet": ("synset", "pin another in the class list's synset column (simmatrix senses WORD)"),
     "taxonomy": ("node", "give each class a node of its own in the taxonomy"),
 }
 
-# What a builder's parameters may count and its user should know.
+# What a builder counts that its user should know.
 _NOTES = {
     "averaged": "pairs that stand there with different ratings: {count}; the mean was taken",
     "ignored": "rows that were passed over, since they name what is no class: {count}",
@@ -209,9 +195,6 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
         figures = counts(matrix)
     told = (
         _misfit(matrix),
-        _weak(matrix, figures),
-        _indistinguishable(figures),
-        _found_alike(matrix),
         *_counted(matrix, figures),
         *_found_otherwise(matrix),
         _ambiguous(matrix),
@@ -223,20 +206,8 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
     )
 
 
-def _weak(matrix: SimilarityMatrix, figures: Counts) -> str:
-    """Say whether the similarities change nothing; the loss warns of those that are too much for SimLoss alone."""
-    if figures.identity_rows < 1:
-        return ""
-    remedy = (
-        "give a smaller lower bound"
-        if _is_bounded(matrix.provenance.params, matrix.provenance.normalisation)
-        else "no two classes are similar in this source, take another source or measure"
-    )
-    return f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
-
-
 def _misfit(matrix: SimilarityMatrix) -> str:
-    """Say that the names are in another order, nothing to look up as words, or of another language than the words."""
+    """Say that the names have another order, are no words, or are words of another language."""
     origin = matrix.provenance
     looked_up = [
         name for name in matrix.classes if str(origin.resolution.get(name, {}).get("how", "")).startswith("name")
@@ -260,11 +231,6 @@ def _misfit(matrix: SimilarityMatrix) -> str:
     return ""
 
 
-# The builders that look names up as words, and the vectors that are known to be English.
-_OF_WORDS = ("embeddings", "wordnet", "encoder")
-_ENGLISH = "glove-6b-50d"
-
-
 def gradient_kept(classes: int, influence: float) -> float:
     """Return how much of cross entropy's gradient SimLoss alone keeps for a model that has learnt nothing, in [0, 1].
 
@@ -280,11 +246,10 @@ def gradient_kept(classes: int, influence: float) -> float:
 
 
 def _is_bounded(params: Mapping[str, Any], steps: object) -> bool:
-    """Tell whether similarities were taken off by a lower bound, in a matrix or in what it is a blend of."""
-    parts = params.get("parts")
+    """Tell whether a lower bound was taken off a matrix, or off one that it is a blend of."""
     return any(step.get("step") == "lower_bound" for step in _mappings(steps)) or any(
         _is_bounded(inner, part.get("normalisation"))
-        for part in _mappings(parts)
+        for part in _mappings(params.get("parts"))
         for inner in _mappings([part.get("params")])
     )
 
@@ -294,41 +259,42 @@ def _mappings(content: object) -> list[Mapping[str, Any]]:
     return [one for one in content if isinstance(one, Mapping)] if isinstance(content, list | tuple) else []
 
 
-def _indistinguishable(figures: Counts) -> str:
-    """Say which classes the loss can't tell apart."""
-    count = figures.indistinguishable_pairs
-    if not count:
-        return ""
-    first = ", ".join("/".join(pair) for pair in figures.indistinguishable[:_SHOWN_PAIRS])
-    return (
-        f"{count:,} {'pair has' if count == 1 else 'pairs have'} similarity 1, the loss can't tell them apart: "
-        + first
-        + (" …" if count > _SHOWN_PAIRS else "")
-    )
-
-
-def _found_alike(matrix: SimilarityMatrix) -> str:
-    """Say which classes were taken for the same thing, though the measure gives less than 1 between them."""
-    if matrix.provenance.builder not in _SHARED:
-        return ""
-    what, remedy = _SHARED[matrix.provenance.builder]
-    pairs, first = [], dict[str, str]()
-    for name in matrix.classes:
-        words = " + ".join(matrix.provenance.resolution.get(name, {}).get("words", ()))
-        earlier = first.setdefault(words, name)
-        if words and earlier != name and 1 not in (matrix[earlier, name], matrix[name, earlier]):
-            pairs.append(f"{earlier} and {name} are the same {what} {_visible(words)}")
-    more = " …" if len(pairs) > _SHOWN_PAIRS else ""
-    return f"{', '.join(pairs[:_SHOWN_PAIRS])}{more}; {remedy}" if pairs else ""
-
-
 def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
-    """Say how many pairs nobody judged, and that the source had two values for a pair."""
-    if figures.completed_pairs:
-        pairs = figures.classes * (figures.classes - 1) // 2
-        share = figures.completed_pairs / pairs
-        yield f"nobody judged {figures.completed_pairs:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
-    if any(step.get("step") == "symmetrise" for step in matrix.provenance.normalisation):
+    """Say what is worrying about the values: all 0, classes that are the same, pairs that nobody judged."""
+    origin = matrix.provenance
+    if figures.identity_rows == 1:
+        remedy = (
+            "give a smaller lower bound"
+            if _is_bounded(origin.params, origin.normalisation)
+            else "no two classes are similar in this source, take another source or measure"
+        )
+        yield f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
+    if count := figures.indistinguishable_pairs:
+        pairs_have = "pair has" if count == 1 else "pairs have"
+        first = a_few(["/".join(pair) for pair in figures.indistinguishable])
+        yield f"{count:,} {pairs_have} similarity 1, the loss can't tell them apart: {first}"
+    if origin.builder in _SHARED:
+        what, remedy = _SHARED[origin.builder]
+        alike, owner = [], dict[str, str]()
+        for name in matrix.classes:
+            words = " + ".join(origin.resolution.get(name, {}).get("words", ()))
+            earlier = owner.setdefault(words, name)
+            # Where the measure gives 1, this was said above.
+            if words and earlier != name and 1 not in (matrix[earlier, name], matrix[name, earlier]):
+                alike.append(f"{earlier} and {name} are the same {what} {_visible(words)}")
+        if alike:
+            yield f"{a_few(alike)}; {remedy}"
+    pairs, missing = figures.classes * (figures.classes - 1) // 2, figures.completed_pairs or 0
+    error = origin.params.get("held_out_error")
+    if isinstance(error, float):
+        yield (
+            f"{missing:,} of the {pairs:,} pairs are in no triplet; an ordinal embedding gives all values, and errs on "
+            f"{error:.0%} of the triplets held out (guessing errs on 67%)"
+        )
+    elif missing:
+        share = missing / pairs
+        yield f"nobody judged {missing:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
+    if any(step.get("step") == "symmetrise" for step in origin.normalisation):
         yield "the source is not symmetric; of each pair the mean of both was taken"
 
 
@@ -342,36 +308,31 @@ def _found_otherwise(matrix: SimilarityMatrix) -> Iterator[str]:
         (heads, "found by the last words alone"),
     ):
         if told:
-            first = ", ".join(f"{_visible(name)} ({_visible(words)})" for name, words in islice(told.items(), 3))
-            yield f"{_classes(told)} {how}: {first}" + (" …" if len(told) > 3 else "")
+            first = a_few([f"{_visible(name)} ({_visible(words)})" for name, words in told.items()])
+            yield f"{_classes(told)} {how}: {first}"
 
 
 def _visible(text: object) -> str:
-    """Return what a file tells on one line, cut, and without what a terminal would obey: the file may be foreign."""
+    """Return what a file says on one line, cut, and without what a terminal would obey: the file may be foreign."""
     shown = str(text)
     return visible(shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…").replace("\n", "\\n")
 
 
 def _ambiguous(matrix: SimilarityMatrix) -> str:
-    """Say which classes have several senses, the most doubtful first, and how to pin another."""
+    """Say which classes have several senses, the most doubtful first, and how to pin another one."""
     several = {name: one for name, one in matrix.provenance.resolution.items() if isinstance(one.get("others"), list)}
     if not several:
         return ""
     doubts = {name: one["doubt"] for name, one in several.items() if isinstance(one.get("doubt"), float)}
-    lines = [
-        f"{_classes(several)} taken in one of several senses; pin another in the class list's synset column "
-        "(simmatrix senses WORD)"
-    ]
-    for name in sorted(several, key=lambda name: -doubts.get(name, 0.0))[:_SHOWN_CLASSES]:
+    lines = []
+    for name in sorted(several, key=lambda name: -doubts.get(name, 0.0))[:_SHOWN]:
         taken, others = _visible(" + ".join(several[name].get("words", ()))), several[name]["others"]
-        more = f" and {len(others) - _SHOWN_SENSES} more" if len(others) > _SHOWN_SENSES else ""
         doubt = f" (doubt {doubts[name]:.2f})" if name in doubts else ""
-        lines.append(
-            f"  {_visible(name)}: {taken}, not {', '.join(map(_visible, others[:_SHOWN_SENSES]))}{more}{doubt}"
-        )
-    if len(several) > _SHOWN_CLASSES:
-        lines.append(f"  … and {len(several) - _SHOWN_CLASSES} more")
-    return "\n".join(lines)
+        lines.append(f"{_visible(name)}: {taken}, not {some([*map(_visible, others)], _SHOWN)}{doubt}")
+    return (
+        f"{_classes(several)} taken in one of several senses; pin another in the class list's synset column "
+        f"(simmatrix senses WORD)\n{some_lines(lines, len(several))}"
+    )
 
 
 def _classes(some: Mapping[str, object]) -> str:

@@ -156,7 +156,7 @@ FAULTS = (
         "simmatrix/toeplitz.py",
         "above = _least_of_prefixes(ranks[size:], count, none)[::-1]",
         "above = _least_of_prefixes(ranks[size:], count, none)",
-        "tests/simmatrix/test_toeplitz.py",
+        "tests/simmatrix/test_toeplitz.py tests/simmatrix/test_normalise.py",
     ),
     Fault(
         "simmatrix/container.py",

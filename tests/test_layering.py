@@ -47,9 +47,12 @@ SOURCES = ("confusion", "embeddings", "encoder", "order", "ratings", "ready", "t
 # What only the modules named may import.
 RESERVED = {
     "pickle": ("simmatrix.vectors.gensim",),
-    "safetensors": ("simmatrix.taxonomy.wordnet", "simmatrix.vectors.*"),
+    # `simmatrix.container` reads and writes its files.
+    "safetensors": (),
     "matplotlib": ("simmatrix.cli.plot", "simmatrix.cli.judge", "simloss.metrics.calibration"),
     "typer": ("simmatrix.cli*",),
+    **dict.fromkeys(("starlette", "uvicorn", "jinja2"), ("simmatrix.web*",)),
+    "simmatrix.web": ("simmatrix.web*", "simmatrix.cli.explore", "simmatrix.cli.collect"),
     "torch": ("simloss*", "simmatrix.cli.judge"),
     "torchmetrics": ("simloss.metrics*",),
     "simmatrix.storage": ("simmatrix.matrix", "simmatrix.cli*"),
@@ -57,6 +60,7 @@ RESERVED = {
         "simmatrix.storage",
         "simmatrix.exporting",
         "simmatrix.suggestion",
+        "simmatrix.web.exported",
         "simmatrix.cli.card",
         "simmatrix.cli.plot",
         "simmatrix.cli.judge",
@@ -155,6 +159,11 @@ FORBIDDEN_IMPORTS = (
     ("simmatrix.cli.build", "from data import class_list_names"),
     ("simmatrix.cli.build", "import torch"),
     ("simmatrix.cli.show", "import matplotlib.pyplot"),
+    ("simmatrix.cli.show", "from simmatrix.web.serving import serve"),
+    ("simmatrix.matrix", "from simmatrix import web"),
+    ("simmatrix.summary", "import jinja2"),
+    ("simmatrix.web.serving", "import typer"),
+    ("simmatrix.web.explore", "from simmatrix.builders.triplets import from_triplets"),
 )
 ALLOWED_IMPORTS = (
     ("simmatrix.matrix", "import numpy, databases, client"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,15 +26,12 @@ from simmatrix.vectors.formats import VectorFile
 from simmatrix.vectors.streams import archive_name
 from simmatrix.vectors.vectors import Vectors, WordVector
 
-__all__ = ["DEFAULT_VECTORS", "VectorSource", "cosine", "embedding_similarity", "from_embeddings"]
-
 DEFAULT_VECTORS = "glove-6b-50d"
 """The bundled word vectors."""
 
 
-@dataclass(frozen=True)
-class VectorSource:
-    """A file of word vectors: its path, the name to record, and what the reader has to be told."""
+class VectorSource(NamedTuple):
+    """A file of word vectors: its path, the name to record, and arguments of the reader."""
 
     path: Path
     name: str
@@ -105,17 +102,9 @@ def from_embeddings(
 def embedding_similarity(
     source: VectorSource, classes: ClassList, *, oov: str = "error", progress: Progress = silent
 ) -> RawSimilarity:
-    """Return the similarity of the classes' word vectors.
+    """Return the similarity of the classes' word vectors, found as `simmatrix.builders.lookup` says.
 
-    How a class is looked up is told in `simmatrix.builders.lookup`. A class of several words has the mean of their unit
-    vectors.
-
-    Raises
-    ------
-    ClassNotFoundError
-        If classes have no vector and `oov` is ``"error"``; names each, with the nearest spellings in the vocabulary.
-    SourceError
-        If the vectors can't be read, or a vector that is used is zero or holds NaN or infinity.
+    A class of several words has the mean of their unit vectors.
     """
     if oov not in OOV:
         check_choice("oov", oov, OOV)
@@ -129,14 +118,21 @@ def embedding_similarity(
             vectors = file.read(wanted, progress)
             resolutions = [resolve(one, vectors.found) for one in tries]
             if vectors.compose is not None:
-                resolutions = [one or _composed(asked, vectors) for one, asked in zip(resolutions, tries, strict=True)]
+                resolutions = [
+                    one or Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(asked)))
+                    for one, asked in zip(resolutions, tries, strict=True)
+                ]
             missing = [index for index, resolution in enumerate(resolutions) if resolution is None]
             if missing and oov == "error":
                 lost = {classes.names[index]: tries[index] for index in missing}
                 raise _not_found(lost, vectors, source.name, file)  # noqa: TRY301 - it stops the checksum too
             found = {name: one for name, one in zip(classes.names, resolutions, strict=True) if one is not None}
             if len(found) < 2:
-                raise _too_few(source.name, len(found), classes)  # noqa: TRY301
+                raise ClassNotFoundError(  # noqa: TRY301
+                    f"{source.name} has vectors for {len(found)} of the {len(classes)} classes, two are needed; "
+                    "give the classes other phrases, or take other vectors",
+                    tuple(classes.names),
+                )
             unit = np.stack([_unit_vector(one, vectors, source.path) for one in found.values()])
             inputs = [
                 Input("vectors", source.name, checksum.result()),
@@ -166,16 +162,11 @@ def _recorded(found: Mapping[str, Resolution], classes: ClassList) -> dict[str, 
         name: {
             "how": one.how,
             "words": list(one.words),
-            # Asked for and not found, so that the name had to do: whoever reads the matrix should know.
+            # A phrase that was not found, so that the class was looked up by name.
             **({"missed": phrases[name]} if phrases[name] and one.how.startswith("name") else {}),
         }
         for name, one in found.items()
     }
-
-
-def _composed(tries: tuple[Attempt, ...], vectors: Vectors) -> Resolution:
-    """Return what the vectors can compose of subwords for a class that none of its attempts finds."""
-    return Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(tries)))
 
 
 def _words_asked(tries: tuple[Attempt, ...]) -> tuple[str, ...]:
@@ -189,15 +180,10 @@ def _known(word: str, vectors: Vectors) -> str | None:
 
 
 def _unit_vector(resolution: Resolution, vectors: Vectors, path: Path) -> Float[np.ndarray, " d"]:
-    units = [_unit(word, _vector(word, vectors), path) for word in resolution.words]
-    mean = np.mean(units, axis=0)
-    return _unit(" ".join(resolution.words), WordVector(mean), path)
-
-
-def _vector(word: str, vectors: Vectors) -> WordVector:
-    if word in vectors.found or vectors.compose is None:
-        return vectors.found[word]
-    return vectors.compose(word)
+    found, compose, words = vectors.found, vectors.compose, resolution.words
+    of_words = [found[word] if compose is None or word in found else compose(word) for word in words]
+    units = [_unit(word, vector, path) for word, vector in zip(words, of_words, strict=True)]
+    return _unit(" ".join(words), WordVector(np.mean(units, axis=0)), path)
 
 
 def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
@@ -214,8 +200,11 @@ def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
 def _not_found(
     missing: Mapping[str, tuple[Attempt, ...]], vectors: Vectors, source: str, file: VectorFile
 ) -> ClassNotFoundError:
-    """Name every missing class, the words of it that are unknown, and what is spelt like them."""
-    unknown = {name: _unknown_words(attempts_, vectors) for name, attempts_ in missing.items()}
+    """Return the error that names each missing class, its unknown words, and what is spelt like them."""
+    unknown = {
+        name: [word.lower() for word in _words_asked(tries) if _known(word, vectors) is None]
+        for name, tries in missing.items()
+    }
     asked = list(dict.fromkeys(word for one in unknown.values() for word in one))
     nearest = dict(zip(asked, nearest_to_each(asked, file.words()), strict=True))
     lines = []
@@ -233,15 +222,3 @@ def _not_found(
         ),
         tuple(missing),
     )
-
-
-def _too_few(source: str, found: int, classes: ClassList) -> ClassNotFoundError:
-    return ClassNotFoundError(
-        f"{source} has vectors for {found} of the {len(classes)} classes, two are needed; "
-        "give the classes other phrases, or take other vectors",
-        tuple(classes.names),
-    )
-
-
-def _unknown_words(tries: tuple[Attempt, ...], vectors: Vectors) -> tuple[str, ...]:
-    return tuple(word.lower() for word in _words_asked(tries) if _known(word, vectors) is None)

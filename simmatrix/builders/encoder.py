@@ -3,9 +3,9 @@
 Sentence encoders: Reimers and Gurevych 2019, "Sentence-BERT", through their library sentence-transformers. The lower
 bound of Kobs et al. 2020 applies to these cosines as it does to those of word vectors.
 
-A model is a folder of files, and only those that are data are read: weights as safetensors, settings and vocabularies.
-Pickled weights and a model's own code could do anything to the machine that reads them. So the library is given another
-folder, with links to the data files and nothing else: what it reads is data, and is in the checksum.
+A model is a folder. Only its data files are read: weights as safetensors, settings and vocabularies. Pickled weights
+and a model's own code could do anything to the machine that reads them, so the library gets another folder, with links
+to the data files and nothing else. All that it reads is in the checksum.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import numpy as np
 
@@ -33,8 +32,6 @@ from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
 from simmatrix.text import shown_name
 
-__all__ = ["encoder_similarity", "from_encoder"]
-
 _LIBRARY = "sentence-transformers"
 # Older ones run the code that lies in a local folder without being asked to.
 _OLDEST = 6
@@ -46,17 +43,10 @@ _DATA = (".json", ".txt", ".safetensors", ".model", ".spm")
 _PICKLED = "pytorch_model*.bin"
 
 
-class _Text(NamedTuple):
-    """What a class is called, and whether that is its phrase or its name."""
-
-    how: str
-    text: str
-
-
 def from_encoder(
     model: str | Path, classes: Classes = "cifar100", *, lower_bound: float | None = None
 ) -> SimilarityMatrix:
-    """Build a matrix from a sentence encoder: the cosine of what it makes of the classes' phrases, or of their names.
+    """Build a matrix from a sentence encoder: the cosine of its embeddings of the classes' phrases or names.
 
     Parameters
     ----------
@@ -79,10 +69,10 @@ def from_encoder(
 
 
 def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSimilarity:
-    """Return the cosine of the sentence embeddings of what each class is called.
+    """Return the cosine of the sentence embeddings of the classes' texts.
 
-    A class is called by its phrase where it has one, else by its name: without an index in front, of synonyms the
-    first, with blanks for underscores and camelCase (`simmatrix.builders.lookup`).
+    The text of a class is its phrase if it has one. Else it is its name without an index in front, of several synonyms
+    the first, with blanks for underscores and camelCase (`simmatrix.builders.lookup`).
 
     `name` is recorded in place of the folder's or the hub's. The model's checksum is that of a listing of its data
     files in the order of their names, as ``sha256sum`` prints it: it does not depend on where the model lies.
@@ -97,37 +87,43 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     """
     _check_library()
     folder = _folder(model)
-    recorded = name or _name_of(model, folder)
+    recorded = name or (str(model) if folder != Path(model) else shown_name(folder.resolve()))
     files = _data_files(folder)
     before = _stamps(files)
-    checksum = _sha256(files)
-    called = [_called(*pair) for pair in zip(classes.names, classes.column("phrase"), strict=True)]
-    # The embedding of a text depends in its last bits on the others of its batch. So whatever the order of the classes,
-    # it is their texts in alphabetical order that are encoded. (To encode text by text takes nine times as long.)
-    texts = sorted({one.text for one in called})
-    unit = _unit_vectors(_embeddings(files, texts, folder), texts, folder)
+    listing = "".join(f"{sha256_of(path)}  {file}\n" for file, path in files.items())
+    checksum = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+    phrases = zip(classes.names, classes.column("phrase"), strict=True)
+    resolution = {
+        class_: {"how": "phrase", "words": [phrase]}
+        if phrase.strip()
+        else {"how": "name", "words": [plain_text(class_)]}
+        for class_, phrase in phrases
+    }
+    # The last bits of an embedding depend on the other texts of its batch, so texts are encoded in alphabetical order,
+    # whatever the order of the classes. (One by one would take nine times as long.)
+    asked = [one["words"][0] for one in resolution.values()]
+    texts = sorted(set(asked))
+    embeddings = _embeddings(files, texts, folder).astype(np.float64)
+    lengths = np.linalg.norm(embeddings, axis=1)
+    for text, length in zip(texts, lengths, strict=True):
+        if not np.isfinite(length):
+            raise SourceError(f"the embedding of {text!r} holds NaN or infinity; get the model again", folder)
+        if length == 0:
+            raise SourceError(f"the embedding of {text!r} is zero; give its class another phrase", folder)
+    unit = embeddings / lengths[:, None]
     if _stamps(files) != before:
         raise SourceError("was changed while it was read; read it again", folder)
     position = {text: index for index, text in enumerate(texts)}
-    positions = [position[one.text] for one in called]
     return RawSimilarity(
-        values=cosine(unit[positions]),
+        values=cosine(unit[[position[text] for text in asked]]),
         classes=classes.names,
         provenance=Provenance(
             builder="encoder",
             params={"model": recorded, "dimension": unit.shape[1]},
             source=(Input("encoder", recorded, checksum), Input("classes", classes.source, classes.sha256)),
-            resolution={
-                class_: {"how": one.how, "words": [one.text]} for class_, one in zip(classes.names, called, strict=True)
-            },
+            resolution=resolution,
         ),
     )
-
-
-def _called(name: str, phrase: str) -> _Text:
-    if phrase.strip():
-        return _Text("phrase", phrase)
-    return _Text("name", plain_text(name))
 
 
 def _check_library() -> None:
@@ -156,12 +152,6 @@ def _folder(model: str | Path) -> Path:
             "is neither a folder nor the name of a model on the Hugging Face hub (owner/name); check the path", model
         )
     return _fetched(model)
-
-
-def _name_of(model: str | Path, folder: Path) -> str:
-    if folder != Path(model):
-        return str(model)
-    return shown_name(folder.resolve())
 
 
 def _fetched(model: str) -> Path:
@@ -245,11 +235,6 @@ def _stamps(files: Mapping[str, Path]) -> list[tuple[int, int, int]]:
     return [(state.st_ino, state.st_size, state.st_mtime_ns) for state in states]
 
 
-def _sha256(files: Mapping[str, Path]) -> str:
-    listing = "".join(f"{sha256_of(path)}  {name}\n" for name, path in files.items())
-    return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
-
-
 def _embeddings(files: Mapping[str, Path], texts: Sequence[str], folder: Path) -> Float[np.ndarray, "C d"]:
     """Return the texts' embeddings, float32.
 
@@ -266,7 +251,7 @@ def _embeddings(files: Mapping[str, Path], texts: Sequence[str], folder: Path) -
         ) from None
     with np.errstate(invalid="ignore"):
         moved = np.abs(again - once).max()
-    # Far more than rounding, far less than a random weight. NaN compares as false, and `_unit_vectors` tells of it.
+    # Far more than rounding, far less than a random weight. NaN compares as false and is refused later.
     if moved > 1e-3 * np.abs(once).max():
         raise SourceError("lacks some of the model's weights; get the model again", folder)
     return embeddings
@@ -305,17 +290,6 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _unit_vectors(embeddings: Float[np.ndarray, "C d"], texts: Sequence[str], folder: Path) -> Float[np.ndarray, "C d"]:
-    values = embeddings.astype(np.float64)
-    lengths = np.linalg.norm(values, axis=1)
-    for text, length in zip(texts, lengths, strict=True):
-        if not np.isfinite(length):
-            raise SourceError(f"the embedding of {text!r} holds NaN or infinity; get the model again", folder)
-        if length == 0:
-            raise SourceError(f"the embedding of {text!r} is zero; give its class another phrase", folder)
-    return np.asarray(values / lengths[:, None])
 
 
 def _said(error: Exception) -> str:

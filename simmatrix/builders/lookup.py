@@ -1,6 +1,6 @@
 """Which words a class is looked up by, and which class a name in a file stands for.
 
-What is looked up is the phrase given for a class and then its name. Each is read in this order, the same for word
+A class is looked up by its phrase, if it has one, and then by its name. Each is read in this order, the same for word
 vectors, WordNet and taxonomies; the first reading that is found counts:
 
 1. as it stands
@@ -13,10 +13,9 @@ vectors, WordNet and taxonomies; the first reading that is found counts:
 6. if neither phrase nor name is found so, by its head alone: as many of its last words as are known (``Fish_Crow``, a
    crow), without a year behind them
 
-A text's parts are what blanks, underscores, slashes, brackets, commas and camelCase separate, where they hold a letter
-or digit; where there are hyphens everything is tried with hyphenated words whole and then with these split as well.
-Each word of a mean may itself be found by its forms; all of them have to be found. An encoder, which takes any text, is
-given the words of the first synonym without an index.
+Blanks, underscores, slashes, brackets, commas and camelCase separate a text into parts; a part holds a letter or digit.
+Hyphenated words are tried whole and then split. Each word of a mean may be found by its forms; all have to be found. An
+encoder, which takes any text, gets the words of the first synonym without an index.
 """
 
 from __future__ import annotations
@@ -35,34 +34,10 @@ from simmatrix.errors import ClassNotFoundError, SourceError
 from simmatrix.provenance import Input
 from simmatrix.text import check_choice, did_you_mean, hinted, or_list, shown_name, some
 
-__all__ = [
-    "REMARK",
-    "Attempt",
-    "Matches",
-    "Resolution",
-    "attempts",
-    "attempts_of",
-    "folded",
-    "forms",
-    "heads",
-    "inputs",
-    "match",
-    "not_seen",
-    "plain_text",
-    "readings",
-    "resolve",
-    "singulars",
-    "spellings",
-    "synonyms",
-    "without_index",
-    "without_remarks",
-    "words",
-]
-
 _SEPARATORS = re.compile(r"[\s_/()\[\],;:&+>|]+")
 _HYPHENS = re.compile("[-\u2010\u2011]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# What numbers a name: "1.", "01_", "120-", "3 - ", or an ImageNet id. "18-wheeler" and "5_stars" have no index.
+# An index in front of a name: "1.", "01_", "120-", "3 - ", or an ImageNet id. "18-wheeler" and "5_stars" have none.
 _INDEX = re.compile(r"(?:n\d{8}[\s._-]+|\d+[.)]\s*_*|\d+\s+-\s+|(?:0\d+|\d{3,})[\s._-]+)(?=\D*[^\W\d_])")
 REMARK = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])")
 """A remark in brackets."""
@@ -176,7 +151,7 @@ def synonyms(text: str) -> tuple[str, ...]:
 
 
 def heads(text: str) -> Iterator[tuple[str, ...]]:
-    """Go through a text's last words, the most first: not all of them, none that a number ends, none that are negated.
+    """Go through a text's last words, the most first: not all of them, no negated ones, none that end in a number.
 
     Examples
     --------
@@ -193,7 +168,7 @@ def heads(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def readings(text: str) -> tuple[str, ...]:
-    """Return what a name may be read as where only the whole of it counts, in the order above.
+    """Return the readings of a name as a whole, in the order above.
 
     Examples
     --------
@@ -238,14 +213,13 @@ def spellings(text: str) -> tuple[str, ...]:
     # A vocabulary may hold accented letters in two characters.
     decomposed = () if text.isascii() else (unicodedata.normalize("NFD", text),)
     spelt = dict.fromkeys((text, *filter(None, joined), *decomposed))
-    mixed = (form for parts in splits if 2 < len(parts) < _FEW_PARTS for form in _mixed(parts))
+    mixed = (
+        "".join(chain.from_iterable(zip(parts, (*joints, ""), strict=True))).lower()
+        for parts in splits
+        if 2 < len(parts) < _FEW_PARTS
+        for joints in product("_-", repeat=len(parts) - 1)
+    )
     return tuple(dict.fromkeys((*spelt, *(form.lower() for form in spelt), *mixed)))
-
-
-def _mixed(parts: Sequence[str]) -> Iterator[str]:
-    lower = [part.lower() for part in parts]
-    for joints in product("_-", repeat=len(parts) - 1):
-        yield "".join(chain.from_iterable(zip(lower, (*joints, ""), strict=True)))
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -261,9 +235,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def folded(text: str) -> str:
-    """Return what names have in common that are spelt alike but for case and the joints of their words.
-
-    Words are joined by underscores and in lower case. Empty where there are no words.
+    """Return a name's words in lower case, joined by underscores: the same for names that differ in case and joints.
 
     Examples
     --------
@@ -281,7 +253,7 @@ def _splits(text: str) -> tuple[tuple[str, ...], ...]:
 
 
 def singulars(word: str) -> tuple[str, ...]:
-    """Return what may be the singular of a plural, by WordNet's rules; whether it is a word the vocabulary tells.
+    """Return what may be the singular of a plural, by WordNet's rules. Whether it is a word, the vocabulary tells.
 
     Examples
     --------
@@ -316,24 +288,11 @@ def match(
 ) -> Matches:
     """Find the class that each name in a file stands for.
 
-    A class that stands in the file as it is spelt is that name and no other. Any other class is the one name that
-    shares one of its `forms` (underscores, case, singular), as they are `folded`.
+    A class whose own spelling is in the file is that name and no other. Any other class is the one name that has a
+    form (underscores, case, singular) in common with it. `names` gives the first line of each name, if there are lines.
 
-    Parameters
-    ----------
-    names
-        The line that each name stands on first, if there are lines.
-    classes, path
-        The class list, and the file, for messages.
-    unknown
-        What to do with names that are no class: ``"error"`` or ``"ignore"``.
-    remedy
-        What to do about them, for the message.
-
-    Raises
-    ------
-    SourceError
-        If a name could be several classes, several names could be one, or a name is none and that is not allowed.
+    `SourceError` if a name could be several classes, or several names one; or if a name is no class and `unknown` is
+    ``"error"``, with `remedy` in the message.
     """
     check_choice("unknown", unknown, UNKNOWN)
     if "" in names:
@@ -344,7 +303,10 @@ def match(
     indices = {**exact, **by_form}
     strange = [name for name in names if name not in indices]
     if strange and unknown == "error":
-        raise _unknown(strange, names, classes, path, remedy)
+        name, *others = strange
+        more = f", nor are {some([*map(repr, others)])}" if others else ""
+        hint = did_you_mean(name, classes.names)
+        raise SourceError(f"{name!r} is no class of {classes.source}{hint}{more}; {remedy}", path, names[name])
     found = {index: name for name, index in indices.items()}
     resolution = {
         classes.names[index]: {"how": "name" if found[index] in exact else "name form", "words": [found[index]]}
@@ -356,7 +318,7 @@ def match(
 def _by_form(
     names: Sequence[str], exact: Mapping[str, int], classes: ClassList, lines: Mapping[str, int | None], path: Path
 ) -> dict[str, int]:
-    """Return the class of each name that is a form of one; classes that stand in the file as they are have theirs."""
+    """Return the class of each name that is a form of one, among the classes that no name spells exactly."""
     if not names:
         return {}
     owners: dict[str, list[int]] = {}
@@ -384,7 +346,7 @@ def _by_form(
 
 
 def _spellings(name: str) -> set[str]:
-    """Return what the `forms` of a name are folded to; most are folded to the same, so that few are worked out."""
+    """Return the `folded` spellings of a name's `forms`; most forms fold to the same, so only these few are made."""
     texts = {name, name.lower()}
     if not name.isascii():
         texts |= {unicodedata.normalize("NFD", text) for text in texts}
@@ -392,22 +354,13 @@ def _spellings(name: str) -> set[str]:
     return {*map(folded, texts), *map(folded, stems)} - {""}
 
 
-def _unknown(
-    strange: Sequence[str], lines: Mapping[str, int | None], classes: ClassList, path: Path, remedy: str
-) -> SourceError:
-    name = strange[0]
-    more = f", nor are {some([repr(one) for one in strange[1:]])}" if strange[1:] else ""
-    hint = did_you_mean(name, classes.names)
-    return SourceError(f"{name!r} is no class of {classes.source}{hint}{more}; {remedy}", path, lines[name])
-
-
 def not_seen(missing: Sequence[str], known: Iterable[str], path: Path, what: str, remedy: str) -> ClassNotFoundError:
-    """Return the error about classes that a file says nothing of, with the nearest of the names it does hold."""
+    """Return the error about classes that a file lacks, with the nearest of the names that it has."""
     lacking = set(missing)
     shown = hinted(missing, [name for name in known if name not in lacking], "nearest in the file: {}")
     return ClassNotFoundError(f"{path}: {what} {some(shown)}; {remedy}", tuple(missing))
 
 
 def inputs(role: str, path: Path, sha256: str, classes: ClassList) -> tuple[Input, Input]:
-    """Return what is recorded of a file and of the class list: names without folders, and checksums."""
+    """Return the records of a file and of the class list: names without folders, and checksums."""
     return Input(role, shown_name(path), sha256), Input("classes", classes.source, classes.sha256)

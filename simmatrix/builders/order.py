@@ -21,8 +21,6 @@ from simmatrix.tables import is_number, without_commas
 from simmatrix.text import check_choice, composed, nearest, or_list, some
 from simmatrix.toeplitz import toeplitz_view
 
-__all__ = ["decay", "from_order", "gaussian", "laplace", "order_similarity"]
-
 # Rows whose similarities are worked out at a time.
 _BLOCK = 64
 
@@ -113,7 +111,7 @@ _KERNELS: Mapping[str, Callable[..., Float[np.ndarray, "*shape"]]] = {
 
 
 class _Positions(NamedTuple):
-    """Where the classes stand: at `places` times `unit`, as far apart as `span`."""
+    """The classes' positions: `places` times `unit`, with `span` between the least and the greatest."""
 
     texts: Sequence[str]
     places: Float[np.ndarray, " C"]
@@ -133,8 +131,8 @@ def order_similarity(
 ) -> RawSimilarity:
     """Return similarities that fall with the distance of the classes' positions: K(|v_i - v_j| / s), in [0, 1].
 
-    Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), which takes the
-    time and the memory of 2 C - 1 numbers; others a dense matrix. Parameters as in `from_order`.
+    Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), others a dense
+    matrix. Parameters as in `from_order`.
 
     Examples
     --------
@@ -152,7 +150,7 @@ def order_similarity(
 
     def of_distance(places: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         distance = places * stand.unit
-        # Not below 0 where the unit is rounded and the circle no longer than the span.
+        # The unit may be rounded up, and the circle no longer than the span: not below 0 all the same.
         shorter = distance if length is None else np.minimum(distance, np.abs(length - distance))
         return similarity(shorter / length_scale)
 
@@ -217,10 +215,10 @@ def _positions(classes: ClassList, column: str | None) -> _Positions:
 
 
 def _spaced(values: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, " C"], float]:
-    """Return places and the unit between them: whole places where the values are evenly spaced, else the values.
+    """Return places and the unit between them: whole numbers where the values are evenly spaced, else the values.
 
-    Decimals such as 0.1, 0.2 and 0.3 are evenly spaced but for their rounding. What they are taken for does not depend
-    on their order, so that the same classes in another order have the same similarities.
+    Decimals such as 0.1, 0.2 and 0.3 are evenly spaced but for their rounding. The order of the values changes nothing,
+    so that the same classes in another order have the same similarities.
     """
     levels, places = np.unique(values, return_inverse=True)
     unit = (levels[-1] - levels[0]) / max(len(levels) - 1, 1)

@@ -1,4 +1,4 @@
-"""What every builder returns, and the matrix that it becomes."""
+"""What every builder returns: raw similarities, which become the matrix."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from simmatrix.normalise import normalise
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.text import check_choice
-
-__all__ = ["RawSimilarity", "cosine", "raw_type", "without_missing"]
 
 # Up to here raw matrices are kept in float64, so that a lower bound near 1 is exact; above it memory counts more.
 _EXACT_UP_TO = 10_000
@@ -77,7 +75,6 @@ class RawSimilarity:
         return SimilarityMatrix.of(values, self.classes, self.provenance.with_step(*steps), self.evidence)
 
 
-@np.errstate(under="ignore")
 def without_missing(build: Callable[[ClassList], RawSimilarity], classes: ClassList, oov: str) -> RawSimilarity:
     """Build from the classes that a source has: from all, or with `oov` ``"drop"`` from those that are found.
 

@@ -22,8 +22,6 @@ from simmatrix.text import some
 from simmatrix.vectors.streams import unpacking
 from simmatrix.vectors.vectors import LARGEST_DIMENSION, Reader, Request, Vectors, pick, vocabulary_beside
 
-__all__ = ["NPY", "NPZ", "SAFETENSORS", "check_matrix", "read_npy"]
-
 _VOCABULARY = "vocabulary"
 _FLOATS = ("F16", "F32", "F64")
 _PIECE = 1 << 20
@@ -54,11 +52,7 @@ def _read_npy(request: Request) -> Vectors:
     return pick(request.wanted, vocabulary_beside(request), array.shape[0], array.rows, request.path)
 
 
-def _words_beside(request: Request) -> Iterator[str]:
-    yield from vocabulary_beside(request)
-
-
-NPY = Reader(_read_npy, _words_beside, takes_vocabulary=True)
+NPY = Reader(_read_npy, lambda request: iter(vocabulary_beside(request)), takes_vocabulary=True)
 
 
 class _Npz(NamedTuple):

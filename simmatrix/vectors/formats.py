@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, ExitStack
 from importlib import import_module
@@ -18,8 +17,6 @@ from simmatrix.vectors.fasttext import is_fasttext
 from simmatrix.vectors.streams import ZIP_MAGIC, located, opened
 from simmatrix.vectors.text import text_format
 from simmatrix.vectors.vectors import Files, Reader, Request, Vectors
-
-__all__ = ["VectorFile", "detect_format", "read_vectors", "reader_of", "words_of"]
 
 # Where the reader of each of `simmatrix.choices.VECTOR_FORMATS` is.
 _READERS: Mapping[str, tuple[str, str]] = {
@@ -44,7 +41,7 @@ class VectorFile(AbstractContextManager["VectorFile"]):
             failing.push(self.files)
             with opened(path, self.files, arrays_packed=True) as stream:
                 start = stream.read(_START)
-            name = _detected(start, path) if format is None else format
+            name = self.format = _detected(start, path) if format is None else format
             self.reader = reader_of(name)
             if vocabulary is not None and not self.reader.takes_vocabulary:
                 raise SourceError(f"is of format {name}, which holds its own vocabulary; give none", path)
@@ -87,24 +84,9 @@ def read_vectors(
 ) -> Vectors:
     """Return the vectors of the wanted words that a file holds (without what fastText composes of subwords).
 
-    Parameters
-    ----------
-    path
-        A file in one of `simmatrix.choices.VECTOR_FORMATS`; text and word2vec's binary form may be compressed (gzip,
-        zip).
-    wanted
-        The words to look for, exactly as they stand.
-    format
-        The file's format; detected from its contents if not given.
-    vocabulary
-        Text file with one word per line, in the order of the rows, for files that hold no words.
-    progress
-        Called with the bytes done and the bytes there are.
-
-    Raises
-    ------
-    SourceError
-        If the file can't be read, is damaged, or is of another format. Names the line where there are lines.
+    The file is in one of `simmatrix.choices.VECTOR_FORMATS`, detected if not given; text and word2vec's binary form may
+    be compressed (gzip, zip). `vocabulary` is a text file with one word per line, in the order of the rows, for files
+    that hold no words. `progress` is called with the bytes done and the bytes there are.
 
     Examples
     --------
@@ -131,12 +113,6 @@ def reader_of(format: str) -> Reader:
     return reader
 
 
-def detect_format(path: Path) -> str:
-    """Return the name of a file's format, told from its first bytes."""
-    with Files() as files, opened(path, files, arrays_packed=True) as stream:
-        return _detected(stream.read(_START), path)
-
-
 def _detected(start: bytes, path: Path) -> str:
     name = next((name for name, fits in _SIGNATURES if fits(start)), None) or text_format(start)
     if name is not None:
@@ -145,16 +121,12 @@ def _detected(start: bytes, path: Path) -> str:
     raise SourceError(mistaken(start[:200], "give a file of word vectors") or unknown, path)
 
 
-def _is_safetensors(start: bytes) -> bool:
-    # The length of a JSON header, then the header.
-    return len(start) > 9 and start[8:9] == b"{" and 2 <= struct.unpack("<Q", start[:8])[0] < 1 << 32
-
-
-# The first that fits; what none does is text, or word2vec's binary with its text header.
+# The first that fits; a file that none fits is text, or word2vec's binary with its text header.
 _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("npz", lambda start: start.startswith(ZIP_MAGIC)),
     ("fasttext", is_fasttext),
     ("npy", lambda start: start.startswith(MAGIC)),
     ("keyedvectors", lambda start: start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")),
-    ("safetensors", _is_safetensors),
+    # The length of a JSON header, then the header.
+    ("safetensors", lambda start: start[8:9] == b"{" and 2 <= int.from_bytes(start[:8], "little") < 1 << 32),
 )

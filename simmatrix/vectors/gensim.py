@@ -23,8 +23,6 @@ from simmatrix.shapes import Float
 from simmatrix.vectors.arrays import check_matrix, read_npy
 from simmatrix.vectors.vectors import Reader, Request, Vectors, pick
 
-__all__ = ["KEYED_VECTORS"]
-
 # So many names are in no file of word vectors; each makes a class.
 _MOST_NAMES = 1000
 
@@ -147,8 +145,10 @@ def _array(record: _Record, path: Path) -> Float[np.ndarray, "V d"]:
     try:
         _version, shape, kind, by_columns, content = record.state
         code, order = kind.arguments[0], kind.state[1]
-        raw = content if isinstance(content, bytes) else _latin1(content)
-        array = np.frombuffer(raw, dtype=_plain(f"{order}{code}"))
+        if not isinstance(content, bytes):
+            text, encoding = content.arguments
+            content = bytes(text, {"latin1": "latin1"}[encoding])
+        array = np.frombuffer(content, dtype=_plain(f"{order}{code}"))
         # Refuses bytes that are not exactly as many as the shape asks for.
         array = array.reshape([int(extent) for extent in shape], order="F" if by_columns is True else "C")
     except Exception:  # it may be anything that a pickle can hold
@@ -161,13 +161,6 @@ def _plain(kind: str) -> np.dtype[Any]:
     if _NUMBER.fullmatch(kind) is None:
         raise ValueError(kind)
     return np.dtype(kind)
-
-
-def _latin1(record: Any) -> bytes:
-    text, encoding = record.arguments
-    if encoding != "latin1":
-        raise ValueError(encoding)
-    return bytes(text.encode("latin1"))
 
 
 def _vocabulary(record: dict[str, Any], path: Path) -> list[str]:

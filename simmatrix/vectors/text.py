@@ -15,17 +15,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from simmatrix.errors import SourceError
-from simmatrix.shapes import Bool, Float, Int, UInt8
+from simmatrix.shapes import Bool, Int, UInt8
 from simmatrix.vectors.streams import Stream, opened
 from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector
-
-__all__ = ["GLOVE", "NO_HEADER", "WORD2VEC", "is_word", "looks_like_header", "text_format"]
 
 # Half a mebibyte and its temporaries stay in a core's cache; measured fastest from 256 KiB to 1 MiB.
 _BLOCK = 1 << 19
@@ -124,14 +123,6 @@ def text_format(start: bytes) -> str | None:
     return "word2vec" if is_text else "word2vec-binary"
 
 
-def _read_glove(request: Request) -> Vectors:
-    return _read(request, header=False)
-
-
-def _read_word2vec(request: Request) -> Vectors:
-    return _read(request, header=True)
-
-
 def _read(request: Request, *, header: bool) -> Vectors:
     wanted = _Wanted.of(request.wanted)
     found: dict[str, WordVector] = {}
@@ -151,12 +142,18 @@ def _vector_blocks(request: Request, *, header: bool) -> Iterator[tuple[_Block, 
             if layout is None:
                 layout = _layout(block, header=header, path=request.path)
                 if header:
-                    block = _without_first_line(block)
+                    block = block._replace(starts=block.starts[1:], ends=block.ends[1:], first_line=2)
             lines += len(block.starts)
             yield block, layout
     if layout is None:
         raise SourceError("holds no vectors; get or make the file again", request.path)
-    _check_count(lines, layout, request.path)
+    if layout.promised not in (None, lines):
+        wrong = f"ends after {lines} of" if lines < layout.promised else "goes on behind"
+        raise SourceError(
+            f"{wrong} the {layout.promised} words its header promises; get the file again",
+            request.path,
+            min(lines, layout.promised) + 1,
+        )
 
 
 def _words(request: Request, *, header: bool) -> Iterator[str]:
@@ -165,16 +162,9 @@ def _words(request: Request, *, header: bool) -> Iterator[str]:
             yield _pieces(block.line(index), layout)[0].decode(errors="replace")
 
 
-def _words_glove(request: Request) -> Iterator[str]:
-    return _words(request, header=False)
-
-
-def _words_word2vec(request: Request) -> Iterator[str]:
-    return _words(request, header=True)
-
-
-GLOVE = Reader(_read_glove, _words_glove, streams=True)
-WORD2VEC = Reader(_read_word2vec, _words_word2vec, streams=True)
+GLOVE, WORD2VEC = (
+    Reader(partial(_read, header=header), partial(_words, header=header), streams=True) for header in (False, True)
+)
 
 
 def _blocks(stream: Stream) -> Iterator[_Block]:
@@ -192,7 +182,9 @@ def _blocks(stream: Stream) -> Iterator[_Block]:
         if first_line == 1 and buffer.startswith(_BOM):
             size -= len(_BOM)
             buffer[:size] = buffer[len(_BOM) : len(_BOM) + size]
-        cut = _end_of_lines(buffer, size)
+        # The last line always waits: whether blank lines end the file is known only at its end.
+        start = max(0, size - _LONGEST_END)
+        cut = buffer.rfind(b"\n", 0, start + len(buffer[start:size].rstrip(b"\r\n"))) + 1
         if size - cut > _LONGEST_LINE:
             raise SourceError(
                 f"has more than {_LONGEST_LINE >> 20} MiB without a line end; this is no text of word vectors",
@@ -213,13 +205,6 @@ def _blocks(stream: Stream) -> Iterator[_Block]:
         yield _split(last + b"\n", np.empty(len(last) + 1, dtype=np.bool_), first_line)
 
 
-def _end_of_lines(buffer: bytearray, size: int) -> int:
-    """Return where the last line begins. It always waits: only at the end is it known that blank lines end the file."""
-    start = max(0, size - _LONGEST_END)
-    end = start + len(buffer[start:size].rstrip(b"\r\n"))
-    return buffer.rfind(b"\n", 0, end) + 1
-
-
 def _split(buffer: bytearray, scratch: Bool[np.ndarray, " bytes"], first_line: int) -> _Block:
     codes = np.frombuffer(buffer, dtype=np.uint8, count=len(scratch))
     ends = np.flatnonzero(np.equal(codes, _NEWLINE, out=scratch))
@@ -227,10 +212,6 @@ def _split(buffer: bytearray, scratch: Bool[np.ndarray, " bytes"], first_line: i
     starts[:1] = 0
     starts[1:] = ends[:-1] + 1
     return _Block(buffer, codes, scratch, starts, ends, first_line)
-
-
-def _without_first_line(block: _Block) -> _Block:
-    return block._replace(starts=block.starts[1:], ends=block.ends[1:], first_line=block.first_line + 1)
 
 
 def _layout(block: _Block, *, header: bool, path: Path) -> _Layout:
@@ -329,31 +310,16 @@ def _take(
     number = block.first_line + index
     if len(values) != layout.dimension:
         raise _wrong_count(len(values), layout.dimension, path, number)
-    found[word] = WordVector(_parse(values, word, path, number), number)
+    wrong = next((piece for piece in values if not _is_number(piece)), None)
+    if wrong is not None:
+        shown = wrong[:40].decode(errors="replace")
+        raise SourceError(f"{shown!r}, a value of {word!r}, is not a number; get or make the file again", path, number)
+    # A value beyond float32's range becomes infinite, which is an error for whoever uses the word.
+    with np.errstate(over="ignore"):
+        found[word] = WordVector(np.array(list(map(float, values)), dtype=np.float32), number)
 
 
 def _pieces(line: bytes, layout: _Layout) -> list[bytes]:
     pieces = line.rsplit(None, layout.dimension)
     is_blank = len(pieces) <= layout.dimension and (not pieces or line[:1].isspace())
     return [b"", *pieces] if is_blank else pieces
-
-
-def _parse(pieces: list[bytes], word: str, path: Path, number: int) -> Float[np.ndarray, " d"]:
-    wrong = next((piece for piece in pieces if not _is_number(piece)), None)
-    if wrong is not None:
-        shown = wrong[:40].decode(errors="replace")
-        raise SourceError(f"{shown!r}, a value of {word!r}, is not a number; get or make the file again", path, number)
-    # A value beyond float32's range becomes infinite, which is an error for whoever uses the word.
-    with np.errstate(over="ignore"):
-        return np.array([float(piece) for piece in pieces], dtype=np.float32)
-
-
-def _check_count(lines: int, layout: _Layout, path: Path) -> None:
-    if layout.promised is None or lines == layout.promised:
-        return
-    wrong = f"ends after {lines} of" if lines < layout.promised else "goes on behind"
-    raise SourceError(
-        f"{wrong} the {layout.promised} words its header promises; get the file again",
-        path,
-        min(lines, layout.promised) + 1,
-    )

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from simmatrix.errors import SourceError
-from simmatrix.vectors.formats import detect_format, read_vectors, words_of
+from simmatrix.vectors.formats import read_vectors, words_of
+from tests.simmatrix.vectors.detection import detect_format
 
 WORDS = ["rose", "Käfer", "日本", "rose"]
 ROWS = np.random.default_rng(0).normal(size=(4, 3))

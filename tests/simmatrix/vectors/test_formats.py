@@ -10,7 +10,8 @@ from safetensors.numpy import save_file
 
 from simmatrix.choices import VECTOR_FORMATS
 from simmatrix.errors import ParameterError, SourceError
-from simmatrix.vectors.formats import detect_format, read_vectors, words_of
+from simmatrix.vectors.formats import read_vectors, words_of
+from tests.simmatrix.vectors.detection import detect_format
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from gensim.models.fasttext import load_facebook_vectors, save_facebook_model
 from simmatrix.builders.embeddings import VectorSource, embedding_similarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
-from simmatrix.vectors.formats import VectorFile, detect_format, read_vectors, words_of
+from simmatrix.vectors.formats import VectorFile, read_vectors, words_of
+from tests.simmatrix.vectors.detection import detect_format
 
 TEXT = [["rose", "tulip", "flower"], ["truck", "lorry", "wheel"], ["rose", "flower", "red"]] * 5
 

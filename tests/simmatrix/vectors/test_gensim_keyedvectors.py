@@ -10,7 +10,8 @@ import pytest
 from gensim.models import FastText, KeyedVectors, Word2Vec
 
 from simmatrix.errors import SourceError
-from simmatrix.vectors.formats import detect_format, read_vectors, words_of
+from simmatrix.vectors.formats import read_vectors, words_of
+from tests.simmatrix.vectors.detection import detect_format
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from gensim.models import KeyedVectors
 
 from simmatrix.errors import SourceError
 from simmatrix.vectors import word2vec_binary
-from simmatrix.vectors.formats import detect_format, read_vectors, words_of
+from simmatrix.vectors.formats import read_vectors, words_of
+from tests.simmatrix.vectors.detection import detect_format
 
 ROWS = {"cat": [1.0, 2.0], "日本": [0.5, -1.0], "ä": [0.0, 3.0]}
 
