@@ -110,6 +110,12 @@ class Form(ABC):
         """Return some rows as a plain array."""
         return np.asarray(self.values[rows])
 
+    def entries(
+        self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"] | None = None
+    ) -> Float[np.ndarray, "n m"]:
+        """Return what stands in some rows, and in some columns of these, in their order, as an array of its own."""
+        return np.asarray(self.values[rows] if columns is None else self.values[rows[:, None], columns])
+
     def dense(self) -> Float[np.ndarray, "C C"]:
         """Return the values as a contiguous array, read-only."""
         return read_only(np.array(self.values, order="C"))
@@ -235,6 +241,12 @@ class Sparse(Form):
 
     def block(self, rows: slice) -> Float[np.ndarray, "n C"]:
         return np.asarray(self.values[rows].toarray())
+
+    def entries(
+        self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"] | None = None
+    ) -> Float[np.ndarray, "n m"]:
+        chosen = self.values[rows]
+        return np.asarray((chosen if columns is None else chosen[:, columns]).toarray())
 
     def dense(self) -> Float[np.ndarray, "C C"]:
         return read_only(np.asarray(self.values.toarray()))

@@ -115,7 +115,7 @@ class SimilarityMatrix:
         """Return the similarity of two classes, by name."""
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ParameterError(f'matrix[...] takes two names of classes, as in matrix["a", "b"], got {pair!r:.60}')
-        first, second = self._indices(pair)
+        first, second = self.places(pair)
         return float(self.values[first, second])
 
     @property
@@ -157,7 +157,7 @@ class SimilarityMatrix:
 
         Classes of similarity 0 are no neighbours.
         """
-        index = self._indices((name,))[0]
+        index = self.places((name,))[0]
         columns, row = self.stored.row(index)
         is_other = (row > 0) & (columns != index)
         columns, row = columns[is_other], row[is_other]
@@ -214,12 +214,17 @@ class SimilarityMatrix:
         >>> matrix.influence, matrix.provenance.normalisation[-1]["bound"]
         (0.375, 0.2)
         """
+        bound = self.bound_for(influence, nearest=nearest)
+        return self if bound is None else self._bounded(bound)
+
+    def bound_for(self, influence: float, *, nearest: bool = False) -> float | None:
+        """Return the lower bound that `with_influence` takes; None where the matrix has that influence already."""
         normalise.check_influence(influence)
         if nearest:
             least, most = self.influence_range
             influence = min(max(influence, least), most)
         if _is_same(influence, self.influence):
-            return self
+            return None
         if influence > self.influence:
             raise MatrixError(
                 f"an influence of {influence} is more than the {self.influence:.9g} of the matrix, and a lower bound "
@@ -234,7 +239,7 @@ class SimilarityMatrix:
                 f"lower bound: {alike}; ask for more, or tell these classes apart in the source"
             )
         mass = 0.0 if _is_same(influence, least) else influence * len(self) - self._alike
-        return self._bounded(normalise.bound_for(self.stored.stored().parts(), mass))
+        return normalise.bound_for(self.stored.stored().parts(), mass)
 
     def top_k(self, count: int) -> SimilarityMatrix:
         """Return a sparse matrix of each row's `count` largest similarities to other classes, and the diagonal.
@@ -266,7 +271,7 @@ class SimilarityMatrix:
         0.5
         """
         wanted = checked(pairs)
-        places = np.array([self._indices(pair) for pair in wanted], dtype=np.intp).T
+        places = np.array([self.places(pair) for pair in wanted], dtype=np.intp).T
         values = np.array(list(wanted.values()), np.float32)
         form = self.stored.replaced(np.hstack([places, places[::-1]]), np.tile(values, 2))
         return self._with(form, {"step": "pairs", "pairs": [[*pair, value] for pair, value in wanted.items()]})
@@ -302,7 +307,7 @@ class SimilarityMatrix:
         ('truck', 'rose')
         """
         wanted = names_in_order(names)
-        indices = np.array(self._indices(wanted), dtype=np.intp)
+        indices = np.array(self.places(wanted), dtype=np.intp)
         evidence = None if self.evidence is None else read_only(self.evidence[indices[:, None], indices])
         return SimilarityMatrix.of(self.stored.select(indices), wanted, self.provenance.only(wanted), evidence)
 
@@ -337,7 +342,8 @@ class SimilarityMatrix:
         vars(matrix).update(fields, evidence=self.evidence)
         return matrix
 
-    def _indices(self, names: Iterable[str]) -> list[int]:
+    def places(self, names: Iterable[str]) -> list[int]:
+        """Return where classes stand. Raises `ClassNotFoundError` if there is none of a name; suggests near ones."""
         wanted = names_in_order(names)
         unknown = [name for name in wanted if name not in self._index]
         if unknown:
