@@ -36,6 +36,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -87,22 +88,22 @@ def main() -> None:
 
 def _write_tables(options: argparse.Namespace, device: torch.device, command: str) -> None:
     cases: list[tuple[Case, Case]] = []
+    count, classes = options.shape[0] if options.quick else MIXED
+    mixed = case_of_two_classes(count, classes, forms(classes, options.k, device)[0], options.seconds, device)
+    name = "loss-cuda" if device.type == "cuda" else "loss"
     for count, classes in options.shape:
         similarities = forms(classes, options.k, device)
         for dtype in options.dtype:
             numbers = getattr(torch, dtype)
             cases.append(cases_of(count, classes, numbers, similarities, options.features, options.seconds, device))
             print(f"measured {cases[-1][0].title}", file=sys.stderr)
-    count, classes = options.shape[0] if options.quick else MIXED
-    mixed = case_of_two_classes(count, classes, forms(classes, options.k, device)[0], options.seconds, device)
-    body = f"{_place(device)}\n\n{tables(cases, mixed)}"
+            if not options.quick:  # after each, so that what was measured stays where a run is cut short
+                write_result(name, command, f"{_place(device)}\n\n{tables(cases, mixed)}", options.out)
     if options.quick:
-        print(body)
+        print(f"{_place(device)}\n\n{tables(cases, mixed)}")
         return
-    name = "loss-cuda" if device.type == "cuda" else "loss"
-    write_result(name, command, body)
-    write_numbers([*(case for pair in cases for case in pair), mixed], RESULTS / f"{name}.csv")
-    draw(cases, RESULTS / f"{name}.png")
+    write_numbers([*(case for pair in cases for case in pair), mixed], options.out / f"{name}.csv")
+    draw(cases, options.out / f"{name}.png")
 
 
 def _write_ratios(options: argparse.Namespace, command: str) -> None:
@@ -117,7 +118,7 @@ def _write_ratios(options: argparse.Namespace, command: str) -> None:
     if options.quick:
         print(body)
     else:
-        write_result("loss_ratios", command, body)
+        write_result("loss_ratios", command, body, options.out)
 
 
 def _options(device: torch.device) -> argparse.Namespace:
@@ -130,6 +131,7 @@ def _options(device: torch.device) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, help="for the rounds of a shape and dtype; logits, linear layer and ratios each"
     )
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER", help="for the results (%(default)s)")
     parser.add_argument("--ratios", action="store_true", help="measure the ratios only, on the CPU")
     parser.add_argument(
         "--quick",

@@ -61,9 +61,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write_result(name: str, command: str, body: str) -> None:
+def write_result(name: str, command: str, body: str, folder: Path = RESULTS) -> None:
     """Print a result and write it beside the benchmarks, with the command that makes it."""
     text = f"Made by `{command}` on {machine()}.\n\n{body}\n"
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
     print(text)

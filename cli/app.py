@@ -18,8 +18,6 @@ from simmatrix.cli.show import show, validate
 from simmatrix.cli.sources import Grouped
 from simmatrix.cli.suggest import suggest
 
-__all__ = ["app"]
-
 app = typer.Typer(
     name="simmatrix",
     help="Similarity matrices of classes, from what people know about them, for training with SimLoss.",

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
     from simmatrix.provenance import Input
 
-__all__ = ["blend"]
-
 # Up to the last colon: a path may hold colons itself.
 _PART = re.compile(r"(?P<file>.+):(?P<weight>[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)", re.DOTALL)
 

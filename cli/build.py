@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,11 +13,6 @@ from simmatrix.choices import Completion, Duplicates, Kernel, Measure, Oov, Taxo
 from simmatrix.cli.options import ClassColumn, Influence, LowerBound, PairsFile, Separator, TopK, check_bounds, limited
 from simmatrix.cli.output import built_by, progress_bar, report, warn
 from simmatrix.cli.sources import chosen, known, options_of, renamed
-
-if TYPE_CHECKING:
-    from simmatrix.matrix import SimilarityMatrix
-
-__all__ = ["build"]
 
 
 def build(
@@ -61,10 +56,16 @@ def build(
         ),
     ] = None,
     from_ratings: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="People's ratings of pairs: a, b, rating[, rater].")
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="People's ratings of pairs: a study (simmatrix collect), or a, b, rating[, rater]."
+        ),
     ] = None,
     from_triplets: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Odd-one-out choices: a, b, odd; or a, b, c, odd.")
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Odd-one-out choices: a study (simmatrix collect), or a, b, odd; or a, b, c, odd."
+        ),
     ] = None,
     from_confusion: Annotated[
         Path | None,
@@ -135,7 +136,10 @@ def build(
         typer.Option(metavar="LOW:HIGH", help="What stands for not similar and the same; from the data, or 0:1."),
     ] = None,
     complete: Annotated[
-        Completion | None, typer.Option(help="How to fill in pairs that nobody judged, which is an error else.")
+        Completion | None,
+        typer.Option(
+            help="How to fill in pairs that nobody judged; else an error, or of triplets an ordinal embedding."
+        ),
     ] = None,
     duplicates: Annotated[
         Duplicates | None,
@@ -159,7 +163,7 @@ def build(
     If no source is named, it is what the class list itself knows: WordNet if it has a synset column, else the taxonomy
     of its superclass columns, else the bundled word vectors.
     """
-    # Before anything else is bound: every option, by the name under which `simmatrix.cli.sources` has it.
+    # First of all, while there are no other locals: the options by their names in `simmatrix.cli.sources`.
     given = options_of(locals())
     import simmatrix
     from simmatrix.normalise import check_top_k
@@ -180,15 +184,11 @@ def build(
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
     with warnings.catch_warnings(), progress_bar(f"building {source.option.removeprefix('--')}") as progress:
-        # What is in doubt is told with the other concerns.
+        # Doubtful senses are told with the other concerns.
         warnings.simplefilter("ignore", simmatrix.SenseWarning)
         matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
     matrix, bound = limited(matrix, top_k, influence, pairs)
     matrix.save(file)
-    _report(matrix, file, why, bound)
-
-
-def _report(matrix: SimilarityMatrix, file: Path, why: list[tuple[str, str]], bound: list[tuple[str, str]]) -> None:
     origin = matrix.provenance
     found = Counter(one["how"] for one in origin.resolution.values())
     inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]

@@ -16,8 +16,6 @@ from simmatrix.cli.output import built_by, percent, print_line
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["card"]
-
 _SHOWN = 20
 
 

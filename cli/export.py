@@ -10,8 +10,6 @@ import typer
 from simmatrix.cli.options import MatrixPath
 from simmatrix.cli.output import print_line
 
-__all__ = ["export"]
-
 
 def export(
     file: MatrixPath,

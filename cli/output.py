@@ -27,21 +27,6 @@ if TYPE_CHECKING:
     from simmatrix.files import Progress
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = [
-    "built_by",
-    "fail",
-    "percent",
-    "print_line",
-    "print_pairs",
-    "print_table",
-    "progress_bar",
-    "report",
-    "setting",
-    "warn",
-    "with_options",
-    "without_stream",
-]
-
 # Parameters that are shown in a way of their own: a warning, or a line for each part of a blend.
 _TOLD_ELSEWHERE = ("dropped", "parts", "weights")
 # A table folds its cells on a terminal with so many columns at least, for each of its own and in all.
@@ -118,7 +103,7 @@ def _say(what: str, message: str, colour: str) -> None:
 
 
 def without_stream(name: str) -> None:
-    """Put nothing in the place of a standard stream that can't be written, so that Python does not fail at exit."""
+    """Replace a standard stream that can't be written by /dev/null, so that Python does not fail at exit."""
     setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (it stays open to the end)
 
 
@@ -161,7 +146,7 @@ def _colour(name: str | None) -> str | None:
 
 
 def built_by(builder: str, params: Mapping[str, object]) -> str:
-    """Write a builder with what it was told and what it counted: without what was not asked for or is none.
+    """Write a builder with its parameters and counts, without those that are none or not asked for.
 
     Examples
     --------
@@ -224,24 +209,21 @@ def progress_bar(what: str) -> Iterator[Progress]:
 
         def report(done: int, total: int) -> None:
             if not shown and time.monotonic() - started > 1:
-                shown.append(_start_bar(stack, what, total))
+                from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+                text = TextColumn("{task.description}", markup=False)
+                columns = (text, BarColumn(), DownloadColumn(), TimeRemainingColumn())
+                bar = stack.enter_context(Progress(*columns, console=_console(stderr=True), transient=True))
+                task = bar.add_task(_in_one_line(what), total=total)
+                shown.append(lambda done: bar.update(task, completed=done))
             for update in shown:
                 update(done)
 
         yield report
 
 
-def _start_bar(stack: ExitStack, what: str, total: int) -> Callable[[int], None]:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    progress = stack.enter_context(Progress(*columns, console=_console(stderr=True), transient=True))
-    task = progress.add_task(_in_one_line(what), total=total)
-    return lambda done: progress.update(task, completed=done)
-
-
 def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]]) -> None:
-    """Print the figures of a matrix just written, with `origin` among them, what is worrying, and what to do next."""
+    """Print the figures of a matrix that was written, with `origin` among them, the warnings, and what to do next."""
     from simmatrix.summary import RECOMMENDED, RECOMMENDED_FOR_ORDER, concerns, counts
 
     figures = counts(matrix)
@@ -259,7 +241,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     if dropped:
         warn([f"not found, left out: {some(dropped, _MOST_VALUES)} ({len(dropped)} of the classes)"])
     warn(concerns(matrix, figures))
-    # The training set has them, and the loss would refuse what is proposed.
+    # A training set that has the dropped classes would be refused by the loss.
     if not dropped:
         is_ordered = matrix.provenance.builder == "order"
         recommended = RECOMMENDED_FOR_ORDER if is_ordered else RECOMMENDED

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from simmatrix.files import Progress
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["SOURCES", "Grouped", "Source", "chosen", "known", "options_of", "renamed", "titled"]
-
 
 class Source(NamedTuple):
     """A source: the parameter of `build` that names it, also the library's function, and what else it takes."""
@@ -37,13 +35,13 @@ class Source(NamedTuple):
         import simmatrix
 
         function: Callable[..., SimilarityMatrix] = getattr(simmatrix, self.name)
-        # Flags say all by being there; other sources are named by their value.
+        # A flag is True; other sources have a value, which is the function's first argument.
         where = () if given.get(self.name, True) is True else (given[self.name],)
         return function(
             *where,
             classes=classes,
             **({} if lower_bound is None else {"lower_bound": lower_bound}),
-            **{_argument(name): given[name] for name in self.options if name in given},
+            **{("format" if name.endswith("_format") else name): given[name] for name in self.options if name in given},
             **({"progress": progress} if self.reports_progress else {}),
         )
 
@@ -112,7 +110,7 @@ def chosen(given: Mapping[str, Any]) -> Source | None:
 
 
 def known(given: Mapping[str, Any], classes: ClassList) -> tuple[Source, dict[str, Any], str]:
-    """Return the source that the class list itself speaks for, the options with it among them, and why it is the one.
+    """Return the source that the class list itself speaks for, the options with it among them, and the reason.
 
     Raises
     ------
@@ -159,11 +157,6 @@ class Grouped(TyperCommand):
         for title, records in groups.items():
             with formatter.section(title):
                 formatter.write_dl(records)
-
-
-def _argument(name: str) -> str:
-    """Return the argument that an option is in the library, where each kind of file has but one format."""
-    return "format" if name in ("vector_format", "taxonomy_format") else name
 
 
 def _option(name: str) -> str:

@@ -10,8 +10,6 @@ import typer
 
 from simmatrix.cli.output import print_line, print_pairs, print_table
 
-__all__ = ["suggest"]
-
 
 def suggest(
     listed: Annotated[

@@ -17,8 +17,6 @@ from simloss.rows import native, row_losses, scale_gradient_
 from simloss.rows.call import Call
 from simmatrix.shapes import Float, Int
 
-__all__ = ["Batch", "Held", "IndexLoss", "index_loss", "refuse_second_derivative", "refuse_tracing"]
-
 
 class Held(NamedTuple):
     """What a call takes from a module: the values that the module holds at that moment."""

@@ -19,17 +19,6 @@ from simloss.errors import ArgumentError, DtypeError
 from simloss.scores import Examples, as_examples, as_labels, blocks
 from simmatrix.shapes import Float, Int
 
-__all__ = [
-    "BackOff",
-    "Candidates",
-    "Curve",
-    "back_off",
-    "back_off_curve",
-    "candidates",
-    "check_taxonomy",
-    "choose_confidence",
-]
-
 # Numbers worked on at a time: in float64 8 MiB, which stays near the processor.
 _BLOCK = 2**20
 

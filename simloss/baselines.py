@@ -22,8 +22,6 @@ from simloss.reduction import is_autocast, label_weights, reduced, split_ignored
 from simmatrix.classes import Names
 from simmatrix.shapes import Float
 
-__all__ = ["SimilarityLabelSmoothingLoss", "SoftLabelLoss", "similarity_smoothed_labels", "soft_labels"]
-
 
 def soft_labels(similarity: Float[Tensor, "C C"], beta: float) -> Float[Tensor, "C C"]:
     """Return the target of each class: softmax(-beta d) of its distances d = 1 - S to all.

@@ -23,8 +23,6 @@ from simloss.loss import form_and_classes, sim_loss
 from simmatrix.classes import Names
 from simmatrix.shapes import Float
 
-__all__ = ["BoostingLoss"]
-
 # As in XGBoost: a row that is decided beyond all doubt still has a curvature to divide by.
 _LEAST_HESSIAN = 1e-16
 

@@ -15,16 +15,6 @@ from torch import Tensor
 from simloss.errors import ArgumentError, DtypeError
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, class_count
 
-__all__ = [
-    "INDEX_DTYPES",
-    "check_call",
-    "check_options",
-    "check_similarity",
-    "check_similarity_values",
-    "check_weight",
-    "has_no_values",
-]
-
 REDUCTIONS = ("none", "mean", "sum")
 INDEX_DTYPES = (torch.int64, torch.uint8)  # those of F.cross_entropy
 

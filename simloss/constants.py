@@ -8,8 +8,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-__all__ = ["HoldsConstants"]
-
 
 class HoldsConstants(nn.Module):
     """A module whose constants go where its parameters go, in their own dtype.

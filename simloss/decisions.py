@@ -21,8 +21,6 @@ from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, cl
 from simloss.scores import Array, as_examples, as_labels, as_tensor, blocks, shares
 from simmatrix.shapes import Float, Int
 
-__all__ = ["expected_similarity", "fit_temperature", "minimum_risk", "numbered", "with_superclasses"]
-
 # Elements of S taken at a time: products of matrices this large run at full speed.
 _BLOCK = 2**22
 # The temperature is sought from this part of the logits' own scale to this multiple of it.

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["ArgumentError", "DtypeError", "SimilarityWarning", "warn_user"]
-
 # A warning that points here helps nobody.
 _NOT_THE_USERS = tuple(f"{Path(file).parent}/" for file in (__file__, torch.__file__))
 

@@ -14,28 +14,9 @@ from torch import Tensor
 
 import simmatrix
 from simloss.errors import ArgumentError, DtypeError
-from simmatrix.matrix import is_sparse
+from simmatrix.forms import is_sparse
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.toeplitz import diagonals_of
-
-__all__ = [
-    "FORMS",
-    "Dense",
-    "Similarity",
-    "Sparse",
-    "Toeplitz",
-    "as_similarity",
-    "bounded",
-    "class_count",
-    "columns_of",
-    "from_matrix",
-    "influence_of",
-    "moved",
-    "name_of",
-    "rows",
-    "spans",
-    "with_numbers",
-]
 
 
 class Dense(NamedTuple):

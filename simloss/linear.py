@@ -26,8 +26,6 @@ from simloss.rows.call import Call, mix_of
 from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
-__all__ = ["LinearSimLoss", "linear_sim_loss"]
-
 
 def linear_sim_loss(
     input: Tensor,

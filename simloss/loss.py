@@ -47,8 +47,6 @@ from simmatrix.classes import Names, names_in_order
 from simmatrix.shapes import Float
 from simmatrix.summary import FAINT, gradient_kept
 
-__all__ = ["SimLoss", "form_and_classes", "sim_loss"]
-
 
 def sim_loss(
     input: Tensor,

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
     from torch.distributed.tensor import DTensor
 
-__all__ = ["ClassParallelSimLoss", "class_parallel_sim_loss", "shard_similarity"]
-
 
 def class_parallel_sim_loss(
     logits: Tensor,

@@ -11,19 +11,6 @@ from torch import Tensor
 from simloss.checks import has_no_values
 from simmatrix.shapes import Bool, Float, Int
 
-__all__ = [
-    "is_autocast",
-    "label_weights",
-    "one_hot",
-    "out_of_bounds",
-    "reduced",
-    "row_scale",
-    "smoothed",
-    "split_ignored",
-    "weighted",
-    "work_dtype",
-]
-
 
 def work_dtype(logits: Tensor) -> torch.dtype:
     """Return the dtype that the loss of these logits is computed in: float64 for float64, else float32."""

@@ -13,8 +13,6 @@ from simloss.checks import has_no_values
 from simloss.errors import ArgumentError, DtypeError
 from simmatrix.shapes import Float, Int
 
-__all__ = ["INDEX_DTYPES", "Array", "Examples", "as_examples", "as_labels", "as_tensor", "blocks", "shares"]
-
 Array = TypeVar("Array", Tensor, np.ndarray)
 
 INDEX_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)

@@ -24,8 +24,6 @@ from simloss.rows.call import Call, mixture
 from simloss.rows.eager import far_losses, least_sum
 from simmatrix.shapes import Bool, Float
 
-__all__ = ["distribution_losses"]
-
 # Elements of S taken at a time: products of matrices this large run at full speed.
 _BLOCK = 2**24
 

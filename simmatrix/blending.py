@@ -12,8 +12,6 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.provenance import Input, Provenance
 from simmatrix.text import some
 
-__all__ = ["blend", "check_weights"]
-
 _SUM_WITHIN = 1e-9
 
 

@@ -2,25 +2,6 @@
 
 from typing import Literal, TypeAlias, get_args
 
-__all__ = [
-    "COMPLETIONS",
-    "DUPLICATES",
-    "KERNELS",
-    "MEASURES",
-    "OOV",
-    "TAXONOMY_FORMATS",
-    "UNKNOWN",
-    "VECTOR_FORMATS",
-    "Completion",
-    "Duplicates",
-    "Kernel",
-    "Measure",
-    "Oov",
-    "TaxonomyFormat",
-    "Unknown",
-    "VectorFormat",
-]
-
 VectorFormat: TypeAlias = Literal[
     "glove", "word2vec", "word2vec-binary", "fasttext", "keyedvectors", "npy", "npz", "safetensors"
 ]

@@ -14,8 +14,6 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.text import some
 
-__all__ = ["PAIRS_UP_TO", "Comparison", "Difference", "compare"]
-
 PAIRS_UP_TO = 2_000_000
 """The pairs that are compared at most, those of 2,000 classes: of more than these a sample is compared."""
 
@@ -170,7 +168,7 @@ def compare(
     )
 
 
-def _groups(classes: tuple[str, ...], superclasses: Sequence[str], names: Sequence[str]) -> Int[np.ndarray, " n"]:
+def _groups(classes: Sequence[str], superclasses: Sequence[str], names: Sequence[str]) -> Int[np.ndarray, " n"]:
     """Return a number for the superclass of each of `names`."""
     superclasses = names_in_order(superclasses)
     if len(superclasses) != len(classes):

@@ -9,17 +9,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = [
-    "ClassNotFoundError",
-    "ClassOrderError",
-    "MatrixError",
-    "OutputError",
-    "ParameterError",
-    "SimilarityError",
-    "SourceError",
-]
-
-
 # A message quotes what it is about, which may be a text of a million characters.
 _LONGEST_PATH = 500
 _LONGEST = 4000
@@ -40,7 +29,7 @@ def _shortened(text: str, most: int) -> str:
 
 
 def _place(path: str | Path | None, line: int | None = None) -> str:
-    """Return how a message about a file starts: on one line, whatever characters its name holds."""
+    """Return the start of a message about a file, on one line whatever characters its name holds."""
     if path is None:
         return ""
     name = _shortened(str(path), _LONGEST_PATH)
@@ -94,15 +83,7 @@ class SenseWarning(UserWarning):
 
 
 class OutputError(SimilarityError):
-    """An output that can't or must not be written.
-
-    Parameters
-    ----------
-    message
-        What is wrong and what to do about it.
-    path
-        The file it is about, if it is about one.
-    """
+    """An output that can't or must not be written, with the file that it is about; see `SourceError`."""
 
     def __init__(self, message: str, path: str | Path | None = None) -> None:
         super().__init__(_place(path) + message)

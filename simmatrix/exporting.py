@@ -14,8 +14,6 @@ from simmatrix.files import check_output_folder, write_atomically
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.text import or_list
 
-__all__ = ["check_export", "export"]
-
 
 def export(matrix: SimilarityMatrix, path: str | Path, *, force: bool = False) -> None:
     """Write a matrix for other programs; `from_matrix` reads it back, to the last bit.

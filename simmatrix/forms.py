@@ -1,8 +1,8 @@
 """The forms of a similarity matrix: dense, sparse, Toeplitz. Each owns what depends on how its values are stored.
 
-Nobody else asks which form a matrix has: a form gives a row, what is stored and how many entries each value stands for,
-other classes' rows and columns, the tensors of the file. Large arrays are worked on block by block, in place where
-nobody else has them.
+Nobody else asks which form a matrix has: a form gives a row, the stored values and how many entries each stands for,
+the rows and columns of some classes, the tensors of the file. Large arrays are processed block by block, in place where
+nobody else holds them.
 """
 
 from __future__ import annotations
@@ -26,27 +26,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from typing_extensions import TypeIs
 
-__all__ = [
-    "Dense",
-    "Elementwise",
-    "Form",
-    "Others",
-    "Parts",
-    "Sparse",
-    "Stored",
-    "Toeplitz",
-    "Values",
-    "blocks",
-    "form_of",
-    "form_of_tensors",
-    "frozen",
-    "is_sparse",
-    "raw_form",
-    "read_only",
-    "weighted_mean",
-]
-
-# Here and elsewhere underflow is ignored: what is too small for a number is 0, whatever `np.seterr` the program set.
+# Underflow is ignored here and elsewhere: values too small for a number are 0, whatever `np.seterr` says.
 Values: TypeAlias = "Float[np.ndarray, 'C C'] | csr_array"
 Elementwise: TypeAlias = Callable[..., np.ndarray]
 """A function of each value by itself, which writes into an array `out` where one is given, as NumPy's own do."""
@@ -60,7 +40,7 @@ Parts: TypeAlias = list[tuple[np.ndarray, np.ndarray | None]]
 
 
 class Stored(NamedTuple):
-    """What is stored of a matrix, and how many of its entries each value stands for (None where each is one)."""
+    """The stored values of a matrix, and how many of its entries each stands for (None if each is one entry)."""
 
     values: Float[np.ndarray, "*shape"]
     counts: Int[np.ndarray, " D"] | None
@@ -72,7 +52,7 @@ class Stored(NamedTuple):
 
 
 class Others(NamedTuple):
-    """What is counted of the C (C - 1) similarities of distinct classes.
+    """Counts over the C (C - 1) similarities of distinct classes.
 
     `same` has the first pairs of similarity 1 in either direction, each once and in order; `same_count` counts all.
     """
@@ -129,6 +109,12 @@ class Form(ABC):
     def block(self, rows: slice) -> Float[np.ndarray, "n C"]:
         """Return some rows as a plain array."""
         return np.asarray(self.values[rows])
+
+    def entries(
+        self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"] | None = None
+    ) -> Float[np.ndarray, "n m"]:
+        """Return what stands in some rows, and in some columns of these, in their order, as an array of its own."""
+        return np.asarray(self.values[rows] if columns is None else self.values[rows[:, None], columns])
 
     def dense(self) -> Float[np.ndarray, "C C"]:
         """Return the values as a contiguous array, read-only."""
@@ -256,6 +242,12 @@ class Sparse(Form):
     def block(self, rows: slice) -> Float[np.ndarray, "n C"]:
         return np.asarray(self.values[rows].toarray())
 
+    def entries(
+        self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"] | None = None
+    ) -> Float[np.ndarray, "n m"]:
+        chosen = self.values[rows]
+        return np.asarray((chosen if columns is None else chosen[:, columns]).toarray())
+
     def dense(self) -> Float[np.ndarray, "C C"]:
         return read_only(np.asarray(self.values.toarray()))
 
@@ -358,8 +350,7 @@ class Toeplitz(Form):
     def others(self, most: int) -> Others:
         size = len(self)
         above, below = self.diagonals[size:], self.diagonals[size - 2 :: -1]
-        # Row i reaches C - 1 - i diagonals above the main one and i below: it is the identity's if it reaches none that
-        # holds a similarity.
+        # Row i crosses C - 1 - i diagonals above the main one and i below. If all of them hold 0, it is the identity's.
         reached = [int(np.argmax(side > 0)) if (side > 0).any() else size - 1 for side in (above, below)]
         distances = (np.flatnonzero((above == 1) | (below == 1)) + 1).tolist()
         pairs = ((i, i + distance) for i in range(size) for distance in distances if i + distance < size)
@@ -373,18 +364,10 @@ class Toeplitz(Form):
 
 
 def form_of(values: object) -> Form:
-    """Return values as a form whose float32 arrays nobody can write to: their own where they are so, else copies.
+    """Return values as a form with read-only float32 arrays: the given ones if nobody can write to them, else copies.
 
-    Parameters
-    ----------
-    values
-        A form; a SciPy sparse array; or an array, which is Toeplitz if it is a view of its diagonals
-        (`simmatrix.toeplitz.toeplitz_view`).
-
-    Raises
-    ------
-    MatrixError
-        If they are no square matrix of numbers.
+    The values are a form, a SciPy sparse array, or an array, which is Toeplitz if it is a view of its diagonals
+    (`simmatrix.toeplitz.toeplitz_view`). `MatrixError` if they are no square matrix of numbers.
     """
     if isinstance(values, Toeplitz):
         return Toeplitz(frozen(values.diagonals))
@@ -425,6 +408,20 @@ def form_of_tensors(tensors: Mapping[str, np.ndarray], count: int, path: Path) -
     if not matrix.has_canonical_format or (values == 0).any():
         raise SourceError("its sparse matrix is damaged (unsorted columns or stored zeros); build it again", path)
     return Sparse(canonical(matrix))
+
+
+def csr_of(
+    starts: Int[np.ndarray, " R1"], columns: Int[np.ndarray, " nnz"], values: Float[np.ndarray, " nnz"], count: int
+) -> csr_array:
+    """Return a CSR array, read-only, of parts that are in order: in their own memory."""
+    from scipy.sparse import csr_array
+
+    # Starts and columns have one type there: the wider of the two, for which the columns would be copied.
+    starts = starts.astype(np.int32) if len(values) <= np.iinfo(np.int32).max else starts
+    rows = csr_array((values, columns, starts), shape=(len(starts) - 1, count))
+    for part in (rows.data, rows.indices, rows.indptr):
+        part.flags.writeable = False
+    return rows
 
 
 def raw_form(values: Float[np.ndarray, "C C"]) -> Dense | Toeplitz:
@@ -491,7 +488,7 @@ def apply(
 
 
 def top_positions(block: Float[np.ndarray, "n C"], first: int, count: int) -> np.ndarray:
-    """Return the positions, row by row, of what `top_k` keeps of the rows that start at row `first`."""
+    """Return the positions that `top_k` keeps, row by row, in a block of rows that starts at row `first`."""
     size = block.shape[1]
     ranked = block.copy()
     # The diagonal is kept whatever stands on it.
@@ -513,19 +510,19 @@ def frozen(array: np.ndarray, dtype: type[np.generic] = np.float32) -> np.ndarra
     """Return an array of a type that nobody can write to: the array itself if it is one, else a copy."""
     if array.dtype == dtype and array.flags.c_contiguous and _nobody_writes(array):
         return array
-    # What is too large for float32 becomes infinite, which the check of the values refuses; too small, 0.
+    # Values too large for float32 become infinite, which the check refuses; those too small become 0.
     with np.errstate(over="ignore", under="ignore"):
         return read_only(np.array(array, dtype=dtype, order="C"))
 
 
 def read_only(values: np.ndarray) -> np.ndarray:
-    """Return an array of one's own that can't be written to any more."""
+    """Make an array read-only, and return it."""
     values.flags.writeable = False
     return values
 
 
 def _can_overwrite(values: np.ndarray) -> bool:
-    """Tell whether float32 results may take the place of the values."""
+    """Tell whether float32 results may replace the values."""
     return values.dtype == np.float32 and values.flags.writeable
 
 
@@ -552,7 +549,7 @@ def sparse(data: np.ndarray, columns: np.ndarray, starts: np.ndarray) -> Sparse:
 
 @np.errstate(over="ignore", under="ignore")
 def canonical(values: Any) -> csr_array:
-    """Return one form for the same values, whatever they came from: sorted, nothing twice, no zero stored."""
+    """Return values as the one CSR array that stands for them: sorted, nothing twice, no zero stored, read-only."""
     from scipy.sparse import csr_array
 
     sparse = csr_array(values, dtype=np.float32, copy=True)

@@ -15,8 +15,6 @@ from typing import NamedTuple
 from simmatrix.classes import ClassList
 from simmatrix.text import nearest, some
 
-__all__ = ["Kind", "is_english", "kind_of", "misfit", "misspelt", "out_of_order"]
-
 # Of fewer classes an order says nothing.
 _FEWEST = 3
 

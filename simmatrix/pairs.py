@@ -16,8 +16,6 @@ from simmatrix.text import composed, shown_name
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["Pairs", "checked", "read_pairs", "with_pairs"]
-
 Pairs = Mapping[tuple[str, str], float]
 """The similarity of pairs of distinct classes, in [0, 1]; of both directions."""
 

@@ -23,8 +23,6 @@ from simmatrix.taxonomy.wordnet import PARTS, Synset, WordNet
 from simmatrix.text import hinted, some
 from simmatrix.vectors.formats import words_of
 
-__all__ = ["Lookup", "Suggestion", "suggest"]
-
 # A source may lack this share of the classes.
 _MOST_MISSING = 0.1
 # WordNet may know this share of the classes by their last words alone: of more, it tells too few apart.

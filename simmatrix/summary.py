@@ -15,21 +15,6 @@ from simmatrix.kinds import is_english, misfit, out_of_order
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.text import a_few, some, some_lines, visible
 
-__all__ = [
-    "FAINT",
-    "QUANTILES",
-    "RECOMMENDED",
-    "RECOMMENDED_FOR_ORDER",
-    "SHOWN_PAIRS",
-    "Counts",
-    "Statistics",
-    "concerns",
-    "counts",
-    "gradient_kept",
-    "quantiles",
-    "statistics",
-]
-
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """The quantiles that are reported of the similarities of distinct classes."""
 
@@ -299,10 +284,16 @@ def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
                 alike.append(f"{earlier} and {name} are the same {what} {_visible(words)}")
         if alike:
             yield f"{a_few(alike)}; {remedy}"
-    if figures.completed_pairs:
-        pairs = figures.classes * (figures.classes - 1) // 2
-        share = figures.completed_pairs / pairs
-        yield f"nobody judged {figures.completed_pairs:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
+    pairs, missing = figures.classes * (figures.classes - 1) // 2, figures.completed_pairs or 0
+    error = origin.params.get("held_out_error")
+    if isinstance(error, float):
+        yield (
+            f"{missing:,} of the {pairs:,} pairs are in no triplet; an ordinal embedding gives all values, and errs on "
+            f"{error:.0%} of the triplets held out (guessing errs on 67%)"
+        )
+    elif missing:
+        share = missing / pairs
+        yield f"nobody judged {missing:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
     if any(step.get("step") == "symmetrise" for step in origin.normalisation):
         yield "the source is not symmetric; of each pair the mean of both was taken"
 

@@ -1,9 +1,8 @@
 """Delimited text as people and spreadsheets write it: rows of cells, each with the line it stands on.
 
 Cells are separated by tabs or by commas, whichever most rows have, and may be quoted the CSV way (``"a, b"``). Lines
-that are blank, hold empty cells alone or start with ``#`` are skipped; quote a first cell that starts with ``#``.
-Columns at the end that are empty in every row are left out. Accented letters are composed (NFC): a name is the same in
-either of its spellings. What the first row means is for the caller to say.
+that are blank, hold only empty cells or start with ``#`` are skipped; quote a first cell that starts with ``#``. Empty
+columns at the end are left out. Accented letters are composed (NFC). The caller knows what the first row means.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from simmatrix.errors import SourceError
-
-__all__ = ["OF_RATINGS", "check_commas", "is_number", "key", "numbers", "rows", "without_commas"]
 
 OF_RATINGS = ("rating", "similarity", "score", "value", "mean", "simlex999", "humanmean")
 """The headings, as `key` gives them, of a column of ratings."""
@@ -35,19 +32,8 @@ _Row = tuple[int, list[str]]
 def rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     r"""Give each row's line, counted from 1, and its cells without the blanks around them.
 
-    Parameters
-    ----------
-    text
-        The contents of a file; lines end in a line feed.
-    path
-        The file, for messages.
-
-    Raises
-    ------
-    SourceError
-        If a quoted cell is not closed on its line, or goes on after its closing quote, or cells are separated by
-        semicolons. Names the line. A row that is separated in another way than most is the caller's to find: its cells
-        are too few.
+    `SourceError` if a quoted cell is not closed on its line, goes on after its closing quote, or cells are separated by
+    semicolons. A row with another separator than most has too few cells, which the caller checks.
 
     Examples
     --------
@@ -58,21 +44,21 @@ def rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     kept = [(number, line) for number, line in enumerate(composed.split("\n"), 1) if line.strip() and line[0] != "#"]
     lines = [number for number, _line in kept]
     texts = [line for _number, line in kept]
-    delimiter = _delimiter(texts)
+    # The separator that most rows have: a name may hold a comma, a row may end in a stray tab.
+    bare = [_QUOTED.sub("", line) if '"' in line else line for line in texts[:_LOOKED_AT]]
+    votes = sum(("\t" in line) - ("," in line) for line in bare)
+    delimiter = "\t" if votes > 0 or (votes == 0 and any("\t" in line for line in bare[:1])) else ","
     if delimiter == ",":
         _check_semicolons(texts, lines, path)
     found = _parsed(texts, lines, delimiter, path)
-    # Files are read row by row, but for those whose columns at the end may all be empty.
+    # Only where the last columns may all be empty, all rows are read before the first is given.
     if texts and texts[0].rstrip(" ").endswith((delimiter, '""')):
-        return iter(_without_empty_ends(list(found)))
+        table = list(found)
+        if len({len(cells) for _line, cells in table}) == 1:
+            width = max(at for _line, cells in table for at, cell in enumerate(cells, 1) if cell)
+            table = [(line, cells[:width]) for line, cells in table]
+        return iter(table)
     return found
-
-
-def _delimiter(texts: Sequence[str]) -> str:
-    """Return the separator that most rows have by itself: a name may hold a comma, a row may end in a stray tab."""
-    bare = [_QUOTED.sub("", line) if '"' in line else line for line in texts[:_LOOKED_AT]]
-    votes = sum(("\t" in line) - ("," in line) for line in bare)
-    return "\t" if votes > 0 or (votes == 0 and any("\t" in line for line in bare[:1])) else ","
 
 
 def _check_semicolons(texts: Sequence[str], lines: Sequence[int], path: Path) -> None:
@@ -101,16 +87,8 @@ def _parsed(texts: Sequence[str], lines: Sequence[int], delimiter: str, path: Pa
         raise SourceError(f"is not a well-formed row ({error}); mend its quotes", path, lines[done]) from None
 
 
-def _without_empty_ends(table: list[_Row]) -> list[_Row]:
-    """Leave out columns at the end that are empty in every row, if all rows are equally long."""
-    if len({len(cells) for _line, cells in table}) != 1:
-        return table
-    width = max(at for _line, cells in table for at, cell in enumerate(cells, 1) if cell)
-    return [(line, cells[:width]) for line, cells in table]
-
-
 def without_commas(cell: str) -> str:
-    """Say how a number with commas is written without: both ways, where the comma can be either thing; else "".
+    """Say how to write a number with commas without them, in both ways if it is ambiguous; "" for any other text.
 
     Examples
     --------
@@ -134,12 +112,7 @@ def check_commas(cell: str, path: Path, line: int) -> None:
 
 
 def numbers(cells: Sequence[str], path: Path, line: int) -> list[float]:
-    """Return cells as finite numbers.
-
-    Raises
-    ------
-    SourceError
-        If a cell is no finite number; names it.
+    """Return cells as finite numbers; `SourceError` names the first cell that is none.
 
     Examples
     --------
@@ -168,7 +141,7 @@ def is_number(cell: str) -> bool:
 
 
 def key(heading: str) -> str:
-    """Return what tells one column's heading from another's: its letters and digits, in lower case.
+    """Return a heading's letters and digits in lower case, by which columns are recognised.
 
     Examples
     --------

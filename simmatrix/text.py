@@ -10,32 +10,13 @@ from typing import TypeGuard
 
 from simmatrix.errors import ParameterError
 
-__all__ = [
-    "a_few",
-    "all_composed",
-    "are_names",
-    "check_choice",
-    "composed",
-    "did_you_mean",
-    "hinted",
-    "is_name",
-    "is_unsafe",
-    "nearest",
-    "nearest_to_each",
-    "or_list",
-    "shown_name",
-    "some",
-    "some_lines",
-    "visible",
-]
-
 _SHOWN = 5
-# Normalised similarities below this look like noise to a reader ("rose": "roe" yes, "cat" no).
+# Words less alike than this (0 to 100) would puzzle a reader: for "rose", "roe" is a hint and "cat" is none.
 _CUTOFF = 60.0
-# Names that are shown with near ones: an error must not take longer than the work that it stops.
+# Near words are looked up for so many names: an error must not take longer than the work that it stops.
 _MOST_SUGGESTED = 20
 
-# The Unicode controls that turn the direction of text round: a reader would see something else than what is written.
+# The Unicode controls that turn the direction of text round, so that a reader sees other text than is there.
 _BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -48,7 +29,7 @@ def is_unsafe(character: str) -> bool:
 
 
 def visible(text: str) -> str:
-    r"""Return text that a terminal only shows: a damaged or foreign file may hold characters that it would obey.
+    r"""Return text with its unsafe characters escaped, so that a terminal shows and does not obey them.
 
     Examples
     --------
@@ -75,7 +56,7 @@ def is_name(name: object) -> TypeGuard[str]:
 
 
 def are_names(names: Sequence[str]) -> bool:
-    """Tell whether texts can be the names of classes: at least two, each once, each a name."""
+    """Tell whether texts can be the names of classes: two or more different names."""
     return len(set(names)) == len(names) >= 2 and all(map(is_name, names))
 
 
@@ -90,9 +71,9 @@ def all_composed(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def shown_name(name: str | Path) -> str:
-    r"""Return a name, or that of a file without its folders, with what can't be written as UTF-8 escaped.
+    r"""Return a name, or a file's name without its folders, with lone surrogates escaped.
 
-    The names of files hold lone surrogates where their bytes are no UTF-8.
+    Python puts these into names of files that are no UTF-8.
 
     Examples
     --------
@@ -158,7 +139,7 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a question about the known words that are spelt most like a word; nothing if there are none.
+    """Return a hint with the known words that are spelt most like a word; empty if there are none.
 
     Examples
     --------
@@ -170,7 +151,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def hinted(words: Sequence[str], known: Iterable[str], hint: str = "did you mean {}?") -> list[str]:
-    """Return words in quotes for `some`, each of those that are shown with the known words that are spelt like it.
+    """Return words in quotes; each that `some` shows has a hint with the known words that are spelt like it.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Toeplitz matrices, whose diagonals are constant, as views of their 2 C - 1 diagonals.
 
-A similarity by class order looks at the distance between two classes alone. Its matrix is C x C to every reader, and
-takes the memory of 2 C - 1 numbers: 8 MB in float64 for a million classes, where the entries would take 8 TB.
+A similarity by class order depends on the distance between two classes alone. Its matrix reads like any C x C array,
+and takes the memory of 2 C - 1 numbers: 16 MB in float64 for a million classes, where the entries would take 8 TB.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import numpy as np
 from simmatrix.errors import MatrixError
 from simmatrix.shapes import Float, Int
 
-__all__ = ["diagonals_of", "lengths", "toeplitz_view", "top_of_rows"]
-
 # Values merged at a time.
 _MERGED = 1 << 17
 
@@ -21,11 +19,6 @@ def toeplitz_view(diagonals: Float[np.ndarray, " D"]) -> Float[np.ndarray, "C C"
     """Return the matrix S[i, j] = d[C - 1 + j - i] as a read-only view of its D = 2 C - 1 diagonals d.
 
     The first of them stands in the lower left corner, the middle one is the main diagonal.
-
-    Raises
-    ------
-    MatrixError
-        If the number of diagonals is not odd.
 
     Examples
     --------
@@ -69,12 +62,8 @@ def top_of_rows(
 ) -> tuple[Float[np.ndarray, " kept"], Int[np.ndarray, " kept"], Int[np.ndarray, " C1"]]:
     """Return each row's `count` largest values above 0 off the main diagonal, and what stands on that.
 
-    Of equal values the one further left is kept. Takes the time and memory of what is kept, whatever the rows are long.
-
-    Returns
-    -------
-    tuple
-        Values, columns (ascending in each row) and where the rows start: the parts of a CSR matrix.
+    Of equal values the one further left is kept. Time and memory depend on what is kept, not on the rows' length. The
+    result are the parts of a CSR matrix: values, columns (ascending in each row) and the starts of the rows.
 
     Examples
     --------
@@ -104,7 +93,7 @@ def _least_of_prefixes(ranks: Int[np.ndarray, " n"], count: int, none: int) -> I
     """Return the `count` least ranks, ascending, of the first 0, 1, ..., n; `none` where there are fewer."""
     least = np.empty((len(ranks) + 1, count), np.int32)
     current = np.full(count, none, np.int32)
-    # Rows are written when the next rank enters: most often, near classes are the most similar, and few ever do.
+    # Rows are written when the next rank enters. Few ranks do: near classes are usually the most similar.
     unchanged = 0
     worst = none
     for place, rank in enumerate(ranks.tolist()):

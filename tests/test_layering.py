@@ -29,7 +29,7 @@ FORBIDDEN: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     ),
     (("simmatrix.vectors*", "simmatrix.taxonomy*"), ABOVE, "vectors and taxonomies know no classes"),
     (
-        ("simmatrix.container", "simmatrix.storage", "simmatrix.forms", "simmatrix.toeplitz"),
+        ("simmatrix.container", "simmatrix.storage", "simmatrix.shards", "simmatrix.forms", "simmatrix.toeplitz"),
         (*ABOVE, "simmatrix.normalise"),
         "what a matrix is made of knows no matrix",
     ),
@@ -47,16 +47,18 @@ SOURCES = ("confusion", "embeddings", "encoder", "order", "ratings", "ready", "t
 # What only the modules named may import.
 RESERVED = {
     "pickle": ("simmatrix.vectors.gensim",),
-    "safetensors": ("simmatrix.taxonomy.wordnet", "simmatrix.vectors.*"),
+    # `simmatrix.container` reads and writes its files.
+    "safetensors": (),
     "matplotlib": ("simmatrix.cli.plot", "simmatrix.cli.judge", "simloss.metrics.calibration"),
     "typer": ("simmatrix.cli*",),
     **dict.fromkeys(("starlette", "uvicorn", "jinja2"), ("simmatrix.web*",)),
     "simmatrix.web": ("simmatrix.web*", "simmatrix.cli.explore", "simmatrix.cli.collect"),
     "torch": ("simloss*", "simmatrix.cli.judge"),
     "torchmetrics": ("simloss.metrics*",),
-    "simmatrix.storage": ("simmatrix.matrix", "simmatrix.cli*"),
+    "simmatrix.storage": ("simmatrix.matrix", "simmatrix.shards", "simmatrix.cli*"),
     "simmatrix.files.write_atomically": (
         "simmatrix.storage",
+        "simmatrix.shards",
         "simmatrix.exporting",
         "simmatrix.suggestion",
         "simmatrix.web.exported",

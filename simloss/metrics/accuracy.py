@@ -9,8 +9,6 @@ from torch import Tensor
 from simloss.metrics.mean import MeanOverExamples
 from simmatrix.shapes import Bool, Int
 
-__all__ = ["Accuracy"]
-
 
 class Accuracy(MeanOverExamples):
     """The share of the examples whose class is right; of all examples, not a mean over classes.

@@ -16,8 +16,6 @@ from simloss.metrics.mean import SumsOverExamples
 from simloss.metrics.nodes import Tables
 from simmatrix.shapes import Float, Int
 
-__all__ = ["CalibrationError", "Reliability"]
-
 
 class Reliability(NamedTuple):
     """What a reliability diagram shows, by bins of confidence.

@@ -14,8 +14,6 @@ from simloss.metrics.severity import MistakeSeverity
 from simloss.scores import as_tensor
 from simmatrix.classes import Names
 
-__all__ = ["ConfusedPair", "confused_pairs"]
-
 
 class ConfusedPair(NamedTuple):
     """Examples of one class that are taken for another one.

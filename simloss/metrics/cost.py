@@ -12,8 +12,6 @@ from simloss.metrics.mean import MeanOverExamples
 from simloss.scores import as_tensor
 from simmatrix.shapes import Float, Int
 
-__all__ = ["ExpectedCost"]
-
 
 class ExpectedCost(MeanOverExamples):
     """The mean cost of what is predicted, by a matrix of costs that need not be symmetric.

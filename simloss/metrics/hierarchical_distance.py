@@ -10,8 +10,6 @@ from simloss.metrics.pairs import Distances, MeanOverPairs, Similarities
 from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
-__all__ = ["HierarchicalDistance"]
-
 
 class HierarchicalDistance(MeanOverPairs):
     """The mean distance of the k best predictions to the truth, over all examples: HD@k.

@@ -15,8 +15,6 @@ from simloss.errors import ArgumentError, DtypeError
 from simloss.scores import INDEX_DTYPES
 from simmatrix.shapes import Float, Int
 
-__all__ = ["Predicted", "Predictions", "read_predictions"]
-
 # Up to so many of a ranking are found sooner than all are sorted.
 _FEW = 64
 # Numbers that one thread sorts at a time: as many as fit into a core's own memory.

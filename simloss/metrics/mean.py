@@ -15,8 +15,6 @@ from simloss.errors import ArgumentError
 from simloss.metrics.inputs import Predicted, Predictions, read_predictions
 from simmatrix.shapes import Float, Int
 
-__all__ = ["MeanOverExamples", "SumsOverExamples"]
-
 
 class SumsOverExamples(Metric):
     """A metric that keeps sums, in float64 or int64, whatever becomes of the model that it is a part of.

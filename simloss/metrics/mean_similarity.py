@@ -10,8 +10,6 @@ from simloss.metrics.pairs import MeanOverPairs, Similarities
 from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
-__all__ = ["MeanSimilarity"]
-
 
 class MeanSimilarity(MeanOverPairs):
     """The mean similarity of prediction and truth over all examples; with the identity matrix the accuracy.

@@ -14,8 +14,6 @@ from simloss.metrics.pairs import MeanOverPairs, Similarities
 from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
-__all__ = ["NDCG"]
-
 # Numbers ranked at a time.
 _BLOCK = 2**22
 

@@ -15,16 +15,6 @@ from simloss.metrics.inputs import Predictions
 from simloss.metrics.mean import MeanOverExamples
 from simmatrix.shapes import Bool, Float, Int
 
-__all__ = [
-    "HierarchicalF1",
-    "HierarchicalPrecision",
-    "HierarchicalRecall",
-    "NodeAccuracy",
-    "NodeDepth",
-    "NodeInformation",
-    "Tables",
-]
-
 
 class Tables(NamedTuple):
     """What is known of the nodes of a taxonomy, as buffers of a metric.

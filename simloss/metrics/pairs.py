@@ -17,8 +17,6 @@ from simloss.metrics.mean import MeanOverExamples
 from simmatrix.classes import Names, names_in_order
 from simmatrix.shapes import Float, Int
 
-__all__ = ["Distances", "MeanOverPairs", "Similarities"]
-
 Similarities: TypeAlias = "simmatrix.SimilarityMatrix | Tensor | np.ndarray | Sparse | Toeplitz"
 Distances: TypeAlias = "Tensor | np.ndarray"
 

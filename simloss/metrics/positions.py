@@ -12,8 +12,6 @@ from torch import Tensor
 from simloss.metrics.mean import MeanOverExamples
 from simmatrix.shapes import Float, Int
 
-__all__ = ["PositionMAE", "PositionMSE"]
-
 
 class _MeanOverPositions(MeanOverExamples):
     higher_is_better: bool = False

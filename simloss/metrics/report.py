@@ -35,8 +35,6 @@ from simloss.metrics.superclasses import FailedSuperclassAccuracy, SuperclassAcc
 from simloss.scores import as_tensor
 from simmatrix.classes import Names
 
-__all__ = ["MistakeReport", "judge"]
-
 
 class MistakeReport(MetricCollection):
     """How many mistakes there are, how severe they are, and whether the confidence is honest, always together.

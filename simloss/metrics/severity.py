@@ -10,8 +10,6 @@ from simloss.metrics.pairs import Distances, MeanOverPairs, Similarities
 from simmatrix.classes import Names
 from simmatrix.shapes import Float, Int
 
-__all__ = ["MistakeSeverity"]
-
 
 class MistakeSeverity(MeanOverPairs):
     """The mean distance of prediction and truth over the mistakes; what is right does not count.

@@ -12,8 +12,6 @@ from simloss.decisions import numbered
 from simloss.metrics.mean import MeanOverExamples
 from simmatrix.shapes import Bool, Int
 
-__all__ = ["FailedSuperclassAccuracy", "SuperclassAccuracy"]
-
 
 class SuperclassAccuracy(MeanOverExamples):
     """The share of the examples whose prediction is of the same superclass as the truth.

@@ -19,8 +19,6 @@ from torch import Tensor
 
 from simmatrix.shapes import Float
 
-__all__ = ["Call", "mix_of", "mixture"]
-
 
 class Call(NamedTuple):
     """The options of a call, as the rows need them.

@@ -27,8 +27,6 @@ from simloss.reduction import split_ignored, work_dtype
 from simloss.rows.call import Call, mixture
 from simmatrix.shapes import Float, Int
 
-__all__ = ["far_losses", "far_rows", "least_sum", "row_losses", "scale_gradient_"]
-
 # Elements a thread; the fastest of 2^16 to 2^19, for 1,000 and for 21,841 classes.
 _BLOCK = 2**18
 

@@ -19,8 +19,6 @@ from simloss.rows.call import Call
 from simloss.rows.eager import far_rows
 from simmatrix.shapes import Float, Int
 
-__all__ = ["Table", "is_compiled", "row_losses", "table_of", "takes", "takes_batch", "takes_results"]
-
 
 def _loaded() -> Any:
     """Return what was compiled; None if it was not, or can't be loaded, say where OpenMP's library is missing."""

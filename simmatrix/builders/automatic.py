@@ -1,4 +1,4 @@
-"""The similarity that a class list itself knows: of its synsets, of its superclasses, or else of its names."""
+"""The similarity that a class list itself knows: from its synsets, its superclasses, or else its names."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from simmatrix.kinds import kind_of, misfit
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 
-__all__ = ["KnownSource", "from_classes", "known_columns", "known_source", "level_columns"]
-
-# What columns are called that group the classes; where there are several they may be numbered.
+# The names of columns that group the classes, perhaps numbered.
 _LEVEL = re.compile(r"(super|coarse)[ _-]?(class|category|label)(es)?|(category|group|level)[ _-]?\d*", re.IGNORECASE)
 
 
 class KnownSource(NamedTuple):
-    """A source that a class list needs nothing else for: the function of this package, its arguments, and why it."""
+    """A source that needs nothing but the class list: the function of this package, its arguments, and the reason."""
 
     function: str
     arguments: dict[str, Any]
@@ -27,12 +25,9 @@ class KnownSource(NamedTuple):
 
 
 def known_source(classes: ClassList) -> KnownSource:
-    """Return what a class list knows about its classes: by its columns, or else that its names are words.
+    """Return the source that a class list speaks for: by its columns, or word vectors if its names are words.
 
-    Raises
-    ------
-    SourceError
-        If the names are no words (`simmatrix.kinds`), so that word vectors would find nonsense; says what to do.
+    `SourceError` if they are none (`simmatrix.kinds`), for which word vectors would find nonsense.
 
     Examples
     --------
@@ -50,7 +45,7 @@ def known_source(classes: ClassList) -> KnownSource:
 
 
 def known_columns(classes: ClassList) -> KnownSource | None:
-    """Return what the columns of a class list know about its classes, the surest first; None if they know nothing."""
+    """Return the source that the columns of a class list speak for, the surest one; None if there is none."""
     if any(classes.column("synset")):
         return KnownSource("from_wordnet", {}, "the class list has the column synset")
     if columns := level_columns(classes):
@@ -60,7 +55,7 @@ def known_columns(classes: ClassList) -> KnownSource | None:
 
 
 def level_columns(classes: ClassList) -> tuple[str, ...]:
-    """Return the columns that group the classes, by what they are called; the finest, which has most groups, first.
+    """Return the columns whose names say that they group the classes; the finest first, which has most groups.
 
     Examples
     --------

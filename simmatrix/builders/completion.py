@@ -11,16 +11,12 @@ import numpy as np
 from simmatrix.choices import COMPLETIONS
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Bool, Float
-from simmatrix.text import check_choice, or_list
-
-__all__ = ["check_completion", "complete", "completed", "low_rank", "mean"]
-
-_SHOWN = 3
+from simmatrix.text import a_few, check_choice, or_list
 
 # One in ten of the known pairs, always the same ones, is left out of the fit to choose the penalty.
 _ONE_IN = 10
 _SEED = 0
-# At most so many factors are kept; the penalty leaves fewer of those that judgements hold.
+# The most factors that are kept; the penalty usually leaves fewer.
 _FACTORS = 32
 # The penalty is halved until the fit got worse twice, at most 12 times. Each fit has at most 60 rounds to settle.
 _HALVINGS = 12
@@ -67,7 +63,7 @@ class _Fit(NamedTuple):
 def _best_penalty(
     target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"], left_out: tuple[np.ndarray, np.ndarray]
 ) -> tuple[float, _Fit]:
-    """Return the penalty whose fit to the known pairs is nearest to those left out, and this fit."""
+    """Return the penalty whose fit to the known pairs predicts those left out best, and this fit."""
 
     def error_of(fit: _Fit) -> float:
         return float(np.sum((fit.matrix[left_out] - target[left_out]) ** 2))
@@ -75,7 +71,7 @@ def _best_penalty(
     count = len(target)
     basis = np.random.default_rng(_SEED).normal(size=(count, min(count, _FACTORS)))
     fit = _Fit(np.zeros((count, count)), basis)
-    # So much leaves nothing: the mean alone.
+    # This penalty leaves nothing but the mean.
     penalty = float(np.linalg.norm(np.where(known, target, 0.0)))
     best, least, worse = (penalty, fit), error_of(fit), 0
     for _ in range(_HALVINGS):
@@ -95,8 +91,13 @@ def _soft_impute(target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"
     still = _SETTLED * float(np.linalg.norm(target))
     for _ in range(_ROUNDS):
         filled = np.where(known, target, matrix)
-        # The leading eigenvectors alone: a round of subspace iteration, from those of the round before.
-        basis = _orthonormal(filled @ basis)
+        # The leading eigenvectors alone: a round of subspace iteration, from those of the round before. An orthonormal
+        # basis by the eigenvectors of the columns' products is exact enough, in a fraction of the time of a QR.
+        columns = filled @ basis
+        squares, vectors = np.linalg.eigh(columns.T @ columns)
+        # A direction of nearly no length stays short, instead of becoming noise of length 1.
+        least = max(_NEGLIGIBLE * squares[-1], float(np.finfo(np.float64).tiny))
+        basis = np.asarray(columns @ (vectors / np.sqrt(np.maximum(squares, least))))
         eigenvalues, turns = np.linalg.eigh(basis.T @ filled @ basis)
         shrunk = np.sign(eigenvalues) * np.maximum(np.abs(eigenvalues) - penalty, 0.0)
         factors = basis @ turns
@@ -104,17 +105,6 @@ def _soft_impute(target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"
         if np.linalg.norm(matrix - before) <= still:
             break
     return _Fit((matrix + matrix.T) / 2, basis)
-
-
-def _orthonormal(columns: Float[np.ndarray, "C k"]) -> Float[np.ndarray, "C k"]:
-    """Return an orthonormal basis of what the columns span.
-
-    By the eigenvectors of their products: exact enough for a round of many, and a fraction of the time of a QR.
-    """
-    eigenvalues, vectors = np.linalg.eigh(columns.T @ columns)
-    # What hardly stands out stays small, instead of becoming noise of length 1.
-    least = max(_NEGLIGIBLE * eigenvalues[-1], float(np.finfo(np.float64).tiny))
-    return np.asarray(columns @ (vectors / np.sqrt(np.maximum(eigenvalues, least))))
 
 
 def _known(values: Float[np.ndarray, "C C"]) -> Bool[np.ndarray, "C C"]:
@@ -156,7 +146,7 @@ def complete(values: Float[np.ndarray, "C C"], method: str) -> Float[np.ndarray,
 def completed(
     values: Float[np.ndarray, "C C"], method: str | None, classes: Sequence[str], path: Path, what: str
 ) -> tuple[Float[np.ndarray, "C C"], dict[str, int]]:
-    """Return `complete` of a matrix with gaps, and how many pairs it was, for the record.
+    """Return a matrix with its gaps completed, and how many pairs that were, for the record.
 
     Raises
     ------
@@ -169,12 +159,11 @@ def completed(
     if method is not None:
         return complete(values, method), {"completed": len(rows)}
     count = len(classes)
-    pairs = zip(rows[:_SHOWN], columns[:_SHOWN], strict=True)
-    shown = ", ".join(f"{classes[row]!r} and {classes[column]!r}" for row, column in pairs)
-    more = ", ..." if len(rows) > _SHOWN else ""
+    pairs = zip(rows[:4], columns[:4], strict=True)
+    shown = a_few([f"{classes[row]!r} and {classes[column]!r}" for row, column in pairs])
     methods = or_list(f'complete="{one}"' for one in COMPLETIONS)
     raise SourceError(
-        f"has no {what} for {len(rows)} of the {count * (count - 1) // 2} pairs of classes: {shown}{more}; add them, "
+        f"has no {what} for {len(rows)} of the {count * (count - 1) // 2} pairs of classes: {shown}; add them, "
         f"or have them completed ({methods})",
         path,
     )

@@ -16,8 +16,6 @@ from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float
 
-__all__ = ["confusion_similarity", "from_confusion", "from_counts"]
-
 
 def from_confusion(confusion: str | Path, classes: Classes, *, lower_bound: float = 0.0) -> SimilarityMatrix:
     """Build a matrix from how often people, or a model, take one class for another.
@@ -57,16 +55,16 @@ def from_counts(counts: Float[np.ndarray, "C C"]) -> Float[np.ndarray, "C C"]:
            [0.1118034, 1.       ]])
     """
     values = counts
-    # By the greatest count first, so that the sum of no row overflows.
+    # Dividing by the greatest count first keeps the sums from overflowing.
     values /= values.max(axis=1, keepdims=True)
     for row in values:
-        # A sum rounds by its order, and should not by that of the classes.
+        # The rounding of a sum depends on its order, and must not depend on that of the classes.
         row /= np.sort(row).sum()
     values += values.T.copy()
     values /= 2
     roots = np.sqrt(np.diagonal(values))
     for index, row in enumerate(values):
-        # The product of two roots does not depend on their order, dividing by one after the other would.
+        # The product of two roots does not depend on their order; dividing by one after the other would.
         row /= roots[index] * roots
     np.fill_diagonal(values, 1.0)
     return values
@@ -110,7 +108,7 @@ def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
         if wrong.any():
             index = int(np.flatnonzero(wrong)[0])
             raise SourceError(f"the class {classes.names[index]!r} {what}", path, square.line(index))
-    # A row by its greatest count sums to C at most: below this, a confusion by what was recognised may overflow.
+    # A row divided by its greatest count sums to C at most. Below this, dividing by the diagonal may overflow.
     seldom = np.diagonal(counts) / counts.max(axis=1) < np.finfo(counts.dtype).tiny * len(counts)
     if seldom.any():
         index = int(np.flatnonzero(seldom)[0])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,15 +27,12 @@ from simmatrix.vectors.formats import VectorFile
 from simmatrix.vectors.streams import archive_name
 from simmatrix.vectors.vectors import Vectors, WordVector
 
-__all__ = ["DEFAULT_VECTORS", "VectorSource", "embedding_similarity", "from_embeddings"]
-
 DEFAULT_VECTORS = "glove-6b-50d"
 """The bundled word vectors."""
 
 
-@dataclass(frozen=True)
-class VectorSource:
-    """A file of word vectors: its path, the name to record, and what the reader has to be told."""
+class VectorSource(NamedTuple):
+    """A file of word vectors: its path, the name to record, and arguments of the reader."""
 
     path: Path
     name: str
@@ -111,17 +108,9 @@ def from_embeddings(
 def embedding_similarity(
     source: VectorSource, classes: ClassList, *, oov: str = "error", progress: Progress = silent
 ) -> RawSource:
-    """Return the similarity of the classes' word vectors.
+    """Return the similarity of the classes' word vectors, found as `simmatrix.builders.lookup` says.
 
-    How a class is looked up is told in `simmatrix.builders.lookup`. A class of several words has the mean of their unit
-    vectors.
-
-    Raises
-    ------
-    ClassNotFoundError
-        If classes have no vector and `oov` is ``"error"``; names each, with the nearest spellings in the vocabulary.
-    SourceError
-        If the vectors can't be read, or a vector that is used is zero or holds NaN or infinity.
+    A class of several words has the mean of their unit vectors.
     """
     if oov not in OOV:
         check_choice("oov", oov, OOV)

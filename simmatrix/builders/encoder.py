@@ -33,8 +33,6 @@ from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
 from simmatrix.text import shown_name
 
-__all__ = ["encoder_similarity", "from_encoder"]
-
 _LIBRARY = "sentence-transformers"
 # Older ones run the code that lies in a local folder without being asked to.
 _OLDEST = 6

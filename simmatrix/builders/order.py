@@ -21,8 +21,6 @@ from simmatrix.shapes import Float
 from simmatrix.tables import is_number, without_commas
 from simmatrix.text import check_choice, composed, nearest, or_list, some
 
-__all__ = ["decay", "from_order", "gaussian", "laplace", "order_similarity"]
-
 
 def from_order(
     classes: Classes,
@@ -111,7 +109,7 @@ _KERNELS: Mapping[str, Callable[..., Float[np.ndarray, "*shape"]]] = {
 
 
 class _Positions(NamedTuple):
-    """Where the classes stand: at `places` times `unit`, as far apart as `span`."""
+    """The classes' positions: `places` times `unit`, with `span` between the least and the greatest."""
 
     texts: Sequence[str]
     places: Float[np.ndarray, " C"]
@@ -146,8 +144,8 @@ def order_similarity(
 ) -> RawSource:
     """Return similarities that fall with the distance of the classes' positions: K(|v_i - v_j| / s), in [0, 1].
 
-    Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), which takes the
-    time and the memory of 2 C - 1 numbers; others a dense matrix. Parameters as in `from_order`.
+    Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), others a dense
+    matrix. Parameters as in `from_order`.
 
     Examples
     --------
@@ -224,10 +222,10 @@ def _positions(classes: ClassList, column: str | None) -> _Positions:
 
 
 def _spaced(values: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, " C"], float]:
-    """Return places and the unit between them: whole places where the values are evenly spaced, else the values.
+    """Return places and the unit between them: whole numbers where the values are evenly spaced, else the values.
 
-    Decimals such as 0.1, 0.2 and 0.3 are evenly spaced but for their rounding. What they are taken for does not depend
-    on their order, so that the same classes in another order have the same similarities.
+    Decimals such as 0.1, 0.2 and 0.3 are evenly spaced but for their rounding. The order of the values changes nothing,
+    so that the same classes in another order have the same similarities.
     """
     levels, places = np.unique(values, return_inverse=True)
     unit = (levels[-1] - levels[0]) / max(len(levels) - 1, 1)

@@ -11,16 +11,18 @@ import numpy as np
 from simmatrix.builders.completion import check_completion, completed
 from simmatrix.builders.lookup import Matches, inputs, match, not_seen
 from simmatrix.builders.rating_table import RatingTable, read_ratings
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.square import check_span, parsed_scale, unit_of
 from simmatrix.choices import DUPLICATES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
-from simmatrix.files import decoded, read_bytes
+from simmatrix.files import decoded
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.source import raw_type
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
+from simmatrix.study import read_answers, scale_in
 from simmatrix.text import check_choice, some
 
 __all__ = ["aligned", "alpha", "from_ratings", "rating_similarity"]
@@ -41,12 +43,13 @@ def from_ratings(
     Parameters
     ----------
     ratings
-        A file with ``a, b, rating[, rater]`` a line, separated by tabs or commas
+        A study of `simmatrix collect`, or a file with ``a, b, rating[, rater]`` a line, separated by tabs or commas
         (`simmatrix.builders.rating_table`).
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     scale
-        The ratings for "not similar" and "the same", (0, 10) or ``"0:10"``. If not given: the least and greatest rating
+        The ratings for "not similar" and "the same", (0, 10) or ``"0:10"``. If not given: of a study the scale that the
+        raters saw, otherwise the least and greatest rating
         of the file, those of words that are no class included; or of each rater, where raters are named. The latter
         takes a rater's scale from the pairs this rater saw: where all use the same one, state it.
     complete
@@ -115,7 +118,8 @@ def rating_similarity(
     # In an order of their own: sums and completions depend on it, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
     check_choice("duplicates", duplicates, DUPLICATES)
-    raw = read_bytes(path)
+    raw, _ = read_answers(path, "ratings")
+    scale = scale or scale_in(path)
     table = read_ratings(decoded(raw, path), path)
     scale_of = _scale(table, scale, path)
     found = match(table.words, classes, path, unknown=unknown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, TypeVar
@@ -15,13 +15,11 @@ from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.matrix import Neighbours, neighbours_of
-from simmatrix.neighbours.source import Source, raw_type
+from simmatrix.neighbours.source import Source
 from simmatrix.normalise import check_top_k
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.text import check_choice
-
-__all__ = ["RawSimilarity", "RawSource", "raw_type", "without_missing"]
 
 # A row of a sparse matrix has to be this much shorter than one of a dense matrix to be found by itself.
 _FEW = 8
@@ -46,12 +44,12 @@ class RawSimilarity:
     """
 
     values: Float[np.ndarray, "C C"]
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     provenance: Provenance
     scale: tuple[float, float] | None = None
     evidence: Int[np.ndarray, "C C"] | None = None
 
-    def in_order(self, names: tuple[str, ...]) -> RawSimilarity:
+    def in_order(self, names: Sequence[str]) -> RawSimilarity:
         """Return the same with its classes in another order."""
         if names == self.classes:
             return self

@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 
 from simmatrix.builders.lookup import inputs, match, not_seen
-from simmatrix.builders.raw import RawSimilarity, raw_type
-from simmatrix.builders.square import Square, parsed_scale, read_square
+from simmatrix.builders.raw import RawSimilarity
+from simmatrix.builders.square import Square, parsed_scale, read_square, square_of
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.source import raw_type
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float
 from simmatrix.text import all_composed, some
 
-__all__ = ["from_matrix", "given_similarity"]
-
-# Of the scale's width: what a cosine computed in float32 is off by. It is cut off when the values are mapped to [0, 1].
+# The error of a cosine in float32, as a share of the scale's width. Mapping the values to [0, 1] cuts it off.
 _ROUNDING = 1e-5
 # Rows that are compared with their columns at a time.
 _BLOCK = 256
@@ -83,7 +82,7 @@ def from_matrix(
         raw = given_similarity(path, listed, scale=ends, unknown=unknown)
     else:
         path = Path("DataFrame" if is_frame else "array")
-        square = _of_frame(matrix, listed, path, unknown) if is_frame else _of_array(matrix, listed, path)
+        square = (_of_frame if is_frame else _of_array)(matrix, listed, path, unknown)
         raw = _raw(square, path, listed, ends, unknown)
     if symmetrise:
         _check_both_sides(raw.values, path, {0.0, *([raw.scale[0]] if raw.scale else [])})
@@ -121,10 +120,10 @@ def _of_frame(frame: Any, classes: ClassList, path: Path, unknown: str) -> Squar
         places.append([at[index] for index in range(len(classes))])
     values = _numbers(frame.to_numpy(), path)[np.ix_(*places)]
     ignored = len(frame.index) + len(frame.columns) - 2 * len(classes)
-    return _square(values, classes, path, "name", ignored)
+    return _square(values, classes, path, by_name=True)._replace(ignored=ignored)
 
 
-def _of_array(matrix: Any, classes: ClassList, path: Path) -> Square:
+def _of_array(matrix: Any, classes: ClassList, path: Path, _unknown: str) -> Square:
     values = _numbers(matrix.toarray() if hasattr(matrix, "toarray") else matrix, path)
     if values.shape != (len(classes), len(classes)):
         raise SourceError(
@@ -132,7 +131,7 @@ def _of_array(matrix: Any, classes: ClassList, path: Path) -> Square:
             "columns in the order of the class list",
             path,
         )
-    return _square(values, classes, path, "position")
+    return _square(values, classes, path, by_name=False)
 
 
 def _numbers(matrix: Any, path: Path) -> np.ndarray:
@@ -145,19 +144,10 @@ def _numbers(matrix: Any, path: Path) -> np.ndarray:
     return values
 
 
-def _square(values: np.ndarray, classes: ClassList, path: Path, how: str, ignored: int = 0) -> Square:
+def _square(values: np.ndarray, classes: ClassList, path: Path, *, by_name: bool) -> Square:
     with np.errstate(over="ignore", under="ignore"):
         own = np.array(values, dtype=raw_type(len(classes)), order="C")
-    if not np.isfinite(own).all():
-        row, column = np.argwhere(~np.isfinite(own))[0].tolist()
-        raise SourceError(
-            f"holds {own[row, column]} for {classes.names[row]!r} and {classes.names[column]!r}; "
-            "mend it where it is made",
-            path,
-        )
-    words = {name: name if how == "name" else str(index) for index, name in enumerate(classes.names)}
-    resolution = {name: {"how": how, "words": [word]} for name, word in words.items()}
-    return Square(own, None, resolution, hashlib.sha256(own.data).hexdigest(), ignored)
+    return square_of(own, classes, path, sha256=hashlib.sha256(own.data).hexdigest(), by_name=by_name)
 
 
 def _raw(
@@ -181,7 +171,7 @@ def _raw(
 
 
 def _check_both_sides(values: Float[np.ndarray, "C C"], path: Path, nothing: set[float]) -> None:
-    """Refuse one half of a matrix, in whatever order: the mean of both directions would halve each similarity."""
+    """Refuse half a matrix, in any order of its rows: the mean of both directions would halve each similarity."""
     for empty in sorted(nothing):
         is_half = False
         for top in range(0, len(values), _BLOCK):

@@ -1,4 +1,4 @@
-"""Which sense of each class's name fits the others: tiger beside lion is the animal, not a fierce person.
+"""Which sense of each class's name fits the other classes: tiger beside lion is the animal, not a fierce person.
 
 After Resnik 1995, "Disambiguating noun groupings with respect to WordNet senses": senses support each other by the
 information content of what they are both kinds of. A sense s of a class, tagged t times in WordNet's corpora, scores
@@ -10,8 +10,9 @@ information content of what they are both kinds of. A sense s of a class, tagged
 - the group is the classes that share a value in the class list's finest column of groups, such as superclass
 - taken is the probability that another class means s itself, for classes differ
 
-The probabilities of a class's senses are the softmax of their scores. As those of the others are part of the scores,
-all are worked out six times over, from equal ones on. `benchmarks/senses.py` measures this against known senses.
+The probabilities of a class's senses are the softmax of their scores. The scores depend on the probabilities of the
+others' senses, so all are computed six times, starting from equal ones. `benchmarks/senses.py` measures the result
+against known senses.
 """
 
 from __future__ import annotations
@@ -26,18 +27,13 @@ from simmatrix.tables import is_number
 from simmatrix.taxonomy.graph import Taxonomy
 from simmatrix.taxonomy.measures import intrinsic
 
-__all__ = ["Choice", "Weights", "choose_senses", "grouping"]
-
 _ROUNDS = 6
-# Columns that name a class in other words and group nothing.
+# Columns that say what a class is, and group nothing.
 _NO_GROUPS = ("synset", "phrase", "name", "synonyms")
 
 
 class Weights(NamedTuple):
-    """What a sense's score is made of: the nearest others that count, and the weight of each part of the sum above.
-
-    With all of them 0 every sense is as good as the first.
-    """
+    """How many of the nearest other classes count, and the weight of each part of the sum above."""
 
     nearest: int = 20
     tags: float = 0.5
@@ -81,16 +77,8 @@ def choose_senses(
 ) -> list[Choice]:
     """Choose the sense of each class that fits the other classes; of equal ones the first.
 
-    Parameters
-    ----------
-    taxonomy
-        What the senses are kinds of.
-    senses, tags
-        The nodes that each of C classes may be, at least one each, and how often the name was tagged with each.
-    groups
-        The group of each class, empty where it has none; see `grouping`.
-    weights
-        Of the parts of the score, chosen by `benchmarks/senses.py`.
+    Each of C classes may be one or more nodes of the taxonomy, its `senses`; `tags` count how often its name was tagged
+    with each, and `groups` (see `grouping`) is empty for a class without one.
 
     Examples
     --------
@@ -123,20 +111,19 @@ def choose_senses(
             scores += weight * support.of(probabilities)
         probabilities = np.exp(scores - np.maximum.reduceat(scores, starts)[owners])
         probabilities /= np.add.reduceat(probabilities, starts)[owners]
-    # The order of the classes is that of sums, whose last digits it changes.
-    return [_choice(one) for one in np.split(np.round(probabilities, 9), starts[1:])]
-
-
-def _choice(probabilities: Float[np.ndarray, " s"]) -> Choice:
-    order = np.argsort(-probabilities, kind="stable")
-    best = probabilities[order]
-    return Choice(tuple(order.tolist()), round(float(best[1] / best[0]), 3) if len(best) > 1 else 0.0)
+    # Rounded: the order of the classes changes the last digits of sums.
+    choices = []
+    for of_class in np.split(np.round(probabilities, 9), starts[1:]):
+        order = np.argsort(-of_class, kind="stable")
+        best = of_class[order]
+        choices.append(Choice(tuple(order.tolist()), round(float(best[1] / best[0]), 3) if len(best) > 1 else 0.0))
+    return choices
 
 
 class _Above:
-    """All that M senses are kinds of, as entries of a sense and an ancestor: by sense, the most informative first.
+    """All pairs of one of M senses and an ancestor of it, sense by sense, the most informative ancestor first.
 
-    `shared` is the ancestor's information content over the sense's own.
+    `shared` is the ancestor's information content divided by the sense's own.
     """
 
     def __init__(self, taxonomy: Taxonomy, nodes: Int[np.ndarray, " M"]) -> None:
@@ -149,10 +136,10 @@ class _Above:
 
 
 class _Support:
-    """How much of what senses are is shared by the nearest other classes of a group.
+    """How much of each sense's information the nearest other classes of a group share.
 
-    Nobody is compared with everybody, which for ImageNet-21k would be a billion pairs: each sense goes up its
-    ancestors, the most informative first, and meets at each the classes that it has not met below.
+    All pairs would be a billion for ImageNet-21k. So each sense goes up its ancestors, the most informative first, and
+    meets at each one the classes that it has not met below.
     """
 
     def __init__(
@@ -172,7 +159,7 @@ class _Support:
         senses, weights = self.above.senses, probabilities[self.above.senses]
         of_group, of_class = (np.bincount(key, weights)[key] for key in (self.same_group, self.same_class))
         met = np.clip(of_group - of_class, 0.0, self.most[senses])
-        # What was met below is met above as well; the offsets keep the senses apart.
+        # Classes that were met below count above as well; the offsets keep the senses apart.
         offsets = senses * (float(self.most.max()) + 1)
         met = np.maximum.accumulate(met + offsets) - offsets
         new = np.diff(met, prepend=0)

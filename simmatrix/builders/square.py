@@ -6,7 +6,7 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,36 +21,22 @@ from simmatrix.npy import MAGIC, npy_array
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, numbers, rows
 
-__all__ = ["Square", "check_span", "parsed_scale", "read_square", "unit_of"]
-
 _AGREE = "make the names and the class list agree"
-# Of the numbers that an array may hold, in bytes: the widest that fits what the values become.
+# The widest numbers that an array may hold, in bytes: float64 is what the values become.
 _WIDEST = 8
 _Row = tuple[int, str, list[float]]
 
 
 class Square(NamedTuple):
-    """A table in class order.
-
-    Parameters
-    ----------
-    values
-        (C, C), in the type of raw similarities, finite; the caller's own.
-    lines
-        The line of each class's row, C of them; None where the file has no lines.
-    resolution
-        How each class was found: by its name, or by its position in an array.
-    sha256
-        The file's checksum.
-    ignored
-        How many rows and columns were left out.
-    """
+    """A table in class order; its finite values, in the type of raw similarities, belong to the caller."""
 
     values: Float[np.ndarray, "C C"]
     lines: tuple[int, ...] | None
+    """The line of each class's row; None where the file has no lines."""
     resolution: dict[str, dict[str, Any]]
     sha256: str
     ignored: int = 0
+    """How many rows and columns were left out."""
 
     def line(self, index: int) -> int | None:
         """Return the line of a class's row, if it has one."""
@@ -60,23 +46,13 @@ class Square(NamedTuple):
 def read_square(path: Path, classes: ClassList, *, unknown: str = "error", remedy: str = _AGREE) -> Square:
     """Read a table of C rows and C columns.
 
-    Text holds the names of the columns in its first row, whose first cell may say anything or nothing, and the name of
-    each row in its first column; rows and columns may stand in any order. An array saved by ``numpy.save`` is told by
-    its first bytes, and holds rows and columns in the order of the class list.
+    Text has the names of the columns in its first row (the first cell does not count) and the name of each row in its
+    first column; rows and columns may be in any order. An array saved by ``numpy.save``, told by its first bytes, has
+    rows and columns in the order of the class list. `unknown` and `remedy` are those of
+    `simmatrix.builders.lookup.match`.
 
-    Parameters
-    ----------
-    path, classes
-        The file and the class list.
-    unknown, remedy
-        What to do with names that are no class, as in `simmatrix.builders.lookup.match`.
-
-    Raises
-    ------
-    SourceError
-        If the file can't be read, has another shape, repeats a name or holds what is no finite number.
-    ClassNotFoundError
-        If a class has no row or no column.
+    `SourceError` if the file has another shape, repeats a name or holds what is no finite number; `ClassNotFoundError`
+    if a class has no row or no column.
     """
     with open_input(path) as file, reading(path):
         is_array = file.read(len(MAGIC)) == MAGIC
@@ -100,20 +76,29 @@ def _read_array(file: io.FileIO, path: Path, classes: ClassList) -> Square:
             raise SourceError("is no plain array of numbers (it is cut short); save one with numpy.save", path)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             row[:] = np.frombuffer(line, dtype)
+    return square_of(values, classes, path, sha256=digest_of(file))
+
+
+def square_of(
+    values: Float[np.ndarray, "C C"], classes: ClassList, path: Path, *, sha256: str, by_name: bool = False
+) -> Square:
+    """Return values in class order as a table; `SourceError` if one is not finite."""
     # NaN and infinity show in the extremes, so that no second matrix is needed to look for them.
     if not np.isfinite(values.min()) or not np.isfinite(values.max()):
         at, beside = map(int, np.argwhere(~np.isfinite(values))[0])
         raise SourceError(
             f"holds {values[at, beside]} for {classes.names[at]!r} and {classes.names[beside]!r}; "
-            "mend it where the array is made",
+            "mend it where it is made",
             path,
         )
-    resolution = {name: {"how": "position", "words": [str(index)]} for index, name in enumerate(classes.names)}
-    return Square(values, None, resolution, digest_of(file))
+    how = "name" if by_name else "position"
+    words = classes.names if by_name else map(str, range(len(classes)))
+    resolution = {name: {"how": how, "words": [word]} for name, word in zip(classes.names, words, strict=True)}
+    return Square(values, None, resolution, sha256)
 
 
 def _header(file: io.FileIO, path: Path, count: int) -> tuple[np.dtype[Any], bool]:
-    """Return an array's type, and whether it is in Fortran's order, if its shape and numbers are as they should be."""
+    """Check an array's shape and type; return its type, and whether it is in Fortran's order."""
 
     def read_at(place: int, size: int) -> bytes:
         file.seek(place)
@@ -149,7 +134,16 @@ def _read_text(raw: bytes, path: Path, classes: ClassList, unknown: str, remedy:
         )
     names = header[1:]
     _check_names([(name, top) for name in names], classes, "column", path)
-    body = list(_body(table, len(header), path))
+    body: list[_Row] = []
+    for line, cells in table:
+        if len(cells) != len(header):
+            raise SourceError(
+                f"has {len(cells)} cells, the first row has {len(header)}; give each row its name and a value for each "
+                "column, and the first row a cell above the names",
+                path,
+                line,
+            )
+        body.append((line, cells[0], numbers(cells[1:], path, line)))
     _check_names([(name, line) for line, name, _values in body], classes, "row", path)
     down = match({name: line for line, name, _values in body}, classes, path, unknown=unknown, remedy=remedy)
     across = match(dict.fromkeys(names, top), classes, path, unknown=unknown, remedy=remedy)
@@ -167,20 +161,8 @@ def _read_text(raw: bytes, path: Path, classes: ClassList, unknown: str, remedy:
     return Square(values, lines, resolution, hashlib.sha256(raw).hexdigest(), ignored)
 
 
-def _body(table: Iterator[tuple[int, list[str]]], width: int, path: Path) -> Iterator[_Row]:
-    for line, cells in table:
-        if len(cells) != width:
-            raise SourceError(
-                f"has {len(cells)} cells, the first row has {width}; give each row its name and a value for each "
-                "column, and the first row a cell above the names",
-                path,
-                line,
-            )
-        yield line, cells[0], numbers(cells[1:], path, line)
-
-
 def _check_names(names: Sequence[tuple[str, int]], classes: ClassList, what: str, path: Path) -> None:
-    """Refuse names that stand there twice, and numbers that stand where names should."""
+    """Refuse repeated names, and numbers in the place of names."""
     texts = [name for name, _line in names]
     # Classes may be called like numbers.
     strange = len(set(texts)) < len(texts) or set(texts).isdisjoint(classes.names)
@@ -226,11 +208,6 @@ def _placed(
 
 def parsed_scale(scale: str | tuple[float, float] | None) -> tuple[float, float] | None:
     """Return the ends of a scale, which may be written as LOW:HIGH; None where none is stated.
-
-    Raises
-    ------
-    ParameterError
-        If it is no range, or too wide.
 
     Examples
     --------

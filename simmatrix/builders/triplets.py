@@ -7,25 +7,29 @@ from array import array
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from simmatrix.builders.completion import check_completion, completed
 from simmatrix.builders.lookup import inputs, match, not_seen
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.ordinal import embed, expected_shares
+from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
-from simmatrix.files import decoded, read_bytes
+from simmatrix.files import decoded
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.source import raw_type
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
+from simmatrix.study import read_answers
 from simmatrix.tables import key, rows
 
 __all__ = ["from_triplets", "shares", "triplet_similarity"]
 
 _REMEDY = "write a, b, odd or a, b, c, odd, separated by tabs or commas"
+_HEADINGS = ("a", "b", "c", "odd")
 # The two columns that are left, and the odd one's, for the odd one in the first, the second and the third column.
 _ODD_LAST = np.array([[1, 2, 0], [0, 2, 1], [0, 1, 2]])
 
@@ -43,19 +47,24 @@ def from_triplets(
     Parameters
     ----------
     triplets
-        A file with one answer a line, separated by tabs or commas: ``a, b, odd``, the third being the odd one, or
-        ``a, b, c, odd``, the fourth naming the odd one of the three. A first line that ends in the word ``odd`` is a
-        header. The same triplet may be there often: each line is an answer.
+        A study of `simmatrix collect`, or a file with one answer a line, separated by tabs or commas: ``a, b, odd``,
+        the third being the odd one, or ``a, b, c, odd``, the fourth naming the odd one of the three. A first line that
+        ends in the word ``odd`` is a header, and so is one that names ``a, b, c, odd`` among other columns, which are
+        passed over. The same triplet may be there often: each line is an answer.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
-    complete, unknown, lower_bound
+    complete
+        How to fill in pairs that are in no triplet: ``"mean"`` or ``"low-rank"``. If it is not given and there are such
+        pairs, or the questions were chosen by what was known, an ordinal embedding of all triplets gives every value
+        (`simmatrix.builders.ordinal`): what the share would be if each two were asked about with every third.
+    unknown, lower_bound
         As in `from_ratings`.
 
     Raises
     ------
     SimilarityError
-        If the file can't be read, a line names a class twice or an odd one that is none of the three, a class is in no
-        triplet, or pairs are missing that are not to be completed; names file and line.
+        If the file can't be read, a line names a class twice or an odd one that is none of the three, or a class is in
+        no triplet; names file and line.
     """
     check_lower_bound(lower_bound)
     raw = triplet_similarity(Path(triplets), read_classes(classes), complete=complete, unknown=unknown)
@@ -104,14 +113,16 @@ def shares(triplets: Int[np.ndarray, "T 3"], count: int) -> tuple[Float[np.ndarr
 def triplet_similarity(
     path: Path, classes: ClassList, *, complete: str | None = None, unknown: str = "error"
 ) -> RawSimilarity:
-    """Return how often two classes were left when the odd one of three was picked, as of `shares`.
+    """Return how often two classes were left when the odd one of three was picked: by `shares`, or by an embedding.
 
-    `evidence` counts the triplets that hold both. Parameters as in `from_triplets`.
+    `evidence` counts the triplets that hold both. Parameters as in `from_triplets`. Of an embedding, `params` has the
+    ``method``, its ``penalty``, how many triplets were held out, and the ``held_out_error``, the share of them on which
+    it errs: guessing errs on 2/3.
     """
     check_completion(complete)
     # In an order of their own: sums and completions depend on it, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
-    raw = read_bytes(path)
+    raw, is_chosen = read_answers(path, "triplets")
     table = _read(decoded(raw, path), classes, path)
     found = match(table.words, classes, path, unknown=unknown)
     ids = np.array([found.indices.get(word, -1) for word in table.words])
@@ -122,7 +133,18 @@ def triplet_similarity(
     if missing:
         remedy = "ask about them, or take them out of the class list"
         raise not_seen(missing, table.words, path, "has no triplet of classes with", remedy)
-    values, gaps = completed(values, complete, classes.names, path, "triplet")
+    if complete is None and (is_chosen or np.isnan(values).any()):
+        embedding = embed(triplets, len(classes))
+        gaps: dict[str, Any] = {
+            "completed": int(np.count_nonzero(np.triu(np.isnan(values)))),
+            "method": "embedding",
+            "penalty": embedding.penalty,
+            "held_out": embedding.held_out,
+            "held_out_error": round(embedding.error, 6),
+        }
+        values = expected_shares(embedding.points).astype(values.dtype)
+    else:
+        values, gaps = completed(values, complete, classes.names, path, "triplet")
     return RawSimilarity(
         values=values,
         classes=classes.names,
@@ -152,10 +174,15 @@ class _Table(NamedTuple):
 def _read(text: str, classes: ClassList, path: Path) -> _Table:
     table = rows(text, path)
     top, header = next(table, (0, []))
-    width = len(header)
-    if header and width not in (3, 4):
+    width, names = len(header), [key(cell) for cell in header]
+    if width > 4 and all(names.count(name) == 1 for name in _HEADINGS):
+        # Columns that are named, and others beside them.
+        places = [names.index(name) for name in _HEADINGS]
+        table = ((line, [cells[at] for at in places] if len(cells) == len(names) else cells) for line, cells in table)
+        width = len(places)
+    elif header and width not in (3, 4):
         raise SourceError(f"has {width} cells; {_REMEDY}", path, top)
-    if header and not (key(header[-1]) in ("odd", "oddoneout") and header[-1] not in classes.names):
+    elif header and not (names[-1] in ("odd", "oddoneout") and header[-1] not in classes.names):
         table = chain([(top, header)], table)
     ids: dict[str, int] = {}
     first_lines: list[int] = []

@@ -10,8 +10,6 @@ from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined, r
 from simmatrix.shapes import Float, Int
 from simmatrix.toeplitz import toeplitz_view
 
-__all__ = ["Line"]
-
 # Rows of a dense matrix that are worked out at a time, and candidates of some rows.
 _BLOCK, _CANDIDATES = 64, 1 << 20
 # By how much less a distance is taken where it bounds others, so that rounding makes none of them more similar.

@@ -12,8 +12,6 @@ from simmatrix.neighbours.source import Finish, Rows, Source
 from simmatrix.normalise import check_lower_bound, check_top_k, sampled, sampled_bound
 from simmatrix.provenance import Provenance, Step
 
-__all__ = ["Neighbours", "neighbours_of"]
-
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:

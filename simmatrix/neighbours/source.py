@@ -12,8 +12,6 @@ import numpy as np
 from simmatrix import normalise
 from simmatrix.shapes import Float, Int
 
-__all__ = ["Finish", "Rows", "Source", "best_of", "joined", "raw_type"]
-
 
 def raw_type(count: int) -> type[np.float64] | type[np.float32]:
     """Return the type of number in which raw similarities of `count` classes are given.

@@ -20,8 +20,6 @@ from simmatrix.shapes import Bool, Float, Int
 from simmatrix.taxonomy.graph import Taxonomy, slots
 from simmatrix.taxonomy.measures import Content, pairing
 
-__all__ = ["Tree"]
-
 # Rows worked on at a time, and about how many classes are looked at for them.
 _ROWS, _CANDIDATES = 256, 1 << 20
 _NONE = -1

@@ -20,8 +20,6 @@ import numpy as np
 from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined, raw_type
 from simmatrix.shapes import Float, Int
 
-__all__ = ["Cosines", "cosine"]
-
 _GRID = 2.0**26
 # A block of float32 products and the factors that go into it fit the cache of a core.
 _ROWS, _COLUMNS = 256, 1024

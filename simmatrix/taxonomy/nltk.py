@@ -17,8 +17,6 @@ from simmatrix.taxonomy.wndb import read_exceptions, read_part, version_of
 from simmatrix.taxonomy.wordnet import PARTS, Index, PartOfSpeech, WordNet, starts_of
 from simmatrix.text import nearest, or_list
 
-__all__ = ["read_nltk_wordnet"]
-
 ENGLISH = "eng"
 
 # NLTK's readers are not safe under threads.
@@ -30,20 +28,11 @@ _DOWNLOAD = re.compile(r"nltk\.download\('([^']+)'\)")
 def read_nltk_wordnet(corpus: str = "wordnet", language: str = ENGLISH) -> WordNet:
     """Return the nouns and verbs of a WordNet among NLTK's data.
 
-    NLTK says where the files are, in a folder or a zip, and knows the lemmas of languages other than English; the
-    English files are read without its reader, which takes longer.
+    NLTK finds the files, in a folder or a zip, and gives the lemmas of languages other than English. The English files
+    are read here: NLTK's own reader takes longer.
 
-    Parameters
-    ----------
-    corpus
-        Its name in ``nltk.corpus``: ``"wordnet"`` (3.0), ``"wordnet31"``, ``"english_wordnet"``, …
-    language
-        Whose lemmas words are looked up among: the three letters of ISO 639-3, ``"eng"`` or any that NLTK has.
-
-    Raises
-    ------
-    SourceError
-        If NLTK does not have the data (says what to download and where NLTK looked) or they are damaged.
+    The corpus is its name in ``nltk.corpus``: ``"wordnet"`` (3.0), ``"wordnet31"``, ``"english_wordnet"``. Words are
+    looked up among the lemmas of the language, three letters of ISO 639-3, ``"eng"`` or any that NLTK has.
     """
     if not _CORPUS.fullmatch(corpus):
         raise SourceError(f"{corpus!r} is no corpus of NLTK; wordnet, wordnet31 and english_wordnet are")
@@ -70,7 +59,7 @@ def read_nltk_wordnet(corpus: str = "wordnet", language: str = ENGLISH) -> WordN
 
 
 def _reader(corpus: str, note: Callable[[bytes], None]) -> Callable[[str], str]:
-    """Return a function that reads a file of the corpus, each once, and notes what it read."""
+    """Return a function that reads a file of the corpus once, and hands its bytes to `note`."""
     import nltk
 
     texts: dict[str, str] = {}

@@ -1,11 +1,10 @@
 """WordNet's nouns and verbs: their synsets, names, senses and what is a kind of what (Miller 1995, Fellbaum 1998).
 
-The bundled extract of WordNet 3.0 is read here; `simmatrix.taxonomy.nltk_wordnet` reads the one that NLTK has.
+The bundled extract of WordNet 3.0 is read here; `simmatrix.taxonomy.nltk` reads those that NLTK has.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,45 +16,29 @@ from typing import NamedTuple, overload
 import numpy as np
 
 from simmatrix import data
+from simmatrix.container import open_container
+from simmatrix.files import digest_of
 from simmatrix.shapes import Float, Int, UInt8
 from simmatrix.taxonomy.graph import Taxonomy
-
-__all__ = [
-    "PARTS",
-    "ROOT",
-    "Index",
-    "PartOfSpeech",
-    "Sense",
-    "Synset",
-    "WordNet",
-    "bundled_wordnet",
-    "is_id",
-    "starts_of",
-]
 
 PARTS: Mapping[str, str] = {"n": "noun", "v": "verb"}
 """The parts of speech that have hypernyms, by the letters that stand for them."""
 
 ROOT = "*ROOT*"
-"""The name of the node that is put over several roots; no synset has it."""
+"""The name of the node that is put above several roots; no synset has it."""
 
 
 def starts_of(counts: Int[np.ndarray, " n"] | UInt8[np.ndarray, " n"]) -> Int[np.ndarray, " n1"]:
-    """Return where runs start that stand one after the other, and where the last ends."""
+    """Return the start of each of several runs, one behind the other, and the end of the last."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """The L lemmas of a part of speech and the S senses they have.
+    """The L lemmas of a part of speech (in lower case, with underscores, sorted) and their S senses.
 
-    Parameters
-    ----------
-    lemmas
-        In lower case, with underscores, sorted.
-    starts, synsets, tags
-        The senses of lemma i, first sense first, are the nodes ``synsets[starts[i] : starts[i + 1]]``; `tags` says
-        how often each was tagged.
+    The senses of lemma i, first sense first, are the nodes ``synsets[starts[i] : starts[i + 1]]``; `tags` says how
+    often each was tagged.
     """
 
     lemmas: Sequence[str]
@@ -156,7 +139,7 @@ class PartOfSpeech:
 
 
 class _Names(Sequence[str]):
-    """The names of a part of speech's nodes, made when they are asked for (to make them all takes time), and others."""
+    """The names of a part of speech's nodes, each made when asked for (all would take time), and other names."""
 
     def __init__(self, part: PartOfSpeech, others: Sequence[str] = ()) -> None:
         self._part = part
@@ -185,7 +168,7 @@ def _taxonomy(names: Sequence[str], children: Int[np.ndarray, " E"], parents: In
 def _without_circles(
     children: Int[np.ndarray, " E"], parents: Int[np.ndarray, " E"], size: int
 ) -> tuple[Int[np.ndarray, " e"], Int[np.ndarray, " e"]]:
-    """Leave out, of each knot of circles, the edges from its last node to its others; some circles may be left."""
+    """Leave out the edges from the last node of each knot of circles to its others; some circles may be left."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -339,16 +322,15 @@ def bundled_wordnet() -> WordNet:
 
 @cache
 def _read_bundled() -> WordNet:
-    from safetensors.numpy import load
-
-    raw = data.wordnet_path().read_bytes()
-    tensors = load(raw)
+    with open_container(data.wordnet_path(), "install simloss again") as file:
+        tensors = {name: file.read(name) for name in file.tensors}
+        sha256 = digest_of(file.file)
     parts = {pos: _part(pos, tensors) for pos in PARTS}
     exceptions = (line.split(" ") for line in _lines(tensors["noun.exceptions"]))
     return WordNet(
         name="wordnet-3.0",
         version=_VERSION_OF_IDS,
-        sha256=hashlib.sha256(raw).hexdigest(),
+        sha256=sha256,
         parts=parts,
         indices={pos: part.index for pos, part in parts.items()},
         exceptions={plural: tuple(singulars) for plural, *singulars in exceptions},

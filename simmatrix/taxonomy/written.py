@@ -18,8 +18,6 @@ from simmatrix.errors import SourceError
 from simmatrix.taxonomy.graph import Edge, Taxonomy, from_edges
 from simmatrix.text import check_choice, composed, is_name, some
 
-__all__ = ["ROOT", "column_taxonomy", "detect", "read_edges", "read_nested", "read_outline", "read_taxonomy"]
-
 ROOT = "root"
 """The node above the coarsest groups of columns."""
 
@@ -41,15 +39,7 @@ def detect(text: str) -> str:
 
 
 def read_taxonomy(text: str, path: Path, format: str, known: Iterable[str] = ()) -> Taxonomy:
-    """Read a taxonomy from a file's text in one of `simmatrix.choices.TAXONOMY_FORMATS`.
-
-    See `read_edges` for `known`.
-
-    Raises
-    ------
-    SourceError
-        If the text can't be read in it. Names file and line.
-    """
+    """Read a taxonomy from a text in one of `simmatrix.choices.TAXONOMY_FORMATS`; for `known` see `read_edges`."""
     check_choice("format", format, TAXONOMY_FORMATS)
     if format == "edges":
         return read_edges(text, path, known)
@@ -57,7 +47,7 @@ def read_taxonomy(text: str, path: Path, format: str, known: Iterable[str] = ())
 
 
 def _numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Give the lines that are neither blank nor a comment (its first sign is #), counted from 1."""
+    """Give the lines that are neither blank nor a comment (they start with #), counted from 1."""
     for number, line in enumerate(text.split("\n"), start=1):
         said = line.rstrip()
         if said and not said.lstrip().startswith("#"):
@@ -75,7 +65,7 @@ def _checked_name(name: str, path: Path, line: int | None = None, what: str = "n
 
 
 class _Place(NamedTuple):
-    """A node where it stands in a tree: below another place, given by its position among all, or at the top."""
+    """A node at one place of a tree. `above` is the index of the place that it is below, None at the top."""
 
     above: int | None
     name: str
@@ -83,13 +73,10 @@ class _Place(NamedTuple):
 
 
 def _from_places(places: Iterable[_Place], path: Path) -> Taxonomy:
-    """Return the taxonomy of a written tree; a node that stands in several places has several parents.
+    """Return the taxonomy of a written tree; a node in several places has several parents.
 
-    Raises
-    ------
-    SourceError
-        If a node has neither parents nor children, for nothing could ever be similar to it, or has other children
-        below one parent than below another, for these may be two things with one name; and see `from_edges`.
+    `SourceError` if a node has neither parents nor children, so that nothing could be similar to it; or other children
+    below one parent than below another, which may be two things with one name.
     """
     placed = tuple(places)
     edges = [Edge(placed[one.above].name, one.name, one.line) for one in placed if one.above is not None]
@@ -132,12 +119,6 @@ def read_edges(text: str, path: Path, known: Iterable[str] = ()) -> Taxonomy:
     are on no other line is a header, unless one is `known` to be a node, and so is ``parent,child``; after
     ``child,parent``, or any header that names the parent second (``id,parent_id``), the child is in front. A node may
     have several parents.
-
-    Raises
-    ------
-    SourceError
-        If a line has other than two fields or an empty one, or there is a cycle. Names file
-        and line.
     """
     lines = tuple(_numbered_lines(text))
     sign = _separator([line for _, line in lines])
@@ -166,10 +147,10 @@ def read_edges(text: str, path: Path, known: Iterable[str] = ()) -> Taxonomy:
     columns = _HEADERS[is_header and bool(_CHILD.match(head[0]) or _PARENT.match(head[1]))]
     edges = []
     for number, fields in rows[is_header:]:
-        named = {
-            column: _checked_name(fields[columns.index(column)], path, number, column) for column in ("parent", "child")
-        }
-        edges.append(Edge(**named, line=number))
+        parent, child = (
+            _checked_name(fields[columns.index(column)], path, number, column) for column in ("parent", "child")
+        )
+        edges.append(Edge(parent, child, number))
     taxonomy = from_edges(edges, path)
     return replace(taxonomy, header=tuple(rows[0][1])) if is_header and not is_usual else taxonomy
 
@@ -180,7 +161,7 @@ def _separator(lines: Sequence[str]) -> str:
     def pairs(sign: str) -> int:
         count = 0
         for line in lines:
-            # What is not quoted as it should be is told of once it is known that there are quotes.
+            # `read_edges` refuses wrong quotes, once the separator is known.
             with suppress(csv.Error):
                 count += len(_fields(line, sign)) == 2
         return count
@@ -217,18 +198,11 @@ def read_outline(text: str, path: Path) -> Taxonomy:
     or plus signs as one likes and a blank (``-- dog``); or as the command ``tree`` draws them. Each line may start with
     a bullet (``-``, ``*`` or ``+`` and a blank). Blank lines and lines that start with # are passed over. A name that
     stands in several places is one node with several parents, whose children stand below one of these or all.
-
-    Raises
-    ------
-    SourceError
-        If blanks and tabs or lines with and without bullets are mixed, a line is further out
-        than its siblings, a node stands alone or has different children in different places, or there is a cycle.
-        Names file and line.
     """
     lines = _lines(text)
     bulleted = _check_alike(lines, path)
     places: list[_Place] = []
-    # The line itself and those above it that it may be below, the outermost first: how far in, and its place.
+    # The lines that the next one may be below, the outermost first: how far in each is, and its place.
     way: list[tuple[int, int]] = []
     for line in lines:
         inwards = len(line.indentation)
@@ -262,7 +236,7 @@ def _lines(text: str) -> tuple[_Line, ...]:
 
 
 def _check_alike(lines: Sequence[_Line], path: Path) -> bool:
-    """Return whether all lines have bullets; refuse those that are not indented alike, or some of which have one."""
+    """Return whether all lines have bullets; refuse lines that are indented in two ways, or only some with bullets."""
     indented = [line for line in lines if line.indentation]
     for line in indented:
         if set(line.indentation) not in ({" "}, {"\t"}):
@@ -275,7 +249,7 @@ def _check_alike(lines: Sequence[_Line], path: Path) -> bool:
             )
     bulleted = [_BULLET.match(line.text) is not None for line in lines]
     if any(bulleted) and not all(bulleted):
-        # Whether such a line is below the one above it can't be known: Markdown and YAML differ.
+        # Markdown and YAML differ about whether such a line is below the one above it.
         odd = lines[bulleted.index(not bulleted[0])]
         has, had = ("has no bullet", "has one") if bulleted[0] else ("has a bullet", "has none")
         raise SourceError(
@@ -301,12 +275,6 @@ def read_nested(text: str, path: Path) -> Taxonomy:
     ``{"name": "animal", "children": [{"name": "dog"}]}``; other single values in these, such as sizes, are passed over.
     A name that stands in several places is one node with several parents, whose children stand below one of these or
     all.
-
-    Raises
-    ------
-    SourceError
-        If it is no JSON (names the line), holds something else (says below which nodes), a node
-        stands alone or has different children in different places, or there is a cycle.
     """
     try:
         # Objects become tuples of pairs: a dict would silently drop a node that stands there twice.
@@ -322,7 +290,7 @@ def read_nested(text: str, path: Path) -> Taxonomy:
     if not isinstance(content, tuple | list):
         raise SourceError(f"is a single value; {_REMEDY}", path)
     places: list[_Place] = []
-    # What is yet to be placed: below which place, the names from the top, and what is there. Trees may be deep.
+    # What is yet to be placed: the place above it, the names from the top, and the value. Trees may be deep.
     waiting: list[tuple[int | None, tuple[str, ...], Any]] = [(None, (), content)]
     while waiting:
         above, names, value = waiting.pop()
@@ -335,7 +303,7 @@ def read_nested(text: str, path: Path) -> Taxonomy:
 
 
 def _nodes(value: Any, above: tuple[str, ...], path: Path) -> Iterator[tuple[str, Any]]:
-    """Give the nodes that a value places, each with what stands for its children."""
+    """Give the nodes that a value holds, each with the value that holds its children."""
     where = f"below {'/'.join(above)}" if above else "at the top"
     for item in value if isinstance(value, list) else () if value is None else (value,):
         if isinstance(item, str) and isinstance(value, list):
@@ -373,25 +341,14 @@ def _named(pairs: tuple[tuple[str, Any], ...], where: str, path: Path) -> tuple[
 def column_taxonomy(
     names: Sequence[str], levels: Sequence[tuple[str, Sequence[str]]], where: str = "classes"
 ) -> Taxonomy:
-    """Return the taxonomy of named rows: below their groups, these below coarser groups, all below one root.
+    """Return the taxonomy of named rows: rows below their groups, groups below coarser groups, all below one root.
 
-    Parameters
-    ----------
-    names
-        What the rows are called, each name once; C names. They stay the names of their nodes.
-    levels
-        The columns, finest first: the column's name, and C values.
-    where
-        What to call the table in messages.
+    The C names are those of their nodes. `levels` are the columns, finest first, each with its name and C values;
+    messages call the table `where`.
 
-    Equal values below different groups are different nodes, called by the way that leads to them (``birds/other`` and
-    ``fish/other``). So are equal values of different columns, or of a column and a name; the coarser one is then called
-    by its column as well (``superclass: fish``).
-
-    Raises
-    ------
-    SourceError
-        If a row has no value in a column, or the columns are the wrong way round; names rows and columns.
+    Equal values below different groups are different nodes, named with their groups (``birds/other`` and
+    ``fish/other``). Equal values of different columns, or of a column and a name, are different nodes too; the coarser
+    one is named with its column (``superclass: fish``).
 
     Examples
     --------

@@ -20,8 +20,6 @@ from simmatrix.npy import Array
 from simmatrix.shapes import Float
 from simmatrix.vectors.vectors import LARGEST_DIMENSION, Reader, Request, Vectors, WordVector
 
-__all__ = ["FASTTEXT", "is_fasttext"]
-
 _MAGIC = struct.pack("<i", 793712314)
 # dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn, lrUpdateRate, t; then the dictionary's
 # size, nwords, nlabels and ntokens.

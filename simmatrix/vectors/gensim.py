@@ -23,8 +23,6 @@ from simmatrix.shapes import Float
 from simmatrix.vectors.arrays import check_matrix, read_npy
 from simmatrix.vectors.vectors import Reader, Request, Vectors, pick
 
-__all__ = ["KEYED_VECTORS"]
-
 # So many names are in no file of word vectors; each makes a class.
 _MOST_NAMES = 1000
 

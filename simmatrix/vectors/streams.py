@@ -19,8 +19,6 @@ from simmatrix.files import Progress, refusal, silent
 from simmatrix.text import is_name, shown_name, some
 from simmatrix.vectors.vectors import Files
 
-__all__ = ["ZIP_MAGIC", "Stream", "archive_name", "located", "opened", "unpacking"]
-
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 

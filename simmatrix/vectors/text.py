@@ -26,8 +26,6 @@ from simmatrix.shapes import Bool, Int, UInt8
 from simmatrix.vectors.streams import Stream, opened
 from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector
 
-__all__ = ["GLOVE", "NO_HEADER", "WORD2VEC", "is_word", "looks_like_header", "text_format"]
-
 # Half a mebibyte and its temporaries stay in a core's cache; measured fastest from 256 KiB to 1 MiB.
 _BLOCK = 1 << 19
 # No vector is this long; a file without line ends must not fill the memory.

@@ -20,8 +20,6 @@ from simmatrix.vectors.streams import Stream, opened
 from simmatrix.vectors.text import NO_HEADER, is_word, looks_like_header
 from simmatrix.vectors.vectors import LARGEST_DIMENSION, Reader, Request, Vectors, WordVector
 
-__all__ = ["WORD2VEC_BINARY"]
-
 _BLOCK = 1 << 20
 _LONGEST_WORD = 1 << 14
 # A word of ASCII and the blank behind it, where no other blank can be the one. The original program writes a line end

@@ -5,8 +5,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["exp_of_difference", "least_sum", "log", "log1p", "quotient"]
-
 _LOG2_E = tl.constexpr(1.44269502162933349609375)  # to 24 bits
 _LOG2_E_REST = tl.constexpr(1.925963033500011e-8)
 _LN_2 = tl.constexpr(0.6931471805599453)

@@ -19,8 +19,6 @@ from simloss.rows.cuda.scaled import scaled
 from simloss.rows.cuda.sweeps import row_in_sweeps
 from simmatrix.shapes import Float, Int
 
-__all__ = ["OPTIONS", "Launch", "launch_for", "row_losses", "scale_gradient_"]
-
 # A multiply and an add may be rounded once everywhere. There is one assertion, on the labels, as in F.cross_entropy;
 # Triton's checks of integer overflow, which come with assertions, are switched off.
 _WANTED = {"enable_fp_fusion": True, "sanitize_overflow": False}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["label_of", "scale_of", "span", "stored", "stored_tile"]
-
 
 @triton.jit
 def label_of(labels, rows, count, ignore_index, classes):

@@ -11,8 +11,6 @@ import triton.language as tl
 
 from simloss.rows.cuda.arithmetic import log1p, quotient
 
-__all__ = ["cross_entropy", "mixed_slope", "mixture"]
-
 
 @triton.jit
 def mixture(one, other, share):

@@ -9,8 +9,6 @@ from simloss.rows.cuda.arithmetic import exp_of_difference, least_sum, log, log1
 from simloss.rows.cuda.lookup import label_of, scale_of, span, stored
 from simloss.rows.cuda.mixing import cross_entropy, mixed_slope, mixture
 
-__all__ = ["rows_in_registers", "score"]
-
 
 @triton.jit(debug=True)  # without which there is no assertion on the labels
 def rows_in_registers(

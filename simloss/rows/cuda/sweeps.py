@@ -10,8 +10,6 @@ from simloss.rows.cuda.lookup import label_of, scale_of, span, stored_tile
 from simloss.rows.cuda.mixing import cross_entropy, mixed_slope, mixture
 from simloss.rows.cuda.registers import score
 
-__all__ = ["row_in_sweeps"]
-
 
 @triton.jit(debug=True)  # without which there is no assertion on the labels
 def row_in_sweeps(

@@ -134,7 +134,7 @@ def test_gaps_without_a_method_are_counted_and_named() -> None:
         'add them, or have them completed (complete="mean" or complete="low-rank")'
     )
     gaps[2, 3] = gaps[3, 2] = np.nan
-    with pytest.raises(SourceError, match=r"for 4 of the 6 .* 'a' and 'd', \.\.\.; add"):
+    with pytest.raises(SourceError, match=r"for 4 of the 6 .* 'a' and 'd' …; add"):
         completed(gaps, None, "abcd", PATH, "rating")
     assert completed(gaps, "mean", "abcd", PATH, "rating")[1] == {"completed": 4}
 

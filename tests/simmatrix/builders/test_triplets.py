@@ -13,6 +13,7 @@ from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.triplets import shares, triplet_similarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.summary import concerns
 
 NAMES = ("rose", "tulip", "truck", "bus")
 Answer = tuple[str, str, str]
@@ -86,14 +87,30 @@ def test_what_is_recorded(tmp_path: Path) -> None:
     assert raw.provenance.resolution["rose"] == {"how": "name form", "words": ["Roses"]}
 
 
-def test_gaps_are_completed_where_asked(tmp_path: Path) -> None:
+def test_gaps_are_completed_where_asked_and_by_an_embedding_else(tmp_path: Path) -> None:
     text = "rose,tulip,truck\nrose,tulip,bus\n"
-    with pytest.raises(SourceError, match="has no triplet for 1 of the 6 pairs of classes: 'bus' and 'truck'; add"):
-        similarity(tmp_path, text)
     raw = similarity(tmp_path, text, complete="mean")
     assert raw.values[2, 3] == raw.values[3, 2] == 0.2
     assert raw.evidence is not None
     assert (raw.evidence[2, 3], raw.provenance.params["completed"]) == (0, 1)
+    embedded = similarity(tmp_path, text)
+    params = embedded.provenance.params
+    assert (params["method"], params["completed"], params["held_out"]) == ("embedding", 1, 1)
+    assert params["held_out_error"] == 0
+    assert (raw.evidence == embedded.evidence).all()
+    # Truck and bus are in no triplet, but odd beside the same.
+    assert min(embedded.values[0, 1], embedded.values[2, 3]) > 4 * embedded.values[0, 2]
+    (told,) = [one for one in concerns(embedded.normalised()) if "embedding" in one]
+    assert told.startswith("1 of the 6 pairs are in no triplet; an ordinal embedding gives all values, and errs on 0%")
+
+
+def test_columns_that_are_named_may_have_others_beside_them(tmp_path: Path) -> None:
+    plain = similarity(
+        tmp_path, "rose,tulip,truck,tulip\nrose,tulip,bus,bus\ntulip,truck,bus,tulip\nrose,truck,bus,rose\n"
+    )
+    rows = ["rater,odd,c,b,a", "x,tulip,truck,tulip,rose", "x,bus,bus,tulip,rose", "y,tulip,bus,truck,tulip"]
+    named = similarity(tmp_path, "\n".join([*rows, "y,rose,bus,truck,rose", ""]))
+    assert (named.values == plain.values).all()
 
 
 def test_a_million_triplets_are_counted_at_once() -> None:

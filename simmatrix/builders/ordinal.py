@@ -1,0 +1,204 @@
+"""An ordinal embedding: points whose distances explain which of three was picked as the odd one out.
+
+Each class is a point x in d dimensions, and s_ij = -||x_i - x_j||² says how similar two are. Of three classes people
+leave the pair that is most similar together: with probability exp(s_ij) over the sum of the same for all three pairs.
+This is stochastic triplet embedding (STE; van der Maaten and Weinberger 2012), whose affinity is that of the points,
+with the choice among three of Hebart et al. (2020). A penalty on the squared length of the points keeps classes of
+which little is known near the middle; it is chosen on triplets that are left out of the fit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.sparse import csr_array
+
+from simmatrix.shapes import Float, Int
+
+__all__ = ["Embedding", "embed", "expected_shares", "fit", "loss"]
+
+# The penalty leaves fewer dimensions than these where the triplets hold fewer.
+_DIMENSIONS = 16
+# From weak to strong, until held-out triplets become less likely. Each fit starts from the one before, and from points
+# that a strong penalty has drawn to 0 no fit comes away.
+_PENALTIES = tuple(2.0**power for power in range(-2, 8))
+# One triplet in ten is held out, always the same ones.
+_ONE_IN = 10
+_SEED = 0
+_ROUNDS = 200
+# Decimals that are kept: the last bits of a fit depend on the machine.
+_DECIMALS = 6
+
+
+class Embedding(NamedTuple):
+    """A fit to all triplets, and what was found out on those held out.
+
+    Parameters
+    ----------
+    points
+        (C, d), a point for each class, centred.
+    penalty
+        The penalty that predicts the held-out triplets best.
+    error
+        The share of the held-out triplets whose answer is not the likeliest, in [0, 1]; guessing gives 2/3.
+    held_out
+        How many triplets these are.
+    """
+
+    points: Float[np.ndarray, "C d"]
+    penalty: float
+    error: float
+    held_out: int
+
+
+class _Triplets(NamedTuple):
+    """Distinct triplets as their three pairs, the one that was left together first, and how often each was answered."""
+
+    count: int
+    rows: Int[np.ndarray, " p"]
+    columns: Int[np.ndarray, " p"]
+    # Where the pairs stand in the symmetric sparse matrix of all pairs, whose structure stays the same.
+    structure: csr_array
+    pairs: Int[np.ndarray, "t 3"]
+    times: Float[np.ndarray, " t"]
+
+
+def _prepared(triplets: Int[np.ndarray, "T 3"], count: int) -> _Triplets:
+    left, right, odd = triplets.astype(np.int64).T
+    distinct, times = np.unique(
+        np.stack([np.minimum(left, right), np.maximum(left, right), odd], axis=1), axis=0, return_counts=True
+    )
+    left, right, odd = distinct.T
+    codes = np.stack(
+        [
+            np.minimum(one, other) * count + np.maximum(one, other)
+            for one, other in ((left, right), (left, odd), (right, odd))
+        ]
+    )
+    pairs, which = np.unique(codes, return_inverse=True)
+    rows, columns = np.divmod(pairs, count)
+    # From 1 on: a stored 0 would be no entry.
+    number = np.arange(1, len(pairs) + 1)
+    structure = csr_array((np.r_[number, number], (np.r_[rows, columns], np.r_[columns, rows])), shape=(count, count))
+    return _Triplets(count, rows, columns, structure, which.reshape(3, -1).T.copy(), times.astype(np.float64))
+
+
+def _loss(flat: Float[np.ndarray, " n"], known: _Triplets, penalty: float) -> tuple[float, Float[np.ndarray, " n"]]:
+    points = flat.reshape(known.count, -1)
+    apart = points[known.rows] - points[known.columns]
+    similar = -np.einsum("pd,pd->p", apart, apart)[known.pairs]
+    similar -= similar.max(axis=1, keepdims=True)
+    likely = np.exp(similar)
+    sums = likely.sum(axis=1)
+    value = float(known.times @ (np.log(sums) - similar[:, 0])) + penalty * float(flat @ flat)
+    # The derivative by each pair's similarity: how likely it is to be left together, less how often it was.
+    likely *= (known.times / sums)[:, None]
+    likely[:, 0] -= known.times
+    by_pair = np.bincount(known.pairs.ravel(), likely.ravel(), minlength=len(known.rows))
+    matrix = known.structure
+    weights = csr_array((by_pair[matrix.data - 1], matrix.indices, matrix.indptr), shape=matrix.shape)
+    gradient = 2 * (weights @ points - np.asarray(weights.sum(axis=1))[:, None] * points) + 2 * penalty * points
+    return value, gradient.ravel()
+
+
+def loss(
+    points: Float[np.ndarray, "C d"], triplets: Int[np.ndarray, "T 3"], penalty: float = 0.0
+) -> tuple[float, Float[np.ndarray, "C d"]]:
+    """Return the negative log-likelihood of triplets plus the penalty, and its gradient by the points.
+
+    Parameters
+    ----------
+    points
+        (C, d).
+    triplets
+        (T, 3), indices below C; the third of each row is the odd one.
+    penalty
+        What the squared length of each point costs, 0 or more.
+
+    Examples
+    --------
+    >>> value, gradient = loss(np.zeros((3, 2)), np.array([[0, 1, 2]]))
+    >>> round(value, 3)
+    1.099
+    """
+    value, gradient = _loss(points.ravel().astype(np.float64), _prepared(triplets, len(points)), penalty)
+    return value, gradient.reshape(points.shape)
+
+
+def fit(
+    triplets: Int[np.ndarray, "T 3"],
+    count: int,
+    penalty: float,
+    start: Float[np.ndarray, "C d"] | None = None,
+    rounds: int = _ROUNDS,
+) -> Float[np.ndarray, "C d"]:
+    """Return the points that explain triplets best under a penalty (L-BFGS), from a start that is always the same."""
+    if start is None:
+        start = np.random.default_rng(_SEED).normal(scale=0.1, size=(count, min(count - 1, _DIMENSIONS)))
+    return _fit(_prepared(triplets, count), penalty, start, rounds)
+
+
+def _fit(known: _Triplets, penalty: float, start: Float[np.ndarray, "C d"], rounds: int) -> Float[np.ndarray, "C d"]:
+    found = minimize(
+        _loss, start.ravel(), args=(known, penalty), jac=True, method="L-BFGS-B", options={"maxiter": rounds}
+    )
+    points = found.x.reshape(start.shape)
+    return np.asarray(points - points.mean(axis=0))
+
+
+def embed(triplets: Int[np.ndarray, "T 3"], count: int) -> Embedding:
+    """Return the embedding of triplets, with the penalty that predicts held-out ones best; the order changes nothing.
+
+    All answers about the same three classes are held out together.
+    """
+    triplets = triplets[np.lexsort(triplets.T)]
+    _, which = np.unique(np.sort(triplets, axis=1), axis=0, return_inverse=True)
+    which = which.ravel()
+    kinds = int(which.max()) + 1
+    apart = np.zeros(kinds, dtype=bool)
+    apart[np.random.default_rng(_SEED).permutation(kinds)[: max(1, kinds // _ONE_IN)]] = True
+    held, rest = triplets[apart[which]], triplets[~apart[which]]
+    if not len(rest):
+        held, rest = triplets, triplets
+    seen, asked = _prepared(rest, count), _prepared(held, count)
+    points = np.random.default_rng(_SEED).normal(scale=0.1, size=(count, min(count - 1, _DIMENSIONS)))
+    best = (np.inf, 0.0, 1.0)
+    for penalty in _PENALTIES:
+        points = _fit(seen, penalty, points, _ROUNDS)
+        unlikely = _loss(points.ravel(), asked, 0.0)[0]
+        if unlikely > best[0]:
+            break
+        best = (unlikely, penalty, _error(points, held))
+    _, penalty, error = best
+    return Embedding(fit(triplets, count, penalty), penalty, error, len(held))
+
+
+def _error(points: Float[np.ndarray, "C d"], triplets: Int[np.ndarray, "T 3"]) -> float:
+    one, other, odd = (points[column] for column in triplets.T)
+    together = ((one - other) ** 2).sum(axis=1)
+    apart = np.minimum(((one - odd) ** 2).sum(axis=1), ((other - odd) ** 2).sum(axis=1))
+    return float(np.mean(together >= apart))
+
+
+def expected_shares(points: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
+    """Return how often two are left together, over all others as the third: what asking about all of them would give.
+
+    Returns
+    -------
+        (C, C) in [0, 1], symmetric, with a unit diagonal.
+    """
+    count = len(points)
+    lengths = (points**2).sum(axis=1)
+    affinity = np.exp(-np.maximum(lengths[:, None] + lengths - 2 * points @ points.T, 0.0))
+    affinity = np.maximum((affinity + affinity.T) / 2, np.finfo(np.float64).tiny)
+    values = np.eye(count)
+    for row in range(count):
+        together = affinity[row, :row]
+        # (r, C): each pair of this class with one before it, and each third class.
+        shares = together[:, None] / (together[:, None] + affinity[row] + affinity[:row])
+        # The pair itself is no third.
+        own = shares[:, row] + shares[np.arange(row), np.arange(row)]
+        values[row, :row] = values[:row, row] = (shares.sum(axis=1) - own) / max(count - 2, 1)
+    return np.round(values, _DECIMALS)

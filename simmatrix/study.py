@@ -1,0 +1,559 @@
+"""The file of a study: what people are asked, and what they answered, in an SQLite database.
+
+Each answer is a transaction of its own, which is on the disk before it is acknowledged (write-ahead log, full
+synchronisation). One process at a time may collect into a study; others may read it meanwhile. Nothing is deleted: an
+answer that was taken back stays, marked.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from simmatrix.errors import OutputError, ParameterError, SourceError
+from simmatrix.files import open_input, read_bytes
+from simmatrix.text import all_composed, is_name, some
+
+__all__ = [
+    "TASKS",
+    "Answered",
+    "Design",
+    "DiskFullError",
+    "Participant",
+    "Question",
+    "Study",
+    "export_study",
+    "read_answers",
+    "read_design",
+    "scale_in",
+]
+
+TASKS = ("triplets", "ratings")
+"""What people are asked: which of three is the odd one out, or how similar two are."""
+
+_APPLICATION = 0x53694D78
+_VERSION = 1
+_START = b"SQLite format 3\0"
+# Who fails more of these than half, of two at least, is left out of what is built.
+_FEWEST_CATCHES = 2
+_LONGEST_ID = 64
+
+_SCHEMA = """
+CREATE TABLE design (text TEXT NOT NULL) STRICT;
+CREATE TABLE participant (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, token TEXT NOT NULL UNIQUE, consented REAL NOT NULL
+) STRICT;
+CREATE TABLE question (
+    id INTEGER PRIMARY KEY, participant INTEGER NOT NULL REFERENCES participant, items TEXT NOT NULL,
+    kind TEXT NOT NULL, asked REAL NOT NULL, is_done INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX of_participant ON question (participant, is_done);
+CREATE TABLE answer (
+    id INTEGER PRIMARY KEY, question INTEGER NOT NULL REFERENCES question, value REAL, answered REAL NOT NULL,
+    milliseconds INTEGER NOT NULL, is_undone INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX of_question ON answer (question) WHERE NOT is_undone;
+"""
+# Every answer that counts as one: not skipped, not taken back, about a real question.
+_COUNTED = """
+SELECT participant.name, question.items, answer.value, answer.milliseconds, answer.answered, participant.id
+FROM answer JOIN question ON question.id = answer.question JOIN participant ON participant.id = question.participant
+WHERE NOT answer.is_undone AND answer.value IS NOT NULL AND question.kind {kind} 'catch' ORDER BY answer.id
+"""
+
+
+class DiskFullError(OutputError):
+    """An answer that could not be kept: it is not acknowledged."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a study asks, the same from its first to its last participant.
+
+    Parameters
+    ----------
+    task
+        One of `TASKS`.
+    classes
+        The names, in label order.
+    scale
+        Of ratings: the values for "not similar" and "the same".
+    method
+        Which question comes next: ``"random"``, or ``"active"``, of which least is known (`simmatrix.web.questions`).
+    questions
+        How many each participant is asked.
+    consent
+        The text that participants agree to.
+    has_images
+        Whether images are judged, and not names.
+    seed
+        What the order of questions is drawn with.
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    scale: tuple[float, float] | None = None
+    method: str = "active"
+    questions: int = 200
+    consent: str = ""
+    has_images: bool = False
+    seed: int = 0
+
+
+class Participant(NamedTuple):
+    """Someone who takes part, by the number in the file."""
+
+    number: int
+    name: str
+
+
+class Question(NamedTuple):
+    """What a participant is asked: classes by index, in the order shown. Two of a catch trial are the same."""
+
+    number: int
+    items: tuple[int, ...]
+    kind: str
+
+
+class Answered(NamedTuple):
+    """One answer that counts: the rater, the classes as shown, the value, and when it came."""
+
+    rater: str
+    items: tuple[int, ...]
+    value: float
+    milliseconds: int
+    answered: float
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn SQLite's refusals into one message about the file."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL or "full" in str(error):
+            raise DiskFullError("can't be written, the disk is full; free some room", path) from None
+        raise SourceError(f"can't be read or written ({error}); check the file and its folder", path) from None
+    except sqlite3.DatabaseError as error:
+        raise SourceError(f"is no study, or a damaged one ({error}); check the path", path) from None
+
+
+def _design_of(database: sqlite3.Connection, path: Path) -> Design:
+    """Return the design that a database holds; refuse what is no study or of a later version."""
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if application != _APPLICATION:
+        raise SourceError("is a database, but no study of simmatrix collect; name another file", path)
+    if version > _VERSION:
+        raise SourceError(
+            f"is a study of version {version}, and this program reads version {_VERSION}; update simmatrix", path
+        )
+    found: dict[str, Any] = json.loads(database.execute("SELECT text FROM design").fetchone()[0])
+    scale = found.pop("scale")
+    return Design(**{**found, "classes": tuple(found["classes"]), "scale": tuple(scale) if scale else None})
+
+
+@contextmanager
+def _reader(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a study for reading; others may collect into it meanwhile."""
+    with _told(path):
+        # A folder that may not be written to can hold a study all the same, if no log is beside it.
+        rest = "" if os.access(path.resolve().parent, os.W_OK) else "&immutable=1"
+        address = f"{path.resolve().as_uri()}?mode=ro{rest}"
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
+            yield database
+
+
+def _is_study(path: Path) -> bool:
+    with open_input(path) as file:
+        return file.read(len(_START)) == _START
+
+
+def read_design(path: Path) -> Design:
+    """Return what a study asks.
+
+    Raises
+    ------
+    SourceError
+        If the file is no study, or one of a later version.
+    """
+    if not _is_study(path):
+        raise SourceError("is no study of simmatrix collect; name another file", path)
+    with _reader(path) as database:
+        return _design_of(database, path)
+
+
+def scale_in(path: Path) -> tuple[float, float] | None:
+    """Return the scale that the raters of a study saw; None where a file is no study."""
+    return read_design(path).scale if _is_study(path) else None
+
+
+def read_answers(path: Path, task: str) -> tuple[bytes, bool]:
+    """Return the answers of a study, or of a file that holds them as text, as this text.
+
+    Returns
+    -------
+        The text in UTF-8, and whether the questions were chosen by what was known of the classes before.
+
+    Raises
+    ------
+    SourceError
+        If the file can't be read, or the study is about another task.
+    """
+    if not _is_study(path):
+        return read_bytes(path), False
+    text, design, _left_out = _exported(path, task)
+    return text.encode(), design.method == "active"
+
+
+def export_study(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the answers of a study that count as CSV, and the raters who are left out.
+
+    Skipped questions, answers that were taken back and catch trials are not among them. Left out is who failed more
+    than half of the catch trials, of two at least.
+    """
+    text, _design, left_out = _exported(path, None)
+    return text, left_out
+
+
+def _exported(path: Path, task: str | None) -> tuple[str, Design, tuple[str, ...]]:
+    with _reader(path) as database:
+        design = _design_of(database, path)
+        if task is not None and design.task != task:
+            raise SourceError(f"is a study of {design.task}; build it with from_{design.task}", path)
+        # One moment for all that is read: answers may come in meanwhile.
+        database.execute("BEGIN")
+        left_out = _careless(database, design)
+        answers = [one for one in _answers(database) if one.rater not in left_out]
+    names = design.classes
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    head = ["a", "b", "c", "odd"] if design.task == "triplets" else ["a", "b", "rating"]
+    writer.writerow([*head, "rater", "milliseconds", "answered"])
+    for one in answers:
+        shown = [names[item] for item in one.items]
+        value = shown[int(one.value)] if design.task == "triplets" else f"{one.value:g}"
+        when = datetime.fromtimestamp(one.answered, UTC).isoformat(timespec="milliseconds")
+        writer.writerow([*shown, value, one.rater, one.milliseconds, when])
+    return out.getvalue(), design, left_out
+
+
+def _answers(database: sqlite3.Connection, kind: str = "<>") -> list[Answered]:
+    rows = database.execute(_COUNTED.format(kind=kind)).fetchall()
+    return [Answered(name, tuple(json.loads(items)), value, took, when) for name, items, value, took, when, _ in rows]
+
+
+def is_caught(design: Design, one: Answered) -> bool:
+    """Tell whether a catch trial was failed: two of its classes are the same, and the answer says otherwise."""
+    if design.task == "ratings":
+        assert design.scale is not None  # noqa: S101 - of ratings there is one
+        low, high = design.scale
+        # The upper quarter of the scale is meant by "the same".
+        return one.value < high - (high - low) / 4
+    odd = one.items[int(one.value)]
+    return one.items.count(odd) > 1
+
+
+def _careless(database: sqlite3.Connection, design: Design) -> tuple[str, ...]:
+    """Return the raters who failed more than half of their catch trials."""
+    trials: dict[str, list[bool]] = {}
+    for one in _answers(database, "="):
+        trials.setdefault(one.rater, []).append(is_caught(design, one))
+    return tuple(
+        sorted(
+            name for name, failed in trials.items() if len(failed) >= _FEWEST_CATCHES and sum(failed) * 2 > len(failed)
+        )
+    )
+
+
+class Study:
+    """A study that is open for answers; nobody else can collect into it until it is closed.
+
+    Parameters
+    ----------
+    path
+        The file; it is made if it is not there.
+    design
+        What it asks. None takes what the file says; otherwise both have to agree.
+
+    Raises
+    ------
+    SourceError
+        If the file is no study, of a later version, in use, or asks something else.
+    """
+
+    def __init__(self, path: Path, design: Design | None = None) -> None:
+        self.path = path
+        if path.exists() and not (path.is_file() and path.stat().st_size == 0):
+            found = read_design(path)
+            _check_same(found, design, path)
+        elif design is None:
+            raise SourceError("there is no such study; give classes and a task to begin one", path)
+        elif not path.resolve().parent.is_dir():
+            raise OutputError(f"the folder {path.resolve().parent} does not exist; make it first", path)
+        else:
+            found = design
+        self.design = found
+        self._lock = _locked(path)
+        try:
+            with _told(path):
+                self._database = self._opened()
+        except BaseException:
+            self.close()
+            raise
+
+    def _opened(self) -> sqlite3.Connection:
+        is_new = not self.path.exists() or self.path.stat().st_size == 0
+        if is_new:
+            # Who answers what is nobody's business on this machine but the owner's.
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA foreign_keys = ON")
+        if is_new:
+            database.execute(f"PRAGMA application_id = {_APPLICATION}")
+            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
+            text = json.dumps(asdict(self.design), ensure_ascii=False)
+            database.execute("INSERT INTO design VALUES (?)", (text,))
+        return database
+
+    def close(self) -> None:
+        """Close the file; what is in its log goes into it."""
+        if hasattr(self, "_database"):
+            with suppress(sqlite3.Error):
+                self._database.close()
+        with suppress(OSError):
+            Path(self._lock.name).unlink()
+        self._lock.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _told(self.path):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._database.execute("ROLLBACK")
+                raise
+
+    def join(self, name: str = "") -> tuple[Participant, str]:
+        """Let someone take part, who has agreed; return also the code by which only this participant can go on.
+
+        Raises
+        ------
+        ParameterError
+            If the id is taken, or none that can be shown.
+        """
+        name = all_composed([name.strip()])[0]
+        if name and (len(name) > _LONGEST_ID or not is_name(name) or not (name[0].isalnum())):
+            raise ParameterError(
+                f"an id has at most {_LONGEST_ID} characters, starts with a letter or a digit, and can be shown; "
+                "choose another"
+            )
+        code = secrets.token_urlsafe(16)
+        with self._transaction() as database:
+            (number,) = database.execute("SELECT coalesce(max(id), 0) + 1 FROM participant").fetchone()
+            shown = name or f"anonymous-{number}"
+            if database.execute("SELECT 1 FROM participant WHERE name = ?", (shown,)).fetchone():
+                raise ParameterError(
+                    f"the id {shown!r} is in use; go on with the code that belongs to it, or choose another id"
+                )
+            row = (number, shown, _hidden(code), time.time())
+            database.execute("INSERT INTO participant VALUES (?, ?, ?, ?)", row)
+        return Participant(number, shown), code
+
+    def participant(self, code: str) -> Participant | None:
+        """Return who goes by a code; None if nobody does."""
+        row = self._database.execute("SELECT id, name FROM participant WHERE token = ?", (_hidden(code),)).fetchone()
+        return Participant(*row) if row else None
+
+    def open_question(self, who: Participant) -> Question | None:
+        """Return the question that waits for an answer, if one does."""
+        row = self._database.execute(
+            "SELECT id, items, kind FROM question WHERE participant = ? AND NOT is_done ORDER BY id LIMIT 1", who[:1]
+        ).fetchone()
+        return Question(row[0], tuple(json.loads(row[1])), row[2]) if row else None
+
+    def ask(self, who: Participant, items: Sequence[int], kind: str) -> Question:
+        """Put a question to a participant."""
+        with self._transaction() as database:
+            return self._asked(database, who, items, kind)
+
+    def _asked(self, database: sqlite3.Connection, who: Participant, items: Sequence[int], kind: str) -> Question:
+        row = (who.number, json.dumps(list(items)), kind, time.time())
+        number = database.execute(
+            "INSERT INTO question (participant, items, kind, asked) VALUES (?, ?, ?, ?)", row
+        ).lastrowid
+        assert number is not None  # noqa: S101 - a row was inserted
+        return Question(number, tuple(items), kind)
+
+    def answer(
+        self,
+        who: Participant,
+        number: int,
+        value: float | None,
+        milliseconds: int = 0,
+        following: tuple[Sequence[int], str] | None = None,
+    ) -> Question | None:
+        """Keep an answer, None for a question that is skipped, and put the next question, in one transaction.
+
+        A question that is answered already, in another window, keeps its answer. When this returns, the answer is on
+        the disk.
+
+        Returns
+        -------
+            The question that waits now; None if the participant is done.
+
+        Raises
+        ------
+        ParameterError
+            If it is no question of this participant, or no answer to it.
+        DiskFullError
+            If the disk is full: the answer is not kept.
+        """
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT items, is_done FROM question WHERE id = ? AND participant = ?", (number, who.number)
+            ).fetchone()
+            if row is None:
+                raise ParameterError("this is no question of yours; load the page again")
+            if value is not None:
+                _check_value(self.design, value)
+            if not row[1]:
+                database.execute(
+                    "INSERT INTO answer (question, value, answered, milliseconds) VALUES (?, ?, ?, ?)",
+                    (number, value, time.time(), milliseconds),
+                )
+                database.execute("UPDATE question SET is_done = 1 WHERE id = ?", (number,))
+            if waiting := self.open_question(who):
+                return waiting
+            return self._asked(database, who, *following) if following else None
+
+    def undo(self, who: Participant) -> bool:
+        """Take a participant's last answer back, so that its question waits again; tell whether there was one."""
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT answer.id, question.id FROM answer JOIN question ON question.id = answer.question "
+                "WHERE participant = ? AND NOT is_undone ORDER BY answer.id DESC LIMIT 1",
+                who[:1],
+            ).fetchone()
+            if row is None:
+                return False
+            database.execute("UPDATE answer SET is_undone = 1 WHERE id = ?", row[:1])
+            database.execute("UPDATE question SET is_done = 0 WHERE id = ?", row[1:])
+        return True
+
+    def done(self, who: Participant) -> int:
+        """Return how many questions a participant has answered or skipped."""
+        row = self._database.execute(
+            "SELECT count(*) FROM question WHERE participant = ? AND is_done", who[:1]
+        ).fetchone()
+        return int(row[0])
+
+    def seen(self, who: Participant) -> set[tuple[int, ...]]:
+        """Return what a participant was asked, each in the order of indices."""
+        rows = self._database.execute("SELECT items FROM question WHERE participant = ?", who[:1])
+        return {tuple(sorted(json.loads(row[0]))) for row in rows}
+
+    def answers(self, *, catches: bool = False) -> list[Answered]:
+        """Return every answer that counts, or those to catch trials."""
+        with _told(self.path):
+            return _answers(self._database, "=" if catches else "<>")
+
+    def skipped(self) -> int:
+        """Return how many questions were skipped."""
+        row = self._database.execute("SELECT count(*) FROM answer WHERE value IS NULL AND NOT is_undone").fetchone()
+        return int(row[0])
+
+    def raters(self) -> int:
+        """Return how many take part."""
+        return int(self._database.execute("SELECT count(*) FROM participant").fetchone()[0])
+
+    def careless(self) -> tuple[str, ...]:
+        """Return the raters who fail more than half of their catch trials: what they say is left out."""
+        return _careless(self._database, self.design)
+
+
+def _hidden(code: str) -> str:
+    """Return what the file keeps of a code: who reads the file can't go on as someone else."""
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
+def _check_value(design: Design, value: float) -> None:
+    if design.task == "triplets" and value not in (0, 1, 2):
+        raise ParameterError("the odd one is the first, the second or the third of three; choose one of them")
+    if design.scale is not None and not design.scale[0] <= value <= design.scale[1]:
+        low, high = design.scale
+        raise ParameterError(f"a rating is from {low:g} to {high:g}; choose one of these")
+
+
+def _check_same(found: Design, wanted: Design | None, path: Path) -> None:
+    if wanted is None:
+        return
+    if found.classes != wanted.classes:
+        lacking = sorted({*wanted.classes} - {*found.classes}) or sorted({*found.classes} - {*wanted.classes})
+        which = f"they differ in {some(lacking)}" if lacking else "theirs is another order"
+        raise SourceError(
+            f"is a study of other classes ({which}); give the list that it was begun with, or begin another study", path
+        )
+    for field, name in (("task", "task"), ("scale", "scale"), ("has_images", "images")):
+        old, new = getattr(found, field), getattr(wanted, field)
+        if new is not None and old != new:
+            raise SourceError(
+                f"is a study with {name} {_shown(old)}, not {_shown(new)}; go on with that, or begin another study",
+                path,
+            )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ":".join(f"{end:g}" for end in value)
+    return {True: "shown", False: "not shown", None: "none"}.get(value, str(value))  # type: ignore[call-overload]
+
+
+def _locked(path: Path) -> io.BufferedRandom:
+    """Take the lock beside a study, which ends with the process.
+
+    Not a lock of the file itself: SQLite's own end when any other handle to it is closed.
+    """
+    import fcntl
+
+    place = path.with_name(f"{path.name}-lock")
+    for _ in range(3):
+        try:
+            lock = place.open("a+b")
+        except OSError as error:
+            raise OutputError(
+                f"can't be written ({error.strerror}); check its folder, or write elsewhere", path
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise SourceError("is in use by another process; stop that one first", path) from None
+        if os.fstat(lock.fileno()).st_nlink:
+            return lock
+        # Its last owner removed it before we had the lock.
+        lock.close()
+    raise SourceError("is in use by another process; stop that one first", path)
