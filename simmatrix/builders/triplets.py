@@ -14,11 +14,12 @@ import numpy as np
 from simmatrix.builders.completion import check_completion, completed
 from simmatrix.builders.lookup import inputs, match, not_seen
 from simmatrix.builders.ordinal import embed, expected_shares
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import decoded
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.source import raw_type
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int

@@ -40,16 +40,17 @@ from simmatrix.builders.lookup import (
     without_remarks,
     words,
 )
-from simmatrix.builders.raw import RawSimilarity, raw_type, without_missing
+from simmatrix.builders.raw import RawSource, without_missing
 from simmatrix.builders.senses import Weights, choose_senses, grouping
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.tree import Tree
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float, Int
-from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated, taxonomy_values
+from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated
 from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
 from simmatrix.text import a_few, check_choice, composed, hinted, nearest_to_each, or_list, shown_name, some, some_lines
 
@@ -81,6 +82,7 @@ def from_wordnet(
     information_content: str | Path = "intrinsic",
     oov: str = "error",
     lower_bound: float | None = None,
+    top_k: int | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from WordNet's hierarchy of nouns, or of verbs.
 
@@ -105,6 +107,8 @@ def from_wordnet(
         What to do with classes that WordNet lacks: ``"error"``, or ``"drop"`` to leave them out.
     lower_bound
         As in `from_embeddings`: the median of all pairs if not given. In path similarity siblings are at 1/3.
+    top_k
+        As in `from_embeddings`.
 
     Warns
     -----
@@ -142,7 +146,7 @@ def from_wordnet(
             SenseWarning,
             stacklevel=2,
         )
-    return raw.normalised(lower_bound)
+    return raw.normalised(lower_bound, top_k)
 
 
 def wordnet_similarity(
@@ -152,7 +156,7 @@ def wordnet_similarity(
     wordnet: str = "bundled",
     language: str = "eng",
     information_content: str | Path = "intrinsic",
-) -> RawSimilarity:
+) -> RawSource:
     """Return the similarity of the classes' synsets in WordNet. Parameters as in `from_wordnet`."""
     check_choice("measure", measure, MEASURES)
     counted = str(information_content) not in _CONTENTS
@@ -174,8 +178,8 @@ def wordnet_similarity(
             inputs.append(Input("information content", shown_name(path), sha256))
         else:
             content = _CONTENTS[str(information_content)](source, pos)
-    return RawSimilarity(
-        values=taxonomy_values(source.taxonomy(pos), nodes, measure, content, raw_type(len(classes))),
+    return RawSource(
+        source=Tree(source.taxonomy(pos), nodes, measure, content),
         classes=classes.names,
         provenance=Provenance(
             builder="wordnet",
