@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from simmatrix.classes import ClassList
     from simmatrix.taxonomy.wordnet import WordNet
 
-__all__ = ["classes", "senses"]
-
 
 def classes(
     name: Annotated[

@@ -14,8 +14,6 @@ from simmatrix.text import a_few
 if TYPE_CHECKING:
     from simmatrix.comparison import Comparison
 
-__all__ = ["compare"]
-
 
 def compare(
     first: MatrixPath,
