@@ -180,8 +180,8 @@ FAULTS = (
     ),
     Fault(
         "simmatrix/builders/order.py",
-        "np.minimum(distance, np.abs(length - distance))",
-        "np.minimum(distance, length - distance + 1)",
+        "length - distance))",
+        "length - distance + 1))",
         "tests/simmatrix/builders/test_order.py",
     ),
     Fault(
@@ -198,8 +198,8 @@ FAULTS = (
     ),
     Fault(
         "simmatrix/taxonomy/measures.py",
-        "(-2.0 * (closure.depths[common] + 1))",
-        "(-2.0 * (closure.depths[common] + 2))",
+        "closure.depths[common] + 1)",
+        "closure.depths[common] + 2)",
         MEASURES,
     ),
     Fault(
