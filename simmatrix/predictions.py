@@ -21,8 +21,6 @@ from simmatrix.shapes import Float, Int
 from simmatrix.text import all_composed, some
 from simmatrix.vectors.streams import unpacking
 
-__all__ = ["KINDS", "Predictions", "read_predictions"]
-
 KINDS = ("logits", "probabilities")
 _LABELS = ("label", "labels", "target", "truth")
 # Probabilities may sum to 1 with this error.
