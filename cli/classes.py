@@ -14,8 +14,6 @@ from simmatrix.cli.output import print_line, print_table
 if TYPE_CHECKING:
     from simmatrix.taxonomy.wordnet import WordNet
 
-__all__ = ["classes", "senses"]
-
 
 def classes(
     name: Annotated[

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from simmatrix.comparison import Comparison
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = ["compare"]
-
 
 def compare(
     first: MatrixPath,

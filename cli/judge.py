@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
     from simmatrix.predictions import Predictions
 
-__all__ = ["judge"]
-
 CONFIDENCES = (0.5, 0.75, 0.9)
 _PICTURES = (".png", ".svg", ".pdf")
 _PAIRS = 10

@@ -11,21 +11,6 @@ if TYPE_CHECKING:
     from simmatrix.classes import ClassList
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = [
-    "AsJson",
-    "ClassColumn",
-    "Influence",
-    "LowerBound",
-    "MatrixPath",
-    "PairsFile",
-    "Separator",
-    "TopK",
-    "check_bounds",
-    "class_list",
-    "limited",
-    "recorded_list",
-]
-
 MatrixPath: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Everything as JSON, for machines.")]
 LowerBound: TypeAlias = Annotated[

@@ -18,8 +18,6 @@ from simmatrix.cli.output import print_line, warn
 if TYPE_CHECKING:
     from simmatrix.ordering import Ordered
 
-__all__ = ["draw", "plot"]
-
 _SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 150
 # Room for a label of 6 points; above so many classes labels would make the picture unwieldy.

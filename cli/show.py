@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
     from simmatrix.summary import Statistics
 
-__all__ = ["show", "validate"]
-
 # More rows are no table to read, and in JSON the pairs of so many classes would take minutes.
 _SHOWN = 200
 _IN_JSON = 10_000

@@ -57,7 +57,7 @@ class ClassTaxonomy:
     See `read_taxonomy` for how to get one.
     """
 
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     names: tuple[str, ...]
     depths: Int[np.ndarray, " n"]
     places: Int[np.ndarray, " C"]

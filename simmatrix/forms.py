@@ -410,6 +410,20 @@ def form_of_tensors(tensors: Mapping[str, np.ndarray], count: int, path: Path) -
     return Sparse(canonical(matrix))
 
 
+def csr_of(
+    starts: Int[np.ndarray, " R1"], columns: Int[np.ndarray, " nnz"], values: Float[np.ndarray, " nnz"], count: int
+) -> csr_array:
+    """Return a CSR array, read-only, of parts that are in order: in their own memory."""
+    from scipy.sparse import csr_array
+
+    # Starts and columns have one type there: the wider of the two, for which the columns would be copied.
+    starts = starts.astype(np.int32) if len(values) <= np.iinfo(np.int32).max else starts
+    rows = csr_array((values, columns, starts), shape=(len(starts) - 1, count))
+    for part in (rows.data, rows.indices, rows.indptr):
+        part.flags.writeable = False
+    return rows
+
+
 def raw_form(values: Float[np.ndarray, "C C"]) -> Dense | Toeplitz:
     """Return the form of raw similarities, in their own memory."""
     diagonals = diagonals_of(values)

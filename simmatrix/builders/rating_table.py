@@ -23,8 +23,6 @@ from simmatrix.errors import SourceError
 from simmatrix.shapes import Float, Int
 from simmatrix.tables import OF_RATINGS, check_commas, key, numbers, rows
 
-__all__ = ["RatingTable", "read_ratings"]
-
 _HEADINGS = {
     "first word": ("a", "word1", "class1", "concept1", "item1", "first"),
     "second word": ("b", "word2", "class2", "concept2", "item2", "second"),

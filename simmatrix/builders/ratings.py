@@ -11,20 +11,19 @@ import numpy as np
 from simmatrix.builders.completion import check_completion, completed
 from simmatrix.builders.lookup import Matches, inputs, match, not_seen
 from simmatrix.builders.rating_table import RatingTable, read_ratings
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.square import check_span, parsed_scale, unit_of
 from simmatrix.choices import DUPLICATES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import decoded
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.source import raw_type
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.study import read_answers, scale_in
 from simmatrix.text import check_choice, some
-
-__all__ = ["aligned", "alpha", "from_ratings", "rating_similarity"]
 
 
 def from_ratings(

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simmatrix.builders.lookup import Matches, match, not_seen
-from simmatrix.builders.raw import raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import decoded, digest_of, open_input, reading, whole
+from simmatrix.neighbours.source import raw_type
 from simmatrix.npy import MAGIC, npy_array
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, numbers, rows

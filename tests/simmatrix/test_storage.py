@@ -426,7 +426,7 @@ def test_names_for_which_a_file_has_no_room_are_refused(tmp_path: Path, monkeypa
         monkeypatch.setattr(storage, "LONGEST_HEADER", longest)
         matrix = SimilarityMatrix(np.eye(2), ("rose", "x" * 1_500_000))
         if is_refused:
-            with pytest.raises(OutputError, match=r"names of 2 classes, .*, take 1 MB; a .* has room for 1, so give"):
+            with pytest.raises(OutputError, match=r"names of 2 classes, .*, take 1 MB; a .* has room for 1, so write"):
                 matrix.save(tmp_path / "other")
         else:
             matrix.save(tmp_path / "matrix")

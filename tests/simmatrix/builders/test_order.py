@@ -325,12 +325,12 @@ def test_a_hundred_thousand_classes_in_order_take_no_matrix() -> None:
 
 
 def test_a_large_dense_matrix_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simmatrix.builders.raw._EXACT_UP_TO", 1999)
+    monkeypatch.setattr("simmatrix.normalise.EXACT_UP_TO", 1999)
     positions = [math.sqrt(index) for index in range(2000)]
-    raws: list[RawSimilarity] = []
+    arrays: list[np.ndarray] = []
     classes = listed(positions)
-    peak = peak_memory(lambda: raws.append(order_similarity(classes, decay=RATE, positions="age")))
-    values = raws[0].values
+    peak = peak_memory(lambda: arrays.append(order_similarity(classes, decay=RATE, positions="age").values))
+    values = arrays[0]
     assert values.dtype == np.float32
     assert peak < 1.5 * values.nbytes
     np.testing.assert_allclose(values, slowly(positions, "decay", 0.8), rtol=1e-7)
