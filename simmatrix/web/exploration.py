@@ -463,7 +463,7 @@ class Exploration:
     def _index(self, name: str) -> int:
         return self.matrix.places([name])[0]
 
-    def _labels(self) -> tuple[str, ...]:
+    def _labels(self) -> Sequence[str]:
         """Return a name to read for each class: ImageNet's are ids."""
         column = next((self._columns[one] for one in ("name", "phrase") if self._columns.get(one)), None)
         return (

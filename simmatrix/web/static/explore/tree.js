@@ -3,7 +3,6 @@
 import { element, trying } from "../base.js";
 
 const ROW = 26;
-const WIDE = 300;
 const SPACE = "http://www.w3.org/2000/svg";
 
 function drawn(name, attributes, ...children) {
@@ -25,7 +24,19 @@ export function treePanel(panel, source, page) {
   let root = null;
   let current = null;
 
-  const x = (similarity) => 8 + (WIDE - 16) * Math.min(Math.max(similarity, 0), 1);
+  // How wide the branches are: what is right of them is for names.
+  let wide = 300;
+  // The scale ends a little right of the most similar branch that was seen.
+  let most = 0;
+  const x = (similarity) => 8 + (wide - 16) * Math.min(Math.max(similarity / (most * 1.2 || 1), 0), 1);
+  function measure(branch) {
+    const todo = [branch];
+    while (todo.length) {
+      const one = todo.pop();
+      if (one.size > 1) most = Math.max(most, one.similarity);
+      todo.push(...(one.children ?? []));
+    }
+  }
   const isInner = (branch) => branch.size > 1;
   const isOpen = (branch) => Boolean(branch.children) && !branch.folded;
   const text = (branch) => branch.size === 1 ? branch.ends[0].label
@@ -38,7 +49,10 @@ export function treePanel(panel, source, page) {
       return;
     }
     if (branch.children) branch.folded = !branch.folded;
-    else branch.children = (await trying(() => source.tree(branch.node)))?.children;
+    else {
+      branch.children = (await trying(() => source.tree(branch.node)))?.children;
+      measure(branch);
+    }
     draw();
   }
 
@@ -48,6 +62,7 @@ export function treePanel(panel, source, page) {
   }
 
   function draw() {
+    wide = Math.min(Math.max(holder.clientWidth - 220, 120), 300);
     const rows = [];
     const items = [];
     const lines = [];
@@ -77,7 +92,7 @@ export function treePanel(panel, source, page) {
           const middle = (rows.length + 0.5) * ROW;
           rows.push(branch);
           y.set(branch.node, middle);
-          lines.push(`M${one.from} ${middle}H${isInner(branch) ? at : WIDE - 8}`);
+          lines.push(`M${one.from} ${middle}H${isInner(branch) ? at : wide - 8}`);
           labels.push(middle);
         }
       }
@@ -86,7 +101,7 @@ export function treePanel(panel, source, page) {
     const y = place(root);
     const focusable = items.some(({ branch }) => branch.node === current) ? current : root.node;
     const marks = items.map(({ branch, level }) => {
-      const at = isInner(branch) ? x(branch.similarity) : WIDE - 8;
+      const at = isInner(branch) ? x(branch.similarity) : wide - 8;
       const middle = y.get(branch.node);
       const open = isOpen(branch);
       const said = isInner(branch) ? `${text(branch)}, similarity ${branch.similarity.toFixed(3)}` : text(branch);
@@ -99,12 +114,12 @@ export function treePanel(panel, source, page) {
       },
       drawn("title", {}, said),
       open ? drawn("circle", { cx: at, cy: middle, r: 5 })
-        : isInner(branch) ? drawn("path", { class: "folded", d: `M${at} ${middle}L${WIDE - 8} ${middle - 8}V${middle + 8}Z` })
+        : isInner(branch) ? drawn("path", { class: "folded", d: `M${at} ${middle}L${wide - 8} ${middle - 8}V${middle + 8}Z` })
           : drawn("circle", { cx: at, cy: middle, r: 3 }),
-      ...(open ? [] : [drawn("text", { x: WIDE, y: middle, "dominant-baseline": "middle" }, text(branch))]));
+      ...(open ? [] : [drawn("text", { x: wide, y: middle, "dominant-baseline": "middle" }, text(branch))]));
     });
     const height = rows.length * ROW;
-    const svg = drawn("svg", { role: "tree", "aria-label": "dendrogram", viewBox: `0 0 700 ${height}`, width: 700, height },
+    const svg = drawn("svg", { role: "tree", "aria-label": "dendrogram", viewBox: `0 0 ${wide + 400} ${height}`, width: wide + 400, height },
       drawn("path", { class: "branches", d: lines.join("") }), ...marks);
     const hadFocus = holder.contains(document.activeElement);
     holder.replaceChildren(svg);
@@ -138,7 +153,10 @@ export function treePanel(panel, source, page) {
       if (root) return;
       holder.replaceChildren(element("p", {}, "The clusters are worked out …"));
       root = await trying(() => source.tree());
-      if (root) draw();
+      if (root) {
+        measure(root);
+        draw();
+      }
       else holder.replaceChildren();
     },
   };
