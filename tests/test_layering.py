@@ -73,6 +73,8 @@ RESERVED = {
             "simmatrix.class_taxonomy",
             "simmatrix.suggestion",
             "simmatrix.cli*",
+            # Definitions of senses.
+            *(("simmatrix.web.exploration",) if name == "wordnet" else ()),
         )
         for name in SOURCES
     },
