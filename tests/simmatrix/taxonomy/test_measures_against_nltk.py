@@ -81,7 +81,7 @@ def cifar(reader: Any) -> Synsets:
 @pytest.fixture(
     scope="module", params=["cifar", *(pytest.param(name, marks=pytest.mark.slow) for name in ("imagenet", "many"))]
 )
-def synsets(request: pytest.FixtureRequest) -> Synsets:
+def synsets(request: pytest.FixtureRequest, reader: Any) -> Synsets:  # noqa: ARG001 - by it pytest knows what is slow
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Synsets)
     return found
