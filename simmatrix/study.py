@@ -26,20 +26,6 @@ from simmatrix.errors import OutputError, ParameterError, SourceError
 from simmatrix.files import open_input, read_bytes
 from simmatrix.text import all_composed, is_name, some
 
-__all__ = [
-    "TASKS",
-    "Answered",
-    "Design",
-    "DiskFullError",
-    "Participant",
-    "Question",
-    "Study",
-    "export_study",
-    "read_answers",
-    "read_design",
-    "scale_in",
-]
-
 TASKS = ("triplets", "ratings")
 """What people are asked: which of three is the odd one out, or how similar two are."""
 

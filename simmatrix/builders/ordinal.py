@@ -17,8 +17,6 @@ from scipy.sparse import csr_array
 
 from simmatrix.shapes import Float, Int
 
-__all__ = ["Embedding", "embed", "expected_shares", "fit", "loss"]
-
 # The penalty leaves fewer dimensions than these where the triplets hold fewer.
 _DIMENSIONS = 16
 # From weak to strong, until held-out triplets become less likely. Each fit starts from the one before, and from points

@@ -24,18 +24,6 @@ from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.graph import Closure, Taxonomy, best_common, find_unrelated, greatest_keys
 from simmatrix.text import check_choice, or_list
 
-__all__ = [
-    "MEASURES",
-    "NEED_CONTENT",
-    "Content",
-    "Pairing",
-    "from_counts",
-    "intrinsic",
-    "pairing",
-    "propagated",
-    "taxonomy_values",
-]
-
 Content: TypeAlias = "Float[np.ndarray, ' N']"
 Square: TypeAlias = "Float[np.ndarray, 'C C']"
 Numbers: TypeAlias = "Float[np.ndarray, '*#shape']"
