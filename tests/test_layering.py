@@ -59,6 +59,7 @@ RESERVED = {
     "simmatrix.files.write_atomically": (
         "simmatrix.storage",
         "simmatrix.exporting",
+        "simmatrix.study",
         "simmatrix.suggestion",
         "simmatrix.web.exported",
         "simmatrix.cli.card",
@@ -71,6 +72,7 @@ RESERVED = {
             "simmatrix",
             "simmatrix.class_taxonomy",
             "simmatrix.suggestion",
+            "simmatrix.web.collect",
             "simmatrix.cli*",
         )
         for name in SOURCES
