@@ -414,7 +414,7 @@ class Study:
         self,
         who: Participant,
         number: int,
-        value: float | None,
+        value: float | int | None,
         milliseconds: int = 0,
         following: tuple[Sequence[int], str] | None = None,
     ) -> Question | None:
@@ -502,7 +502,7 @@ def _hidden(code: str) -> str:
     return hashlib.sha256(code.encode()).hexdigest()
 
 
-def _check_value(design: Design, value: float) -> None:
+def _check_value(design: Design, value: float | int) -> None:
     if design.task == "triplets" and value not in (0, 1, 2):
         raise ParameterError("the odd one is the first, the second or the third of three; choose one of them")
     if design.scale is not None and not design.scale[0] <= value <= design.scale[1]:
@@ -540,7 +540,7 @@ def designed(
     *,
     classes: tuple[str, ...] | None = None,
     task: str | None = None,
-    scale: str | tuple[float, float] | None = None,
+    scale: str | None = None,
     has_images: bool | None = None,
     consent: str | None = None,
     questions: int | None = None,
