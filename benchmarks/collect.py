@@ -1,21 +1,18 @@
-"""A study in simulation, and under load.
+"""A study in simulation.
 
-    python benchmarks/collect.py [--load]
+    python benchmarks/collect.py
 
 Simulated raters answer from CIFAR-100's matrix (WordNet's path similarity, no lower bound). Of three they leave a pair
 together with a probability of exp(similarity / temperature) over the sum of the same for the three pairs, at the
 temperature at which two raters agree on two triplets in three, as people do about the things of Hebart et al. (2020). A
 rating is the similarity on the scale from 1 to 7 with normal noise of standard deviation 1. After so many answers the
 matrix is built, and Spearman's correlation with the truth over all pairs is taken.
-
-With --load, a study is served and 50 participants answer 10,000 questions of it at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -153,18 +150,17 @@ def simulate() -> None:
     body = (
         f"Answers about triplets until the matrix has a correlation with the truth (mean of {len(SEEDS)} studies):\n\n"
         f"{triplets}\n\nThe correlation after so many ratings of pairs, gaps completed by `low-rank`:\n\n{rated}\n\n"
-        f"After as many ratings as there are pairs, {covered['random']:.0%} of the pairs are rated by random questions, "
-        f"and {covered['active']:.0%} by active ones."
+        f"After as many ratings as there are pairs, random questions have rated {covered['random']:.0%} of the pairs, and "
+        f"active ones {covered['active']:.0%}."
     )
     write_result("collect", "python benchmarks/collect.py", body)
 
 
 def main() -> None:
-    """Simulate, or load."""
+    """Simulate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--load", action="store_true", help="measure the server instead")
-    work: Callable[[], None] = load if parser.parse_args().load else simulate
-    work()
+    parser.parse_args()
+    simulate()
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Embedding(NamedTuple):
 class _Triplets(NamedTuple):
     """Distinct triplets as their three pairs, the one that was left together first, and how often each was answered."""
 
-    count: int
+    classes: int
     rows: Int[np.ndarray, " p"]
     columns: Int[np.ndarray, " p"]
     # Where the pairs stand in the symmetric sparse matrix of all pairs, whose structure stays the same.
@@ -84,7 +84,7 @@ def _prepared(triplets: Int[np.ndarray, "T 3"], count: int) -> _Triplets:
 
 
 def _loss(flat: Float[np.ndarray, " n"], known: _Triplets, penalty: float) -> tuple[float, Float[np.ndarray, " n"]]:
-    points = flat.reshape(known.count, -1)
+    points = flat.reshape(known.classes, -1)
     apart = points[known.rows] - points[known.columns]
     similar = -np.einsum("pd,pd->p", apart, apart)[known.pairs]
     similar -= similar.max(axis=1, keepdims=True)

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from itertools import combinations
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from starlette.applications import Starlette
@@ -42,6 +42,7 @@ _ANSWERS, _ENTRIES, _LOGINS = (60, 30.0), (200, 2.0), (10, 0.1)
 _MOST_WATCHED = 10_000
 # A break is no response time.
 _LONGEST_RESPONSE = 24 * 3600 * 1000
+_LARGEST = 1 << 62
 # Larger matrices are not drawn on the dashboard.
 _MOST_DRAWN = 400
 _SHOWN_PAIRS = 20
@@ -228,10 +229,11 @@ class _Pages:
         who = await self.who(request)
         content = await _content(request)
         number, value, took = content.get("question"), content.get("value"), content.get("milliseconds", 0)
-        if not isinstance(number, int) or not (value is None or isinstance(value, int | float)):
+        if not _is_number(number) or not (value is None or _is_number(value)):
             raise ParameterError("this is no answer; load the page again")
-        took = min(max(int(took), 0), _LONGEST_RESPONSE) if isinstance(took, int | float) and took == took else 0
-        return JSONResponse(await self.kept(self._answered, who, number, value, took))
+        took = int(took) if _is_number(took) and 0 <= took <= _LONGEST_RESPONSE else 0
+        value = None if value is None else float(value)
+        return JSONResponse(await self.kept(self._answered, who, int(number), value, took))
 
     async def undo(self, request: Request) -> Response:
         return JSONResponse(await self.kept(self._undone, await self.who(request)))
@@ -344,6 +346,11 @@ async def _content(request: Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise HTTPException(400, "the request holds no JSON object; load the page again")
     return found
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Tell whether JSON holds a number that a database can hold; neither NaN nor infinite."""
+    return type(value) in (int, float) and abs(value) < _LARGEST  # type: ignore[arg-type]
 
 
 def _text(content: dict[str, Any], name: str) -> str:

@@ -74,11 +74,11 @@ def best_triplets(answers: Int[np.ndarray, "T 3"], count: int, number: int, seed
             kept.append(at)
             if len(kept) == number:
                 break
-    return candidates[kept]
+    return np.asarray(candidates[kept])
 
 
 def _entropy(likely: Float[np.ndarray, "*n k"]) -> Float[np.ndarray, "*n"]:
-    return -(likely * np.log(np.maximum(likely, np.finfo(np.float64).tiny))).sum(axis=-1)
+    return np.asarray(-(likely * np.log(np.maximum(likely, np.finfo(np.float64).tiny))).sum(axis=-1))
 
 
 def _posterior(
@@ -90,7 +90,7 @@ def _posterior(
     for top in range(0, len(answers), _BLOCK):
         _add_curvature(precision, points, answers[top : top + _BLOCK])
     half = np.linalg.cholesky(np.linalg.inv(precision))
-    return points + np.einsum("cij,ncj->nci", half, random.normal(size=(_DRAWS, count, size)))
+    return np.asarray(points + np.einsum("cij,ncj->nci", half, random.normal(size=(_DRAWS, count, size))))
 
 
 def _add_curvature(
@@ -176,8 +176,8 @@ class Chooser:
             for items in self._common:
                 if items not in seen:
                     return self._shown(items), "common"
-        items = self._new(seen)
-        return None if items is None else (self._shown(items), "ask")
+        fresh = self._new(seen)
+        return None if fresh is None else (self._shown(fresh), "ask")
 
     def _shown(self, items: Sequence[int]) -> tuple[int, ...]:
         return tuple(self._random.permutation(items).tolist())
