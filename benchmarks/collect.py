@@ -150,8 +150,8 @@ def simulate() -> None:
     body = (
         f"Answers about triplets until the matrix has a correlation with the truth (mean of {len(SEEDS)} studies):\n\n"
         f"{triplets}\n\nThe correlation after so many ratings of pairs, gaps completed by `low-rank`:\n\n{rated}\n\n"
-        f"After as many ratings as there are pairs, random questions have rated {covered['random']:.0%} of the pairs, and "
-        f"active ones {covered['active']:.0%}."
+        f"After as many ratings as there are pairs, random questions have rated {covered['random']:.0%} of the pairs, "
+        f"and active ones {covered['active']:.0%}."
     )
     write_result("collect", "python benchmarks/collect.py", body)
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simmatrix.cli.options import ClassColumn, Separator
+from simmatrix.cli.options import ClassColumn, Separator, read_list
 from simmatrix.cli.output import print_line, print_table
 
 if TYPE_CHECKING:
+    from simmatrix.classes import ClassList
     from simmatrix.taxonomy.wordnet import WordNet
-
-__all__ = ["classes", "senses"]
 
 
 def classes(
@@ -57,6 +56,8 @@ def senses(
             metavar="PATH|NAME|-", help="In place of words: a class list, of which the senses chosen are shown."
         ),
     ] = None,
+    class_column: ClassColumn = None,
+    separator: Separator = None,
     wordnet: Annotated[
         str, typer.Option(metavar="NAME", help="bundled (WordNet 3.0), nltk, or nltk:CORPUS.")
     ] = "bundled",
@@ -69,11 +70,12 @@ def senses(
 
     if bool(words) == (classes is not None):
         raise typer.BadParameter("give words, or a class list (--classes)")
+    listed = read_list(classes, class_column, separator)
     source = open_wordnet(wordnet, language)
-    if classes is None:
+    if listed is None:
         _print_senses(source, words or [])
     else:
-        _print_choices(source, classes)
+        _print_choices(source, listed)
 
 
 def _print_senses(source: WordNet, words: Sequence[str]) -> None:
@@ -103,11 +105,10 @@ def _print_senses(source: WordNet, words: Sequence[str]) -> None:
     print_line(f"to pin a class to one of them, name it in the class list's synset column, such as {pinned}", "cyan")
 
 
-def _print_choices(source: WordNet, classes: str) -> None:
-    import simmatrix
+def _print_choices(source: WordNet, listed: ClassList) -> None:
     from simmatrix.builders.wordnet import definition_of, look_up
 
-    found = look_up(source, simmatrix.read_classes(classes))
+    found = look_up(source, listed)
     # What is not found is the most doubtful of all.
     order = sorted(found.items(), key=lambda item: -(item[1].doubt if item[1] else 2))
     print_table(

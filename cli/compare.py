@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simmatrix.cli.options import AsJson, MatrixPath, class_list, recorded_list
+from simmatrix.cli.options import AsJson, ClassColumn, MatrixPath, Separator, read_list, with_superclasses
 from simmatrix.cli.output import print_line, print_pairs, print_table
 from simmatrix.text import a_few
 
 if TYPE_CHECKING:
     from simmatrix.comparison import Comparison
-    from simmatrix.matrix import SimilarityMatrix
-
-__all__ = ["compare"]
 
 
 def compare(
@@ -29,6 +25,8 @@ def compare(
             help="Class list with the superclass column; the bundled one FILE was built for if not given.",
         ),
     ] = None,
+    class_column: ClassColumn = None,
+    separator: Separator = None,
     count: Annotated[int, typer.Option("-n", "--pairs", metavar="N", min=1, help="How many pairs to list.")] = 10,
     json: AsJson = False,
 ) -> None:
@@ -36,8 +34,12 @@ def compare(
     import simmatrix
     from simmatrix import comparison
 
+    given = read_list(classes, class_column, separator)
     one, other = simmatrix.load(first), simmatrix.load(second)
-    superclasses = _superclasses(one, classes)
+    listed = with_superclasses(one, given)
+    column = listed.column("superclass") if listed else ()
+    # Not every bundled list has superclasses; one that is given for them has to.
+    superclasses = column if given or any(column) else None
     result = comparison.compare(one, other, superclasses, count)
     if json:
         _print_json(result, first, second)
@@ -52,14 +54,6 @@ def compare(
         ),
         right=[str(first), str(second), "ranks apart"],
     )
-
-
-def _superclasses(matrix: SimilarityMatrix, given: str | None) -> Sequence[str] | None:
-    if given is None and recorded_list(matrix) is None:
-        return None
-    column = class_list(matrix, given).column("superclass")
-    # Not every bundled list has superclasses; one that is given for them has to.
-    return column if given or any(column) else None
 
 
 def _figures(result: Comparison, first: Path, second: Path, *, known: bool) -> list[tuple[str, str]]:

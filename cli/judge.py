@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from simmatrix.cli.options import AsJson, MatrixPath, recorded_list
+from simmatrix.cli.options import AsJson, ClassColumn, MatrixPath, Separator, read_list, recorded_list
 from simmatrix.cli.output import percent, print_line, print_pairs, print_table, warn
 
 if TYPE_CHECKING:
     from simmatrix.class_taxonomy import ClassTaxonomy
+    from simmatrix.classes import ClassList
     from simmatrix.matrix import SimilarityMatrix
     from simmatrix.predictions import Predictions
-
-__all__ = ["judge"]
 
 CONFIDENCES = (0.5, 0.75, 0.9)
 _PICTURES = (".png", ".svg", ".pdf")
@@ -65,6 +64,8 @@ def judge(
             "matrix was built for if not given.",
         ),
     ] = None,
+    class_column: ClassColumn = None,
+    separator: Separator = None,
     taxonomy: Annotated[
         str | None,
         typer.Option(
@@ -94,11 +95,12 @@ def judge(
         if not 0 < one <= 1:
             raise simmatrix.ParameterError(f"confidence must be above 0 and at most 1, got {one}")
     _check_outputs(output, picture)
+    given = read_list(classes, class_column, separator)
     matrix = simmatrix.load(file)
     read = read_predictions(predictions, matrix.classes, kind)
     held_out = None if validation is None else read_predictions(validation, read.classes, kind)
     matrix = matrix.reorder(read.classes)
-    superclasses, tree = _groups(matrix, classes, taxonomy)
+    superclasses, tree = _groups(matrix, given, taxonomy)
     content = _judged(matrix, read, held_out, superclasses, tree, confidence or CONFIDENCES)
     bound = _lower_bound(matrix)
     content = {"matrix": str(file), "predictions": str(predictions), "lower_bound": bound, **content}
@@ -148,17 +150,16 @@ def _lower_bound(matrix: SimilarityMatrix) -> float:
 
 
 def _groups(
-    matrix: SimilarityMatrix, classes: str | None, taxonomy: str | None
+    matrix: SimilarityMatrix, given: ClassList | None, taxonomy: str | None
 ) -> tuple[Sequence[str] | None, ClassTaxonomy | None]:
     """Return the superclasses of the matrix's classes and the taxonomy above them, as far as they are known."""
     import simmatrix
     from simmatrix.builders.automatic import level_columns
     from simmatrix.builders.taxonomy import TaxonomyColumns, source_of
 
-    name = classes or recorded_list(matrix)
-    listed = (
-        simmatrix.ClassList(matrix.classes) if name is None else simmatrix.read_classes(name).select(matrix.classes)
-    )
+    name = recorded_list(matrix)
+    found = given or (simmatrix.read_classes(name) if name else None)
+    listed = found.select(matrix.classes) if found else simmatrix.ClassList(matrix.classes)
     columns = level_columns(listed)
     if taxonomy is not None and taxonomy != "wordnet":
         source = source_of(taxonomy, listed)

@@ -11,21 +11,6 @@ if TYPE_CHECKING:
     from simmatrix.classes import ClassList
     from simmatrix.matrix import SimilarityMatrix
 
-__all__ = [
-    "AsJson",
-    "ClassColumn",
-    "Influence",
-    "LowerBound",
-    "MatrixPath",
-    "PairsFile",
-    "Separator",
-    "TopK",
-    "check_bounds",
-    "class_list",
-    "limited",
-    "recorded_list",
-]
-
 MatrixPath: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="A matrix file.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Everything as JSON, for machines.")]
 LowerBound: TypeAlias = Annotated[
@@ -95,18 +80,25 @@ def limited(
     return (matrix if pairs is None else with_pairs(matrix, pairs)), found
 
 
-def class_list(matrix: SimilarityMatrix, given: str | None) -> ClassList:
+def read_list(name: str | None, class_column: str | None, separator: str | None) -> ClassList | None:
+    """Return the class list that --classes names, read as the two options that go with it say; None without it."""
+    import simmatrix
+
+    if name is None and (class_column is not None or separator is not None):
+        raise typer.BadParameter("--class-column and --separator say how --classes is read; name the class list there")
+    return None if name is None else simmatrix.read_classes(name, class_column=class_column, separator=separator)
+
+
+def with_superclasses(matrix: SimilarityMatrix, given: ClassList | None) -> ClassList | None:
     """Return the class list given, or the bundled one that a matrix was built for, in the matrix's order."""
     import simmatrix
 
-    name = given or recorded_list(matrix)
-    if name is None:
-        raise simmatrix.SourceError("no superclasses are known; give a class list with a superclass column (--classes)")
-    listed = simmatrix.read_classes(name)
-    if given and "superclass" not in listed.columns:
-        columns = ", ".join(listed.columns) or "no column but class"
-        raise simmatrix.SourceError(f"has no superclass column (it has {columns}); add one", given)
-    return listed.select(matrix.classes)
+    name = recorded_list(matrix)
+    if given is not None and "superclass" not in given.columns:
+        columns = ", ".join(given.columns) or "no column but class"
+        raise simmatrix.SourceError(f"has no superclass column (it has {columns}); add one", given.source)
+    listed = given or (simmatrix.read_classes(name) if name else None)
+    return listed and listed.select(matrix.classes)
 
 
 def recorded_list(matrix: SimilarityMatrix) -> str | None:

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from simmatrix.cli.options import MatrixPath, class_list
+from simmatrix.cli.options import ClassColumn, MatrixPath, Separator, read_list, with_superclasses
 from simmatrix.cli.output import print_line, warn
 
 if TYPE_CHECKING:
     from simmatrix.ordering import Ordered
-
-__all__ = ["draw", "plot"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 150
@@ -52,6 +50,8 @@ def plot(
             help="Class list with the superclass column; the bundled one the matrix was built for if not given.",
         ),
     ] = None,
+    class_column: ClassColumn = None,
+    separator: Separator = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file that is no picture drawn by this command.")
     ] = False,
@@ -63,10 +63,13 @@ def plot(
 
     target = output or Path(f"{file.stem}.png")
     _check_picture(target, force=force)
+    given = read_list(classes, class_column, separator)
     matrix = simmatrix.load(file)
     check_size(matrix)
-    superclasses = class_list(matrix, classes).column("superclass") if order == "superclass" else ()
-    ordered = ORDERS[order](matrix, superclasses)
+    listed = with_superclasses(matrix, given) if order == "superclass" else None
+    if listed is None and order == "superclass":
+        raise simmatrix.SourceError("no superclasses are known; give a class list with a superclass column (--classes)")
+    ordered = ORDERS[order](matrix, listed.column("superclass") if listed else ())
     lacking = draw(ordered, target)
     print_line(f"{target}: {len(matrix)} classes, ordered by {order}")
     if lacking:

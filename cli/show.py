@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simmatrix.cli.options import AsJson, MatrixPath
+from simmatrix.cli.options import AsJson, ClassColumn, MatrixPath, Separator, read_list
 from simmatrix.cli.output import built_by, percent, print_line, print_pairs, print_table, setting, warn
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
     from simmatrix.summary import Statistics
-
-__all__ = ["show", "validate"]
 
 # More rows are no table to read, and in JSON the pairs of so many classes would take minutes.
 _SHOWN = 200
@@ -133,17 +131,19 @@ def validate(
         str | None,
         typer.Option(metavar="PATH|NAME", help="Class list that the matrix should fit, such as the training set's."),
     ] = None,
+    class_column: ClassColumn = None,
+    separator: Separator = None,
 ) -> None:
     """Check a matrix file: its layout, invariants, checksum of names, and the class list it is meant for."""
     import simmatrix
 
+    listed = read_list(classes, class_column, separator)
     matrix = simmatrix.load(file)
     warn(simmatrix.concerns(matrix))
     fits = ""
-    if classes is not None:
-        names = simmatrix.read_classes(classes).names
-        matrix.reorder(names)
+    if listed is not None:
+        matrix.reorder(listed.names)
         fits = f", the classes of {classes}" + (
-            "" if names == matrix.classes else " in another order (SimLoss.from_file reorders them by name)"
+            "" if listed.names == matrix.classes else " in another order (SimLoss.from_file reorders them by name)"
         )
     print_line(f"{file}: sound, {len(matrix)} classes{fits}")

@@ -139,12 +139,6 @@ def gains(similarity: Tensor, probabilities: Tensor) -> Tensor:
     return probabilities @ similarity
 
 
-def superclass_scores(groups: Tensor, probabilities: Tensor) -> Tensor:
-    """Return p_c times the probability of c's superclass; `groups` (C) are the superclasses as numbers."""
-    sums = probabilities.new_zeros(len(probabilities), int(groups.max()) + 1).index_add_(1, groups, probabilities)
-    return probabilities * sums[:, groups]
-
-
 @dataclass(frozen=True)
 class Yardstick:
     """What models are judged by.
@@ -171,11 +165,9 @@ class Yardstick:
         cls, edges: np.ndarray, superclasses: Sequence[str], similarity: simmatrix.SimilarityMatrix
     ) -> Yardstick:
         """Return that of a hierarchy, with decisions by minimum risk and by superclass."""
-        names = list(dict.fromkeys(superclasses))
-        groups = torch.tensor([names.index(name) for name in superclasses])
         decisions = {
             "minimum risk": partial(gains, torch.tensor(similarity.to_dense(), dtype=torch.float64)),
-            "superclass": partial(superclass_scores, groups),
+            "superclass": partial(simloss.with_superclasses, superclasses=superclasses, from_logits=False),
         }
         return cls(edges, superclasses, None, decisions)
 

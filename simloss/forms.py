@@ -14,7 +14,7 @@ from torch import Tensor
 
 import simmatrix
 from simloss.errors import ArgumentError, DtypeError
-from simmatrix.matrix import is_sparse
+from simmatrix.forms import is_sparse
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.toeplitz import diagonals_of
 

@@ -24,15 +24,9 @@ TaxonomyLike: TypeAlias = "str | Path | Sequence[str] | Mapping[str, Any]"
 class ClassRuns(NamedTuple):
     """Which classes are below each node, as runs in an order in which nearly every node has one run.
 
-    Parameters
-    ----------
-    order
-        The C classes in the order of a walk through the taxonomy.
-    starts, stops
-        Run r holds the classes ``order[starts[r] : stops[r]]``. The first n runs are one of each node; where a node has
-        several parents, nodes above it may have more.
-    nodes
-        The nodes of the runs after the first n.
+    `order` has the C classes in the order of a walk through the taxonomy. Run r holds the classes
+    ``order[starts[r] : stops[r]]``. The first n runs are one of each node. Above a node with several parents, nodes may
+    have more runs: `nodes` are the nodes of these.
     """
 
     order: Int[np.ndarray, " C"]
@@ -63,7 +57,7 @@ class ClassTaxonomy:
     See `read_taxonomy` for how to get one.
     """
 
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     names: tuple[str, ...]
     depths: Int[np.ndarray, " n"]
     places: Int[np.ndarray, " C"]

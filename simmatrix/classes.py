@@ -16,16 +16,15 @@ from simmatrix import data
 from simmatrix.classes_in import BY_SUFFIX, Row, levels, read_folder, read_unnamed, without_annotations
 from simmatrix.errors import ClassOrderError, ParameterError, SourceError
 from simmatrix.files import check_input, decoded, read_bytes, reading
-from simmatrix.text import all_composed, are_names, is_name, nearest, or_list, shown_name
-
-__all__ = ["ClassList", "Classes", "Names", "names_in_order", "read_classes"]
+from simmatrix.name_array import TextArray, are_class_names, index_of, kept
+from simmatrix.text import all_composed, is_name, nearest, or_list, shown_name
 
 Names: TypeAlias = "Iterable[str] | Mapping[Any, Any]"
 """Names of classes in label order, or a mapping between them and their indices."""
 
 
-def names_in_order(classes: Names) -> tuple[str, ...]:
-    """Return the names of classes in label order, each in its one spelling (NFC).
+def names_in_order(classes: Names) -> Sequence[str]:
+    """Return the names of classes in label order, each in its one spelling (NFC): a tuple, of many a `TextArray`.
 
     A sequence of names is an order. A mapping is one if its keys or its values are the indices 0 to C - 1, as in
     ``id2label`` and ``class_to_idx``, and is read by index. A set is in no order, and one text is no list of names.
@@ -48,6 +47,8 @@ def names_in_order(classes: Names) -> tuple[str, ...]:
         raise ClassOrderError("the classes are a set, which has no order; give a list of their names in label order")
     if not isinstance(classes, Iterable):
         raise ClassOrderError(f"the classes are {classes!r:.60}; give a list of their names in label order")
+    if isinstance(classes, TextArray) and classes.are_composed():
+        return classes
     found = tuple(_by_index(classes) if isinstance(classes, Mapping) else classes)
     for position, name in enumerate(found):
         if not isinstance(name, str):
@@ -56,7 +57,7 @@ def names_in_order(classes: Names) -> tuple[str, ...]:
                 "(for torchvision's ImageNet these are its wnids)"
             )
     # Plain text, also where the names are an array's scalars or members of an enumeration.
-    return all_composed(map(str.__str__, found))
+    return kept(map(str.__str__, found))
 
 
 def check_superclasses(superclasses: Mapping[str, str]) -> None:
@@ -107,22 +108,22 @@ class ClassList:
     ('rose', 'tulip')
     """
 
-    names: tuple[str, ...]
-    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    names: Sequence[str]
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     source: str = "classes"
     sha256: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", names_in_order(self.names))
-        if not are_names(self.names):
+        if not are_class_names(self.names):
             _explain(self.names, self.source)
         for column, values in self.columns.items():
             if len(values) != len(self.names):
                 raise SourceError(f"column {column} has {len(values)} values for {len(self.names)} classes")
-        columns = {column: all_composed(values) for column, values in self.columns.items()}
+        columns = {column: kept(values) for column, values in self.columns.items()}
         object.__setattr__(self, "columns", MappingProxyType(columns))
         if not self.sha256:
-            digest = hashlib.sha256(json.dumps(self.names, ensure_ascii=False).encode())
+            digest = hashlib.sha256(json.dumps(list(self.names), ensure_ascii=False).encode())
             object.__setattr__(self, "sha256", digest.hexdigest())
 
     def __len__(self) -> int:
@@ -132,14 +133,14 @@ class ClassList:
         # Through the constructor: the read-only view of the columns can't be pickled.
         return ClassList, (self.names, dict(self.columns), self.source, self.sha256)
 
-    def column(self, name: str) -> tuple[str, ...]:
+    def column(self, name: str) -> Sequence[str]:
         """Return a column's C values, or C empty strings where the list has no such column."""
         return self.columns.get(name, ("",) * len(self.names))
 
     def select(self, names: Names) -> ClassList:
         """Return the list of some of its classes, in the order given."""
         wanted = names_in_order(names)
-        positions = {name: position for position, name in enumerate(self.names)}
+        positions = index_of(self.names)
         lacking = [name for name in wanted if name not in positions]
         if lacking:
             raise SourceError(f"has no class {lacking[0]!r}; give the list that the matrix was built for", self.source)

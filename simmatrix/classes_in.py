@@ -29,13 +29,11 @@ from simmatrix.errors import SourceError
 from simmatrix.files import reading
 from simmatrix.text import or_list, some
 
-__all__ = ["BY_SUFFIX", "Row", "levels", "read_folder", "read_unnamed", "without_annotations"]
-
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Row(NamedTuple):
-    """A class: its name, the line that it stands on if lines tell anything, and what else is known of it by column."""
+    """A class: its name, its line if lines matter, and its values in other columns."""
 
     name: str
     line: int | None = None
@@ -43,7 +41,7 @@ class Row(NamedTuple):
 
 
 Reader: TypeAlias = Callable[[str, Path, str | None], list[Row]]
-"""Gives the classes in a text, told the file, for messages, and which column or part holds them, if that was said."""
+"""Gives the classes in a text; also takes the file, for messages, and the column or part that holds them, if known."""
 
 
 # Text ---------------------------------------------------------------------------------------------------------------
@@ -55,11 +53,15 @@ _SMALLEST_VECTOR, _LOOKED_AT = 3, 20
 
 
 def read_text(text: str, path: Path, column: str | None) -> list[Row]:
-    """Read one name a line. Blank lines at the end are an editor's doing; one in the middle has no name."""
+    """Read one name a line. Blank lines at the end do not count; one in the middle has no name."""
     _no_column(column, path)
     lines = [line.strip() for line in text.rstrip().split("\n")]
-    if all(map(_OF_IMAGENET.fullmatch, lines)):
-        return [_of_imagenet(line, number) for number, line in enumerate(lines, 1)]
+    if all(of_imagenet := [_OF_IMAGENET.fullmatch(line) for line in lines]):
+        pairs = [one.groups() for one in of_imagenet if one]
+        return [
+            Row(synset, number, {"name": names.split(",")[0].strip(), "synset": synset, "phrase": names})
+            for number, (synset, names) in enumerate(pairs, 1)
+        ]
     for number, line in enumerate(lines, 1):
         if "\t" in line:
             raise SourceError(
@@ -73,19 +75,12 @@ def read_text(text: str, path: Path, column: str | None) -> list[Row]:
             "and build from the vectors (from_embeddings)",
             path,
         )
-    names = _without_numbers(lines)
-    return [Row(name, number) for number, name in enumerate(names, 1)]
-
-
-def _of_imagenet(line: str, number: int) -> Row:
-    matched = _OF_IMAGENET.fullmatch(line)
-    synset, synonyms = matched.groups() if matched else (line, "")
-    return Row(synset, number, {"name": synonyms.split(",")[0].strip(), "synset": synset, "phrase": synonyms})
+    return [Row(name, number) for number, name in enumerate(_without_numbers(lines), 1)]
 
 
 def _vector_size(lines: Sequence[str]) -> int:
-    """Return how many numbers stand behind each word, 0 where there are none or few: a name may end in some."""
-    # The first line may say how many vectors there are, and of what size.
+    """Return how many numbers follow each word; 0 if none or few do, since a name may end in some."""
+    # The first line may be the number of vectors and their size.
     shown = lines[1 : 2 + _LOOKED_AT] if re.fullmatch(r"\d+ \d+", lines[0]) else lines[: 1 + _LOOKED_AT]
     rest = [line.split(" ")[1:] for line in shown]
     sizes = {len(one) for one in rest}
@@ -96,7 +91,7 @@ def _vector_size(lines: Sequence[str]) -> int:
 
 
 def _without_numbers(lines: Sequence[str]) -> Sequence[str]:
-    """Take off the number in front of or behind each name, where they count the lines from 0 or from 1."""
+    """Take off the number before or behind each name, if these count the lines from 0 or from 1."""
     for pattern in (r"(?P<number>\d+)[\s,:]+(?P<name>\S.*)", r"(?P<name>\S.*?)[\s,:]+(?P<number>\d+)"):
         found = [re.fullmatch(pattern, line) for line in lines] if re.fullmatch(pattern, lines[0]) else [None]
         pairs = [(int(one["number"][:9]), one["name"]) for one in found if one]
@@ -123,7 +118,7 @@ def read_table(delimiter: str) -> Reader:
         try:
             header = [cell.strip() for cell in next(reader, [])]
             heading = _heading(header, path, column)
-            # What is called class and holds no names goes under another name.
+            # A column class that holds no names gets another heading.
             named = ["class_" if one == "class" and one != heading else one for one in header]
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
@@ -256,21 +251,12 @@ def _is_list(content: Any) -> bool:
     return isinstance(content, list) and not isinstance(content, _Object)
 
 
-def _names_in_list(content: Any, path: Path, column: str | None) -> list[Row]:
-    _no_column(column, path)
-    return _rows(content, path)
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _names_by_index(content: Any, path: Path, column: str | None) -> list[Row]:
     return _in_order(content, "the keys", path, column)
-
-
-def _are_indices(content: Any) -> bool:
-    return (
-        isinstance(content, _Object)
-        and bool(content)
-        and all(isinstance(value, int) and not isinstance(value, bool) for _name, value in content)
-    )
 
 
 def _indices_by_name(content: Any, path: Path, column: str | None) -> list[Row]:
@@ -287,10 +273,11 @@ def _in_order(pairs: Sequence[tuple[str, Any]], what: str, path: Path, column: s
         raise SourceError(
             f"{what} must be the indices 0 to {len(pairs) - 1}, each once; wrong or repeated: {some(wrong)}", path
         )
-    return _rows([by_index[index] for index in expected], path)
+    return _rows([by_index[index] for index in expected], path, None)
 
 
-def _rows(names: Iterable[Any], path: Path) -> list[Row]:
+def _rows(names: Iterable[Any], path: Path, column: str | None) -> list[Row]:
+    _no_column(column, path)
     rows: list[Row] = []
     for index, name in enumerate(names):
         if _is_list(name) and len(name) == 2 and all(isinstance(one, str) for one in name):
@@ -312,7 +299,7 @@ def _said(value: Any) -> str:
 
 
 def _labels_of_a_model(content: Any, path: Path, column: str | None) -> list[Row]:
-    """Read what the configuration of a transformers model says of its labels, once or twice."""
+    """Read the labels in the configuration of a transformers model, which may be there once or twice."""
     _no_column(column, path)
     found = []
     for key in ("id2label", "label2id"):
@@ -404,38 +391,28 @@ def _listed(content: Any, path: Path, column: str | None) -> list[Row]:
     return _shaped(value, path, None)
 
 
-def _are_objects(content: Any) -> bool:
-    return _is_list(content) and bool(content) and all(isinstance(one, _Object) for one in content)
+def _without_categories(_content: Any, path: Path, _column: str | None) -> list[Row]:
+    raise SourceError("has images or annotations and no categories; take the file of annotations that names them", path)
 
 
-def _has_a_list(content: Any) -> bool:
-    return _has(*_LISTS)(content) and any(key in _LISTS and isinstance(value, list) for key, value in content)
-
-
-def _has_features(content: Any) -> bool:
-    return isinstance(content, _Object) and any(_has("features")(one) for _key, one in content)
-
-
-def _is_numbered(content: Any) -> bool:
-    return isinstance(content, _Object) and all(key.isdecimal() for key, _name in content)
+def _pairs_are(
+    is_so: Callable[[str, Any], bool], count: Callable[[Iterable[bool]], bool] = all
+) -> Callable[[Any], bool]:
+    return lambda content: isinstance(content, _Object) and count(is_so(*pair) for pair in content)
 
 
 _SHAPES: tuple[tuple[Callable[[Any], bool], Callable[[Any, Path, str | None], list[Row]]], ...] = (
-    (_are_objects, _categories),
-    (_is_list, _names_in_list),
+    (lambda content: _is_list(content) and content and all(isinstance(one, _Object) for one in content), _categories),
+    (_is_list, _rows),
     (_has("categories"), _categories),
     (_has("id2label", "label2id"), _labels_of_a_model),
     (_has("features", "dataset_info"), _class_labels),
-    (_are_indices, _indices_by_name),
-    (_has_a_list, _listed),
-    (_has_features, _class_labels),
-    (_is_numbered, _names_by_index),
-    (_has("images", "annotations"), lambda _content, path, _column: _without_categories(path)),
+    (lambda content: bool(content) and _pairs_are(lambda _name, value: _is_index(value))(content), _indices_by_name),
+    (_pairs_are(lambda key, value: key in _LISTS and isinstance(value, list), any), _listed),
+    (_pairs_are(lambda _key, one: _has("features")(one), any), _class_labels),
+    (_pairs_are(lambda key, _name: key.isdecimal()), _names_by_index),
+    (_has("images", "annotations"), _without_categories),
 )
-
-
-def _without_categories(path: Path) -> list[Row]:
-    raise SourceError("has images or annotations and no categories; take the file of annotations that names them", path)
 
 
 # XML ----------------------------------------------------------------------------------------------------------------
@@ -483,10 +460,10 @@ def read_xml(text: str, path: Path, column: str | None) -> list[Row]:
 
 
 def levels(places: Sequence[Sequence[str]], joint: str) -> dict[str, tuple[str, ...]]:
-    """Return the columns of what stands above each class in its path, ``level_1`` the topmost, and its last part.
+    """Return the columns of the levels above each class in its path, ``level_1`` the topmost, and its last part.
 
-    Each value is the path down to there, since different things may have the same name. A path that ends earlier has
-    its own end in the columns that it does not reach.
+    Each value is the path down to its level, since different things may have the same name. A shorter path repeats its
+    end in the columns that it does not reach.
 
     Examples
     --------
@@ -517,7 +494,7 @@ def read_folder(path: Path) -> list[Row]:
 
 
 def read_unnamed(text: str, path: Path, column: str | None) -> list[Row]:
-    """Read a text whose file's name says nothing: what it is shows at its start."""
+    """Read a text whose file's name says nothing of its form, which shows at its start."""
     start = text.lstrip()[:1]
     first = text.split("\n", 1)[0]
     if start in ("{", "["):
@@ -536,7 +513,7 @@ _LARGE = 1 << 26
 
 
 def without_annotations(raw: bytes) -> bytes:
-    """Return of a large COCO file its categories alone, and any other file as it is."""
+    """Return the categories alone of a large COCO file, and any other file as it is."""
     found = [*re.finditer(rb'"categories"\s*:\s*(?=\[)', raw)] if len(raw) > _LARGE else []
     if not found:
         return raw

@@ -23,7 +23,6 @@ from simmatrix.files import mistaken, open_input, refusal
 if TYPE_CHECKING:
     from io import FileIO
 
-__all__ = ["CODES", "LONGEST_HEADER", "Container", "canonical_json", "open_container", "parsed_json", "serialised"]
 
 LONGEST_HEADER = 100_000_000
 """The safetensors library reads no longer headers."""
@@ -138,18 +137,33 @@ class Container(NamedTuple):
         """Return a tensor in an array of its own, read-only."""
         tensor = self.tensors[name]
         array = np.empty(tensor["shape"], CODES[tensor["dtype"]])
-        buffer, done = _bytes(array), 0
+        self.read_into(name, array)
+        array.flags.writeable = False
+        return array
+
+    def read_into(self, name: str, array: np.ndarray) -> memoryview:
+        """Fill a contiguous array of a tensor's type and shape with it, and return its bytes."""
+        buffer = _bytes(array)
+        self._fill(buffer, self.start + self.tensors[name]["data_offsets"][0])
+        return buffer
+
+    def header(self) -> bytes:
+        """Return what stands in front of the tensors."""
+        buffer = bytearray(self.start)
+        self._fill(memoryview(buffer), 0)
+        return bytes(buffer)
+
+    def _fill(self, buffer: memoryview, start: int) -> None:
+        done = 0
         try:
-            self.file.seek(self.start + tensor["data_offsets"][0])
+            self.file.seek(start)
             # One read of the system gives 2 GB at most.
-            while done < array.nbytes and (size := self.file.readinto(buffer[done:])):
+            while done < len(buffer) and (size := self.file.readinto(buffer[done:])):
                 done += size
         except OSError as error:
             raise refusal(error, self.path) from None
-        if done < array.nbytes:
+        if done < len(buffer):
             raise SourceError("was cut short while it was read; read it again", self.path)
-        array.flags.writeable = False
-        return array
 
 
 @contextmanager

@@ -17,23 +17,6 @@ from typing import BinaryIO, TypeAlias
 
 from simmatrix.errors import OutputError, SourceError
 
-__all__ = [
-    "Progress",
-    "check_input",
-    "check_output_folder",
-    "decoded",
-    "digest_of",
-    "mistaken",
-    "open_input",
-    "read_bytes",
-    "reading",
-    "refusal",
-    "sha256_of",
-    "silent",
-    "whole",
-    "write_atomically",
-]
-
 _PIECE = 1 << 18
 # More than any table of classes, ratings or triplets takes: a larger file was given by mistake, and is not read.
 _LARGEST_TEXT = 1 << 30
@@ -192,7 +175,7 @@ def check_output_folder(path: Path, *, is_new: bool = False) -> None:
     Its folder has to exist and to be writeable; what stands there already has to be a regular file that may be changed,
     and where the file has to be new, nothing may.
     """
-    with _writing(path):
+    with writing(path):
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -221,7 +204,7 @@ def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     something goes wrong, or the process is told to end; what a killed process left behind is removed by the next one.
     """
     check_output_folder(path)
-    with _writing(path):
+    with writing(path):
         # A link stays a link: the file that it points to is replaced.
         target = path.resolve()
         _sweep(target.parent)
@@ -243,7 +226,7 @@ def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Turn refusals of the operating system inside the block into an `OutputError` that names the file."""
     try:
         yield

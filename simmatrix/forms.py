@@ -110,6 +110,12 @@ class Form(ABC):
         """Return some rows as a plain array."""
         return np.asarray(self.values[rows])
 
+    def entries(
+        self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"] | None = None
+    ) -> Float[np.ndarray, "n m"]:
+        """Return what stands in some rows, and in some columns of these, in their order, as an array of its own."""
+        return np.asarray(self.values[rows] if columns is None else self.values[rows[:, None], columns])
+
     def dense(self) -> Float[np.ndarray, "C C"]:
         """Return the values as a contiguous array, read-only."""
         return read_only(np.array(self.values, order="C"))
@@ -236,6 +242,12 @@ class Sparse(Form):
     def block(self, rows: slice) -> Float[np.ndarray, "n C"]:
         return np.asarray(self.values[rows].toarray())
 
+    def entries(
+        self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"] | None = None
+    ) -> Float[np.ndarray, "n m"]:
+        chosen = self.values[rows]
+        return np.asarray((chosen if columns is None else chosen[:, columns]).toarray())
+
     def dense(self) -> Float[np.ndarray, "C C"]:
         return read_only(np.asarray(self.values.toarray()))
 
@@ -354,16 +366,8 @@ class Toeplitz(Form):
 def form_of(values: object) -> Form:
     """Return values as a form with read-only float32 arrays: the given ones if nobody can write to them, else copies.
 
-    Parameters
-    ----------
-    values
-        A form; a SciPy sparse array; or an array, which is Toeplitz if it is a view of its diagonals
-        (`simmatrix.toeplitz.toeplitz_view`).
-
-    Raises
-    ------
-    MatrixError
-        If they are no square matrix of numbers.
+    The values are a form, a SciPy sparse array, or an array, which is Toeplitz if it is a view of its diagonals
+    (`simmatrix.toeplitz.toeplitz_view`). `MatrixError` if they are no square matrix of numbers.
     """
     if isinstance(values, Toeplitz):
         return Toeplitz(frozen(values.diagonals))
@@ -404,6 +408,20 @@ def form_of_tensors(tensors: Mapping[str, np.ndarray], count: int, path: Path) -
     if not matrix.has_canonical_format or (values == 0).any():
         raise SourceError("its sparse matrix is damaged (unsorted columns or stored zeros); build it again", path)
     return Sparse(canonical(matrix))
+
+
+def csr_of(
+    starts: Int[np.ndarray, " R1"], columns: Int[np.ndarray, " nnz"], values: Float[np.ndarray, " nnz"], count: int
+) -> csr_array:
+    """Return a CSR array, read-only, of parts that are in order: in their own memory."""
+    from scipy.sparse import csr_array
+
+    # Starts and columns have one type there: the wider of the two, for which the columns would be copied.
+    starts = starts.astype(np.int32) if len(values) <= np.iinfo(np.int32).max else starts
+    rows = csr_array((values, columns, starts), shape=(len(starts) - 1, count))
+    for part in (rows.data, rows.indices, rows.indptr):
+        part.flags.writeable = False
+    return rows
 
 
 def raw_form(values: Float[np.ndarray, "C C"]) -> Dense | Toeplitz:

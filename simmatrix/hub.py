@@ -11,17 +11,9 @@ _KINDS = {"datasets": "dataset", "spaces": "space"}
 
 
 def downloaded(address: str) -> Path:
-    """Return where a file of the Hub lies on this machine, after a download where it is not there yet.
+    """Return where a file of the Hub is on this machine, after a download if it is not there yet.
 
-    Parameters
-    ----------
-    address
-        ``hf://owner/name/file``, or ``hf://datasets/owner/name/file``; ``name@revision`` asks for a revision.
-
-    Raises
-    ------
-    SourceError
-        If the address has another form, huggingface_hub is missing, or there is no such file.
+    The address is ``hf://owner/name/file`` or ``hf://datasets/owner/name/file``; ``name@revision`` asks for a revision.
     """
     parts = address.removeprefix(SCHEME).split("/")
     kind = _KINDS.get(parts[0])

@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from simmatrix import normalise
 from simmatrix.classes import Names, names_in_order
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, SourceError
-from simmatrix.files import Progress
+from simmatrix.files import Progress, reading, silent
 from simmatrix.forms import (
     Dense,
     Form,
     Sparse,
     Values,
+    csr_of,
     form_of,
     form_of_tensors,
     frozen,
-    is_sparse,
     read_only,
 )
 from simmatrix.hub import SCHEME, downloaded
+from simmatrix.name_array import are_class_names, index_of
 from simmatrix.pairs import Pairs, checked
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
-from simmatrix.storage import MatrixFile, read_matrix, write_matrix
-from simmatrix.text import a_few, are_names, hinted, is_name, shown_name, some
+from simmatrix.storage import SUFFIX, is_index, read_matrix, write_matrix
+from simmatrix.text import a_few, hinted, is_name, shown_name, some
 
-__all__ = ["SimilarityMatrix", "Values", "is_sparse", "load", "load_input", "save"]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from simmatrix.shards import Columns
+
 
 _SHOWN = 5
 _LARGEST_COUNT = np.iinfo(np.int32).max
@@ -76,14 +81,14 @@ class SimilarityMatrix:
     """
 
     values: Values
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     provenance: Provenance = field(default_factory=Provenance)
     evidence: Int[np.ndarray, "C C"] | None = None
     stored: Form = field(init=False)
 
     def __post_init__(self) -> None:
         stored, classes = form_of(self.values), names_in_order(self.classes)
-        _check(stored, classes, is_named=are_names(classes))
+        _check(stored, classes, is_named=are_class_names(classes))
         object.__setattr__(self, "stored", stored)
         object.__setattr__(self, "values", stored.values)
         object.__setattr__(self, "classes", classes)
@@ -92,7 +97,7 @@ class SimilarityMatrix:
 
     @classmethod
     def of(
-        cls, stored: Form, classes: tuple[str, ...], provenance: Provenance, evidence: np.ndarray | None = None
+        cls, stored: Form, classes: Sequence[str], provenance: Provenance, evidence: np.ndarray | None = None
     ) -> SimilarityMatrix:
         """Return the matrix whose values are kept in a form."""
         values: Any = stored
@@ -112,7 +117,7 @@ class SimilarityMatrix:
         """Return the similarity of two classes, by name."""
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ParameterError(f'matrix[...] takes two names of classes, as in matrix["a", "b"], got {pair!r:.60}')
-        first, second = self._indices(pair)
+        first, second = self.places(pair)
         return float(self.values[first, second])
 
     @property
@@ -142,8 +147,8 @@ class SimilarityMatrix:
         return normalise.count_of_ones(self.stored.stored().parts()) - len(self.classes)
 
     @cached_property
-    def _index(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self.classes)}
+    def _index(self) -> Mapping[str, int]:
+        return index_of(self.classes)
 
     def to_dense(self) -> Float[np.ndarray, "C C"]:
         """Return the values as a dense, read-only, contiguous float32 array (C, C)."""
@@ -154,7 +159,7 @@ class SimilarityMatrix:
 
         Classes of similarity 0 are no neighbours.
         """
-        index = self._indices((name,))[0]
+        index = self.places((name,))[0]
         columns, row = self.stored.row(index)
         is_other = (row > 0) & (columns != index)
         columns, row = columns[is_other], row[is_other]
@@ -163,7 +168,7 @@ class SimilarityMatrix:
             is_near = row >= np.partition(row, -count)[-count]
             columns, row = columns[is_near], row[is_near]
         order = np.argsort(-row, kind="stable")[: max(count, 0)]
-        return tuple((self.classes[columns[at]], float(row[at])) for at in order.tolist())
+        return tuple((self.classes[int(columns[at])], float(row[at])) for at in order.tolist())
 
     def lower_bound(self, bound: float) -> SimilarityMatrix:
         """Return max(0, (S - l) / (1 - l)) for a lower bound l in [0, 1) (Kobs et al. 2020).
@@ -211,12 +216,17 @@ class SimilarityMatrix:
         >>> matrix.influence, matrix.provenance.normalisation[-1]["bound"]
         (0.375, 0.2)
         """
+        bound = self.bound_for(influence, nearest=nearest)
+        return self if bound is None else self._bounded(bound)
+
+    def bound_for(self, influence: float, *, nearest: bool = False) -> float | None:
+        """Return the lower bound that `with_influence` takes; None where the matrix has that influence already."""
         normalise.check_influence(influence)
         if nearest:
             least, most = self.influence_range
             influence = min(max(influence, least), most)
         if _is_same(influence, self.influence):
-            return self
+            return None
         if influence > self.influence:
             raise MatrixError(
                 f"an influence of {influence} is more than the {self.influence:.9g} of the matrix, and a lower bound "
@@ -231,7 +241,7 @@ class SimilarityMatrix:
                 f"lower bound: {alike}; ask for more, or tell these classes apart in the source"
             )
         mass = 0.0 if _is_same(influence, least) else influence * len(self) - self._alike
-        return self._bounded(normalise.bound_for(self.stored.stored().parts(), mass))
+        return normalise.bound_for(self.stored.stored().parts(), mass)
 
     def top_k(self, count: int) -> SimilarityMatrix:
         """Return a sparse matrix of each row's `count` largest similarities to other classes, and the diagonal.
@@ -263,7 +273,7 @@ class SimilarityMatrix:
         0.5
         """
         wanted = checked(pairs)
-        places = np.array([self._indices(pair) for pair in wanted], dtype=np.intp).T
+        places = np.array([self.places(pair) for pair in wanted], dtype=np.intp).T
         values = np.array(list(wanted.values()), np.float32)
         form = self.stored.replaced(np.hstack([places, places[::-1]]), np.tile(values, 2))
         return self._with(form, {"step": "pairs", "pairs": [[*pair, value] for pair, value in wanted.items()]})
@@ -299,7 +309,7 @@ class SimilarityMatrix:
         ('truck', 'rose')
         """
         wanted = names_in_order(names)
-        indices = np.array(self._indices(wanted), dtype=np.intp)
+        indices = np.array(self.places(wanted), dtype=np.intp)
         evidence = None if self.evidence is None else read_only(self.evidence[indices[:, None], indices])
         return SimilarityMatrix.of(self.stored.select(indices), wanted, self.provenance.only(wanted), evidence)
 
@@ -322,9 +332,9 @@ class SimilarityMatrix:
         _check_same(wanted, self.classes)
         return self.select(wanted)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, shards: int | None = None) -> None:
         """Write the matrix to a safetensors file; see `simmatrix.save`."""
-        save(self, path)
+        save(self, path, shards=shards)
 
     def _with(self, stored: Form, step: Step) -> SimilarityMatrix:
         # What a sound matrix becomes under a bound or a top k is sound: not checked again.
@@ -334,7 +344,8 @@ class SimilarityMatrix:
         vars(matrix).update(fields, evidence=self.evidence)
         return matrix
 
-    def _indices(self, names: Iterable[str]) -> list[int]:
+    def places(self, names: Iterable[str]) -> list[int]:
+        """Return where classes stand. Raises `ClassNotFoundError` if there is none of a name; suggests near ones."""
         wanted = names_in_order(names)
         unknown = [name for name in wanted if name not in self._index]
         if unknown:
@@ -342,7 +353,7 @@ class SimilarityMatrix:
         return [self._index[name] for name in wanted]
 
 
-def _check(stored: Form, classes: tuple[str, ...], *, is_named: bool) -> None:
+def _check(stored: Form, classes: Sequence[str], *, is_named: bool) -> None:
     count = stored.values.shape[0]
     if len(classes) != count:
         raise MatrixError(f"{len(classes)} classes were named for {count} rows; name each row once")
@@ -356,11 +367,11 @@ def _check(stored: Form, classes: tuple[str, ...], *, is_named: bool) -> None:
         raise MatrixError(f"not in [0, 1]: {wrong}; normalise the values first")
     diagonal = stored.values.diagonal()
     if not (diagonal == 1).all():
-        wrong = some([classes[index] for index in np.flatnonzero(diagonal != 1)])
+        wrong = some([classes[index] for index in np.flatnonzero(diagonal != 1).tolist()])
         raise MatrixError(f"the similarity to itself is not 1: {wrong}; set the diagonal to 1")
 
 
-def _explain_names(classes: tuple[str, ...]) -> None:
+def _explain_names(classes: Sequence[str]) -> None:
     if nameless := [f"{index}: {name!r}" for index, name in enumerate(classes) if not is_name(name)]:
         raise MatrixError(
             f"no class names: {some(nameless)} (counted from 0); a name is text without control characters, not empty"
@@ -369,7 +380,7 @@ def _explain_names(classes: tuple[str, ...]) -> None:
     raise MatrixError(f"the class {some(repeated)} stands there twice; names must be unique")
 
 
-def _checked_evidence(evidence: Any, classes: tuple[str, ...]) -> Int[np.ndarray, "C C"]:
+def _checked_evidence(evidence: Any, classes: Sequence[str]) -> Int[np.ndarray, "C C"]:
     counts = np.asarray(evidence)
     if counts.dtype.kind not in "iu":
         raise MatrixError(f"evidence of type {counts.dtype} is no count of judgements; give whole numbers")
@@ -392,13 +403,13 @@ def _checked_evidence(evidence: Any, classes: tuple[str, ...]) -> Int[np.ndarray
     return frozen(counts, np.int32)
 
 
-def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: tuple[str, ...]) -> str:
+def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: Sequence[str]) -> str:
     """Name the first pairs of classes at which values are wrong."""
     count, pairs = form.where(is_wrong)
     return some([f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN)], _SHOWN, count)
 
 
-def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
+def _check_same(wanted: Sequence[str], classes: Sequence[str]) -> None:
     repeated = [name for name, count in Counter(wanted).items() if count > 1]
     known, asked = set(classes), set(wanted)
     lacking = [name for name in wanted if name not in known]
@@ -419,59 +430,150 @@ def _check_same(wanted: tuple[str, ...], classes: tuple[str, ...]) -> None:
         )
 
 
-def save(matrix: SimilarityMatrix, path: str | Path) -> None:
-    """Write a matrix to a file. A crash at any point leaves the old file or the new one.
+def save(matrix: SimilarityMatrix, path: str | Path, *, shards: int | None = None) -> None:
+    """Write a matrix to a file, or to several. A crash at any point leaves the old matrix or the new one.
 
     Parameters
     ----------
     matrix
         What to write.
     path
-        A file that does not exist yet, or holds a similarity matrix, which is replaced. The folder must exist.
+        A file that does not exist yet, or holds a similarity matrix, which is replaced. The folder must exist. Where it
+        ends in ``.safetensors.index.json``, the rows of a sparse matrix are divided among files beside it.
+    shards
+        Among how many; with 32,768 rows in each if that is not said.
 
     Raises
     ------
     OutputError
-        If the file is something else than a similarity matrix, or can't be written.
+        If the file is something else than a similarity matrix, or can't be written; if a matrix that is not sparse is
+        to be written in shards.
     """
+    path = Path(path)
+    if is_index(path):
+        from simmatrix.shards import write_shards
+
+        write_shards(path, matrix.stored, matrix.classes, matrix.provenance, shards, matrix.evidence)
+        return
+    if shards is not None:
+        raise ParameterError(f"a matrix in shards has an index; name it {path.stem}{SUFFIX}")
     evidence = {} if matrix.evidence is None else {"evidence": matrix.evidence}
-    write_matrix(Path(path), matrix.stored.tensors() | evidence, matrix.classes, matrix.provenance)
+    write_matrix(path, matrix.stored.tensors() | evidence, matrix.classes, matrix.provenance)
 
 
-def load(path: str | Path) -> SimilarityMatrix:
+@dataclass(frozen=True, eq=False)
+class MatrixRows:
+    """Some rows of a matrix; see `load`.
+
+    Attributes
+    ----------
+    values : scipy.sparse.csr_array or numpy.ndarray
+        (R, C), float32: row i is of class `rows[i]`, and each class has a column.
+    rows : range
+        The classes whose rows these are.
+    classes
+        The names of all C classes.
+    provenance
+        Where the values come from.
+    """
+
+    values: Float[np.ndarray, "R C"] | csr_array
+    rows: range
+    classes: Sequence[str]
+    provenance: Provenance
+
+
+@overload
+def load(path: str | Path, *, rows: None = None) -> SimilarityMatrix: ...
+@overload
+def load(path: str | Path, *, rows: range) -> MatrixRows: ...
+def load(path: str | Path, *, rows: range | None = None) -> SimilarityMatrix | MatrixRows:
     """Read a matrix from a file that `save` wrote.
 
     Parameters
     ----------
     path
-        A file, or ``hf://owner/name/file.safetensors`` for one on the Hugging Face Hub, which takes huggingface_hub.
+        A file, or ``hf://owner/name/file.safetensors`` for one on the Hugging Face Hub, which takes huggingface_hub. A
+        matrix in shards is read by its index, ``name.safetensors.index.json``, or under ``name.safetensors`` where
+        there is no such file.
+    rows
+        Some rows that follow each other: of a matrix in shards only those that hold them are read.
 
     Returns
     -------
-    SimilarityMatrix
-        With its provenance; the values are read once, no second copy is made of a dense matrix.
+    SimilarityMatrix or MatrixRows
+        With its provenance; the values are read once, no second copy is made of a dense matrix or of one in shards.
 
     Raises
     ------
     SourceError
-        If the file is missing, damaged, of a newer format version, or no similarity matrix.
+        If the file is missing, damaged, of a newer format version, or no similarity matrix; if one of several files is
+        missing or not the one that the index lists.
     MatrixError
         If its values or names break an invariant.
     """
+    place = _place_of(path)
+    if rows is None:
+        return _loaded(place)[0]
+    if is_index(place):
+        from simmatrix.shards import read_shards
+
+        found = read_shards(place, rows)
+        values = csr_of(*found.rows, len(found.classes))
+        return MatrixRows(values, rows, found.classes, found.provenance)
+    matrix = _loaded(place)[0]
+    if rows.step != 1 or not 0 <= rows.start < rows.stop <= len(matrix):
+        raise SourceError(f"has no {rows}; its rows are range(0, {len(matrix)}), in steps of 1", place)
+    return MatrixRows(matrix.values[rows.start : rows.stop], rows, matrix.classes, matrix.provenance)
+
+
+def load_columns(path: str | Path, here: Callable[[int], range]) -> Columns | None:
+    """Return some columns of a matrix in shards, and None for any other; `here` says which, of how many classes."""
+    place = _place_of(path)
+    if not is_index(place):
+        return None
+    from simmatrix.shards import read_columns
+
+    return read_columns(place, here)
+
+
+def _place_of(path: str | Path) -> Path:
+    """Return the file that is meant: on this machine, and the index where the rows are in shards."""
     if isinstance(path, str) and path.startswith(SCHEME):
-        path = downloaded(path)
-    return _matrix_of(read_matrix(Path(path)), Path(path))
+        place = downloaded(path)
+        if is_index(place):
+            from simmatrix.shards import read_index
+
+            for file in read_index(place).files():
+                downloaded(f"{path.rpartition('/')[0]}/{file}")
+        return place
+    place = Path(path)
+    if place.suffix != ".safetensors":
+        return place
+    index = place.with_name(place.stem + SUFFIX)
+    with reading(place):
+        return index if not place.exists() and index.exists() else place
+
+
+def _loaded(path: Path, progress: Progress | None = None) -> tuple[SimilarityMatrix, str]:
+    """Return the matrix in a file, and with a `progress` to report to the file's checksum."""
+    try:
+        if is_index(path):
+            from simmatrix.shards import read_shards
+
+            shards = read_shards(path, None, progress or silent)
+            form: Form = Sparse(csr_of(*shards.rows, len(shards.classes)))
+            return SimilarityMatrix.of(form, shards.classes, shards.provenance), shards.sha256
+        found = read_matrix(path, progress)
+        form = form_of_tensors(found.tensors, len(found.classes), path)
+        matrix = SimilarityMatrix.of(form, found.classes, found.provenance, found.tensors.get("evidence"))
+    except MatrixError as error:
+        raise MatrixError(f"{path}: {error}") from None
+    return matrix, found.sha256
 
 
 def load_input(path: Path, progress: Progress) -> tuple[SimilarityMatrix, Input]:
     """Read a matrix, and return what is recorded of its file too: the checksum is of the bytes that were read."""
-    found = read_matrix(path, progress)
-    return _matrix_of(found, path), Input("matrix", shown_name(path), found.sha256)
-
-
-def _matrix_of(found: MatrixFile, path: Path) -> SimilarityMatrix:
-    try:
-        form = form_of_tensors(found.tensors, len(found.classes), path)
-        return SimilarityMatrix.of(form, found.classes, found.provenance, found.tensors.get("evidence"))
-    except MatrixError as error:
-        raise MatrixError(f"{path}: {error}") from None
+    place = _place_of(path)
+    matrix, sha256 = _loaded(place, progress)
+    return matrix, Input("matrix", shown_name(place), sha256)

@@ -4,7 +4,8 @@ The steps, in this order: symmetrise (if the source is not), map to [0, 1], lowe
 is taken is recorded.
 
 A similarity of 0 means unrelated. Cosines and ways through a tree have no such value of their own: any two classes
-share something. What most pairs share says nothing, so for these sources the default bound is the median of all pairs.
+share something. What most pairs share says nothing, so for these sources the default bound is the median of all pairs;
+of more than `EXACT_UP_TO` classes, the median of the pairs of some of them.
 
 A lower bound can be found for an influence, the mean over the rows of their sum off the diagonal. Under a lower bound l
 each of the n_1 pairs of similarity 1 keeps it, and any other similarity s becomes max(0, (s - l) / (1 - l)). So for an
@@ -30,6 +31,7 @@ from simmatrix.provenance import Step
 from simmatrix.shapes import Bool, Float, Int
 
 __all__ = [
+    "EXACT_UP_TO",
     "affine",
     "bound_for",
     "check_influence",
@@ -39,8 +41,14 @@ __all__ = [
     "count_of_ones",
     "lower_bound",
     "median_bound",
+    "nearest_of",
     "normalise",
+    "sampled",
+    "sampled_bound",
 ]
+
+EXACT_UP_TO = 10_000
+"""Up to so many classes raw similarities are float64 and every pair is looked at; above it memory counts more."""
 
 # Steps on the scale from 0 to 1 among which a first pass looks for the bound. A power of two, so that no float32 falls
 # into a step that is not its own.
@@ -119,13 +127,20 @@ def normalise(
         steps.append({"step": "affine", "low": low, "high": high})
     found: Step = {}
     if bound is None:
-        bound, origin = median_bound(form.values)
-        found = {"from": origin}
+        bound, found = _default_bound(form.values)
     if bound > 0.0:
         functions.append(partial(lower_bound, bound=bound))
         steps.append({"step": "lower_bound", "bound": bound, **found})
     steps.append({"step": "unit_diagonal"})
     return form.normalised(*functions), tuple(steps)
+
+
+def _default_bound(values: Float[np.ndarray, "C C"]) -> tuple[float, Step]:
+    if len(values) <= EXACT_UP_TO:
+        bound, origin = median_bound(values)
+        return bound, {"from": origin}
+    rows = sampled(len(values))
+    return sampled_bound(values[rows[:, None], rows], nearest_of(values, rows))
 
 
 def median_bound(values: Float[np.ndarray, "C C"]) -> tuple[float, str]:
@@ -151,15 +166,49 @@ def median_bound(values: Float[np.ndarray, "C C"]) -> tuple[float, str]:
     >>> median_bound(np.array([[1, 0.5, 0.2], [0.5, 1, 0.1], [0.2, 0.1, 1]]))
     (0.2, 'median')
     """
-    median, half = _median_of_pairs(values), len(values) // 2
-    if median < 1:
-        diagonal = values.diagonal() > median
-        above = (np.count_nonzero(row > median) for row in values)
-        isolated = sum(count == own for count, own in zip(above, diagonal, strict=True))
-        if isolated <= half:
-            return median, "median"
-    nearest = sorted(float(np.delete(row, index).max()) for index, row in enumerate(values))[half]
-    below = max(float(pairs.max(initial=-1, where=pairs < nearest)) for pairs in _pairs(values))
+    nearest = nearest_of(values, np.arange(len(values)))
+    return _bound_of(_median_of_pairs(values), nearest, _pairs(values))
+
+
+def sampled(count: int) -> Int[np.ndarray, " n"]:
+    """Return those of `count` classes whose pairs tell what all pairs are like: a thousand to two, evenly spaced."""
+    return np.arange(0, count, max(1, count // _SAMPLED))
+
+
+def nearest_of(values: Float[np.ndarray, "C C"], rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return the greatest similarity of some classes to another one, 0 if it is negative."""
+    return np.array(
+        [
+            max(float(side.max(initial=0)) for side in (values[row, :row], values[row, row + 1 :]))
+            for row in rows.tolist()
+        ]
+    )
+
+
+def sampled_bound(among: Float[np.ndarray, "n n"], nearest: Float[np.ndarray, " n"]) -> tuple[float, Step]:
+    """Return `median_bound` as some of the classes tell it, and what to record of it.
+
+    Parameters
+    ----------
+    among
+        The similarities of these classes to each other.
+    nearest
+        The greatest similarity of each of them to any other class.
+    """
+    pairs = np.concatenate(list(_pairs(among)))
+    pairs.partition((len(pairs) - 1) // 2)
+    bound, origin = _bound_of(float(pairs[(len(pairs) - 1) // 2]), nearest, iter([pairs]))
+    return bound, {"from": origin, "sampled_pairs": len(pairs)}
+
+
+def _bound_of(
+    median: float, nearest: Float[np.ndarray, " n"], pairs: Iterator[Float[np.ndarray, " m"]]
+) -> tuple[float, str]:
+    half = len(nearest) // 2
+    if median < 1 and np.count_nonzero(nearest <= median) <= half:
+        return median, "median"
+    cut = np.partition(nearest, half)[half]
+    below = max(float(some.max(initial=-1, where=some < cut)) for some in pairs)
     if 0 <= below < median:
         return below, "below the median"
     return (median if median < 1 else 0.0), "median"

@@ -1,22 +1,30 @@
-"""NumPy's ``.npy``: its header, read without evaluating it, and single rows of the array behind it."""
+"""NumPy's ``.npy``, also in an ``.npz``: its header, read without evaluating it, and the array behind it.
+
+What an archive unpacks to is read in pieces: a small file may claim to hold a large array.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from simmatrix.errors import SourceError
 from simmatrix.shapes import Float
 
-__all__ = ["MAGIC", "Array", "npy_array"]
+__all__ = ["MAGIC", "Array", "Member", "member", "npy_array"]
 
 MAGIC = b"\x93NUMPY"
 
 # NumPy reads no longer headers, and makes no arrays of more dimensions.
 _LONGEST, _MOST_DIMENSIONS = 10_000, 64
+_PIECE = 1 << 20
 _COUNT = r"(?:0|[1-9]\d{0,18})L?"
 _S = r"[ \t\r\n]*"
 _FIELD = (
@@ -34,7 +42,7 @@ class Array(NamedTuple):
     ----------
     read_at
         Returns bytes of the file from a place on, as many as are asked for. Places only ever grow within one call of
-        `rows`.
+        `rows` or `whole`.
     start
         Where its elements begin.
     shape, dtype, by_columns
@@ -63,6 +71,14 @@ class Array(NamedTuple):
                 place = self.start + (column * count + index) * size
                 found[at, column] = np.frombuffer(self.read_at(place, size), self.dtype)[0]
         return found
+
+    def whole(self) -> np.ndarray:
+        """Return all of it. Memory is taken piece by piece, so a claim that the file does not keep takes none."""
+        content = bytearray(math.prod(self.shape, start=self.dtype.itemsize))
+        for place in range(0, len(content), _PIECE):
+            size = min(_PIECE, len(content) - place)
+            content[place : place + size] = self.read_at(self.start + place, size)
+        return np.ndarray(self.shape, self.dtype, content, order="F" if self.by_columns else "C")
 
 
 def npy_array(read_at: Callable[[int, int], bytes], size: int) -> Array:
@@ -98,3 +114,44 @@ def npy_array(read_at: Callable[[int, int], bytes], size: int) -> Array:
     if claimed > size - begin or len(extents) > _MOST_DIMENSIONS:
         raise ValueError(f"it claims {claimed} bytes in a file of {size}")
     return Array(read_at, begin, extents, dtype, header["by_columns"] == "True")
+
+
+class Member(NamedTuple):
+    """An array in an archive; `rest` reads what is behind what was read, so that its checksum is checked."""
+
+    array: Array
+    rest: Callable[[], None]
+
+
+@contextmanager
+def member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iterator[Member]:
+    """Open an array in the ``.npz`` at `path`; raise `SourceError` unless it is a plain one."""
+    with archive.open(entry) as file:
+        read_at, rest = _forwards(file.read, path)
+        try:
+            array = npy_array(read_at, entry.file_size)
+        except ValueError as error:
+            raise SourceError(f"holds no plain arrays ({error}); save them with numpy.savez", path) from None
+        yield Member(array, rest)
+
+
+def _forwards(read: Callable[[int], bytes], path: Path) -> tuple[Callable[[int, int], bytes], Callable[[], None]]:
+    """Return functions that read from a place on, never going back, and that read what is left."""
+    base, held = 0, b""
+
+    def read_at(place: int, size: int) -> bytes:
+        nonlocal base, held
+        while place + size > base + len(held):
+            missing = place + size - base - len(held) if place <= base + len(held) else 0
+            piece = read(max(_PIECE, missing))
+            if not piece:
+                raise SourceError("is cut short; get the file again", path)
+            kept = held[place - base :]
+            base, held = base + len(held) - len(kept), kept + piece
+        return held[place - base : place - base + size]
+
+    def rest() -> None:
+        while read(_PIECE):
+            pass
+
+    return read_at, rest

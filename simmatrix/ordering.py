@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 
 from simmatrix.classes import check_superclasses
 from simmatrix.errors import MatrixError
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.shapes import Float
+from simmatrix.shapes import Float, Int
 
 MOST = 5000
 """Up to so many classes are ordered: it takes time that grows with C^2, and a picture has no room for more."""
@@ -38,31 +40,117 @@ class Ordered:
     """Each group's name and how many classes it has, in order."""
 
 
-def _by_superclass(matrix: SimilarityMatrix, superclasses: Sequence[str]) -> Ordered:
-    """Put similar superclasses beside each other, and similar classes within each."""
+class Order(NamedTuple):
+    """An order of C classes.
+
+    Parameters
+    ----------
+    places
+        (C), the class at each place.
+    groups
+        The name and the size of each group of classes that stand side by side, in order.
+    tree
+        The clusters, where the order is by clusters.
+    """
+
+    places: Int[np.ndarray, " C"]
+    groups: tuple[tuple[str, int], ...] = ()
+    tree: ClusterTree | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterTree:
+    """Clusters of clusters of C classes. A node below C is a class; node C + i is made of two nodes before it.
+
+    Parameters
+    ----------
+    children
+        (C - 1, 2), the two nodes that node C + i is made of, the left one first.
+    similarities
+        (C - 1), how similar the two are: on average, or where the tree says so at best.
+    """
+
+    children: Int[np.ndarray, "n 2"]
+    similarities: Float[np.ndarray, " n"]
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """How many classes each node has."""
+        sizes = [1] * (len(self.children) + 1)
+        for left, right in self.children.tolist():
+            sizes.append(sizes[left] + sizes[right])
+        return sizes
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The place of each node's first class: its classes stand side by side, those of its left child first."""
+        count = len(self.children) + 1
+        starts = [0] * len(self.sizes)
+        for node, (left, right) in reversed([*enumerate(self.children.tolist(), count)]):
+            starts[left], starts[right] = starts[node], starts[node] + self.sizes[left]
+        return starts
+
+    @property
+    def order(self) -> list[int]:
+        """The class at each place."""
+        count = len(self.children) + 1
+        places = [0] * count
+        for leaf in range(count):
+            places[self.starts[leaf]] = leaf
+        return places
+
+    def turned(self, order: Sequence[int]) -> ClusterTree:
+        """Return the same tree with its branches turned so that an order that fits it is its own."""
+        at = np.argsort(order)
+        firsts = at.tolist()
+        for left, right in self.children.tolist():
+            firsts.append(min(firsts[left], firsts[right]))
+        places = np.array(firsts)[self.children]
+        return ClusterTree(np.take_along_axis(self.children, places.argsort(axis=1), axis=1), self.similarities)
+
+
+def order_of(matrix: SimilarityMatrix, by: str, superclasses: Sequence[str] = ()) -> Order:
+    """Return an order of a matrix's classes: by ``"clusters"``, by ``"superclass"`` or as in the ``"file"``.
+
+    Of more than 5,000 classes the clusters are those of `near_clusters`, and superclasses stand in the order of their
+    first class, their classes as in the file.
+
+    Raises
+    ------
+    SourceError
+        If a class has no superclass, and the order is by these.
+    """
+    if by == "file":
+        return Order(np.arange(len(matrix)))
+    if by == "clusters":
+        tree = clusters(matrix.to_dense().astype(np.float64)) if len(matrix) <= MOST else near_clusters(matrix)
+        return Order(np.array(tree.order), tree=tree)
     check_superclasses(dict(zip(matrix.classes, superclasses, strict=True)))
-    values = matrix.to_dense().astype(np.float64)
-    names = list(dict.fromkeys(superclasses))
-    members = {name: [index for index, one in enumerate(superclasses) if one == name] for name in names}
-    means = np.array([[values[np.ix_(members[a], members[b])].mean() for b in names] for a in names])
-    order: list[int] = []
-    groups = []
-    for at in leaf_order(means):
-        group = members[names[at]]
-        order += [group[leaf] for leaf in leaf_order(values[np.ix_(group, group)])]
-        groups.append((names[at], len(group)))
-    return Ordered(matrix.select([matrix.classes[index] for index in order]), tuple(groups))
+    members: dict[str, list[int]] = {}
+    for index, name in enumerate(superclasses):
+        members.setdefault(name, []).append(index)
+    names = list(members)
+    if len(matrix) <= MOST:
+        # Similar superclasses beside each other, and similar classes within each.
+        values = matrix.to_dense().astype(np.float64)
+        means = np.array([[values[np.ix_(members[a], members[b])].mean() for b in names] for a in names])
+        names = [names[at] for at in leaf_order(means)]
+        for name in names:
+            group = members[name]
+            members[name] = [group[leaf] for leaf in leaf_order(values[np.ix_(group, group)])]
+    order = [index for name in names for index in members[name]]
+    return Order(np.array(order), tuple((name, len(members[name])) for name in names))
 
 
-def _by_clusters(matrix: SimilarityMatrix, _superclasses: Sequence[str]) -> Ordered:
-    order = leaf_order(matrix.to_dense().astype(np.float64))
-    return Ordered(matrix.select([matrix.classes[index] for index in order]))
+def _ordered(by: str, matrix: SimilarityMatrix, superclasses: Sequence[str]) -> Ordered:
+    if by == "file":
+        return Ordered(matrix)
+    order = order_of(matrix, by, superclasses)
+    return Ordered(matrix.select([matrix.classes[index] for index in order.places.tolist()]), order.groups)
 
 
 ORDERS: Mapping[str, Callable[[SimilarityMatrix, Sequence[str]], Ordered]] = {
-    "clusters": _by_clusters,
-    "superclass": _by_superclass,
-    "file": lambda matrix, _superclasses: Ordered(matrix),
+    by: partial(_ordered, by) for by in ("clusters", "superclass", "file")
 }
 """Orders by name; each takes the matrix and the classes' superclasses (which only ``superclass`` looks at)."""
 
@@ -72,52 +160,90 @@ _OPTIMAL_UP_TO = 2000
 
 
 def leaf_order(values: Float[np.ndarray, "C C"]) -> list[int]:
-    """Return the optimal leaf order (Bar-Joseph et al. 2001) of an average-linkage clustering on 1 - S.
-
-    Of all orders that turning the tree's branches gives, it has the least sum of distances between neighbours. Above
-    2000 classes the clustering's own order is taken.
+    """Return the order of `clusters`.
 
     Examples
     --------
     >>> leaf_order(np.array([[1, 0.1, 0.9], [0.1, 1, 0.2], [0.9, 0.2, 1]]))
     [1, 2, 0]
     """
+    return clusters(values).order if len(values) > 1 else [0]
+
+
+def clusters(values: Float[np.ndarray, "C C"]) -> ClusterTree:
+    """Return the average-linkage clustering on 1 - S, in its optimal leaf order (Bar-Joseph et al. 2001).
+
+    Of all orders that turning the tree's branches gives, it has the least sum of distances between neighbours. Above
+    2000 classes the clustering's own order is taken.
+    """
     from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
 
-    if len(values) < 3:
-        return list(range(len(values)))
     distance = 1.0 - (values + values.T) / 2
     np.fill_diagonal(distance, 0.0)
-    tree = _Tree.of(linkage(squareform(distance, checks=False), "average"))
-    if len(values) > _OPTIMAL_UP_TO:
-        return tree.leaves
-    places = _best_order(tree, distance[np.ix_(tree.leaves, tree.leaves)])
-    return [tree.leaves[place] for place in places]
+    found = linkage(squareform(distance, checks=False), "average")
+    tree = ClusterTree(found[:, :2].astype(np.intp), 1.0 - found[:, 2])
+    if not 2 < len(values) <= _OPTIMAL_UP_TO:
+        return tree
+    leaves = tree.order
+    places = _best_order(_Tree.of(tree), distance[np.ix_(leaves, leaves)])
+    return tree.turned([leaves[place] for place in places])
+
+
+# How many of the nearest classes of each are looked at where there are too many for all pairs.
+_NEAREST = 10
+
+
+def near_clusters(matrix: SimilarityMatrix) -> ClusterTree:
+    """Return the single-linkage clustering of each class with its 10 nearest: in memory that grows with C, not C^2.
+
+    Two clusters are joined at their greatest similarity (Gower and Ross 1969, by the minimum spanning tree); those that
+    no similarity joins are joined at 0, in the order of their first class. The cluster with the earlier class is left.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    size = len(matrix)
+    near = matrix.stored.top_k(min(_NEAREST, size - 1)).values.tocoo()
+    is_other = near.row != near.col
+    # The length of an edge is above 0, else it were none.
+    graph = csr_array((2.0 - near.data[is_other], (near.row[is_other], near.col[is_other])), (size, size))
+    edges = minimum_spanning_tree(graph).tocoo()
+    order = np.lexsort((edges.col, edges.row, edges.data))
+    joins = [*zip(*(part[order].tolist() for part in (edges.row, edges.col, edges.data)), strict=True)]
+    joins += [(0, other, 2.0) for other in range(1, size)]
+    # The cluster that each node is in by now, by way of others; and the first class of each.
+    within, firsts = list(range(2 * size - 1)), list(range(size))
+
+    def cluster(node: int) -> int:
+        while within[node] != node:
+            within[node] = within[within[node]]
+            node = within[node]
+        return node
+
+    children, similarities = [], []
+    for one, other, length in joins:
+        left, right = sorted((cluster(one), cluster(other)), key=firsts.__getitem__)
+        if left != right:
+            within[left] = within[right] = len(firsts)
+            firsts.append(firsts[left])
+            children.append((left, right))
+            similarities.append(2.0 - length)
+    return ClusterTree(np.array(children), np.array(similarities))
 
 
 @dataclass(frozen=True)
 class _Tree:
     """A binary tree over places: each node's leaves stand side by side, those of its left branch first."""
 
-    leaves: list[int]
-    """The leaf at each place."""
     branches: dict[tuple[int, int], int]
     """For each inner node, from its first place to behind its last, the place where its right branch starts."""
 
     @classmethod
-    def of(cls, linkage: Float[np.ndarray, "n 4"]) -> _Tree:
-        members = [[leaf] for leaf in range(len(linkage) + 1)]
-        children = [(int(left), int(right)) for left, right in linkage[:, :2]]
-        for left, right in children:
-            members.append(members[left] + members[right])
-        starts = {len(members) - 1: 0}
-        branches = {}
-        for node in range(len(members) - 1, len(linkage), -1):
-            left, right = children[node - len(linkage) - 1]
-            starts[left], starts[right] = starts[node], starts[node] + len(members[left])
-            branches[starts[node], starts[node] + len(members[node])] = starts[right]
-        return cls(members[-1], branches)
+    def of(cls, tree: ClusterTree) -> _Tree:
+        starts, sizes = tree.starts, tree.sizes
+        nodes = enumerate(tree.children.tolist(), len(tree.children) + 1)
+        return cls({(starts[node], starts[node] + sizes[node]): starts[right] for node, (_left, right) in nodes})
 
     def sides(self, start: int, stop: int) -> list[tuple[slice, slice]]:
         """Return where one end of a node's order can be, and where the other is then."""

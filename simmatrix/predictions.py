@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
+import os
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import open_input, reading
+from simmatrix.npy import member
 from simmatrix.shapes import Float, Int
 from simmatrix.text import all_composed, some
-
-__all__ = ["KINDS", "Predictions", "read_predictions"]
+from simmatrix.vectors.streams import unpacking
 
 KINDS = ("logits", "probabilities")
 _LABELS = ("label", "labels", "target", "truth")
 # Probabilities may sum to 1 with this error.
 _OFF = 0.01
-_NO_NPZ = (ValueError, OSError, EOFError, KeyError, BadZipFile, zlib.error, NotImplementedError, MemoryError)
+# Arrays of more bytes may not be packed to less than this share: such a file is made to fill the memory.
+_LARGE, _PACKED = 1 << 30, 0.01
 _LOGITS = 'normalise them, or say that these are logits (kind="logits")'
 _TABLE = "write a column label, and one of each class by its name"
 
@@ -141,38 +142,47 @@ _Read = tuple[np.ndarray, np.ndarray, tuple[str, ...], str | None]
 
 
 def _read_npz(path: Path, classes: tuple[str, ...]) -> _Read:
-    with open_input(path) as file:
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise SourceError("holds one array; save logits and labels with numpy.savez", path)
-                kinds = [kind for kind in KINDS if kind in archive.files]
-                if len(kinds) != 1 or "labels" not in archive.files:
-                    raise SourceError(
-                        f"holds {some(archive.files) if archive.files else 'no array'}; there must be labels, and "
-                        "either logits or probabilities (predicted classes alone are for "
-                        "simloss.metrics.judge, in Python)",
-                        path,
-                    )
-                names = tuple(map(str, archive["classes"].tolist())) if "classes" in archive.files else classes
-                labels, scores = archive["labels"], archive[kinds[0]]
-        except _NO_NPZ as error:
-            if isinstance(error, SourceError):
-                raise
-            raise SourceError(f"is no sound .npz of numbers and texts ({error}); save it again", path) from None
-    names = _checked_names(names, classes, path)
-    if scores.dtype.kind != "f" or scores.ndim != 2 or scores.shape[1] != len(names):
-        raise SourceError(
-            f"{kinds[0]} are {scores.dtype} of shape {scores.shape}; they must be floating-point numbers of shape "
-            f"(N, {len(names)}), a column for each class",
-            path,
-        )
-    if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iuU":
-        raise SourceError(
-            f"labels are {labels.dtype} of shape {labels.shape}; they must be names or indices, {len(scores)} of them",
-            path,
-        )
-    return scores, labels, names, kinds[0]
+    with open_input(path) as file, unpacking(path), zipfile.ZipFile(file) as archive:
+        entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+        kinds = [kind for kind in KINDS if kind in entries]
+        if len(kinds) != 1 or "labels" not in entries:
+            raise SourceError(
+                f"holds {some(list(entries)) or 'no array'}; there must be labels, and either logits or probabilities "
+                "(predicted classes alone are for simloss.metrics.judge, in Python)",
+                path,
+            )
+        wanted = [kinds[0], "labels", *(["classes"] if "classes" in entries else [])]
+        size = sum(entries[name].file_size for name in wanted)
+        packed = os.fstat(file.fileno()).st_size
+        if size > max(_LARGE, packed / _PACKED):
+            raise SourceError(
+                f"unpacks to {size:,} bytes from {packed:,}; if that is meant, save it with numpy.savez, which packs "
+                "nothing",
+                path,
+            )
+        found = {name: _array(archive, entries[name], name, len(classes), path) for name in wanted}
+    scores, labels = found[kinds[0]], found["labels"]
+    if len(labels) != len(scores):
+        raise SourceError(f"holds {len(labels)} labels for {len(scores)} examples; each has one", path)
+    names = tuple(map(str, found["classes"].tolist())) if "classes" in found else classes
+    return scores, labels, _checked_names(names, classes, path), kinds[0]
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, count: int, path: Path) -> np.ndarray:
+    """Return an array of an archive; it is unpacked only if its header says what it should."""
+    with member(archive, entry, path) as (array, _rest):
+        dtype, shape = array.dtype, array.shape
+        if name == "labels":
+            fits, what = dtype.kind in "iuU" and len(shape) == 1, "names or indices of shape (N)"
+        elif name == "classes":
+            fits, what = dtype.kind == "U" and shape == (count,), f"names of shape ({count})"
+        else:
+            fits = dtype.kind == "f" and dtype.itemsize <= 8 and len(shape) == 2 and shape[1] == count
+            what = f"floating-point numbers of shape (N, {count}), a column for each class"
+        if not fits:
+            raise SourceError(f"{name} are {dtype!s:.40} of shape {shape!s:.40}; they must be {what}", path)
+        values = array.whole()
+    return values.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _read_parquet(path: Path, classes: tuple[str, ...]) -> _Read:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simmatrix.container import parsed_json
+from simmatrix.container import canonical_json, parsed_json
 from simmatrix.errors import SourceError
+from simmatrix.name_array import TextArray
 from simmatrix.text import all_composed
 
 # A blend of blends has three levels for each.
@@ -59,13 +60,14 @@ class Provenance:
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
         # A read-only view is that of another provenance, of which this one is a copy.
         found = self.resolution
-        if not isinstance(found, MappingProxyType):
+        if not isinstance(found, MappingProxyType | FoundArray):
             found = MappingProxyType(dict(zip(all_composed(found), found.values(), strict=True)))
         object.__setattr__(self, "resolution", found)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Read-only mappings can't be pickled or copied.
-        return Provenance, (self.builder, dict(self.params), self.source, dict(self.resolution), self.normalisation)
+        found = self.resolution if isinstance(self.resolution, FoundArray) else dict(self.resolution)
+        return Provenance, (self.builder, dict(self.params), self.source, found, self.normalisation)
 
     def with_step(self, *steps: Step) -> Provenance:
         """Return a copy with more steps of normalisation."""
@@ -91,7 +93,8 @@ class Provenance:
             "builder": _is_text(self.builder),
             "params": _is_plain(dict(self.params)),
             "source": all(_is_text(*one) for one in self.source),
-            "resolution": all(map(_tells_words, self.resolution, self.resolution.values())),
+            "resolution": isinstance(self.resolution, FoundArray)
+            or all(map(_tells_words, self.resolution, self.resolution.values())),
             "normalisation": all(_is_plain(dict(step)) for step in self.normalisation),
         }
         return next((name for name, is_sound in tests.items() if not is_sound), "")
@@ -119,6 +122,60 @@ class Provenance:
         if name := found.unsound() or ("resolution" if len(found.resolution) < len(resolution) else ""):
             raise _damaged(name, path)
         return found
+
+
+class FoundArray(Mapping[str, Mapping[str, Any]]):
+    """How each class was found, by its name: JSON in an array of texts, read when it is asked for.
+
+    Classes of which nothing is told have an empty text, and are not in the mapping.
+    """
+
+    def __init__(self, names: Sequence[str], texts: TextArray, path: Path | None = None) -> None:
+        self.names, self.texts, self.path = names, texts, path
+
+    @classmethod
+    def of(cls, names: Sequence[str], found: Mapping[str, Mapping[str, Any]]) -> FoundArray:
+        """Return the array of what is told of the names."""
+        if isinstance(found, FoundArray) and (found.names is names or found.names == names):
+            return found
+        told = (canonical_json(dict(found[name])) if name in found else "" for name in names)
+        return cls(names, TextArray.of(told))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FoundArray, (self.names, self.texts, self.path)
+
+    def _parsed(self, text: str) -> Mapping[str, Any]:
+        try:
+            content = parsed_json(text)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict) or not _tells_words("", content):
+            raise SourceError("its resolution is damaged; build it again", self.path)
+        return content
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        try:
+            text = self.texts[self.names.index(name)]
+        except ValueError:
+            raise KeyError(name) from None
+        if not text:
+            raise KeyError(name)
+        return self._parsed(text)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, text in zip(self.names, self.texts, strict=True) if text)
+
+    def items(self) -> Any:
+        """Return pairs of a name and what is told of it, in class order."""
+        pairs = zip(self.names, self.texts, strict=True)
+        return ((name, self._parsed(text)) for name, text in pairs if text)
+
+    def values(self) -> Any:
+        """Return what is told of each class, in class order."""
+        return (self._parsed(text) for text in self.texts if text)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(np.diff(self.texts.offsets)))
 
 
 def parsed_field(metadata: Mapping[str, str], name: str, kind: type, path: Path) -> Any:

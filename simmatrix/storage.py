@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,8 @@ from simmatrix.files import Progress, check_output_folder, digest_of, reading, w
 from simmatrix.provenance import Provenance, parsed_field
 from simmatrix.version import __version__
 
-__all__ = ["FORMAT_VERSION", "MatrixFile", "check_output", "read_matrix", "write_matrix"]
+SUFFIX = ".safetensors.index.json"
+"""What the name of an index of shards ends in, as those of models do (`simmatrix.shards`)."""
 
 FORMAT = "simmatrix"
 FORMAT_VERSION = 2
@@ -43,21 +44,19 @@ class MatrixFile(NamedTuple):
     """What a file holds, as it stands there, and its checksum, if that was asked for."""
 
     tensors: dict[str, np.ndarray]
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     provenance: Provenance
     sha256: str
 
 
-def write_matrix(
-    path: Path, tensors: Mapping[str, np.ndarray], classes: tuple[str, ...], provenance: Provenance
-) -> None:
+def write_matrix(path: Path, tensors: Mapping[str, np.ndarray], classes: Sequence[str], provenance: Provenance) -> None:
     """Write a matrix's tensors, in their order, and what is told of it; see `simmatrix.save`."""
     # The first version that has these tensors: older releases read what they can.
     version = min(one for one, layouts in _LAYOUTS.items() if tensors.keys() in [layout.keys() for layout in layouts])
     check_output(path)
     if unsound := provenance.unsound():
         raise OutputError(f"can't hold the matrix's {unsound}; give text and finite numbers, in few levels", path)
-    names = canonical_json(classes)
+    names = canonical_json(list(classes))
     metadata = {
         "format": FORMAT,
         "format_version": str(version),
@@ -71,10 +70,16 @@ def write_matrix(
     if len(header) > LONGEST_HEADER:
         raise OutputError(
             f"the names of {len(classes)} classes, and how each was found, take {len(header) // 10**6} MB; "
-            f"a safetensors file has room for {LONGEST_HEADER // 10**6}, so give the classes shorter names",
+            f"a safetensors file has room for {LONGEST_HEADER // 10**6}, so write it in shards "
+            f"({path.stem}{SUFFIX})",
             path,
         )
     write_atomically(path, (header, *arrays))
+
+
+def is_index(path: Path) -> bool:
+    """Tell whether a file's name is that of an index of shards."""
+    return path.name.endswith(SUFFIX)
 
 
 def check_output(path: Path) -> None:
@@ -82,6 +87,11 @@ def check_output(path: Path) -> None:
 
     Nor is it written under a name that says it were of another format.
     """
+    if is_index(path):
+        from simmatrix.shards import check_index
+
+        check_index(path)
+        return
     suffix = path.suffix.lower()
     if _OTHER_FORMATS.fullmatch(suffix):
         raise OutputError(f"a matrix file is safetensors, not {suffix}; name it {path.stem}.safetensors", path)
@@ -122,6 +132,8 @@ def _check_layout(file: Container) -> None:
     metadata, path = file.metadata, file.path
     if metadata.get("format") != FORMAT:
         raise SourceError(f"is a safetensors file without a similarity matrix; give one {_MADE}", path)
+    if metadata.get("kind") in ("rows", "classes"):
+        raise SourceError(f"is a part of a matrix; name its index, which ends in {SUFFIX}", path)
     version = metadata.get("format_version", "")
     if _VERSION.fullmatch(version) is None:
         raise SourceError(f"has the format version {version[:20]!r}, which is none; build it again", path)

@@ -32,18 +32,8 @@ _Row = tuple[int, list[str]]
 def rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     r"""Give each row's line, counted from 1, and its cells without the blanks around them.
 
-    Parameters
-    ----------
-    text
-        The contents of a file; lines end in a line feed.
-    path
-        The file, for messages.
-
-    Raises
-    ------
-    SourceError
-        If a quoted cell is not closed on its line, or goes on after its closing quote, or cells are separated by
-        semicolons. Names the line. A row with another separator than most has too few cells, which the caller checks.
+    `SourceError` if a quoted cell is not closed on its line, goes on after its closing quote, or cells are separated by
+    semicolons. A row with another separator than most has too few cells, which the caller checks.
 
     Examples
     --------
@@ -122,12 +112,7 @@ def check_commas(cell: str, path: Path, line: int) -> None:
 
 
 def numbers(cells: Sequence[str], path: Path, line: int) -> list[float]:
-    """Return cells as finite numbers.
-
-    Raises
-    ------
-    SourceError
-        If a cell is no finite number; names it.
+    """Return cells as finite numbers; `SourceError` names the first cell that is none.
 
     Examples
     --------

@@ -20,11 +20,6 @@ def toeplitz_view(diagonals: Float[np.ndarray, " D"]) -> Float[np.ndarray, "C C"
 
     The first of them stands in the lower left corner, the middle one is the main diagonal.
 
-    Raises
-    ------
-    MatrixError
-        If the number of diagonals is not odd.
-
     Examples
     --------
     >>> toeplitz_view(np.array([0.5, 1, 0.25])).tolist()
@@ -67,12 +62,8 @@ def top_of_rows(
 ) -> tuple[Float[np.ndarray, " kept"], Int[np.ndarray, " kept"], Int[np.ndarray, " C1"]]:
     """Return each row's `count` largest values above 0 off the main diagonal, and what stands on that.
 
-    Of equal values the one further left is kept. Time and memory depend on what is kept, not on the rows' length.
-
-    Returns
-    -------
-    tuple
-        Values, columns (ascending in each row) and where the rows start: the parts of a CSR matrix.
+    Of equal values the one further left is kept. Time and memory depend on what is kept, not on the rows' length. The
+    result are the parts of a CSR matrix: values, columns (ascending in each row) and the starts of the rows.
 
     Examples
     --------

@@ -29,7 +29,7 @@ FORBIDDEN: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     ),
     (("simmatrix.vectors*", "simmatrix.taxonomy*"), ABOVE, "vectors and taxonomies know no classes"),
     (
-        ("simmatrix.container", "simmatrix.storage", "simmatrix.forms", "simmatrix.toeplitz"),
+        ("simmatrix.container", "simmatrix.storage", "simmatrix.shards", "simmatrix.forms", "simmatrix.toeplitz"),
         (*ABOVE, "simmatrix.normalise"),
         "what a matrix is made of knows no matrix",
     ),
@@ -55,9 +55,10 @@ RESERVED = {
     "simmatrix.web": ("simmatrix.web*", "simmatrix.cli.explore", "simmatrix.cli.collect"),
     "torch": ("simloss*", "simmatrix.cli.judge"),
     "torchmetrics": ("simloss.metrics*",),
-    "simmatrix.storage": ("simmatrix.matrix", "simmatrix.cli*"),
+    "simmatrix.storage": ("simmatrix.matrix", "simmatrix.shards", "simmatrix.cli*"),
     "simmatrix.files.write_atomically": (
         "simmatrix.storage",
+        "simmatrix.shards",
         "simmatrix.exporting",
         "simmatrix.study",
         "simmatrix.suggestion",
@@ -74,6 +75,8 @@ RESERVED = {
             "simmatrix.suggestion",
             "simmatrix.web.collect",
             "simmatrix.cli*",
+            # Definitions of senses.
+            *(("simmatrix.web.exploration",) if name == "wordnet" else ()),
         )
         for name in SOURCES
     },

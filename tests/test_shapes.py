@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from simloss.reduction import one_hot
-from simmatrix.builders.embeddings import cosine
 from simmatrix.forms import raw_form
+from simmatrix.neighbours.vectors import cosine
 
 
 def test_right_shapes_pass() -> None:

@@ -27,10 +27,7 @@ class KnownSource(NamedTuple):
 def known_source(classes: ClassList) -> KnownSource:
     """Return the source that a class list speaks for: by its columns, or word vectors if its names are words.
 
-    Raises
-    ------
-    SourceError
-        If the names are no words (`simmatrix.kinds`), so that word vectors would find nonsense; says what to do.
+    `SourceError` if they are none (`simmatrix.kinds`), for which word vectors would find nonsense.
 
     Examples
     --------

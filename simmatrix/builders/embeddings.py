@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 import numpy as np
 
 from simmatrix import data
 from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve, words
-from simmatrix.builders.raw import RawSimilarity, cosine
+from simmatrix.builders.raw import RawSource
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.files import Progress, silent
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
@@ -30,9 +31,8 @@ DEFAULT_VECTORS = "glove-6b-50d"
 """The bundled word vectors."""
 
 
-@dataclass(frozen=True)
-class VectorSource:
-    """A file of word vectors: its path, the name to record, and what the reader has to be told."""
+class VectorSource(NamedTuple):
+    """A file of word vectors: its path, the name to record, and arguments of the reader."""
 
     path: Path
     name: str
@@ -45,6 +45,7 @@ def from_embeddings(
     classes: Classes = "cifar100",
     *,
     lower_bound: float | None = None,
+    top_k: int | None = None,
     oov: str = "error",
     format: str | None = None,
     vocabulary: str | Path | None = None,
@@ -61,7 +62,11 @@ def from_embeddings(
         The class list: a file, the name of a bundled list, or the names themselves.
     lower_bound
         l in [0, 1): similarities become max(0, (s - l) / (1 - l)); 0 keeps them all. If not given it is the median of
-        all pairs, so that classes that are no more alike than most get 0 (`simmatrix.normalise.median_bound`).
+        all pairs, so that classes that are no more alike than most get 0 (`simmatrix.normalise.median_bound`); of more
+        than 10,000 classes, of the pairs of some of them.
+    top_k
+        Keep each class's so many most similar others, as `SimilarityMatrix.top_k` does. Of more than 10,000 classes
+        they are found without the rest, so that memory grows with C and not with C x C.
     oov
         What to do with classes that have no vector: ``"error"``, or ``"drop"`` to leave them out.
     format
@@ -97,23 +102,15 @@ def from_embeddings(
         vocabulary=None if vocabulary is None else Path(vocabulary),
     )
     listed = classes if isinstance(classes, ClassList) else read_classes(classes)
-    return embedding_similarity(source, listed, oov=oov, progress=progress).normalised(lower_bound)
+    return embedding_similarity(source, listed, oov=oov, progress=progress).normalised(lower_bound, top_k)
 
 
 def embedding_similarity(
     source: VectorSource, classes: ClassList, *, oov: str = "error", progress: Progress = silent
-) -> RawSimilarity:
-    """Return the similarity of the classes' word vectors.
+) -> RawSource:
+    """Return the similarity of the classes' word vectors, found as `simmatrix.builders.lookup` says.
 
-    How a class is looked up is told in `simmatrix.builders.lookup`. A class of several words has the mean of their unit
-    vectors.
-
-    Raises
-    ------
-    ClassNotFoundError
-        If classes have no vector and `oov` is ``"error"``; names each, with the nearest spellings in the vocabulary.
-    SourceError
-        If the vectors can't be read, or a vector that is used is zero or holds NaN or infinity.
+    A class of several words has the mean of their unit vectors.
     """
     if oov not in OOV:
         check_choice("oov", oov, OOV)
@@ -153,8 +150,8 @@ def embedding_similarity(
             stop.set()
             raise
     dropped = {"dropped": [classes.names[index] for index in missing]} if missing else {}
-    return RawSimilarity(
-        values=cosine(unit),
+    return RawSource(
+        source=Cosines(unit),
         classes=tuple(found),
         provenance=Provenance(
             builder="embeddings",

@@ -22,11 +22,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from simmatrix.builders.lookup import plain_text
-from simmatrix.builders.raw import RawSimilarity, cosine
+from simmatrix.builders.raw import RawSource
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import reading, sha256_of
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
@@ -44,7 +45,11 @@ _PICKLED = "pytorch_model*.bin"
 
 
 def from_encoder(
-    model: str | Path, classes: Classes = "cifar100", *, lower_bound: float | None = None
+    model: str | Path,
+    classes: Classes = "cifar100",
+    *,
+    lower_bound: float | None = None,
+    top_k: int | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from a sentence encoder: the cosine of its embeddings of the classes' phrases or names.
 
@@ -55,7 +60,7 @@ def from_encoder(
         unless the hub's cache holds it. A folder of that name goes first, and nothing is fetched for a `Path`.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
-    lower_bound
+    lower_bound, top_k
         As in `from_embeddings`.
 
     Raises
@@ -65,10 +70,10 @@ def from_encoder(
         weights are pickled or not complete, or the embedding of a class is zero or holds NaN or infinity.
     """
     check_lower_bound(lower_bound)
-    return encoder_similarity(model, read_classes(classes)).normalised(lower_bound)
+    return encoder_similarity(model, read_classes(classes)).normalised(lower_bound, top_k)
 
 
-def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSimilarity:
+def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSource:
     """Return the cosine of the sentence embeddings of the classes' texts.
 
     The text of a class is its phrase if it has one. Else it is its name without an index in front, of several synonyms
@@ -114,8 +119,8 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     if _stamps(files) != before:
         raise SourceError("was changed while it was read; read it again", folder)
     position = {text: index for index, text in enumerate(texts)}
-    return RawSimilarity(
-        values=cosine(unit[[position[text] for text in asked]]),
+    return RawSource(
+        source=Cosines(unit[[position[text] for text in asked]]),
         classes=classes.names,
         provenance=Provenance(
             builder="encoder",

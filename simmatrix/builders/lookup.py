@@ -289,23 +289,10 @@ def match(
     """Find the class that each name in a file stands for.
 
     A class whose own spelling is in the file is that name and no other. Any other class is the one name that has a
-    form (underscores, case, singular) in common with it.
+    form (underscores, case, singular) in common with it. `names` gives the first line of each name, if there are lines.
 
-    Parameters
-    ----------
-    names
-        The line that each name stands on first, if there are lines.
-    classes, path
-        The class list, and the file, for messages.
-    unknown
-        What to do with names that are no class: ``"error"`` or ``"ignore"``.
-    remedy
-        What to do about them, for the message.
-
-    Raises
-    ------
-    SourceError
-        If a name could be several classes, several names could be one, or a name is none and that is not allowed.
+    `SourceError` if a name could be several classes, or several names one; or if a name is no class and `unknown` is
+    ``"error"``, with `remedy` in the message.
     """
     check_choice("unknown", unknown, UNKNOWN)
     if "" in names:

@@ -9,20 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSource
 from simmatrix.choices import KERNELS
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.line import Line
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, without_commas
 from simmatrix.text import check_choice, composed, nearest, or_list, some
-from simmatrix.toeplitz import toeplitz_view
-
-# Rows whose similarities are worked out at a time.
-_BLOCK = 64
 
 
 def from_order(
@@ -35,6 +32,7 @@ def from_order(
     circular: bool = False,
     period: float | None = None,
     lower_bound: float = 0.0,
+    top_k: int | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from the order of the classes: r^|i - j| (Kobs et al. 2020), or another kernel of their distance.
 
@@ -55,13 +53,13 @@ def from_order(
         Take the shorter way round: the last class is next to the first.
     period
         How long the circle is; needed where positions are given.
-    lower_bound
-        As in `from_embeddings`.
+    lower_bound, top_k
+        As in `from_embeddings`, but that nothing is taken off unless asked for.
 
     Returns
     -------
     SimilarityMatrix
-        Where the steps are even, a Toeplitz matrix, which takes the memory of 2 C - 1 numbers.
+        Without a top k and where the steps are even, a Toeplitz matrix, which takes the memory of 2 C - 1 numbers.
 
     Raises
     ------
@@ -84,7 +82,7 @@ def from_order(
         circular=circular,
         period=period,
     )
-    return raw.normalised(lower_bound)
+    return raw.normalised(lower_bound, top_k)
 
 
 def decay(distance: Float[np.ndarray, "*shape"], rate: float) -> Float[np.ndarray, "*shape"]:
@@ -119,6 +117,21 @@ class _Positions(NamedTuple):
     span: float
 
 
+class _OfDistance(NamedTuple):
+    """The similarity of a distance between places, in units of `unit`, the shorter way round a circle."""
+
+    similarity: Callable[[Float[np.ndarray, "*shape"]], Float[np.ndarray, "*shape"]]
+    unit: float
+    length_scale: float
+    length: float | None
+
+    def __call__(self, places: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        distance = places * self.unit
+        # Not below 0 where the unit is rounded and the circle no longer than the span.
+        shorter = distance if self.length is None else np.minimum(distance, np.abs(self.length - distance))
+        return self.similarity(shorter / self.length_scale)
+
+
 def order_similarity(
     classes: ClassList,
     *,
@@ -128,11 +141,11 @@ def order_similarity(
     positions: str | None = None,
     circular: bool = False,
     period: float | None = None,
-) -> RawSimilarity:
+) -> RawSource:
     """Return similarities that fall with the distance of the classes' positions: K(|v_i - v_j| / s), in [0, 1].
 
-    Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), which takes the
-    time and the memory of 2 C - 1 numbers; others a dense matrix. Parameters as in `from_order`.
+    Evenly spaced classes in ascending or descending order give a Toeplitz view (`simmatrix.toeplitz`), others a dense
+    matrix. Parameters as in `from_order`.
 
     Examples
     --------
@@ -148,19 +161,13 @@ def order_similarity(
     stand = _positions(classes, positions)
     length = _period(stand, circular=circular, period=period, positions=positions)
 
-    def of_distance(places: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        distance = places * stand.unit
-        # The unit may be rounded up, and the circle no longer than the span: not below 0 all the same.
-        shorter = distance if length is None else np.minimum(distance, np.abs(length - distance))
-        return similarity(shorter / length_scale)
-
     where = {} if positions is None else {"positions": positions}
     circle = {} if length is None else {"period": length}
-    # A distance beyond float64 is infinite, and its similarity 0.
-    with np.errstate(over="ignore", under="ignore"):
-        values = _values(stand.places, of_distance)
-    return RawSimilarity(
-        values=values,
+    of_distance = _OfDistance(similarity, stand.unit, length_scale, length)
+    # In steps; where all classes stand at one place there is none.
+    around = None if length is None else length / stand.unit if stand.unit else math.inf
+    return RawSource(
+        source=Line(stand.places, of_distance, period=around),
         classes=classes.names,
         provenance=Provenance(
             builder="order",
@@ -256,17 +263,3 @@ def _period(stand: _Positions, *, circular: bool, period: float | None, position
             f"a period of {period} does not hold positions that span {stand.span:g}; give the length of the circle"
         )
     return period
-
-
-def _values(
-    places: Float[np.ndarray, " C"], of_distance: Callable[[np.ndarray], np.ndarray]
-) -> Float[np.ndarray, "C C"]:
-    count = len(places)
-    if (steps := np.diff(places)).all() and abs(steps[0]) == 1 and (steps == steps[0]).all():
-        row = of_distance(np.arange(count, dtype=np.float64))
-        return toeplitz_view(np.concatenate([row[:0:-1], row]))
-    values = np.empty((count, count), raw_type(count))
-    for top in range(0, count, _BLOCK):
-        rows = slice(top, top + _BLOCK)
-        values[rows] = of_distance(np.abs(places[rows, None] - places))
-    return values

@@ -1,30 +1,28 @@
-"""What every builder returns: raw similarities, which become the matrix."""
+"""What every builder returns: raw similarities, or a source of them, which become the matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
+from simmatrix import normalise
 from simmatrix.choices import OOV
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.normalise import normalise
+from simmatrix.neighbours.matrix import Neighbours, neighbours_of
+from simmatrix.neighbours.source import Source
+from simmatrix.normalise import check_top_k
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.text import check_choice
 
-# Up to here raw matrices are kept in float64, so that a lower bound near 1 is exact; above it memory counts more.
-_EXACT_UP_TO = 10_000
-# Rows of a product of matrices that are worked out at a time.
-_BLOCK = 1024
-
-
-def raw_type(count: int) -> type[np.float64] | type[np.float32]:
-    """Return the type of number in which a builder gives the raw matrix of `count` classes."""
-    return np.float64 if count <= _EXACT_UP_TO else np.float32
+# A row of a sparse matrix has to be this much shorter than one of a dense matrix to be found by itself.
+_FEW = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +44,12 @@ class RawSimilarity:
     """
 
     values: Float[np.ndarray, "C C"]
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     provenance: Provenance
     scale: tuple[float, float] | None = None
     evidence: Int[np.ndarray, "C C"] | None = None
 
-    def in_order(self, names: tuple[str, ...]) -> RawSimilarity:
+    def in_order(self, names: Sequence[str]) -> RawSimilarity:
         """Return the same with its classes in another order."""
         if names == self.classes:
             return self
@@ -71,11 +69,56 @@ class RawSimilarity:
 
         None is the bound of sources whose 0 does not mean unrelated (`simmatrix.normalise.median_bound`).
         """
-        values, steps = normalise(self.values, scale=self.scale, bound=lower_bound, symmetrise=symmetrise)
+        values, steps = normalise.normalise(self.values, scale=self.scale, bound=lower_bound, symmetrise=symmetrise)
         return SimilarityMatrix.of(values, self.classes, self.provenance.with_step(*steps), self.evidence)
 
 
-def without_missing(build: Callable[[ClassList], RawSimilarity], classes: ClassList, oov: str) -> RawSimilarity:
+@dataclass(frozen=True, eq=False)
+class RawSource:
+    """A source of raw similarities, from 0 for unrelated to 1 for the same, in class order.
+
+    Of many classes the nearest of each can be found without all C x C similarities (`simmatrix.neighbours`).
+
+    Parameters
+    ----------
+    source
+        Gives all raw similarities, or the nearest of each class.
+    classes, provenance
+        As in `RawSimilarity`.
+    """
+
+    source: Source
+    classes: tuple[str, ...]
+    provenance: Provenance
+    scale: ClassVar[None] = None
+    evidence: ClassVar[None] = None
+
+    @cached_property
+    def values(self) -> Float[np.ndarray, "C C"]:
+        """All raw similarities."""
+        return self.source.dense()
+
+    def normalised(self, lower_bound: float | None = 0.0, top_k: int | None = None) -> SimilarityMatrix:
+        """Return the matrix as `RawSimilarity.normalised` does, or of that the top k.
+
+        The top k of many classes is found without the rest, to the same bytes.
+        """
+        if top_k is not None:
+            check_top_k(top_k, len(self.classes))
+            if len(self.classes) > normalise.EXACT_UP_TO and _FEW * (top_k + 1) <= len(self.classes):
+                return self.neighbours(top_k, lower_bound).matrix()
+        matrix = RawSimilarity(self.source.dense(), self.classes, self.provenance).normalised(lower_bound)
+        return matrix if top_k is None else matrix.top_k(top_k)
+
+    def neighbours(self, count: int, lower_bound: float | None = 0.0) -> Neighbours:
+        """Return what makes any rows of the top-k matrix, in any process."""
+        return neighbours_of(self.source, count, self.classes, self.provenance, lower_bound=lower_bound)
+
+
+_Raw = TypeVar("_Raw", RawSimilarity, RawSource)
+
+
+def without_missing(build: Callable[[ClassList], _Raw], classes: ClassList, oov: str) -> _Raw:
     """Build from the classes that a source has: from all, or with `oov` ``"drop"`` from those that are found.
 
     Raises
@@ -100,26 +143,3 @@ def without_missing(build: Callable[[ClassList], RawSimilarity], classes: ClassL
     raw = build(classes.select(kept))
     dropped = {"oov": oov, "dropped": [name for name in classes.names if name in missing]}
     return replace(raw, provenance=replace(raw.provenance, params={**raw.provenance.params, **dropped}))
-
-
-@np.errstate(under="ignore")
-def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
-    """Return the cosine of the angle between each two rows of length 1; in [-1, 1], symmetric to the last bit.
-
-    The order of the rows changes nothing but the order of the result, not even the last bit.
-    """
-    count = len(unit)
-    # A product of matrices rounds by where a row stands, so the rows are put in an order of their own.
-    order = np.array(sorted(range(count), key=lambda row: unit[row].tobytes()), dtype=np.intp)
-    values = np.empty((count, count), dtype=raw_type(count))
-    # By blocks of the upper triangle, mirrored: no second matrix, and both halves round alike.
-    for top in range(0, count, _BLOCK):
-        rows = order[top : top + _BLOCK]
-        for left in range(top, count, _BLOCK):
-            columns = order[left : left + _BLOCK]
-            block = unit[rows] @ unit[columns].T
-            if left == top:
-                block = np.triu(block) + np.triu(block, 1).T
-            values[np.ix_(rows, columns)] = block
-            values[np.ix_(columns, rows)] = block.T
-    return values

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from simmatrix.builders.lookup import inputs, match, not_seen
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.square import Square, parsed_scale, read_square, square_of
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.source import raw_type
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float

@@ -77,16 +77,8 @@ def choose_senses(
 ) -> list[Choice]:
     """Choose the sense of each class that fits the other classes; of equal ones the first.
 
-    Parameters
-    ----------
-    taxonomy
-        What the senses are kinds of.
-    senses, tags
-        The nodes that each of C classes may be, at least one each, and how often the name was tagged with each.
-    groups
-        The group of each class, empty where it has none; see `grouping`.
-    weights
-        Of the parts of the score, chosen by `benchmarks/senses.py`.
+    Each of C classes may be one or more nodes of the taxonomy, its `senses`; `tags` count how often its name was tagged
+    with each, and `groups` (see `grouping`) is empty for a class without one.
 
     Examples
     --------

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simmatrix.builders.lookup import Matches, match, not_seen
-from simmatrix.builders.raw import raw_type
 from simmatrix.classes import ClassList
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import decoded, digest_of, open_input, reading, whole
+from simmatrix.neighbours.source import raw_type
 from simmatrix.npy import MAGIC, npy_array
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, numbers, rows
@@ -28,27 +28,15 @@ _Row = tuple[int, str, list[float]]
 
 
 class Square(NamedTuple):
-    """A table in class order.
-
-    Parameters
-    ----------
-    values
-        (C, C), in the type of raw similarities, finite; the caller's own.
-    lines
-        The line of each class's row, C of them; None where the file has no lines.
-    resolution
-        How each class was found: by its name, or by its position in an array.
-    sha256
-        The file's checksum.
-    ignored
-        How many rows and columns were left out.
-    """
+    """A table in class order; its finite values, in the type of raw similarities, belong to the caller."""
 
     values: Float[np.ndarray, "C C"]
     lines: tuple[int, ...] | None
+    """The line of each class's row; None where the file has no lines."""
     resolution: dict[str, dict[str, Any]]
     sha256: str
     ignored: int = 0
+    """How many rows and columns were left out."""
 
     def line(self, index: int) -> int | None:
         """Return the line of a class's row, if it has one."""
@@ -60,21 +48,11 @@ def read_square(path: Path, classes: ClassList, *, unknown: str = "error", remed
 
     Text has the names of the columns in its first row (the first cell does not count) and the name of each row in its
     first column; rows and columns may be in any order. An array saved by ``numpy.save``, told by its first bytes, has
-    rows and columns in the order of the class list.
+    rows and columns in the order of the class list. `unknown` and `remedy` are those of
+    `simmatrix.builders.lookup.match`.
 
-    Parameters
-    ----------
-    path, classes
-        The file and the class list.
-    unknown, remedy
-        What to do with names that are no class, as in `simmatrix.builders.lookup.match`.
-
-    Raises
-    ------
-    SourceError
-        If the file can't be read, has another shape, repeats a name or holds what is no finite number.
-    ClassNotFoundError
-        If a class has no row or no column.
+    `SourceError` if the file has another shape, repeats a name or holds what is no finite number; `ClassNotFoundError`
+    if a class has no row or no column.
     """
     with open_input(path) as file, reading(path):
         is_array = file.read(len(MAGIC)) == MAGIC
@@ -230,11 +208,6 @@ def _placed(
 
 def parsed_scale(scale: str | tuple[float, float] | None) -> tuple[float, float] | None:
     """Return the ends of a scale, which may be written as LOW:HIGH; None where none is stated.
-
-    Raises
-    ------
-    ParameterError
-        If it is no range, or too wide.
 
     Examples
     --------

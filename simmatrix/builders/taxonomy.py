@@ -18,29 +18,20 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from simmatrix.builders.lookup import Resolution, folded, forms, readings
-from simmatrix.builders.raw import RawSimilarity, raw_type, without_missing
+from simmatrix.builders.raw import RawSource, without_missing
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.files import decoded, read_bytes
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.tree import Tree
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Int
 from simmatrix.taxonomy.graph import Taxonomy
-from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic, taxonomy_values
+from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic
 from simmatrix.taxonomy.written import column_taxonomy, detect, read_taxonomy
 from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, shown_name, some_lines
-
-__all__ = [
-    "TaxonomyColumns",
-    "TaxonomyFile",
-    "TaxonomySource",
-    "from_taxonomy",
-    "nodes_of",
-    "source_of",
-    "taxonomy_similarity",
-]
 
 _SHOWN = 5
 
@@ -107,6 +98,7 @@ def from_taxonomy(
     format: str | None = None,
     oov: str = "error",
     lower_bound: float | None = None,
+    top_k: int | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from any hierarchy that holds the classes.
 
@@ -127,6 +119,8 @@ def from_taxonomy(
     lower_bound
         As in `from_embeddings`: the median of all pairs if not given, which in most hierarchies is what classes share
         that only the root joins.
+    top_k
+        As in `from_embeddings`.
 
     Raises
     ------
@@ -142,7 +136,7 @@ def from_taxonomy(
     check_lower_bound(lower_bound)
     listed = read_classes(classes)
     build = partial(taxonomy_similarity, source_of(taxonomy, listed, format), measure=measure)
-    return without_missing(build, listed, oov).normalised(lower_bound)
+    return without_missing(build, listed, oov).normalised(lower_bound, top_k)
 
 
 def source_of(taxonomy: str | Path | Sequence[str], classes: ClassList, format: str | None = None) -> TaxonomySource:
@@ -181,7 +175,7 @@ def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[
     return columns if len(known) == len(columns) else ()
 
 
-def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: str = "path") -> RawSimilarity:
+def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: str = "path") -> RawSource:
     """Return how near the classes are to each other in a taxonomy, by one of `simmatrix.taxonomy.measures`.
 
     Raises
@@ -205,14 +199,14 @@ def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: 
     informed = measure in NEED_CONTENT
     content = intrinsic(taxonomy) if informed else None
     try:
-        values = taxonomy_values(taxonomy, nodes, measure, content, raw_type(len(nodes)))
+        tree = Tree(taxonomy, nodes, measure, content)
     except SourceError as error:
         # The measures know no files.
         swapped = " (if the child comes first on each line, say so in a header: child,parent)"
         hint = swapped if set(nodes.tolist()) <= set(taxonomy.roots) else ""
         raise SourceError(f"{error}{hint}", loaded.name) from None
-    return RawSimilarity(
-        values=values,
+    return RawSource(
+        source=tree,
         classes=classes.names,
         provenance=Provenance(
             builder="taxonomy",

@@ -14,18 +14,17 @@ import numpy as np
 from simmatrix.builders.completion import check_completion, completed
 from simmatrix.builders.lookup import inputs, match, not_seen
 from simmatrix.builders.ordinal import embed, expected_shares
-from simmatrix.builders.raw import RawSimilarity, raw_type
+from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import decoded
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.source import raw_type
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.study import read_answers
 from simmatrix.tables import key, rows
-
-__all__ = ["from_triplets", "shares", "triplet_similarity"]
 
 _REMEDY = "write a, b, odd or a, b, c, odd, separated by tabs or commas"
 _HEADINGS = ("a", "b", "c", "odd")

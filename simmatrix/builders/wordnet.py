@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,31 +40,19 @@ from simmatrix.builders.lookup import (
     without_remarks,
     words,
 )
-from simmatrix.builders.raw import RawSimilarity, raw_type, without_missing
+from simmatrix.builders.raw import RawSource, without_missing
 from simmatrix.builders.senses import Weights, choose_senses, grouping
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.tree import Tree
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float, Int
-from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated, taxonomy_values
+from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated
 from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
-from simmatrix.text import check_choice, composed, hinted, nearest_to_each, or_list, shown_name, some, some_lines
-
-__all__ = [
-    "DOUBTFUL",
-    "Found",
-    "definition_of",
-    "find_word",
-    "from_wordnet",
-    "look_up",
-    "open_wordnet",
-    "senses_of",
-    "synsets_of",
-    "wordnet_similarity",
-]
+from simmatrix.text import a_few, check_choice, composed, hinted, nearest_to_each, or_list, shown_name, some, some_lines
 
 DOUBTFUL = 0.5
 """From here on a sense is worth a look: the next one is half as probable."""
@@ -94,6 +82,7 @@ def from_wordnet(
     information_content: str | Path = "intrinsic",
     oov: str = "error",
     lower_bound: float | None = None,
+    top_k: int | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from WordNet's hierarchy of nouns, or of verbs.
 
@@ -118,6 +107,8 @@ def from_wordnet(
         What to do with classes that WordNet lacks: ``"error"``, or ``"drop"`` to leave them out.
     lower_bound
         As in `from_embeddings`: the median of all pairs if not given. In path similarity siblings are at 1/3.
+    top_k
+        As in `from_embeddings`.
 
     Warns
     -----
@@ -145,23 +136,17 @@ def from_wordnet(
         information_content=information_content,
     )
     raw = without_missing(build, read_classes(classes), oov)
-    _warn_of_doubts(raw.provenance.resolution)
-    return raw.normalised(lower_bound)
-
-
-def _warn_of_doubts(resolution: Mapping[str, Mapping[str, Any]]) -> None:
-    doubts = {name: one["doubt"] for name, one in resolution.items() if one.get("doubt", 0.0) >= DOUBTFUL}
-    if doubts:
-        shown = sorted(doubts, key=lambda name: -doubts[name])
-        senses = some(
-            [f"{name} ({resolution[name]['words'][0]}, not {resolution[name]['others'][0]})" for name in shown]
-        )
+    found = {name: one for name, one in raw.provenance.resolution.items() if one.get("doubt", 0.0) >= DOUBTFUL}
+    if found:
+        shown = sorted(found, key=lambda name: -found[name]["doubt"])
+        senses = some([f"{name} ({found[name]['words'][0]}, not {found[name]['others'][0]})" for name in shown])
         warnings.warn(
-            f"the sense of {len(doubts)} of the classes is in doubt: {senses}; pin it in a synset column of the class "
+            f"the sense of {len(found)} of the classes is in doubt: {senses}; pin it in a synset column of the class "
             "list (simmatrix.suggest shows all)",
             SenseWarning,
-            stacklevel=3,
+            stacklevel=2,
         )
+    return raw.normalised(lower_bound, top_k)
 
 
 def wordnet_similarity(
@@ -171,7 +156,7 @@ def wordnet_similarity(
     wordnet: str = "bundled",
     language: str = "eng",
     information_content: str | Path = "intrinsic",
-) -> RawSimilarity:
+) -> RawSource:
     """Return the similarity of the classes' synsets in WordNet. Parameters as in `from_wordnet`."""
     check_choice("measure", measure, MEASURES)
     counted = str(information_content) not in _CONTENTS
@@ -193,8 +178,8 @@ def wordnet_similarity(
             inputs.append(Input("information content", shown_name(path), sha256))
         else:
             content = _CONTENTS[str(information_content)](source, pos)
-    return RawSimilarity(
-        values=taxonomy_values(source.taxonomy(pos), nodes, measure, content, raw_type(len(classes))),
+    return RawSource(
+        source=Tree(source.taxonomy(pos), nodes, measure, content),
         classes=classes.names,
         provenance=Provenance(
             builder="wordnet",
@@ -210,11 +195,6 @@ def wordnet_similarity(
 
 def open_wordnet(choice: str = "bundled", language: str = "eng") -> WordNet:
     """Return the WordNet of a name: ``"bundled"``, ``"nltk"``, or ``"nltk:"`` and the name of an NLTK corpus.
-
-    Raises
-    ------
-    SourceError
-        If there is none of that name, or none for the language.
 
     Examples
     --------
@@ -252,7 +232,7 @@ def _definitions() -> list[str]:
 
 
 class _Candidates(NamedTuple):
-    """What a class may be: how it was found, and the senses of the word that it was found by."""
+    """How a class was found, and the senses of the word that it was found by."""
 
     how: str
     senses: tuple[Sense, ...]
@@ -319,14 +299,9 @@ def _kinds(wordnet: WordNet, senses: Sequence[Sense], above: Sequence[Sense]) ->
 
 
 def senses_of(wordnet: WordNet, word: str) -> tuple[Sense, ...]:
-    """Return all senses of a word, first those of the noun that a class of that name would be, then the verb's.
+    """Return all senses of a word, the noun's and then the verb's; of a synset's name or id, the synset alone.
 
-    Of a synset's name or id, the synset alone.
-
-    Raises
-    ------
-    ClassNotFoundError
-        If WordNet has no such word; names the nearest.
+    `ClassNotFoundError` if WordNet has no such word; names the nearest.
 
     Examples
     --------
@@ -383,6 +358,12 @@ def look_up(
         else:
             mixed = zip(found, verbs, rows, strict=True)
             found = [noun or _by_head(wordnet, *row) or verb for noun, verb, row in mixed]
+
+    def tags_of(sense: Sense) -> int:
+        # Only English words were tagged: for another language's words the counts of the synset serve.
+        pos, node = sense.synset
+        return sense.tags if wordnet.language == "eng" else int(wordnet.parts[pos].tags[node])
+
     groups = grouping(classes.columns)
     chosen: dict[str, Found | None] = dict.fromkeys(classes.names)
     # Nothing is above both nouns and verbs: the senses of each fit those of their own kind.
@@ -393,7 +374,7 @@ def look_up(
         choices = choose_senses(
             wordnet.taxonomy(pos),
             [[sense.synset.node for sense in one.senses] for one in kept.values()],
-            [[_tags_of(wordnet, sense) for sense in one.senses] for one in kept.values()],
+            [[tags_of(sense) for sense in one.senses] for one in kept.values()],
             None if groups is None else [groups[index] for index in kept],
             weights,
         )
@@ -403,26 +384,16 @@ def look_up(
     return chosen
 
 
-def _tags_of(wordnet: WordNet, sense: Sense) -> int:
-    # Only the English words were tagged: of other languages' words it is the synset's that count.
-    pos, node = sense.synset
-    return sense.tags if wordnet.language == "eng" else int(wordnet.parts[pos].tags[node])
-
-
 def synsets_of(wordnet: WordNet, classes: ClassList) -> tuple[str, Int[np.ndarray, " C"], dict[str, Found]]:
     """Return the part of speech that all classes are of, each class's node in its taxonomy, and how it was found."""
-    found = _find_classes(wordnet, classes)
-    pos = _part_of_all(wordnet, found)
-    return pos, np.array([one.synset.node for one in found.values()], dtype=np.int64), found
-
-
-def _find_classes(wordnet: WordNet, classes: ClassList) -> dict[str, Found]:
-    found = look_up(wordnet, classes)
+    looked_up = look_up(wordnet, classes)
     pins = dict(zip(classes.names, classes.column("synset"), strict=True))
-    missing = {name: pins[name] for name, one in found.items() if one is None}
+    missing = {name: pins[name] for name, one in looked_up.items() if one is None}
     if missing:
         raise _not_found(wordnet, missing)
-    return {name: one for name, one in found.items() if one is not None}
+    found = {name: one for name, one in looked_up.items() if one is not None}
+    pos = _part_of_all(wordnet, found)
+    return pos, np.array([one.synset.node for one in found.values()], dtype=np.int64), found
 
 
 def _are_all(found: Sequence[_Candidates | None], pos: str) -> bool:
@@ -472,26 +443,22 @@ def _recorded(found: Found, wordnet: WordNet, phrase: str) -> dict[str, object]:
         "how": found.how,
         "words": [wordnet.name_of(found.synset)],
         **({"others": others, "doubt": found.doubt} if others else {}),
-        # Asked for and not found, so that the name had to do.
+        # A phrase that was not found, so that the class was looked up by name.
         **({"missed": phrase} if phrase and found.how.startswith("name") else {}),
     }
-
-
-def _intrinsic(wordnet: WordNet, pos: str) -> Float[np.ndarray, " N"]:
-    return intrinsic(wordnet.taxonomy(pos))
 
 
 def _tagged(wordnet: WordNet, pos: str) -> Float[np.ndarray, " N"]:
     own = wordnet.tags(pos)
     if not own.any():
         raise SourceError(f"{wordnet.name} has no tag counts; take the intrinsic information content")
-    # One more for every synset, so that none has a count of 0; what was put over the roots is no synset.
+    # One more for every synset, so that none has a count of 0; the node above the roots is no synset.
     own[: len(wordnet.parts[pos])] += 1
     return from_counts(propagated(wordnet.taxonomy(pos), own), float(own.sum()))
 
 
 _CONTENTS: Mapping[str, Callable[[WordNet, str], Float[np.ndarray, " N"]]] = {
-    "intrinsic": _intrinsic,
+    "intrinsic": lambda wordnet, pos: intrinsic(wordnet.taxonomy(pos)),
     "tagged": _tagged,
 }
 
@@ -503,32 +470,35 @@ def _from_file(path: Path, wordnet: WordNet, pos: str, nodes: Mapping[str, int])
     counts, total, sha256 = read_corpus_counts(path, wordnet.parts[pos])
     unseen = [name for name, node in nodes.items() if counts[node] == 0]
     if unseen:
-        named = ", ".join(unseen[:_SHOWN]) + (" …" if len(unseen) > _SHOWN else "")
-        raise SourceError(f"has a count of 0 for {named}; take a file made with 1 added to each count (add1)", path)
+        raise SourceError(
+            f"has a count of 0 for {a_few(unseen, _SHOWN)}; take a file made with 1 added to each count (add1)", path
+        )
     closure = taxonomy.closure(np.array(list(nodes.values()), dtype=np.int64))
     children, parents = np.repeat(closure.nodes, np.diff(closure.starts)), closure.nodes[closure.parents]
-    wrong = _first(counts[children] > counts[parents] * (1 + 1e-9))
-    if wrong is not None:
+    wrong = np.flatnonzero(counts[children] > counts[parents] * (1 + 1e-9))
+    if len(wrong):
+        child, parent = (taxonomy.names[int(nodes[wrong[0]])] for nodes in (children, parents))
         raise SourceError(
-            f"counts {taxonomy.names[int(children[wrong])]} more often than {taxonomy.names[int(parents[wrong])]}, "
+            f"counts {child} more often than {parent}, "
             "which is above it; take a file whose counts hold those of all synsets below",
             path,
         )
     return from_counts(counts, total), sha256
 
 
-def _first(wrong: np.ndarray) -> int | None:
-    return int(np.argmax(wrong)) if wrong.any() else None
-
-
 def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundError:
-    """Name every missing class, what was looked for, and what there is that is like it."""
-    hints = _hints(wordnet, missing)
+    """Return the error that names every missing class, what was looked up, and what is like it."""
+    asked = {name: pin or name for name, pin in missing.items()}
+    hints = {name: _known(wordnet, text) for name, text in asked.items()}
+    unknown = [name for name in missing if not hints[name]]
+    lemmas = [_lemma(asked[name]) for name in unknown]
+    for name, close in zip(unknown, nearest_to_each(lemmas, wordnet.vocabulary()), strict=True):
+        hints[name] = f", nearest {or_list(_named(wordnet, close, missing[name]))}" if close else ""
     return ClassNotFoundError(
         "\n".join(
             (
                 f"{wordnet.name} has no synset for {len(missing)} of the classes:",
-                some_lines((f"{name}: {hints[name]}" for name in missing), len(missing)),
+                some_lines((f"{name}: no {text!r}{hints[name]}" for name, text in asked.items()), len(missing)),
                 "give them a synset (a synset column in the class list; 'simmatrix senses WORD' lists the senses of a "
                 "word), take them out, or take a source that knows their words (from_embeddings) or any text "
                 "(from_encoder)",
@@ -536,16 +506,6 @@ def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundErr
         ),
         tuple(missing),
     )
-
-
-def _hints(wordnet: WordNet, missing: Mapping[str, str]) -> dict[str, str]:
-    asked = {name: pin or name for name, pin in missing.items()}
-    hints = {name: _known(wordnet, text) for name, text in asked.items()}
-    unknown = [name for name in missing if not hints[name]]
-    words = [_lemma(asked[name]) for name in unknown]
-    for name, close in zip(unknown, nearest_to_each(words, wordnet.vocabulary()), strict=True):
-        hints[name] = f", nearest {or_list(_named(wordnet, close, missing[name]))}" if close else ""
-    return {name: f"no {text!r}{hints[name]}" for name, text in asked.items()}
 
 
 def _known(wordnet: WordNet, text: str) -> str:

@@ -20,7 +20,17 @@ import numpy as np
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Bool, Int
 
-__all__ = ["DEEPEST", "Closure", "Edge", "Taxonomy", "find_unrelated", "from_edges", "greatest_keys"]
+__all__ = [
+    "DEEPEST",
+    "Closure",
+    "Edge",
+    "Taxonomy",
+    "best_common",
+    "find_unrelated",
+    "from_edges",
+    "greatest_keys",
+    "slots",
+]
 
 DEEPEST = 1000
 """The most edges that may lie between a root and a node."""
@@ -29,6 +39,8 @@ DEEPEST = 1000
 _SHOWN = 8
 # Keys worked on at a time: 32 MiB for a column of all nodes.
 _COLUMN = 1 << 24
+# Ancestors of pairs of nodes that are looked at at a time.
+_LOOKED_UP = 1 << 20
 
 
 class Edge(NamedTuple):
@@ -84,7 +96,7 @@ class Taxonomy:
         frontier = np.unique(nodes)
         while len(frontier):
             reached[frontier] = True
-            above = np.unique(self.parents[_slots(self.starts[frontier], counts[frontier])])
+            above = np.unique(self.parents[slots(self.starts[frontier], counts[frontier])])
             frontier = above[~reached[above]]
         kept = np.flatnonzero(reached)
         # Parents come before their children, so that what is known of parents can be handed down level by level.
@@ -93,9 +105,9 @@ class Taxonomy:
         place[kept] = np.arange(len(kept))
         counts = counts[kept]
         starts = np.concatenate([[0], np.cumsum(counts)])
-        parents = place[self.parents[_slots(self.starts[kept], counts)]]
+        parents = place[self.parents[slots(self.starts[kept], counts)]]
         runs, lengths, ancestors, ups = _ancestors(starts, parents, self.depths[kept])
-        entries = _slots(runs[place[nodes]], lengths[place[nodes]])
+        entries = slots(runs[place[nodes]], lengths[place[nodes]])
         return Closure(
             nodes=kept,
             starts=starts,
@@ -135,6 +147,11 @@ class Closure:
     sources: Int[np.ndarray, " a"]
     ancestors: Int[np.ndarray, " a"]
     ups: Int[np.ndarray, " a"]
+
+    @cached_property
+    def first(self) -> Int[np.ndarray, " C1"]:
+        """Where the entries of each of the C nodes begin, and where the last one's end."""
+        return np.searchsorted(self.sources, np.arange(len(self.places) + 1))
 
     @cached_property
     def heights(self) -> Int[np.ndarray, " n"]:
@@ -213,7 +230,7 @@ def _longest(starts: Int[np.ndarray, " N1"], parents: Int[np.ndarray, " E"]) -> 
     while len(ready) and level <= DEEPEST + 1:
         depths[ready] = level
         level += 1
-        reached = below[_slots(first[ready], np.diff(first)[ready])]
+        reached = below[slots(first[ready], np.diff(first)[ready])]
         np.subtract.at(waiting, reached, 1)
         ready = np.unique(reached[waiting[reached] == 0])
     return depths
@@ -235,7 +252,7 @@ def _ancestors(
     for first, last in pairwise(bounds.tolist()):
         level = np.arange(first, last)
         above = parents[starts[first] : starts[last]]
-        inherited = _slots(runs[above], lengths[above])
+        inherited = slots(runs[above], lengths[above])
         owner = np.concatenate([level, np.repeat(np.repeat(level, counts[level]), lengths[above])])
         ancestor = np.concatenate([level, ancestors[inherited]])
         up = np.concatenate([np.zeros(len(level), dtype=np.int64), ups[inherited] + 1])
@@ -263,7 +280,7 @@ def _without_detours(
     return kept[np.argsort(owner[kept], kind="stable")]
 
 
-def _slots(starts: Int[np.ndarray, " n"], counts: Int[np.ndarray, " n"]) -> Int[np.ndarray, " total"]:
+def slots(starts: Int[np.ndarray, " n"], counts: Int[np.ndarray, " n"]) -> Int[np.ndarray, " total"]:
     """Return the positions of several runs, one after the other: from each start, as many as its count."""
     ends = np.cumsum(counts)
     return np.asarray(np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts))
@@ -328,11 +345,58 @@ def greatest_keys(
 
 def find_unrelated(closure: Closure) -> tuple[int, int] | None:
     """Return two of the C nodes that have no common ancestor, by their positions; None if there are no such two."""
+    is_root = closure.depths[closure.ancestors] == 0
     if np.count_nonzero(closure.depths == 0) == 1:
         return None
-    for columns, keys in greatest_keys(closure, np.zeros(len(closure.nodes), np.int64), step=0):
-        apart = np.argwhere(keys[closure.places] < 0)
-        if len(apart):
-            first, second = apart[0].tolist()
-            return first, columns.start + second
+    # Two nodes have a common ancestor where they have a common root: few sets of roots stand for all nodes.
+    groups: dict[tuple[int, ...], int] = {}
+    roots, sources = closure.ancestors[is_root], closure.sources[is_root]
+    starts = np.searchsorted(sources, np.arange(len(closure.places) + 1)).tolist()
+    for position, (first, last) in enumerate(pairwise(starts)):
+        groups.setdefault(tuple(sorted(roots[first:last].tolist())), position)
+    for one, position in groups.items():
+        apart = [other for over, other in groups.items() if not set(one) & set(over)]
+        if apart:
+            return position, min(apart)
     return None
+
+
+def best_common(
+    closure: Closure,
+    rows: Int[np.ndarray, " r"],
+    owners: Int[np.ndarray, " m"],
+    columns: Int[np.ndarray, " m"],
+    scores: Int[np.ndarray, " a"],
+    others: Int[np.ndarray, " a"] | None = None,
+) -> Int[np.ndarray, " m"]:
+    """Return the greatest sum of two scores that two of the C nodes have at a common ancestor, for many pairs of nodes.
+
+    Parameters
+    ----------
+    closure
+        The C nodes with all above them.
+    rows, owners, columns
+        Pair i is of ``rows[owners[i]]`` and ``columns[i]``. Related, all of them; memory grows with the number of rows.
+    scores, others
+        The scores of each entry of the closure, for the first of a pair and for the second (0 if not given).
+    """
+    first = closure.first
+    entries = slots(first[rows], np.diff(first)[rows])
+    above, place = np.unique(closure.ancestors[entries], return_inverse=True)
+    # One more column for all that is above none of the rows.
+    local = np.full(len(closure.nodes), len(above))
+    local[above] = np.arange(len(above))
+    marks = np.full((len(rows), len(above) + 1), np.iinfo(np.int64).min // 2)
+    marks[np.repeat(np.arange(len(rows)), np.diff(first)[rows]), place] = scores[entries]
+    marks = marks.reshape(-1)
+    best = np.empty(len(columns), np.int64)
+    step = max(1, _LOOKED_UP // int(np.diff(first).max()))
+    for start in range(0, len(columns), step):
+        pairs = slice(start, start + step)
+        sizes = np.diff(first)[columns[pairs]]
+        entries = slots(first[columns[pairs]], sizes)
+        found = marks[np.repeat(owners[pairs] * (len(above) + 1), sizes) + local[closure.ancestors[entries]]]
+        if others is not None:
+            found += others[entries]
+        best[pairs] = np.maximum.reduceat(found, np.cumsum(sizes) - sizes)
+    return best

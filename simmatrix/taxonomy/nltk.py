@@ -31,17 +31,8 @@ def read_nltk_wordnet(corpus: str = "wordnet", language: str = ENGLISH) -> WordN
     NLTK finds the files, in a folder or a zip, and gives the lemmas of languages other than English. The English files
     are read here: NLTK's own reader takes longer.
 
-    Parameters
-    ----------
-    corpus
-        Its name in ``nltk.corpus``: ``"wordnet"`` (3.0), ``"wordnet31"``, ``"english_wordnet"``, …
-    language
-        Whose lemmas words are looked up among: the three letters of ISO 639-3, ``"eng"`` or any that NLTK has.
-
-    Raises
-    ------
-    SourceError
-        If NLTK does not have the data (says what to download and where NLTK looked) or they are damaged.
+    The corpus is its name in ``nltk.corpus``: ``"wordnet"`` (3.0), ``"wordnet31"``, ``"english_wordnet"``. Words are
+    looked up among the lemmas of the language, three letters of ISO 639-3, ``"eng"`` or any that NLTK has.
     """
     if not _CORPUS.fullmatch(corpus):
         raise SourceError(f"{corpus!r} is no corpus of NLTK; wordnet, wordnet31 and english_wordnet are")

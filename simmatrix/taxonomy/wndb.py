@@ -52,13 +52,7 @@ class _Synset(NamedTuple):
 
 
 def read_part(read: ReadText, pos: str) -> PartOfSpeech:
-    """Return the synsets of a part of speech, ``"n"`` or ``"v"``.
-
-    Raises
-    ------
-    SourceError
-        If a file is damaged. Names file and line.
-    """
+    """Return the synsets of a part of speech, ``"n"`` or ``"v"``; `SourceError` if a file is damaged."""
     data = f"data.{PARTS[pos]}"
     entries = sorted(set(_parsed(read, f"index.{PARTS[pos]}", _entry)))
     synsets = sorted(set(_parsed(read, data, _synset)))
@@ -182,12 +176,6 @@ def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
     """Read the counts of a part of speech: an offset, ``n`` or ``v``, a count, and ROOT behind that of a root.
 
     A synset that is not named has a count of 0; one that is named twice counts once.
-
-    Raises
-    ------
-    SourceError
-        If the file can't be read or parsed, names a synset that the WordNet lacks, or gives two counts for one. Names
-        file and line.
     """
     raw = read_bytes(path)
     lines = decoded(raw, path).split("\n")

@@ -35,15 +35,10 @@ def starts_of(counts: Int[np.ndarray, " n"] | UInt8[np.ndarray, " n"]) -> Int[np
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """The L lemmas of a part of speech and the S senses they have.
+    """The L lemmas of a part of speech (in lower case, with underscores, sorted) and their S senses.
 
-    Parameters
-    ----------
-    lemmas
-        In lower case, with underscores, sorted.
-    starts, synsets, tags
-        The senses of lemma i, first sense first, are the nodes ``synsets[starts[i] : starts[i + 1]]``; `tags` says
-        how often each was tagged.
+    The senses of lemma i, first sense first, are the nodes ``synsets[starts[i] : starts[i + 1]]``; `tags` says how
+    often each was tagged.
     """
 
     lemmas: Sequence[str]

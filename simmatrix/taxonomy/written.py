@@ -39,15 +39,7 @@ def detect(text: str) -> str:
 
 
 def read_taxonomy(text: str, path: Path, format: str, known: Iterable[str] = ()) -> Taxonomy:
-    """Read a taxonomy from a file's text in one of `simmatrix.choices.TAXONOMY_FORMATS`.
-
-    See `read_edges` for `known`.
-
-    Raises
-    ------
-    SourceError
-        If the text can't be read in it. Names file and line.
-    """
+    """Read a taxonomy from a text in one of `simmatrix.choices.TAXONOMY_FORMATS`; for `known` see `read_edges`."""
     check_choice("format", format, TAXONOMY_FORMATS)
     if format == "edges":
         return read_edges(text, path, known)
@@ -83,11 +75,8 @@ class _Place(NamedTuple):
 def _from_places(places: Iterable[_Place], path: Path) -> Taxonomy:
     """Return the taxonomy of a written tree; a node in several places has several parents.
 
-    Raises
-    ------
-    SourceError
-        If a node has neither parents nor children, so that nothing could be similar to it; if it has other children
-        below one parent than below another, which may be two things with one name; and as `from_edges`.
+    `SourceError` if a node has neither parents nor children, so that nothing could be similar to it; or other children
+    below one parent than below another, which may be two things with one name.
     """
     placed = tuple(places)
     edges = [Edge(placed[one.above].name, one.name, one.line) for one in placed if one.above is not None]
@@ -130,11 +119,6 @@ def read_edges(text: str, path: Path, known: Iterable[str] = ()) -> Taxonomy:
     are on no other line is a header, unless one is `known` to be a node, and so is ``parent,child``; after
     ``child,parent``, or any header that names the parent second (``id,parent_id``), the child is in front. A node may
     have several parents.
-
-    Raises
-    ------
-    SourceError
-        If a line has other than two fields or an empty one, or there is a cycle. Names file and line.
     """
     lines = tuple(_numbered_lines(text))
     sign = _separator([line for _, line in lines])
@@ -214,12 +198,6 @@ def read_outline(text: str, path: Path) -> Taxonomy:
     or plus signs as one likes and a blank (``-- dog``); or as the command ``tree`` draws them. Each line may start with
     a bullet (``-``, ``*`` or ``+`` and a blank). Blank lines and lines that start with # are passed over. A name that
     stands in several places is one node with several parents, whose children stand below one of these or all.
-
-    Raises
-    ------
-    SourceError
-        If blanks and tabs or lines with and without bullets are mixed, a line is further out than its siblings, a node
-        stands alone or has different children in different places, or there is a cycle. Names file and line.
     """
     lines = _lines(text)
     bulleted = _check_alike(lines, path)
@@ -297,12 +275,6 @@ def read_nested(text: str, path: Path) -> Taxonomy:
     ``{"name": "animal", "children": [{"name": "dog"}]}``; other single values in these, such as sizes, are passed over.
     A name that stands in several places is one node with several parents, whose children stand below one of these or
     all.
-
-    Raises
-    ------
-    SourceError
-        If it is no JSON (names the line), holds something else (says below which nodes), a node stands alone or has
-        different children in different places, or there is a cycle.
     """
     try:
         # Objects become tuples of pairs: a dict would silently drop a node that stands there twice.
@@ -371,23 +343,12 @@ def column_taxonomy(
 ) -> Taxonomy:
     """Return the taxonomy of named rows: rows below their groups, groups below coarser groups, all below one root.
 
-    Parameters
-    ----------
-    names
-        What the rows are called, each name once; C names. They stay the names of their nodes.
-    levels
-        The columns, finest first: the column's name, and C values.
-    where
-        What to call the table in messages.
+    The C names are those of their nodes. `levels` are the columns, finest first, each with its name and C values;
+    messages call the table `where`.
 
     Equal values below different groups are different nodes, named with their groups (``birds/other`` and
     ``fish/other``). Equal values of different columns, or of a column and a name, are different nodes too; the coarser
     one is named with its column (``superclass: fish``).
-
-    Raises
-    ------
-    SourceError
-        If a row has no value in a column, or the columns are the wrong way round; names rows and columns.
 
     Examples
     --------

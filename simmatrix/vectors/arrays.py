@@ -1,14 +1,13 @@
 """Word vectors as arrays: ``.npy`` with its vocabulary beside it, ``.npz`` and safetensors with it inside or beside.
 
 In a safetensors file the tensor ``vocabulary`` (uint8) holds the words as UTF-8, joined by line ends, in the order of
-the rows of its one matrix of floats. Only the rows of wanted words are read. What an archive unpacks to is read in
-pieces: a small file may claim to hold a large array.
+the rows of its one matrix of floats. Only the rows of wanted words are read.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ import numpy as np
 
 from simmatrix.container import CODES, Container, open_container
 from simmatrix.errors import SourceError
-from simmatrix.npy import Array, npy_array
+from simmatrix.npy import Array, member, npy_array
 from simmatrix.shapes import Float
 from simmatrix.text import some
 from simmatrix.vectors.streams import unpacking
@@ -56,13 +55,6 @@ def _read_npy(request: Request) -> Vectors:
 NPY = Reader(_read_npy, lambda request: iter(vocabulary_beside(request)), takes_vocabulary=True)
 
 
-class _Member(NamedTuple):
-    """An array in an archive; `rest` reads what is behind what was read, so that its checksum is checked."""
-
-    array: Array
-    rest: Callable[[], None]
-
-
 class _Npz(NamedTuple):
     """An archive's one array of vectors, and the one of its words if they are inside."""
 
@@ -79,7 +71,7 @@ def _opened_npz(request: Request) -> Iterator[_Npz]:
     with unpacking(path), zipfile.ZipFile(file) as archive:
         arrays = []
         for entry in archive.infolist():
-            with _member(archive, entry, path) as (array, _rest):
+            with member(archive, entry, path) as (array, _rest):
                 arrays.append((entry, array.shape, array.dtype.kind))
         matrices = [entry for entry, shape, kind in arrays if len(shape) == 2 and kind == "f"]
         texts = [entry for entry, shape, kind in arrays if len(shape) == 1 and kind in "US"]
@@ -93,45 +85,12 @@ def _opened_npz(request: Request) -> Iterator[_Npz]:
         yield _Npz(matrices[0], texts[0] if inside else None, archive, path)
 
 
-@contextmanager
-def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iterator[_Member]:
-    with archive.open(entry) as file:
-        read_at, rest = _forwards(file.read, path)
-        try:
-            array = npy_array(read_at, entry.file_size)
-        except ValueError as error:
-            raise SourceError(f"holds no plain arrays ({error}); save them with numpy.savez", path) from None
-        yield _Member(array, rest)
-
-
-def _forwards(read: Callable[[int], bytes], path: Path) -> tuple[Callable[[int, int], bytes], Callable[[], None]]:
-    """Return functions that read from a place on, never going back, and that read what is left."""
-    base, held = 0, b""
-
-    def read_at(place: int, size: int) -> bytes:
-        nonlocal base, held
-        while place + size > base + len(held):
-            missing = place + size - base - len(held) if place <= base + len(held) else 0
-            piece = read(max(_PIECE, missing))
-            if not piece:
-                raise SourceError("is cut short; get the file again", path)
-            kept = held[place - base :]
-            base, held = base + len(held) - len(kept), kept + piece
-        return held[place - base : place - base + size]
-
-    def rest() -> None:
-        while read(_PIECE):
-            pass
-
-    return read_at, rest
-
-
 def _words_of(npz: _Npz, request: Request) -> Iterator[str]:
     """Go through the words of an archive, some thousand at a time."""
     if npz.words is None:
         yield from vocabulary_beside(request)
         return
-    with _member(npz.archive, npz.words, npz.path) as (array, rest):
+    with member(npz.archive, npz.words, npz.path) as (array, rest):
         size, count = array.dtype.itemsize, array.shape[0]
         if not 0 < size <= _PIECE:
             raise SourceError(f"its words take {size} bytes each; save them with numpy.savez", npz.path)
@@ -151,7 +110,7 @@ def _words_of(npz: _Npz, request: Request) -> Iterator[str]:
 
 
 def _read_npz(request: Request) -> Vectors:
-    with _opened_npz(request) as npz, _member(npz.archive, npz.vectors, npz.path) as (array, rest):
+    with _opened_npz(request) as npz, member(npz.archive, npz.vectors, npz.path) as (array, rest):
         check_matrix(array.shape, array.dtype, request.path)
 
         def rows(indices: Sequence[int]) -> Float[np.ndarray, "n d"]:

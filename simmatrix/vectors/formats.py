@@ -84,24 +84,9 @@ def read_vectors(
 ) -> Vectors:
     """Return the vectors of the wanted words that a file holds (without what fastText composes of subwords).
 
-    Parameters
-    ----------
-    path
-        A file in one of `simmatrix.choices.VECTOR_FORMATS`; text and word2vec's binary form may be compressed (gzip,
-        zip).
-    wanted
-        The words to look for, exactly as they stand.
-    format
-        The file's format; detected from its contents if not given.
-    vocabulary
-        Text file with one word per line, in the order of the rows, for files that hold no words.
-    progress
-        Called with the bytes done and the bytes there are.
-
-    Raises
-    ------
-    SourceError
-        If the file can't be read, is damaged, or is of another format. Names the line where there are lines.
+    The file is in one of `simmatrix.choices.VECTOR_FORMATS`, detected if not given; text and word2vec's binary form may
+    be compressed (gzip, zip). `vocabulary` is a text file with one word per line, in the order of the rows, for files
+    that hold no words. `progress` is called with the bytes done and the bytes there are.
 
     Examples
     --------

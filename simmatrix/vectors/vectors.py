@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -30,20 +29,12 @@ class WordVector(NamedTuple):
     line: int | None = None
 
 
-@dataclass(frozen=True)
-class Vectors:
-    """The vectors of the wanted words that a file holds.
-
-    Parameters
-    ----------
-    found
-        A vector for each wanted word that is in the vocabulary. A word that stands in the file twice has its first.
-    compose
-        Makes a vector for any other word from its parts, where the format can (fastText's subwords); it reads the file.
-    """
+class Vectors(NamedTuple):
+    """The vectors of the wanted words that a file holds; a word that the file has twice has its first vector."""
 
     found: Mapping[str, WordVector]
     compose: Callable[[str], WordVector] | None = None
+    """Makes a vector for any other word from its parts, if the format can (fastText's subwords); it reads the file."""
 
 
 class Files(AbstractContextManager["Files"]):
@@ -113,24 +104,14 @@ class Request(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """One format.
-
-    Parameters
-    ----------
-    read
-        Reads the wanted words' vectors.
-    words
-        Goes through all words in the file's order.
-    takes_vocabulary
-        Whether the words may lie in a file of their own.
-    streams
-        Whether the file is read from its start to its end alone, so that it may be gzip or zip.
-    """
+    """One format: how to read the wanted words' vectors, and how to go through all words in the file's order."""
 
     read: Callable[[Request], Vectors]
     words: Callable[[Request], Iterator[str]]
     takes_vocabulary: bool = False
+    """Whether the words may be in a file of their own."""
     streams: bool = False
+    """Whether the file is read once from start to end, so that it may be gzip or zip."""
 
 
 def pick(

@@ -6,8 +6,6 @@ from importlib.util import find_spec
 
 from simmatrix.errors import SourceError
 
-__all__ = ["check_installed"]
-
 
 def check_installed() -> None:
     """Raise `SourceError` unless all that the extra ``web`` brings is installed."""

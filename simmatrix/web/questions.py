@@ -116,14 +116,17 @@ def _add_curvature(
 def _candidates(points: Float[np.ndarray, "C d"], random: np.random.Generator) -> Int[np.ndarray, "n 3"]:
     """Draw triplets: any; a class with one that may be near it and any; and a class with two that may be near it."""
     count = len(points)
-    near = np.exp(-((points[:, None] - points) ** 2).sum(axis=-1))
+    lengths = (points**2).sum(axis=1)
+    near = np.exp(-np.maximum(lengths[:, None] + lengths - 2 * points @ points.T, 0.0))
     np.fill_diagonal(near, 0.0)
-    bounds = np.cumsum(near, axis=1)
+    # Each class's neighbours are a stretch of this line, as long as they are near.
+    line = np.cumsum(near)
+    starts = np.r_[0.0, line[count - 1 :: count]]
     first, second, third = random.integers(0, count, (3, _CANDIDATES))
 
     def neighbour() -> Int[np.ndarray, " n"]:
-        level = random.random(_CANDIDATES) * bounds[first, -1]
-        return np.minimum((bounds[first] < level[:, None]).sum(axis=1), count - 1)
+        level = starts[first] + random.random(_CANDIDATES) * (starts[first + 1] - starts[first])
+        return np.asarray(np.clip(np.searchsorted(line, level) - first * count, 0, count - 1))
 
     close, also = neighbour(), neighbour()
     kinds = ((first, second, third), (first, close, third), (first, close, also))

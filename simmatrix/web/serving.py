@@ -36,8 +36,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from simmatrix.errors import ParameterError, SimilarityError
 
-__all__ = ["LOCAL", "POLICY", "Guard", "application", "listen", "page", "serve", "template"]
-
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 """The names under which this machine knows itself."""
 

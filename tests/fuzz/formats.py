@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import random
@@ -89,6 +90,55 @@ def _matrices() -> list[bytes]:
 def _load(path: Path) -> Any:
     found = simmatrix.load(path)
     return list(found.classes), np.array([[found[a, b] for b in found.classes] for a in found.classes], np.float32)
+
+
+# A matrix in two shards: its index, and the files beside it.
+_INDEX = "damaged.safetensors.index.json"
+
+
+@cache
+def _in_shards() -> dict[str, bytes]:
+    import tempfile
+
+    sparse = scipy.sparse.csr_array(np.array([[1, 0, 0.25], [0, 1, 0.5], [0.25, 0, 1]], np.float32))
+    told = simmatrix.Provenance("test", resolution={name: {"how": "name", "words": [name]} for name in CLASSES[1:3]})
+    with tempfile.TemporaryDirectory() as folder:
+        simmatrix.save(simmatrix.SimilarityMatrix(sparse, CLASSES[1:], told), Path(folder) / _INDEX, shards=2)
+        return {one.name: one.read_bytes() for one in Path(folder).iterdir()}
+
+
+def _shards() -> dict[str, bytes]:
+    return {name: raw for name, raw in _in_shards().items() if name != _INDEX}
+
+
+def _listing(name: str, raw: bytes) -> bytes:
+    """Return the index with the checksum of another file in the place of one that it lists."""
+    old, new = (hashlib.sha256(one).hexdigest() for one in (_shards()[name], raw))
+    return _in_shards()[_INDEX].replace(old.encode(), new.encode())
+
+
+def _load_with(name: str) -> Callable[[Path], Any]:
+    """Return what reads the matrix with one of its files damaged, and listed as it is."""
+
+    def read(path: Path) -> Any:
+        raw = path.read_bytes()
+        path.with_name(name).write_bytes(raw)
+        path.with_name(_INDEX).write_bytes(_listing(name, raw))
+        return _load(path.with_name(_INDEX))
+
+    return read
+
+
+def _part(what: str) -> Format:
+    name = next(name for name in _shards() if what in name)
+    return Format(
+        [_shards()[name]],
+        _load_with(name),
+        lambda raw: oracles.index_of_shards(_listing(name, raw), {**_shards(), name: raw}),
+        ".safetensors",
+        _header,
+        _shards(),
+    )
 
 
 def _header(raw: bytes, other: bytes, rng: random.Random) -> bytes:
@@ -416,6 +466,16 @@ FORMATS: Mapping[str, Format] = {
         _members,
         {"damaged.txt": "\n".join(WORDS).encode()},
     ),
+    "index of shards": Format(
+        [_in_shards()[_INDEX]],
+        _load,
+        lambda raw: oracles.index_of_shards(raw, _shards()),
+        ".safetensors.index.json",
+        None,
+        _shards(),
+    ),
+    "shard": _part("00001-of"),
+    "names of shards": _part("classes"),
     "vectors in safetensors": Format(
         _safetensors_vectors(),
         lambda path: _found(path, "safetensors"),

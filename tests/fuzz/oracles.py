@@ -18,7 +18,7 @@ import struct
 import unicodedata
 import zipfile
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any, NoReturn
 
 import numpy as np
@@ -149,6 +149,57 @@ def matrix(raw: bytes) -> list[Any]:
     need(all(0 <= value <= 1 for row in values for value in row), "off [0, 1]")
     need(all(values[index][index] == 1 for index in range(count)), "the diagonal")
     return [(names, np.array(values, np.float32))]
+
+
+def index_of_shards(raw: bytes, beside: dict[str, bytes]) -> list[Any]:
+    """docs/file-format.md, version 3: an index, and the files beside it."""
+    try:
+        content = strict_json(raw.decode())
+    except UnicodeDecodeError as error:
+        raise Refused(str(error)) from None
+    need(isinstance(content, dict) and isinstance(content.get("metadata"), dict), "no index")
+    metadata = content["metadata"]
+    need(all(isinstance(text, str) for text in metadata.values()), "no texts")
+    head = {"format": "simmatrix", "kind": "similarity", "format_version": "3"}
+    need({name: metadata.get(name) for name in head} == head, "format")
+    count = int(metadata.get("classes", "")) if metadata.get("classes", "").isdecimal() else 0
+    file, digest = strict_json(metadata.get("names", ""))
+
+    def tensors_of(name: Any, sha256: Any) -> dict[str, tuple[str, list[int], bytes]]:
+        need(name in beside and hashlib.sha256(beside[name]).hexdigest() == sha256, "not the file that is listed")
+        return safetensors(beside[name])[1]
+
+    def numbers(tensors: dict[str, tuple[str, list[int], bytes]], name: str, kind: str, code: str) -> list[Any]:
+        need(name in tensors and tensors[name][0] == kind and len(tensors[name][1]) == 1, name)
+        return list(struct.unpack(f"<{tensors[name][1][0]}{code}", tensors[name][2]))
+
+    told = tensors_of(file, digest)
+    ends = numbers(told, "class_offsets", "I64", "q")
+    need(len(ends) == count + 1 and ends[0] == 0 and ends == sorted(ends), "offsets")
+    text = told.get("class_names", ("", [], b""))[2]
+    need(ends[-1] == len(text), "offsets")
+    try:
+        names = class_names([text[a:b].decode() for a, b in pairwise(ends)])
+    except UnicodeDecodeError as error:
+        raise Refused(str(error)) from None
+    values = np.zeros((count, count), np.float32)
+    row = 0
+    for number, (name, first, last, entries, sha256) in enumerate(strict_json(metadata.get("shards", "")), 1):
+        part = tensors_of(name, sha256)
+        need(first == row < last <= count, "rows")
+        starts = numbers(part, f"crow_indices.{number:05}", "I64", "q")
+        columns = numbers(part, f"col_indices.{number:05}", "I32", "i")
+        stored = numbers(part, f"values.{number:05}", "F32", "f")
+        need(len(part) == 3 and len(starts) == last - first + 1 and starts == sorted(starts), "starts")
+        need(starts[0] == 0 and starts[-1] == len(columns) == len(stored) == entries, "entries")
+        for at in range(last - first):
+            here = columns[starts[at] : starts[at + 1]]
+            need(here == sorted(set(here)) and all(0 <= column < count for column in here), "columns")
+            values[first + at, here] = stored[starts[at] : starts[at + 1]]
+        need(all(0 < value <= 1 for value in stored), "off (0, 1]")
+        row = last
+    need(row == count and (values.diagonal() == 1).all(), "rows, or the diagonal")
+    return [(names, values)]
 
 
 # --- word vectors -----------------------------------------------------------------------------------------------------

@@ -1,20 +1,26 @@
-"""A crash leaves the old file or the new one: a process is killed at every single line that writes a file."""
+"""A crash leaves the old matrix or the new one: a process is killed at every single line that writes its files."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-# Forks one child a line; the child kills itself when it is about to run that line of simmatrix/files.py.
+import pytest
+
+# Forks one child a line; the child kills itself when it is about to run that line of simmatrix/files.py or shards.py.
 PROGRAM = """
 import itertools, os, signal, sys
 import numpy as np
 import simmatrix
-from simmatrix import files
+from scipy.sparse import csr_array
+from simmatrix import files, shards
 
 path = sys.argv[1]
-old = simmatrix.SimilarityMatrix(np.eye(300), [f"old{i}" for i in range(300)])
-new = simmatrix.SimilarityMatrix(np.eye(200), [f"new{i}" for i in range(200)])
+form = csr_array if path.endswith("json") else np.array
+old = simmatrix.SimilarityMatrix(form(np.eye(300)), [f"old{i}" for i in range(300)])
+new = simmatrix.SimilarityMatrix(form(np.eye(200)), [f"new{i}" for i in range(200)])
 old.save(path)
+before = sorted(os.listdir(os.path.dirname(path)))
+written = {files.__file__, shards.__file__}
 found = []
 for fatal in itertools.count(1):
     pid = os.fork()
@@ -26,7 +32,7 @@ for fatal in itertools.count(1):
                 os.kill(os.getpid(), signal.SIGKILL)
             return line
 
-        sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename == files.__file__ else None)
+        sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename in written else None)
         new.save(path)
         sys.settrace(None)
         os._exit(0)
@@ -36,14 +42,15 @@ for fatal in itertools.count(1):
     if code == 0:
         break
     assert code == -signal.SIGKILL, code
-assert os.listdir(os.path.dirname(path)) == ["matrix.safetensors"]
+assert sorted(os.listdir(os.path.dirname(path))) == before
 print(*found)
 """
 
 
-def test_killed_at_any_line_the_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["matrix.safetensors", "matrix.safetensors.index.json"])
+def test_killed_at_any_line_the_matrix_is_the_old_or_the_new_one(name: str, tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path / "matrix.safetensors"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM, tmp_path / name], capture_output=True, text=True, check=False
     )
     assert result.stderr == ""
     found = result.stdout.split()

@@ -11,7 +11,7 @@ from simmatrix import SimilarityMatrix
 from simmatrix.builders.completion import complete
 from simmatrix.builders.confusion import from_counts
 from simmatrix.builders.ratings import alpha
-from simmatrix.builders.raw import cosine
+from simmatrix.neighbours.vectors import cosine
 from simmatrix.ordering import ORDERS
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.builders.cases import CASES, CLASSES

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from simmatrix import MatrixError, SimilarityMatrix, SourceError, from_order
-from simmatrix.ordering import ORDERS, check_size
-from tests.simmatrix.matrices import NAMES, random_matrix
+from simmatrix import MatrixError, SimilarityMatrix, SourceError, from_order, ordering
+from simmatrix.ordering import ORDERS, check_size, leaf_order, near_clusters, order_of
+from tests.simmatrix.matrices import NAMES, random_matrix, random_values
 
 SUPERCLASSES = ("flowers", "flowers", "trees", "vehicles", "vehicles", "animals")
 
@@ -52,3 +52,61 @@ def test_superclasses_stand_together_and_similar_ones_beside_each_other() -> Non
 def test_a_class_without_superclass_is_named() -> None:
     with pytest.raises(SourceError, match="no superclass for 'oak'; fill in"):
         ORDERS["superclass"](random_matrix(), ("flowers", "flowers", "", "vehicles", "vehicles", "animals"))
+
+
+def test_nearest_classes_are_clustered_as_single_linkage_does() -> None:
+    from scipy.cluster.hierarchy import cophenet, linkage
+    from scipy.spatial.distance import squareform
+
+    for seed in range(5):
+        # With 10 nearest of 10 others nothing is left out.
+        values = random_values(11, seed).astype(np.float64)
+        tree = near_clusters(SimilarityMatrix(values, tuple(f"c{index}" for index in range(11))))
+        joined = np.ones((11, 11))
+        places = np.argsort(tree.order)
+        assert all(
+            min(tree.order[tree.starts[left] :][: tree.sizes[left]])
+            < min(tree.order[tree.starts[right] :][: tree.sizes[right]])
+            for left, right in tree.children.tolist()
+        )
+        assert [tree.starts[leaf] for leaf in range(11)] == places.tolist()
+        for node, (left, right) in enumerate(tree.children.tolist()):
+            for a in tree.order[tree.starts[left] : tree.starts[left] + tree.sizes[left]]:
+                for b in tree.order[tree.starts[right] : tree.starts[right] + tree.sizes[right]]:
+                    joined[a, b] = joined[b, a] = tree.similarities[node]
+        distance = squareform(1 - values, checks=False)
+        expected = 1 - squareform(cophenet(linkage(distance, "single")))
+        np.testing.assert_allclose(joined, expected, atol=1e-6)
+
+
+def test_classes_that_nothing_joins_are_joined_in_their_order() -> None:
+    tree = near_clusters(SimilarityMatrix(np.eye(4), ("a", "b", "c", "d")))
+    assert tree.order == [0, 1, 2, 3]
+    assert tree.similarities.tolist() == [0, 0, 0]
+
+
+def test_more_classes_than_all_pairs_allow_are_ordered_by_their_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordering, "MOST", 5)
+    matrix = random_matrix()
+    order = order_of(matrix, "clusters")
+    assert order.tree is not None
+    assert order.places.tolist() == order.tree.order == near_clusters(matrix).order
+    by_superclass = order_of(matrix, "superclass", ("a", "b", "a", "c", "b", "a"))
+    assert by_superclass.places.tolist() == [0, 2, 5, 1, 4, 3]
+    assert by_superclass.groups == (("a", 3), ("b", 2), ("c", 1))
+
+
+def test_a_tree_s_classes_stand_side_by_side() -> None:
+    matrix = random_matrix("dense", 40)
+    order = order_of(matrix, "clusters")
+    assert order.tree is not None
+    assert order.places.tolist() == leaf_order(matrix.to_dense().astype(np.float64))
+    below: dict[int, set[int]] = {index: {index} for index in range(40)}
+    for node, (left, right) in enumerate(order.tree.children.tolist(), 40):
+        below[node] = below[left] | below[right]
+        start, size = order.tree.starts[node], order.tree.sizes[node]
+        assert set(order.places[start : start + size].tolist()) == below[node]
+        assert order.tree.starts[left] < order.tree.starts[right]
+        values = matrix.to_dense().astype(np.float64)
+        mean = np.mean([values[i, j] for i in below[left] for j in below[right]])
+        assert order.tree.similarities[node - 40] == pytest.approx(mean)

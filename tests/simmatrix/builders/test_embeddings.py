@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from simmatrix import data, from_embeddings
+from simmatrix import data, from_embeddings, normalise
 from simmatrix.builders import embeddings
-from simmatrix.builders import raw as raw_module
-from simmatrix.builders.embeddings import VectorSource, cosine, embedding_similarity
+from simmatrix.builders.embeddings import VectorSource, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.neighbours import vectors as vectors_module
+from simmatrix.neighbours.vectors import Cosines
 from simmatrix.summary import concerns
 from simmatrix.vectors.formats import read_vectors, words_of
 
@@ -92,9 +93,9 @@ def test_bundled_lists_resolve_on_the_bundled_vectors(name: str) -> None:
 def test_blocks_change_nothing(block: int, exact_up_to: int, monkeypatch: pytest.MonkeyPatch) -> None:
     unit = np.random.default_rng(0).normal(size=(20, 6))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    monkeypatch.setattr(raw_module, "_BLOCK", block)
-    monkeypatch.setattr(raw_module, "_EXACT_UP_TO", exact_up_to)
-    values = cosine(unit)
+    monkeypatch.setattr(vectors_module, "_BLOCK", block)
+    monkeypatch.setattr(normalise, "EXACT_UP_TO", exact_up_to)
+    values = Cosines(unit).dense()
     assert np.array_equal(values, values.T)
     expected = np.array([[math.fsum(a * b) for b in unit] for a in unit])
     assert values.dtype == (np.float64 if exact_up_to else np.float32)

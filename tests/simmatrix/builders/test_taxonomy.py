@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simmatrix.builders import raw as raw_module
+from simmatrix import normalise
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, from_taxonomy, taxonomy_similarity
 from simmatrix.choices import TAXONOMY_FORMATS as FORMATS
@@ -211,7 +211,7 @@ def test_a_wrong_format_is_an_error(tmp_path: Path) -> None:
 
 def test_many_classes_take_less_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert similarity(tmp_path, "poodle", "rose", "dog").values.dtype == np.float64
-    monkeypatch.setattr(raw_module, "_EXACT_UP_TO", 2)
+    monkeypatch.setattr(normalise, "EXACT_UP_TO", 2)
     assert similarity(tmp_path, "poodle", "rose", "dog").values.dtype == np.float32
 
 

@@ -1,0 +1,235 @@
+"""Texts kept in one array of bytes: the names of a million classes take their characters, not a million objects."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+
+from simmatrix.shapes import Int, UInt8
+from simmatrix.text import all_composed, are_names, composed, is_name
+
+MANY = 100_000
+"""From so many on the names of classes are kept in an array."""
+
+_BLOCK = 1 << 14
+_DELETE = 0x7F
+_HALVES = np.arange(128, 192)
+
+
+class TextArray(Sequence[str]):
+    """A read-only sequence of texts: text i is the UTF-8 in `data[offsets[i]:offsets[i + 1]]`.
+
+    It compares and iterates as a tuple of the texts does, and a slice of it is such a tuple. Where a text stands is
+    found by hashes of eight bytes a text, made when that is first asked.
+
+    Raises
+    ------
+    ValueError
+        If the offsets do not divide the bytes, or a text is no UTF-8.
+
+    Examples
+    --------
+    >>> names = TextArray.of(["rose", "großer Baum"])
+    >>> names[1], names[:1], names.index("rose"), "tulip" in names
+    ('großer Baum', ('rose',), 0, False)
+    """
+
+    def __init__(self, data: UInt8[np.ndarray, " B"], offsets: Int[np.ndarray, " C1"]) -> None:
+        ends_well = len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(data)
+        if not ends_well or (np.diff(offsets) < 0).any():
+            raise ValueError("the offsets do not divide the bytes")
+        self.data, self.offsets = data, offsets
+        self._bytes = data.data if len(data) else memoryview(b"")
+        for start in range(0, len(self), _BLOCK):
+            self._is_text(start)
+
+    def _is_text(self, start: int) -> None:
+        ends = self.offsets[start : start + _BLOCK + 1]
+        block = bytes(self._bytes[ends[0] : ends[-1]])
+        block.decode()
+        # No text starts in the middle of a character.
+        starts = ends[:-1][np.diff(ends) > 0] - ends[0]
+        if not block.isascii() and np.isin(np.frombuffer(block, np.uint8)[starts], _HALVES).any():
+            raise ValueError("a text starts in the middle of a character")
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> TextArray:
+        """Return the array of texts, which are read once."""
+        data, ends = bytearray(), array("q", [0])
+        for text in texts:
+            data += text.encode()
+            ends.append(len(data))
+        found = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
+        offsets = np.frombuffer(ends, np.int64)
+        found.flags.writeable = offsets.flags.writeable = False
+        return cls(found, offsets)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Half as long as the offsets, and none is as long as 4 GB.
+        return _of_lengths, (np.array(self.data), np.diff(self.offsets).astype(np.uint32))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        return f"TextArray({len(self)} texts)"
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> str | tuple[str, ...]:
+        if isinstance(index, slice):
+            return tuple([self[at] for at in range(*index.indices(len(self)))])
+        at = int(index)
+        if not -len(self) <= at < len(self):
+            raise IndexError(f"text {at} of {len(self)}")
+        return str(self._raw(at % len(self)), "utf-8")
+
+    def _raw(self, at: int) -> memoryview:
+        return self._bytes[self.offsets[at] : self.offsets[at + 1]]
+
+    def __iter__(self) -> Iterator[str]:
+        for block in self._raws():
+            yield from map(bytes.decode, block)
+
+    def _raws(self) -> Iterator[list[bytes]]:
+        """Go through the texts, block by block, as bytes."""
+        for start in range(0, len(self), _BLOCK):
+            ends = self.offsets[start : start + _BLOCK + 1]
+            block = bytes(self._bytes[ends[0] : ends[-1]])
+            places = (ends - ends[0]).tolist()
+            yield [block[first:last] for first, last in pairwise(places)]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, TextArray):
+            return np.array_equal(self.offsets, other.offsets) and np.array_equal(self.data, other.data)
+        if isinstance(other, tuple | list):
+            return len(self) == len(other) and all(map(str.__eq__, self, other))
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((len(self), self[0] if len(self) else ""))
+
+    @cached_property
+    def _hashes(self) -> tuple[Int[np.ndarray, " C"], Int[np.ndarray, " C"]]:
+        """The hash of each text, in ascending order, and which text it is of."""
+        hashes = np.empty(len(self), np.int64)
+        for number, block in enumerate(self._raws()):
+            hashes[number * _BLOCK :][: len(block)] = list(map(hash, block))
+        order = np.argsort(hashes, kind="stable")
+        return hashes[order], order.astype(np.int32 if len(self) < 1 << 31 else np.int64)
+
+    def find(self, text: str) -> int:
+        """Return where a text stands first, -1 if nowhere."""
+        raw = text.encode("utf-8", "surrogatepass")
+        hashes, order = self._hashes
+        first, last = np.searchsorted(hashes, hash(raw), "left"), np.searchsorted(hashes, hash(raw), "right")
+        return next((at for at in order[first:last].tolist() if self._raw(at) == raw), -1)
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and self.find(text) >= 0
+
+    def index(self, text: str, start: int = 0, stop: int | None = None) -> int:
+        """Return where a text stands first. Raises ValueError if it is not there."""
+        at = self.find(text)
+        if not max(start, 0) <= at < (len(self) if stop is None else stop):
+            raise ValueError(f"{text!r:.80} is not there")
+        return at
+
+    def repeated(self) -> tuple[int, int] | None:
+        """Return where the first text that repeats an earlier one stands, and where that stands; None if none does."""
+        hashes, order = self._hashes
+        found: list[tuple[int, int]] = []
+        for at in np.flatnonzero(hashes[1:] == hashes[:-1]).tolist():
+            # Of texts with one hash, which are the same or a coincidence, the earlier ones stand first.
+            first = int(np.searchsorted(hashes, hashes[at], "left"))
+            later = int(order[at + 1])
+            earlier = [one for one in order[first : at + 1].tolist() if self._raw(one) == self._raw(later)]
+            found += [(later, earlier[0])] if earlier else []
+        return min(found, default=None)
+
+    def are_names(self) -> bool:
+        """Tell whether these can be the names of classes, as `simmatrix.text.are_names` does."""
+        return len(self) >= 2 and self.nameless() is None and self.repeated() is None
+
+    def nameless(self) -> int | None:
+        """Return which of the texts is the first that can't be a name, None if all can."""
+        return next((at for at, text in self._unlike(_are_plain_names) if not is_name(text)), None)
+
+    def are_composed(self) -> bool:
+        """Tell whether each text is in its one spelling (NFC)."""
+        return all(composed(text) == text for _at, text in self._unlike(_is_ascii))
+
+    def _unlike(self, is_simple: Callable[[bytes, Int[np.ndarray, " n"]], bool]) -> Iterator[tuple[int, str]]:
+        """Go through the texts of the blocks that are not simple: a million are told at once where they are."""
+        for start in range(0, len(self), _BLOCK):
+            ends = self.offsets[start : start + _BLOCK + 1]
+            if not is_simple(bytes(self._bytes[ends[0] : ends[-1]]), ends[:-1] - ends[0]):
+                yield from ((at, self[at]) for at in range(start, start + len(ends) - 1))
+
+
+def _of_lengths(data: UInt8[np.ndarray, " B"], lengths: np.ndarray) -> TextArray:
+    data.flags.writeable = False
+    return TextArray(data, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
+
+def _is_ascii(block: bytes, _starts: Int[np.ndarray, " n"]) -> bool:
+    return block.isascii()
+
+
+def _are_plain_names(block: bytes, starts: Int[np.ndarray, " n"]) -> bool:
+    """Tell whether all texts of a block are ASCII without control characters, and none is blank."""
+    signs = np.frombuffer(block, np.uint8)
+    is_empty = len(starts) == 0 or starts[-1] == len(block) or bool((np.diff(starts) == 0).any())
+    if is_empty or not block.isascii() or signs.min() < ord(" ") or (signs == _DELETE).any():
+        return False
+    return bool(np.logical_or.reduceat(signs != ord(" "), starts).all())
+
+
+def are_class_names(names: Sequence[str]) -> bool:
+    """Tell whether texts, in an array or not, can be the names of classes."""
+    return names.are_names() if isinstance(names, TextArray) else are_names(names)
+
+
+def kept(texts: Iterable[str]) -> Sequence[str]:
+    """Return texts as they are kept, each in its one spelling (NFC): in a tuple, many in an array."""
+    composed_texts = all_composed(texts)
+    if len(composed_texts) < MANY:
+        return composed_texts
+    try:
+        return TextArray.of(composed_texts)
+    except UnicodeEncodeError:
+        # Half of a character pair is no text; whoever checks the names says so.
+        return composed_texts
+
+
+class _Places(Mapping[str, int]):
+    """Where each text of an array stands, as a mapping."""
+
+    def __init__(self, texts: TextArray) -> None:
+        self.texts = texts
+
+    def __getitem__(self, text: str) -> int:
+        if (at := self.texts.find(text)) < 0:
+            raise KeyError(text)
+        return at
+
+    def __contains__(self, text: object) -> bool:
+        return text in self.texts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def index_of(names: Sequence[str]) -> Mapping[str, int]:
+    """Return the place of each name: of names in an array by their hashes."""
+    return _Places(names) if isinstance(names, TextArray) else {name: at for at, name in enumerate(names)}

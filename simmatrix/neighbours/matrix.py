@@ -1,0 +1,84 @@
+"""A source of similarities with its classes and its bound: any rows of its top-k matrix, or all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simmatrix.forms import sparse
+from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.source import Finish, Rows, Source
+from simmatrix.normalise import check_lower_bound, check_top_k, sampled, sampled_bound
+from simmatrix.provenance import Provenance, Step
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """All that a process needs to make some rows of a top-k matrix; can be pickled.
+
+    Parameters
+    ----------
+    source
+        The similarities of the C classes.
+    count
+        How many others each class keeps.
+    bound
+        The lower bound, 0 for none.
+    classes, provenance
+        Their names, and where the values come from, all steps up to the top k included.
+    """
+
+    source: Source
+    count: int
+    bound: float
+    classes: tuple[str, ...]
+    provenance: Provenance
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """Return the rows from `start` to before `stop`: the same bytes whichever other rows are asked for."""
+        return self.source.nearest(np.arange(start, stop), self.count, Finish(self.bound))
+
+    def matrix(self) -> SimilarityMatrix:
+        """Return the whole matrix."""
+        found = self.rows(0, len(self))
+        starts = np.concatenate([[0], np.cumsum(found.counts)])
+        return SimilarityMatrix.of(sparse(found.values, found.indices, starts), self.classes, self.provenance)
+
+
+def neighbours_of(
+    source: Source, count: int, classes: tuple[str, ...], provenance: Provenance, *, lower_bound: float | None = None
+) -> Neighbours:
+    """Return what makes the rows of a source's top-k matrix: those of its dense matrix, bounded, and of that the top k.
+
+    Parameters
+    ----------
+    source, classes, provenance
+        The similarities on the source's own scale, in [-1, 1], and what to record of them.
+    count
+        How many others each class keeps, from 1 to C - 1.
+    lower_bound
+        l in [0, 1); None for the default, which some pairs tell (`simmatrix.normalise.sampled_bound`).
+
+    Raises
+    ------
+    ParameterError
+        If the count or the bound is out of its range.
+    """
+    check_top_k(count, len(source))
+    check_lower_bound(lower_bound)
+    found: Step = {}
+    bound = lower_bound
+    if bound is None:
+        rows = sampled(len(source))
+        nearest = source.nearest(rows, 1, Finish())
+        others = np.zeros(len(rows), np.float32)
+        is_other = nearest.indices != np.repeat(rows, nearest.counts)
+        others[np.repeat(np.arange(len(rows)), nearest.counts)[is_other]] = nearest.values[is_other]
+        bound, found = sampled_bound(source.block(rows, rows), others)
+    bounded: list[Step] = [{"step": "lower_bound", "bound": bound, **found}] if bound > 0 else []
+    steps = ({"step": "clip"}, *bounded, {"step": "unit_diagonal"}, {"step": "top_k", "count": count})
+    return Neighbours(source, count, bound, classes, provenance.with_step(*steps))

@@ -1,0 +1,133 @@
+"""What gives similarities without a C x C matrix: the contract of all sources, and how the best of a row are chosen."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from simmatrix import normalise
+from simmatrix.shapes import Float, Int
+
+
+def raw_type(count: int) -> type[np.float64] | type[np.float32]:
+    """Return the type of number in which raw similarities of `count` classes are given.
+
+    A lower bound near 1 is exact in float64.
+    """
+    return np.float64 if count <= normalise.EXACT_UP_TO else np.float32
+
+
+class Rows(NamedTuple):
+    """Some rows of a CSR matrix, one after the other.
+
+    Parameters
+    ----------
+    indices
+        The columns, ascending in each row, the row's own among them; int32.
+    values
+        Similarities in (0, 1], the row's own 1; float32.
+    counts
+        How many entries each row has; int64.
+    """
+
+    indices: Int[np.ndarray, " n"]
+    values: Float[np.ndarray, " n"]
+    counts: Int[np.ndarray, " rows"]
+
+    def last(self, rows: Int[np.ndarray, " rows"], count: int) -> Float[np.ndarray, " rows"]:
+        """Return the least similarity that stands in each of these rows, 0 where there is room for one of `count`."""
+        others = np.where(self.indices == np.repeat(rows, self.counts), np.float32(2), self.values)
+        least = np.minimum.reduceat(others, np.cumsum(self.counts) - self.counts)
+        least[self.counts <= count] = 0
+        return least
+
+    def replaced(self, places: Int[np.ndarray, " n"], row: Callable[[int], Rows]) -> Rows:
+        """Return the rows with some of them made anew, each by itself."""
+        if not len(places):
+            return self
+        ends = np.cumsum(self.counts).tolist()
+        spans = zip([0, *ends], ends, strict=False)
+        rows = [Rows(self.indices[a:b], self.values[a:b], np.array([b - a])) for a, b in spans]
+        for place in places.tolist():
+            rows[place] = row(place)
+        return joined(rows)
+
+
+class Finish(NamedTuple):
+    """What becomes of raw similarities in [-1, 1]: negative ones are 0, then the lower bound is taken off."""
+
+    bound: float = 0.0
+
+    def __call__(self, raw: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Return the values in [0, 1] as `simmatrix.normalise.normalise` does: in float64, rounded to float32 once."""
+        functions: list[Callable[..., np.ndarray]] = [normalise.clip]
+        if self.bound > 0:
+            functions.append(partial(normalise.lower_bound, bound=self.bound))
+        work = np.array(raw, np.float64)
+        with np.errstate(under="ignore"):
+            for function in functions:
+                function(work, out=work)
+            return work.astype(np.float32)
+
+
+class Source(ABC):
+    """The similarities of C classes, symmetric. A source can be pickled, so that any process can make some rows."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of classes."""
+
+    @abstractmethod
+    def dense(self) -> Float[np.ndarray, "C C"]:
+        """Return all raw similarities, of type `raw_type`."""
+
+    @abstractmethod
+    def block(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"]) -> Float[np.ndarray, "n m"]:
+        """Return the raw similarities of some classes with some others, to the last bit those of `dense`."""
+
+    @abstractmethod
+    def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
+        """Return the `count` greatest similarities above 0 of some classes to others, and 1 for each itself.
+
+        Of equal values the class that comes first is kept: the rows are those of the dense matrix's `top_k`.
+        """
+
+
+def best_of(
+    rows: Int[np.ndarray, " n"],
+    owners: Int[np.ndarray, " m"],
+    columns: Int[np.ndarray, " m"],
+    values: Float[np.ndarray, " m"],
+    count: int,
+) -> Rows:
+    """Return the best of candidates.
+
+    Parameters
+    ----------
+    rows
+        The classes whose neighbours are asked for.
+    owners, columns, values
+        Candidates: for which of the rows (ascending), which class, and how similar it is. None is there twice.
+    count
+        How many others each row keeps.
+    """
+    keep = (values > 0) & (columns != rows[owners])
+    owners, columns, values = owners[keep], columns[keep], values[keep]
+    order = np.lexsort((columns, -values, owners))
+    starts = np.searchsorted(owners, np.arange(len(rows)))
+    order = order[np.arange(len(order)) - starts[owners] < count]
+    everyone = np.arange(len(rows))
+    owners = np.concatenate([owners[order], everyone])
+    columns = np.concatenate([columns[order], rows])
+    values = np.concatenate([values[order], np.ones(len(rows), np.float32)])
+    order = np.lexsort((columns, owners))
+    return Rows(columns[order].astype(np.int32), values[order], np.bincount(owners, minlength=len(rows)))
+
+
+def joined(parts: list[Rows]) -> Rows:
+    """Return pieces of rows as one."""
+    return Rows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
