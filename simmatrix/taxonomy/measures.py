@@ -280,7 +280,7 @@ def pairing(
     if measure == "wup":
         return _Wup(taxonomy, closure, dtype)
     if content is None or measure not in _BY_CONTENT:
-        highest = int(closure.heights.max())
+        highest = float(closure.heights.max())
         return _ByAncestor(closure, (highest - closure.heights).astype(np.float64), highest, lcs_height)
     most = float(content[np.isfinite(content)].max())
     return _ByAncestor(closure, content[closure.nodes], most, _BY_CONTENT[measure])
