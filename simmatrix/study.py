@@ -24,16 +24,8 @@ from typing import Any, NamedTuple
 
 from simmatrix.choices import TASKS
 from simmatrix.errors import OutputError, ParameterError, SourceError
-<<<<<<< HEAD
-from simmatrix.files import open_input, read_bytes
-from simmatrix.text import all_composed, is_name, some
-
-TASKS = ("triplets", "ratings")
-"""What people are asked: which of three is the odd one out, or how similar two are."""
-=======
 from simmatrix.files import check_output_folder, decoded, open_input, read_bytes, reading, write_atomically
 from simmatrix.text import all_composed, check_choice, is_name, some
->>>>>>> main
 
 _APPLICATION = 0x53694D78
 _VERSION = 1
