@@ -235,7 +235,6 @@ def _folder_of(files: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _stamps(files: Mapping[str, Path]) -> list[tuple[int, int, int]]:
-    """Return what changes with a file's contents."""
     states = [path.stat() for path in files.values()]
     return [(state.st_ino, state.st_size, state.st_mtime_ns) for state in states]
 
