@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,9 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.source import Finish, Rows, Source
 from simmatrix.normalise import check_lower_bound, check_top_k, sampled, sampled_bound
 from simmatrix.provenance import Provenance, Step
+
+ELSEWHERE: ContextVar[Callable[[Neighbours], SimilarityMatrix] | None] = ContextVar("ELSEWHERE", default=None)
+"""Makes the whole matrix in another way, such as in shards (`simmatrix.neighbours.writing`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +49,8 @@ class Neighbours:
 
     def matrix(self) -> SimilarityMatrix:
         """Return the whole matrix."""
+        if (elsewhere := ELSEWHERE.get()) is not None:
+            return elsewhere(self)
         found = self.rows(0, len(self))
         starts = np.concatenate([[0], np.cumsum(found.counts)])
         return SimilarityMatrix.of(sparse(found.values, found.indices, starts), self.classes, self.provenance)
