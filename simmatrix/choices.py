@@ -35,3 +35,7 @@ UNKNOWN: tuple[str, ...] = get_args(Unknown)
 Duplicates: TypeAlias = Literal["error", "mean"]
 DUPLICATES: tuple[str, ...] = get_args(Duplicates)
 """What to do where one rater, or a file without raters, rates a pair differently: refuse, or take the mean."""
+
+Search: TypeAlias = Literal["exact", "faiss"]
+SEARCHES: tuple[str, ...] = get_args(Search)
+"""How the nearest of many vectors are found: all of them, or nearly all by FAISS."""

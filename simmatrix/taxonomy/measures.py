@@ -281,7 +281,7 @@ def pairing(
         return _Wup(taxonomy, closure, dtype)
     if content is None or measure not in _BY_CONTENT:
         highest = int(closure.heights.max())
-        return _ByAncestor(closure, (highest - closure.heights).astype(np.float64), highest, lcs_height)
+        return _ByAncestor(closure, (highest - closure.heights).astype(np.float64), float(highest), lcs_height)
     most = float(content[np.isfinite(content)].max())
     return _ByAncestor(closure, content[closure.nodes], most, _BY_CONTENT[measure])
 
