@@ -39,3 +39,11 @@ DUPLICATES: tuple[str, ...] = get_args(Duplicates)
 Search: TypeAlias = Literal["exact", "faiss"]
 SEARCHES: tuple[str, ...] = get_args(Search)
 """How the nearest of many vectors are found: all of them, or nearly all by FAISS."""
+
+Task: TypeAlias = Literal["triplets", "ratings"]
+TASKS: tuple[str, ...] = get_args(Task)
+"""What a study asks: which of three is the odd one out, or how similar two are."""
+
+Questions: TypeAlias = Literal["active", "random"]
+QUESTIONS: tuple[str, ...] = get_args(Questions)
+"""Which question of a study comes next: the one whose answer tells most, or any."""

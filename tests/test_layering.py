@@ -60,6 +60,7 @@ RESERVED = {
         "simmatrix.storage",
         "simmatrix.shards",
         "simmatrix.exporting",
+        "simmatrix.study",
         "simmatrix.suggestion",
         "simmatrix.web.exported",
         "simmatrix.cli.card",
@@ -72,7 +73,10 @@ RESERVED = {
             "simmatrix",
             "simmatrix.class_taxonomy",
             "simmatrix.suggestion",
+            "simmatrix.web.collect",
             "simmatrix.cli*",
+            # Definitions of senses.
+            *(("simmatrix.web.exploration",) if name == "wordnet" else ()),
         )
         for name in SOURCES
     },
