@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from simmatrix.choices import Completion, Duplicates, Kernel, Measure, Oov, TaxonomyFormat, Unknown, VectorFormat
+from simmatrix.choices import (
+    Completion,
+    Duplicates,
+    Kernel,
+    Measure,
+    Oov,
+    Search,
+    TaxonomyFormat,
+    Unknown,
+    VectorFormat,
+)
 from simmatrix.cli.options import ClassColumn, Influence, LowerBound, PairsFile, Separator, TopK, check_bounds, limited
 from simmatrix.cli.output import built_by, progress_bar, report, warn
 from simmatrix.cli.shards import check_shards, in_shards
@@ -98,6 +108,18 @@ def build(
     oov: Annotated[
         Oov | None,
         typer.Option(help="Classes that the source lacks: refuse, which is the default, or leave them out."),
+    ] = None,
+    search: Annotated[
+        Search | None,
+        typer.Option(
+            help="How the nearest of many vectors are found for --top-k: all of them, or nearly all by FAISS."
+        ),
+    ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R", help="The least share of them that FAISS has to find, on some classes; 0.95 if not given."
+        ),
     ] = None,
     decay: Annotated[
         float | None,
@@ -207,7 +229,7 @@ def build(
         # Doubtful senses are told with the other concerns.
         warnings.simplefilter("ignore", simmatrix.SenseWarning)
         matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
-    matrix, bound = limited(matrix, top_k, influence, pairs)
+    matrix, bound = limited(matrix, None if source.finds_top_k else top_k, influence, pairs)
     # What was written row by row and is left as it is stands there.
     if matrix not in written:
         matrix.save(file)

@@ -24,18 +24,6 @@ from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.graph import Closure, Taxonomy, best_common, find_unrelated, greatest_keys
 from simmatrix.text import check_choice, or_list
 
-__all__ = [
-    "MEASURES",
-    "NEED_CONTENT",
-    "Content",
-    "Pairing",
-    "from_counts",
-    "intrinsic",
-    "pairing",
-    "propagated",
-    "taxonomy_values",
-]
-
 Content: TypeAlias = "Float[np.ndarray, ' N']"
 Square: TypeAlias = "Float[np.ndarray, 'C C']"
 Numbers: TypeAlias = "Float[np.ndarray, '*#shape']"
@@ -280,7 +268,7 @@ def pairing(
     if measure == "wup":
         return _Wup(taxonomy, closure, dtype)
     if content is None or measure not in _BY_CONTENT:
-        highest = int(closure.heights.max())
+        highest = float(closure.heights.max())
         return _ByAncestor(closure, (highest - closure.heights).astype(np.float64), highest, lcs_height)
     most = float(content[np.isfinite(content)].max())
     return _ByAncestor(closure, content[closure.nodes], most, _BY_CONTENT[measure])
