@@ -18,6 +18,7 @@ from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.files import Progress, silent
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.matrix import RECALL
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
@@ -46,6 +47,8 @@ def from_embeddings(
     *,
     lower_bound: float | None = None,
     top_k: int | None = None,
+    search: str = "exact",
+    recall: float = RECALL,
     oov: str = "error",
     format: str | None = None,
     vocabulary: str | Path | None = None,
@@ -67,6 +70,11 @@ def from_embeddings(
     top_k
         Keep each class's so many most similar others, as `SimilarityMatrix.top_k` does. Of more than 10,000 classes
         they are found without the rest, so that memory grows with C and not with C x C.
+    search
+        How they are found: ``"exact"``, or ``"faiss"`` (the extra ``scale``), which may miss some. Its settings and its
+        recall, measured on some of the classes, are recorded.
+    recall
+        The least recall that FAISS has to reach, in (0, 1].
     oov
         What to do with classes that have no vector: ``"error"``, or ``"drop"`` to leave them out.
     format
@@ -102,7 +110,9 @@ def from_embeddings(
         vocabulary=None if vocabulary is None else Path(vocabulary),
     )
     listed = classes if isinstance(classes, ClassList) else read_classes(classes)
-    return embedding_similarity(source, listed, oov=oov, progress=progress).normalised(lower_bound, top_k)
+    return embedding_similarity(source, listed, oov=oov, progress=progress).normalised(
+        lower_bound, top_k, search=search, recall=recall
+    )
 
 
 def embedding_similarity(

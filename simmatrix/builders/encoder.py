@@ -27,6 +27,7 @@ from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import reading, sha256_of
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.matrix import RECALL
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
@@ -50,6 +51,8 @@ def from_encoder(
     *,
     lower_bound: float | None = None,
     top_k: int | None = None,
+    search: str = "exact",
+    recall: float = RECALL,
 ) -> SimilarityMatrix:
     """Build a matrix from a sentence encoder: the cosine of its embeddings of the classes' phrases or names.
 
@@ -60,7 +63,7 @@ def from_encoder(
         unless the hub's cache holds it. A folder of that name goes first, and nothing is fetched for a `Path`.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
-    lower_bound, top_k
+    lower_bound, top_k, search, recall
         As in `from_embeddings`.
 
     Raises
@@ -70,7 +73,7 @@ def from_encoder(
         weights are pickled or not complete, or the embedding of a class is zero or holds NaN or infinity.
     """
     check_lower_bound(lower_bound)
-    return encoder_similarity(model, read_classes(classes)).normalised(lower_bound, top_k)
+    return encoder_similarity(model, read_classes(classes)).normalised(lower_bound, top_k, search=search, recall=recall)
 
 
 def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSource:
