@@ -137,7 +137,8 @@ def _indented(text: str) -> str:
 
 
 def _in_one_line(text: str) -> str:
-    return visible(text).replace("\n", "\\n")
+    # Nearly all texts are printable.
+    return text if text.isprintable() else visible(text).replace("\n", "\\n")
 
 
 def _colour(name: str | None) -> str | None:
