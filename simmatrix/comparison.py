@@ -169,7 +169,6 @@ def compare(
 
 
 def _groups(classes: Sequence[str], superclasses: Sequence[str], names: Sequence[str]) -> Int[np.ndarray, " n"]:
-    """Return a number for the superclass of each of `names`."""
     superclasses = names_in_order(superclasses)
     if len(superclasses) != len(classes):
         raise SourceError(

@@ -522,7 +522,6 @@ def read_only(values: np.ndarray) -> np.ndarray:
 
 
 def _can_overwrite(values: np.ndarray) -> bool:
-    """Tell whether float32 results may replace the values."""
     return values.dtype == np.float32 and values.flags.writeable
 
 

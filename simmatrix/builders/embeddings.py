@@ -216,7 +216,6 @@ def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
 def _not_found(
     missing: Mapping[str, tuple[Attempt, ...]], vectors: Vectors, source: str, file: VectorFile
 ) -> ClassNotFoundError:
-    """Return the error that names each missing class, its unknown words, and what is spelt like them."""
     unknown = {
         name: [word.lower() for word in _words_asked(tries) if _known(word, vectors) is None]
         for name, tries in missing.items()

@@ -93,7 +93,15 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     >>> raw.provenance.resolution["pickupTruck"]  # doctest: +SKIP
     {'how': 'name', 'words': ['pickup Truck']}
     """
-    _check_library()
+    # Importing the library takes seconds, asking for its version does not.
+    try:
+        version = metadata.version(_LIBRARY)
+    except metadata.PackageNotFoundError:
+        raise SourceError(f"a sentence encoder needs the library {_LIBRARY}; install it: {_INSTALL}") from None
+    if int(version.split(".")[0]) < _OLDEST:
+        raise SourceError(
+            f"a sentence encoder needs {_LIBRARY} {_OLDEST} or newer, not {version}; install it: {_INSTALL}"
+        )
     folder = _folder(model)
     recorded = name or (str(model) if folder != Path(model) else shown_name(folder.resolve()))
     files = _data_files(folder)
@@ -132,18 +140,6 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
             resolution=resolution,
         ),
     )
-
-
-def _check_library() -> None:
-    """Raise `SourceError` unless the library is there; importing it takes seconds, asking does not."""
-    try:
-        version = metadata.version(_LIBRARY)
-    except metadata.PackageNotFoundError:
-        raise SourceError(f"a sentence encoder needs the library {_LIBRARY}; install it: {_INSTALL}") from None
-    if int(version.split(".")[0]) < _OLDEST:
-        raise SourceError(
-            f"a sentence encoder needs {_LIBRARY} {_OLDEST} or newer, not {version}; install it: {_INSTALL}"
-        )
 
 
 def _folder(model: str | Path) -> Path:
@@ -238,7 +234,6 @@ def _folder_of(files: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _stamps(files: Mapping[str, Path]) -> list[tuple[int, int, int]]:
-    """Return what changes with a file's contents."""
     states = [path.stat() for path in files.values()]
     return [(state.st_ino, state.st_size, state.st_mtime_ns) for state in states]
 

@@ -182,7 +182,6 @@ def order_similarity(
 
 
 def _kernel(kernel: str, rate: float | None) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, float]]:
-    """Return the function of the distance that is asked for, and the parameter to record."""
     check_choice("kernel", kernel, KERNELS)
     if kernel != "decay":
         if rate is not None:
@@ -240,7 +239,6 @@ def _spaced(values: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, " C"], f
 
 
 def _period(stand: _Positions, *, circular: bool, period: float | None, positions: str | None) -> float | None:
-    """Return the length of the circle, or None where there is none."""
     if not circular:
         if period is not None:
             raise ParameterError(

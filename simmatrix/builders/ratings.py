@@ -179,7 +179,6 @@ def _scale(table: RatingTable, stated: tuple[float, float] | None, path: Path) -
 
 
 def _own_scales(table: RatingTable, path: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Return the least and the greatest rating of each row's rater."""
     lows, highs = np.full(len(table.raters), np.inf), np.full(len(table.raters), -np.inf)
     np.minimum.at(lows, table.rater, table.ratings)
     np.maximum.at(highs, table.rater, table.ratings)
@@ -276,7 +275,6 @@ def _answers(
 def _contradiction(
     lines: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"], table: RatingTable, path: Path
 ) -> SourceError:
-    """Return the error about the first line of the file that contradicts an earlier one."""
     first: dict[int, int] = {}
     for at in np.argsort(lines, kind="stable").tolist():
         group, line = int(groups[at]), int(lines[at])

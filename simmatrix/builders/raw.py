@@ -88,7 +88,7 @@ class RawSource:
     """
 
     source: Source
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     provenance: Provenance
     scale: ClassVar[None] = None
     evidence: ClassVar[None] = None

@@ -107,7 +107,6 @@ def _labels(labels: Any, what: str) -> tuple[str, ...]:
 
 
 def _of_frame(frame: Any, classes: ClassList, path: Path, unknown: str) -> Square:
-    """Return a DataFrame as a table, whose rows and columns are found by their names."""
     places = []
     for what, labels in (("index", frame.index), ("columns", frame.columns)):
         names = _labels(labels, what)

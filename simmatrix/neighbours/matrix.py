@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,9 @@ from simmatrix.text import check_choice
 
 RECALL = 0.95
 """The least share of the exact neighbours that FAISS has to find if nothing else is asked for."""
+
+ELSEWHERE: ContextVar[Callable[[Neighbours], SimilarityMatrix] | None] = ContextVar("ELSEWHERE", default=None)
+"""Makes the whole matrix in another way, such as in shards (`simmatrix.neighbours.writing`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +45,7 @@ class Neighbours:
     source: Source
     count: int
     bound: float
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     provenance: Provenance
 
     def __len__(self) -> int:
@@ -52,6 +57,8 @@ class Neighbours:
 
     def matrix(self) -> SimilarityMatrix:
         """Return the whole matrix."""
+        if (elsewhere := ELSEWHERE.get()) is not None:
+            return elsewhere(self)
         found = self.rows(0, len(self))
         starts = np.concatenate([[0], np.cumsum(found.counts)])
         return SimilarityMatrix.of(sparse(found.values, found.indices, starts), self.classes, self.provenance)
@@ -83,7 +90,7 @@ def dense_of(
 def neighbours_of(
     source: Source,
     count: int,
-    classes: tuple[str, ...],
+    classes: Sequence[str],
     provenance: Provenance,
     *,
     lower_bound: float | None = None,

@@ -86,7 +86,6 @@ def _opened_npz(request: Request) -> Iterator[_Npz]:
 
 
 def _words_of(npz: _Npz, request: Request) -> Iterator[str]:
-    """Go through the words of an archive, some thousand at a time."""
     if npz.words is None:
         yield from vocabulary_beside(request)
         return

@@ -303,7 +303,6 @@ def _candidates(block: _Block, wanted: _Wanted) -> list[int]:
 def _take(
     block: _Block, index: int, layout: _Layout, wanted: _Wanted, found: dict[str, WordVector], path: Path
 ) -> None:
-    """Parse a line if its word is wanted and has no vector yet."""
     token, *values = _pieces(block.line(index), layout)
     if token not in wanted.words or (word := token.decode()) in found:
         return

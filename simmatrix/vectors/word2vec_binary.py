@@ -98,7 +98,8 @@ def _word_end(buffer: bytes, start: int, size: int, *, is_last: bool) -> int | N
     if len(ends) > 1:
         ends = [end for end in ends if _goes_on(buffer, end + 1 + size, is_last=is_last)]
     if len(ends) > 1:
-        ends = [end for end in ends if _is_likely(buffer, end + 1, size // 4)]
+        sizes = {end: np.abs(np.frombuffer(buffer, "<f4", size // 4, end + 1)) for end in ends}
+        ends = [end for end, one in sizes.items() if ((one == 0) | ((one > _TINY) & (one < _HUGE))).all()]
     return ends[0] if ends else None
 
 
@@ -108,11 +109,6 @@ def _goes_on(buffer: bytes, start: int, *, is_last: bool) -> bool:
     start += len(buffer[start : start + _LONGEST_WORD]) - len(buffer[start : start + _LONGEST_WORD].lstrip(b"\n"))
     end = buffer.find(b" ", start, start + _LONGEST_WORD)
     return end >= 0 and is_word(buffer[start:end])
-
-
-def _is_likely(buffer: bytes, start: int, dimension: int) -> bool:
-    sizes = np.abs(np.frombuffer(buffer, "<f4", dimension, start))
-    return bool(np.all((sizes == 0) | ((sizes > _TINY) & (sizes < _HUGE))))
 
 
 def _lost(rest: bytes, index: int, header: _Header) -> str:
