@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from simmatrix.classes import ClassList
 from simmatrix.text import nearest, some
 
-# Of fewer classes an order says nothing.
+# Fewer classes than this have no order worth telling.
 _FEWEST = 3
 _Finder: TypeAlias = "Callable[[Sequence[str]], Kind | None]"
 

@@ -25,7 +25,7 @@ from simmatrix.vectors.formats import words_of
 
 # A source may lack this share of the classes.
 _MOST_MISSING = 0.1
-# WordNet may know this share of the classes by their last words alone: of more, it tells too few apart.
+# WordNet may know this share of the classes by their last words alone; with more, it tells too few apart.
 _MOST_BY_HEAD = 0.2
 # Names whose median length is above this many words are texts.
 _WORDS_OF_TEXTS = 4
@@ -155,7 +155,7 @@ def suggest(classes: Classes) -> Suggestion:
     )
     if known is not None:
         columns = known.arguments.get("taxonomy", ())
-        # The table has a column of synsets, which would go first.
+        # Named, since the synsets that the table adds would decide first.
         option = f"--from-taxonomy {shlex.quote(','.join(columns))} " if columns else ""
         return Suggestion(known.function, known.reason, f"simmatrix build {option}--classes {named}", lookups, table)
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)

@@ -35,7 +35,7 @@ from simmatrix.shapes import Float
 from simmatrix.text import shown_name
 
 _LIBRARY = "sentence-transformers"
-# Older ones run the code that lies in a local folder without being asked to.
+# Older versions run code from a local folder unasked.
 _OLDEST = 6
 _INSTALL = 'pip install "simloss[encoder]"'
 
@@ -176,7 +176,7 @@ def _fetched(model: str) -> Path:
 def _data_files(folder: Path) -> Mapping[str, Path]:
     """Return the files that make up a model, by their path inside its folder, in the order of these."""
     with reading(folder):
-        # First, so that a folder that was named by mistake is not searched through.
+        # Checked first, so that a folder that was named by mistake is not searched.
         if not (folder / "modules.json").is_file():
             raise SourceError(
                 f"is no folder that {_LIBRARY} saved (there is no modules.json in it); name the folder of a model",
@@ -191,7 +191,7 @@ def _data_files(folder: Path) -> Mapping[str, Path]:
 
 def _check_weights(paths: Collection[Path], folder: Path) -> None:
     weights = [path for path in paths if path.suffix == ".safetensors"]
-    # Beside safetensors they are a copy that no one reads.
+    # Beside safetensors, pickled weights are a copy that is not read.
     safe = {path.parent for path in weights if "model" in path.name}
     for path in paths:
         if path.match(_PICKLED) and path.parent not in safe:

@@ -232,7 +232,7 @@ def _spaced(values: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, " C"], f
         return values, 1.0
     even = levels[0] + np.arange(len(levels)) * unit
     rounding = 4 * np.finfo(np.float64).eps * np.abs(levels[[0, -1]]).max()
-    # Where steps are hardly larger than the rounding, uneven ones would pass for even.
+    # If steps are hardly larger than the rounding, uneven ones would pass for even.
     if (np.abs(levels - even) <= min(rounding, 1e-6 * unit)).all():
         return places.astype(np.float64), float(unit)
     return values, 1.0

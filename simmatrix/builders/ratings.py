@@ -286,7 +286,7 @@ def _contradiction(
     by = f" by {rater!r}" if rater else ""
     unused = ""
     if table.unused and table.raters == ("",):
-        # They may name the raters.
+        # These columns may hold the raters.
         one = len(table.unused) == 1
         columns = f"column {table.unused[0]!r} was" if one else f"columns {some([*map(repr, table.unused)])} were"
         remedy = "if it names the raters, call it 'rater'" if one else "name the raters' column 'rater'"
@@ -321,7 +321,7 @@ def _agreement(answers: _Answers, table: RatingTable, count: int) -> dict[str, A
     first, second = answers.pairs.T
     kept = (second < count) & (first != second)
     agreed = alpha(answers.ratings[kept], first[kept] * count + second[kept])
-    # Rounded, so that the order of a sum on another machine does not show in the file.
+    # Rounded, so that another machine, which sums in another order, writes the same file.
     return {"raters": len(np.unique(answers.rater[kept])), "alpha": None if agreed is None else round(agreed, 6)}
 
 
@@ -352,7 +352,7 @@ def alpha(ratings: Float[np.ndarray, " n"], pairs: Int[np.ndarray, " n"]) -> flo
     # The mean squared difference within pairs, divided by that of all ratings (Krippendorff 2011).
     ratings, units = ratings[twice], np.unique(pairs[twice], return_inverse=True)[1]
     count, sizes = len(ratings), np.bincount(units)
-    # In units of their range, no square is lost, however small the differences are.
+    # In units of their range, so that no square underflows, however small the differences.
     centred = (ratings - ratings.min()) / np.ptp(ratings)
     centred -= centred.mean()
     squares, sums = np.bincount(units, centred**2), np.bincount(units, centred)

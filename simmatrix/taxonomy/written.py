@@ -385,6 +385,6 @@ def _column_edges(names: Sequence[str], levels: Sequence[tuple[str, Sequence[str
             called[way] = name
             taken.add(name)
         rows.append([called[way] for way in ways])
-    # From the root down, so that groups are named before what is in them.
+    # From the root down, so that groups come before their members.
     for below, above in reversed(tuple(pairwise(rows))):
         yield from map(Edge, above, below)

@@ -25,7 +25,7 @@ _LONGEST_WORD = 1 << 14
 # A word of ASCII and the blank behind it, where no other blank can be the one. The original program writes a line end
 # behind each vector, others don't.
 _PLAIN = re.compile(rb"\n*([\x21-\x7e]{0,%d}+) (?![\x21-\x7e\x80-\xff]{0,%d}+ )" % (_LONGEST_WORD, _LONGEST_WORD)).match
-# Between these are the sizes of all values of word vectors but 0.
+# All values of word vectors but 0 have sizes between these.
 _TINY, _HUGE = 1e-18, 1e6
 
 
@@ -91,7 +91,7 @@ def _word_end(buffer: bytes, start: int, size: int, *, is_last: bool) -> int | N
     while (end := buffer.find(b" ", piece, start + _LONGEST_WORD)) >= 0 and is_word(buffer[piece:end]):
         if end + 1 + size <= len(buffer):
             ends.append(end)
-        # A word may be cut inside its last character alone.
+        # A word may be cut, but only inside its last character.
         if not is_word(buffer[piece : end + 1]):
             break
         piece = end + 1
