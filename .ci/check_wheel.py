@@ -12,7 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # Where each folder of the repository is installed, and what of it.
 INSTALLED = {
-    "simmatrix": ("simmatrix", ("**/*.py", "py.typed", "web/static/*", "web/templates/*.html")),
+    "simmatrix": (
+        "simmatrix",
+        ("**/*.py", "py.typed", "web/static/**/*.*", "web/templates/*.html"),
+    ),
     "simloss": ("simloss", ("**/*.py", "py.typed", "rows/native.c")),
     "cli": ("simmatrix/cli", ("**/*.py",)),
     "data": (

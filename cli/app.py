@@ -10,7 +10,9 @@ from simmatrix.cli.blend import blend
 from simmatrix.cli.build import build
 from simmatrix.cli.card import card
 from simmatrix.cli.classes import classes, senses
+from simmatrix.cli.collect import collect
 from simmatrix.cli.compare import compare
+from simmatrix.cli.explore import explore
 from simmatrix.cli.export import export
 from simmatrix.cli.judge import judge
 from simmatrix.cli.plot import plot
@@ -28,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Grouped)(build)
-for command in (show, validate, judge, plot, compare, blend, card, classes, senses, suggest, export):
+for command in (show, validate, judge, plot, compare, blend, card, classes, senses, suggest, export, explore, collect):
     app.command()(command)
 
 

@@ -40,7 +40,7 @@ SCRIPTS = (
 )
 QUICK_START = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "card", "classes", "senses")
-COMMANDS += ("suggest", "export")
+COMMANDS += ("suggest", "export", "explore", "collect")
 
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
 RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")

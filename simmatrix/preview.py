@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -84,7 +84,7 @@ class Preview:
     matrix
         Of any form.
     profile
-        What was found of the matrix by a pass over it; found when it is needed if not given.
+        Gives what a pass over the matrix found; called when it is needed.
     bound
         The lower bound, in [0, 1).
     pairs
@@ -107,15 +107,14 @@ class Preview:
     def __init__(
         self,
         matrix: SimilarityMatrix,
-        profile: Profile | None = None,
+        profile: Callable[[], Profile] | None = None,
         bound: float = 0.0,
         pairs: Pairs | None = None,
     ) -> None:
         normalise.check_lower_bound(bound)
         self.matrix, self.bound = matrix, bound
         self.pairs: Mapping[tuple[str, str], float] = checked(pairs) if pairs else {}
-        if profile is not None:
-            self.profile = profile
+        self._find_profile = profile or partial(Profile, matrix)
         places = np.array([matrix.places(pair) for pair in self.pairs], np.intp).reshape(-1, 2)
         self._set = np.concatenate([places, places[:, ::-1]]).T
         self._values = np.tile(np.array(list(self.pairs.values()), np.float32), 2)
@@ -126,7 +125,7 @@ class Preview:
     @cached_property
     def profile(self) -> Profile:
         """What a pass over the matrix found."""
-        return Profile(self.matrix)
+        return self._find_profile()
 
     def entries(
         self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"] | None = None

@@ -1,9 +1,9 @@
 """Reading files of pair ratings.
 
 A file holds one rating a row, ``a, b, rating`` or ``a, b, rating, rater``, separated by tabs or commas. It needs a
-header only where there are other columns, or another order: the first row is one if it names the two words and the
-rating, and then all other columns but the rater's are skipped and told. These names are known, in any case, with any
-spaces and signs:
+header only if it has other columns, or another order. The first row is a header if it names the two words and the
+rating; then all columns but these and the rater's are skipped and reported. These names are known, in any case, with
+any spaces and signs:
 
 - the words: a, word 1, class 1, concept 1, item 1, first; and b, word 2, class 2, concept 2, item 2, second
 - the rating: rating, similarity, score, value, mean, SimLex999 (SimLex-999's), Human (mean) (WordSim-353's)
@@ -40,38 +40,23 @@ _REMEDY = "write a, b, rating and perhaps rater, separated by tabs or commas, or
 
 
 class RatingTable(NamedTuple):
-    """The n ratings of a file.
-
-    Parameters
-    ----------
-    words
-        Each word that is rated, sorted, with the line it stands on first.
-    first, second
-        (n,), the words of each rating, by their position in `words`.
-    ratings
-        (n,), finite.
-    raters
-        The raters' names, sorted; one without a name where the file has no raters.
-    rater
-        (n,), who gave each rating, by position in `raters`.
-    lines
-        (n,), the line of each rating.
-    unused
-        The headings of the columns that were skipped; by their number where a column has none.
-    """
+    """The n ratings of a file, finite, each with its line; words and raters by their positions in the sorted names."""
 
     words: Mapping[str, int]
+    """The first line of each word that is rated."""
     first: Int[np.ndarray, " n"]
     second: Int[np.ndarray, " n"]
     ratings: Float[np.ndarray, " n"]
     raters: tuple[str, ...]
+    """One without a name where the file has no raters."""
     rater: Int[np.ndarray, " n"]
     lines: Int[np.ndarray, " n"]
     unused: tuple[str, ...] = ()
+    """The headings of the columns that were skipped, or their numbers where they have none."""
 
 
 class _Columns(NamedTuple):
-    """Where the cells of a row stand, and how many there are; no rater's where there is no such column."""
+    """The positions of a row's cells (None for the rater if there is no such column) and their number."""
 
     first: int
     second: int
@@ -85,11 +70,8 @@ class _Columns(NamedTuple):
 def read_ratings(text: str, path: Path) -> RatingTable:
     """Read the text of a file; the path is for messages.
 
-    Raises
-    ------
-    SourceError
-        If it holds no ratings, a row has another number of cells than the first, a rating is no finite number, or
-        raters are named in some rows and not in others.
+    `SourceError` if it holds no ratings, rows have different numbers of cells, a rating is no finite number, or only
+    some rows name a rater.
     """
     body = list(rows(text, path))
     columns = _named_columns(body[0][1], path, body[0][0]) if body else None

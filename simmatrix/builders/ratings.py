@@ -100,20 +100,17 @@ def rating_similarity(
 ) -> RawSimilarity:
     """Return the mean rating of each two classes.
 
-    Where a scale is stated, or no raters are named, all ratings are on one scale; otherwise what is averaged is each
-    rating's place on its rater's own scale, from 0 to 1. Without raters each row is a vote. A rater has one voice about
-    a pair: rows by the same rater that say the same count once, unless ``duplicates="mean"`` asks for the mean of all
-    of a rater's rows. Each class is as similar to itself as the scale allows. Parameters as in `from_ratings`.
+    If a scale is stated, or no raters are named, all ratings are on one scale; otherwise each rating's place on its
+    rater's own scale, from 0 to 1, is averaged. Without raters each row is a vote. A rater has one voice about a pair:
+    equal rows by the same rater count once, unless ``duplicates="mean"`` asks for the mean of all of a rater's rows.
+    Each class is as similar to itself as the scale allows. Parameters as in `from_ratings`.
 
-    Returns
-    -------
-        With `params` that tell the scale and where it is from, how many pairs were completed, how many rows were
-        ignored, for how many pairs contradictory ratings were averaged, the columns that were not used, if there are
-        any, and, if raters are named, how many there are and Krippendorff's alpha of what is averaged (None where no
-        pair was rated twice). `evidence` counts the rows behind each pair, those that count once as one.
+    `params` tell the scale and where it is from, and count pairs and rows; if raters are named, they have
+    Krippendorff's alpha (None where no pair was rated twice). `evidence` counts the rows behind each pair, equal ones
+    as one.
     """
     check_completion(complete)
-    # In an order of their own: sums and completions depend on it, in the last bits or in more.
+    # In alphabetical order: sums and completions depend on the order of the classes, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
     check_choice("duplicates", duplicates, DUPLICATES)
     raw, _ = read_answers(path, "ratings")
@@ -126,15 +123,15 @@ def rating_similarity(
     low, high = scale_of.low, scale_of.high
     # In this unit no square or sum overflows or underflows.
     unit = float(unit_of(np.array([max(abs(low), abs(high))]))[0])
-    said, averaged = _said(table, scale_of.ratings / unit, pairs, classes, path, duplicates)
-    values, evidence = _means(said, len(classes))
+    answers, averaged = _answers(table, scale_of.ratings / unit, pairs, classes, path, duplicates)
+    values, evidence = _means(answers, len(classes))
     lonely = [name for name, row in zip(classes.names, evidence, strict=True) if not row.any()]
     if lonely:
         remedy = "rate them, or take them out of the class list"
         raise not_seen(lonely, table.words, path, "has no rating of another class with", remedy)
-    own = (said.pairs[:, 0] == said.pairs[:, 1]) & (said.pairs[:, 1] < len(classes))
+    own = (answers.pairs[:, 0] == answers.pairs[:, 1]) & (answers.pairs[:, 1] < len(classes))
     np.fill_diagonal(values, high / unit)
-    np.fill_diagonal(evidence, np.bincount(said.pairs[own, 0], said.counts[own], minlength=len(classes)))
+    np.fill_diagonal(evidence, np.bincount(answers.pairs[own, 0], answers.counts[own], minlength=len(classes)))
     values, gaps = completed(values, complete, classes.names, path, "rating")
     return RawSimilarity(
         values=np.multiply(values, unit, out=values),
@@ -151,7 +148,7 @@ def rating_similarity(
                 "duplicates": duplicates,
                 "averaged": averaged,
                 **({"unused_columns": list(table.unused)} if table.unused else {}),
-                **_agreement(said, table, len(classes)),
+                **_agreement(answers, table, len(classes)),
             },
             source=inputs("ratings", path, hashlib.sha256(raw).hexdigest(), classes),
             resolution=found.resolution,
@@ -162,7 +159,7 @@ def rating_similarity(
 
 
 class _Scale(NamedTuple):
-    """The scale of what is averaged, where it is from, and each rating on it; and the ends of each row's own scale."""
+    """The scale of the averages, where it is from, each rating on it, and the upper end of each row's own scale."""
 
     low: float
     high: float
@@ -182,7 +179,6 @@ def _scale(table: RatingTable, stated: tuple[float, float] | None, path: Path) -
 
 
 def _own_scales(table: RatingTable, path: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Return the least and the greatest rating of each row's rater."""
     lows, highs = np.full(len(table.raters), np.inf), np.full(len(table.raters), -np.inf)
     np.minimum.at(lows, table.rater, table.ratings)
     np.maximum.at(highs, table.rater, table.ratings)
@@ -218,7 +214,7 @@ def _limits(table: RatingTable, stated: tuple[float, float] | None, path: Path) 
 
 
 def _pairs(table: RatingTable, found: Matches, count: int) -> Int[np.ndarray, "n 2"]:
-    """Return what each rating is of, the lower index first: classes by index, other words by indices from C on."""
+    """Return the pair of each rating, the lower index first: classes by index, other words by indices from C on."""
     others = iter(range(count, count + len(table.words)))
     ids = np.array([found.indices[word] if word in found.indices else next(others) for word in table.words])
     return np.sort(ids[np.stack([table.first, table.second], axis=1)], axis=1)
@@ -237,8 +233,8 @@ def _check_selves(table: RatingTable, pairs: Int[np.ndarray, "n 2"], scale: _Sca
         )
 
 
-class _Said(NamedTuple):
-    """What each rater says of each pair, m of them: the rating, and how many rows it is the mean of."""
+class _Answers(NamedTuple):
+    """Each rater's answer about each pair, m of them: the rating, and how many rows it is the mean of."""
 
     pairs: Int[np.ndarray, "m 2"]
     rater: Int[np.ndarray, " m"]
@@ -246,16 +242,16 @@ class _Said(NamedTuple):
     counts: Int[np.ndarray, " m"]
 
 
-def _said(
+def _answers(
     table: RatingTable,
     values: Float[np.ndarray, " n"],
     pairs: Int[np.ndarray, "n 2"],
     classes: ClassList,
     path: Path,
     duplicates: str,
-) -> tuple[_Said, int]:
-    """Return what was said, by the values of the ratings, and how many pairs of classes had contradictory ones."""
-    # In an order that the file's has no part in: sums come out the same to the last bit.
+) -> tuple[_Answers, int]:
+    """Return the raters' answers, from the ratings' values, and how many pairs of classes had contradictory ones."""
+    # Sorted, so that sums come out the same to the last bit whatever the order of the file.
     order = np.lexsort((table.lines, table.ratings, table.rater, pairs[:, 1], pairs[:, 0]))
     parts = (pairs, table.rater, table.ratings, values, table.lines)
     pairs, rater, ratings, values, lines = (part[order] for part in parts)
@@ -264,22 +260,21 @@ def _said(
     group = np.cumsum(starts) - 1
     doubtful = (np.bincount(group, distinct)[group] > 1) & (pairs[:, 1] < len(classes))
     if doubtful.any() and duplicates == "error":
-        # Of rows that say the same, the first is the one to name.
+        # Of equal rows the first is named.
         shown = doubtful & distinct
         raise _contradiction(lines[shown], group[shown], table, path)
     averaged = len(np.unique(pairs[doubtful], axis=0))
     votes = np.ones(len(ratings)) if duplicates == "mean" or table.raters == ("",) else distinct.astype(float)
     counts = np.bincount(group, votes)
-    # From the least on, so that the mean of equal ratings is that rating to the last bit.
+    # Counted from the least one, so that the mean of equal ratings is that rating to the last bit.
     least = values[starts]
     means = least + np.bincount(group, votes * (values - least[group])) / counts
-    return _Said(pairs[starts], rater[starts], means, counts.astype(np.int64)), averaged
+    return _Answers(pairs[starts], rater[starts], means, counts.astype(np.int64)), averaged
 
 
 def _contradiction(
     lines: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"], table: RatingTable, path: Path
 ) -> SourceError:
-    """Return the error about the first line of the file that contradicts an earlier one."""
     first: dict[int, int] = {}
     for at in np.argsort(lines, kind="stable").tolist():
         group, line = int(groups[at]), int(lines[at])
@@ -291,7 +286,7 @@ def _contradiction(
     by = f" by {rater!r}" if rater else ""
     unused = ""
     if table.unused and table.raters == ("",):
-        # They may name the raters.
+        # These columns may hold the raters.
         one = len(table.unused) == 1
         columns = f"column {table.unused[0]!r} was" if one else f"columns {some([*map(repr, table.unused)])} were"
         remedy = "if it names the raters, call it 'rater'" if one else "name the raters' column 'rater'"
@@ -305,29 +300,29 @@ def _contradiction(
     )
 
 
-def _means(said: _Said, count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
+def _means(answers: _Answers, count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
     """Return the mean rating of each two classes, NaN where there is none, and how many ratings it is of."""
     values = np.full((count, count), np.nan, dtype=raw_type(count))
     evidence = np.zeros((count, count), dtype=np.int32)
-    kept = (said.pairs[:, 1] < count) & (said.pairs[:, 0] != said.pairs[:, 1])
-    pairs, group = np.unique(said.pairs[kept], axis=0, return_inverse=True)
-    means = np.bincount(group, said.ratings[kept]) / np.bincount(group)
-    numbers = np.bincount(group, said.counts[kept])
+    kept = (answers.pairs[:, 1] < count) & (answers.pairs[:, 0] != answers.pairs[:, 1])
+    pairs, group = np.unique(answers.pairs[kept], axis=0, return_inverse=True)
+    means = np.bincount(group, answers.ratings[kept]) / np.bincount(group)
+    numbers = np.bincount(group, answers.counts[kept])
     for rows, columns in (pairs.T, pairs.T[::-1]):
         values[rows, columns] = means
         evidence[rows, columns] = numbers
     return values, evidence
 
 
-def _agreement(said: _Said, table: RatingTable, count: int) -> dict[str, Any]:
+def _agreement(answers: _Answers, table: RatingTable, count: int) -> dict[str, Any]:
     """Return how many raters there are and how far they agree, if raters are named, about pairs of classes."""
     if table.raters == ("",):
         return {}
-    first, second = said.pairs.T
+    first, second = answers.pairs.T
     kept = (second < count) & (first != second)
-    agreed = alpha(said.ratings[kept], first[kept] * count + second[kept])
-    # Rounded, so that the order of a sum on another machine does not show in the file.
-    return {"raters": len(np.unique(said.rater[kept])), "alpha": None if agreed is None else round(agreed, 6)}
+    agreed = alpha(answers.ratings[kept], first[kept] * count + second[kept])
+    # Rounded, so that another machine, which sums in another order, writes the same file.
+    return {"raters": len(np.unique(answers.rater[kept])), "alpha": None if agreed is None else round(agreed, 6)}
 
 
 @np.errstate(under="ignore")
@@ -346,25 +341,18 @@ def aligned(
 
 @np.errstate(under="ignore")
 def alpha(ratings: Float[np.ndarray, " n"], pairs: Int[np.ndarray, " n"]) -> float | None:
-    """Return Krippendorff's alpha for interval data: 1 is agreement, 0 what chance would give.
+    """Return Krippendorff's alpha for interval data, from each rating and its pair: 1 is agreement, 0 is chance.
 
-    Parameters
-    ----------
-    ratings, pairs
-        (n,), each rating and the pair that it is of; who gave it does not matter.
-
-    Returns
-    -------
-        At most 1; None where no pair was rated twice, or all that were are rated alike.
+    None where no pair was rated twice, or all that were are rated alike.
     """
     _, pairs, counts = np.unique(pairs, return_inverse=True, return_counts=True)
     twice = counts[pairs] > 1
     if not twice.any() or np.ptp(ratings[twice]) == 0:
         return None
-    # The mean squared difference within pairs, by that of all (Krippendorff 2011).
+    # The mean squared difference within pairs, divided by that of all ratings (Krippendorff 2011).
     ratings, units = ratings[twice], np.unique(pairs[twice], return_inverse=True)[1]
     count, sizes = len(ratings), np.bincount(units)
-    # In units of their range, no square is lost, however small the differences are.
+    # In units of their range, so that no square underflows, however small the differences.
     centred = (ratings - ratings.min()) / np.ptp(ratings)
     centred -= centred.mean()
     squares, sums = np.bincount(units, centred**2), np.bincount(units, centred)

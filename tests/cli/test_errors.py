@@ -163,7 +163,7 @@ def test_ctrl_c_gives_no_traceback(command: Command, monkeypatch: pytest.MonkeyP
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build_module, "_report", interrupt)
+    monkeypatch.setattr(build_module, "report", interrupt)
     result = command("build", "--classes", "cifar10")
     assert (result.code, result.out, result.err.strip()) == (130, "", "")
 

@@ -118,6 +118,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow
 def test_output_that_is_full_or_closed_is_one_message(tmp_path: Path) -> None:
     simmatrix.from_order(["bad", "fair", "good"], decay=0.5).save(tmp_path / "m.safetensors")
     full, closed = "can't be written (No space left on device); free some room", "is closed; send it to a file"

@@ -23,6 +23,7 @@ def test_a_short_run_of_each_library_learns_something(tmp_path):
         assert len({row["accuracy"] for row in found}) > 4, library
 
 
+@pytest.mark.slow
 def test_a_library_that_is_not_there_is_told(tmp_path):
     code = (
         "import sys; sys.modules['lightgbm'] = None; sys.path.insert(0, ''); import boosting; "

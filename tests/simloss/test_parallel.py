@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ from tests.simloss.cases import (
 )
 from tests.simloss.parallel_worker import EACH_CLASS, WIDTHS, C, Case, similarity_of
 
-SIZES = (2, 4)
+# Four processes take three times as long to start as two.
+by_size = pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
 Found = Callable[[int], list[dict[str, Any]]]
 
 cases = cache(parallel_worker.cases)
@@ -44,7 +45,17 @@ cases = cache(parallel_worker.cases)
 
 def names(pattern: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test for all cases whose names match, with each number of processes."""
-    return batched("size, name", [(size, name) for size in SIZES for name in cases(size) if re.search(pattern, name)])
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        @by_size
+        @wraps(test)
+        def each(found: Found, size: int) -> None:
+            batched("name", [name for name in cases(size) if re.search(pattern, name)])(test)(found=found, size=size)
+
+        del each.__wrapped__
+        return each
+
+    return decorate
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +170,7 @@ def test_ignored_rows_are_zero_whatever_is_in_them(found: Found, size: int, name
     assert torch.equal((gradient == 0).all(1), is_ignored)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_similar_classes_all_at_minus_infinity(found: Found, size: int) -> None:
     """The loss is infinite, and the gradient pulls at the similar classes by S, wherever they are."""
     for name in cases(size):
@@ -188,7 +199,7 @@ def test_two_numbers_an_example_go_round_once(found: Found, size: int, name: str
         assert outcome.backward == []
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_a_share_of_cross_entropy_is_the_oracle(found: Found, size: int) -> None:
     """Ordinary rows, those near zero loss, and far ones, each by themselves, so that small is not measured by large."""
     compared = 0
@@ -205,7 +216,7 @@ def test_a_share_of_cross_entropy_is_the_oracle(found: Found, size: int) -> None
     assert compared == 2 * 4 * 2 * (8 * 4 + 1)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_a_share_of_cross_entropy_where_logits_are_minus_infinity(found: Found, size: int) -> None:
     """The value may be infinite, and the gradient is not; or there is nothing to average."""
     for name, case in cases(size).items():
@@ -218,7 +229,7 @@ def test_a_share_of_cross_entropy_where_logits_are_minus_infinity(found: Found, 
                 assert_is_oracle(case, value, gradient)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_six_numbers_an_example_go_round_once_beside_a_share(found: Found, size: int) -> None:
     """And before it the number of columns, which a call of the function can't know. Nothing in the backward pass."""
     for name, case in cases(size).items():
@@ -232,7 +243,7 @@ def test_six_numbers_an_example_go_round_once_beside_a_share(found: Found, size:
                 assert outcome.backward == []
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_a_module_has_the_share_that_is_set(found: Found, size: int) -> None:
     """What the function computes with it; and back at 1 what one has that never had another, to the last bit."""
     for results in found(size):
@@ -243,7 +254,7 @@ def test_a_module_has_the_share_that_is_set(found: Found, size: int) -> None:
         assert all(map(torch.equal, again, alone))
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_a_graph_that_is_kept_gives_the_same_gradient_again(found: Found, size: int) -> None:
     for results in found(size):
         for first, second, third in results["kept_graphs"]:
@@ -252,7 +263,7 @@ def test_a_graph_that_is_kept_gives_the_same_gradient_again(found: Found, size: 
             torch.testing.assert_close(third, 3 * first, rtol=2.0**-23, atol=0)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_slopes_too_small_for_float16_wait_for_their_scale(found: Found, size: int) -> None:
     expected = value_and_gradient(
         lambda z: sim_loss(z, EACH_CLASS, similarity_of("dense"), reduction="sum"), random_logits(C, C).half().float()
@@ -263,12 +274,12 @@ def test_slopes_too_small_for_float16_wait_for_their_scale(found: Found, size: i
     torch.testing.assert_close(gradient.float(), expected, rtol=0, atol=2.0**-12 + 2 * (C + 24) * 2.0**-24)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_nothing_given_is_modified(found: Found, size: int) -> None:
     assert [results["unchanged"] for results in found(size)] == [True] * size
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_second_derivatives_are_refused(found: Found, size: int) -> None:
     for results in found(size):
         assert all(
@@ -276,19 +287,19 @@ def test_second_derivatives_are_refused(found: Found, size: int) -> None:
         )
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_under_autocast_the_loss_is_in_float32(found: Found, size: int) -> None:
     assert [results["autocast"] for results in found(size)] == [torch.float32] * size
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_without_a_gradient_the_loss_is_the_same(found: Found, size: int) -> None:
     expected = sim_loss(random_logits(C, C), EACH_CLASS, similarity_of("dense"), reduction="none")
     for results in found(size):
         torch.testing.assert_close(results["without_gradient"], expected, rtol=2 * (C + 24) * 2.0**-24, atol=0)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_all_may_be_dtensors(found: Found, size: int) -> None:
     expected = value_and_gradient(
         lambda z: sim_loss(z, EACH_CLASS, similarity_of("dense"), random_weight(C)), random_logits(C, C)
@@ -297,7 +308,7 @@ def test_all_may_be_dtensors(found: Found, size: int) -> None:
         torch.testing.assert_close(results["of_dtensors"], expected, rtol=0, atol=2 * (2 * C + 24) * 2.0**-24)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_a_process_may_have_no_class_of_a_dtensor(found: Found, size: int) -> None:
     expected = value_and_gradient(
         lambda z: sim_loss(z, torch.arange(5), random_similarity(5), reduction="sum"), random_logits(5, 5)
@@ -306,7 +317,7 @@ def test_a_process_may_have_no_class_of_a_dtensor(found: Found, size: int) -> No
         torch.testing.assert_close(results["fewer_classes"], expected, rtol=2 * (5 + 5 + 24) * 2.0**-24, atol=2.0**-20)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_a_group_may_be_some_of_the_processes_or_one(found: Found, size: int) -> None:
     expected = sim_loss(random_logits(C, C), EACH_CLASS, similarity_of("dense"))
     for rank, results in enumerate(found(size)):
@@ -315,14 +326,14 @@ def test_a_group_may_be_some_of_the_processes_or_one(found: Found, size: int) ->
             torch.testing.assert_close(loss, expected, rtol=2 * (2 * C + 24) * 2.0**-24, atol=0)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_shards_are_those_of_a_dtensor(found: Found, size: int) -> None:
     for results in found(size):
         for ours, theirs in results["shards"]:
             assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 @pytest.mark.parametrize("form", ["dense", "sparse", "identity", "toeplitz"])
 def test_the_module_computes_what_the_function_does(found: Found, form: str, size: int) -> None:
     """Also when it has been cast there and back, which must not touch the similarity, and when it is a copy."""
@@ -340,7 +351,7 @@ def test_the_module_computes_what_the_function_does(found: Found, form: str, siz
         first = last
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 @pytest.mark.parametrize("form", ["dense", "sparse", "identity", "toeplitz"])
 def test_the_module_has_a_lower_bound(found: Found, form: str, size: int) -> None:
     """It computes what one does that is made for the bounded similarity."""
@@ -351,14 +362,14 @@ def test_the_module_has_a_lower_bound(found: Found, form: str, size: int) -> Non
         assert results["modules"][f"{form} then says"].endswith("reduction='sum', lower_bound=0.25)")
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 def test_the_module_takes_dtensors(found: Found, size: int) -> None:
     expected = sim_loss(random_logits(C, C), EACH_CLASS, similarity_of("dense"))
     for results in found(size):
         torch.testing.assert_close(results["modules"]["dtensor"], expected, rtol=2 * (2 * C + 24) * 2.0**-24, atol=0)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@by_size
 @pytest.mark.parametrize(
     ("attempt", "message"),
     [
@@ -404,7 +415,7 @@ def test_every_refusal_is_looked_at(found: Found) -> None:
         for mark in test_what_does_not_fit_is_refused_by_all.pytestmark
         if mark.args[0] == ("attempt", "message")
     )
-    assert {attempt for attempt, _ in attempts} == set(found(SIZES[0])[0]["refusals"])
+    assert {attempt for attempt, _ in attempts} == set(found(2)[0]["refusals"])
 
 
 def test_the_package_does_not_need_torch_distributed() -> None:

@@ -49,7 +49,7 @@ def written(folder: Path, graph: Graph) -> Path:
 
 def test_it_is_what_sets_say(tmp_path: Path) -> None:
     several, with_runs = 0, 0
-    for seed in range(150):
+    for seed in range(60):
         graph, classes = random_graph(seed)
         found = read_taxonomy(written(tmp_path, graph), classes)
         above, depths = ancestors_and_depths(graph)
@@ -87,8 +87,8 @@ def test_it_is_what_sets_say(tmp_path: Path) -> None:
             for one in found.ancestors[found.starts[node] : found.starts[node + 1]].tolist()
         }
         assert (np.diff(found.keys) > 0).all()
-    assert several > 20
-    assert with_runs > 20
+    assert several > 8
+    assert with_runs > 8
 
 
 def test_a_tree_has_one_run_a_node() -> None:

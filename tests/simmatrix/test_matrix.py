@@ -399,6 +399,7 @@ def test_neighbours_against_sorting(size: int, data: st.DataObject) -> None:
         assert SimilarityMatrix(values, names).neighbours(names[place], count) == expected
 
 
+@pytest.mark.slow
 def test_a_large_toeplitz_matrix_is_little_work() -> None:
     size = 100_000  # 40 GB if it were dense
     diagonals = 0.5 ** np.abs(np.arange(1.0 - size, size))

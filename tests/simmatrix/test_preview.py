@@ -55,7 +55,7 @@ def test_values_and_neighbours_are_those_of_the_matrix_made() -> None:
 
 def test_figures_are_those_of_the_matrix_made() -> None:
     for matrix, bound, pairs in _cases():
-        preview = Preview(matrix, Profile(matrix), bound, pairs)
+        preview = Preview(matrix, lambda matrix=matrix: Profile(matrix), bound, pairs)
         found, expected = preview.figures(), counts(preview.made())
         # The matrix made is rounded to float32.
         assert found.influence == pytest.approx(expected.influence, rel=2e-7, abs=1e-9)

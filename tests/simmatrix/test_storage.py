@@ -161,6 +161,7 @@ def test_any_memory_layout_is_saved_rightly(
     np.testing.assert_array_equal(load_file(tmp_path / "matrix")["similarity"], arrange(values))
 
 
+@pytest.mark.slow
 def test_a_large_toeplitz_matrix_is_a_small_file(tmp_path: Path) -> None:
     size = 100_000
     names = tuple(map(str, range(size)))
@@ -268,7 +269,7 @@ def test_the_forgery_is_sound_otherwise(tmp_path: Path) -> None:
         ({"params": '{"a":' + "9" * 4000 + "}"}, "its params is missing or damaged"),
         ({"normalisation": '[{"low":-1e999}]'}, "its normalisation is missing or damaged"),
         ({"kind": "x" * 100_000}, r"holds a 'x{39}, not a similarity matrix"),
-        ({"tensors": {f"t{i}": np.eye(1) for i in range(20_000)}}, r"tensors \{.{,100}\} and 19995 more, not those"),
+        ({"tensors": {f"t{i}": np.eye(1) for i in range(2_000)}}, r"tensors \{.{,100}\} and 1995 more, not those"),
         ({"tensors": {"t" * 100_000: np.eye(1)}}, r"tensors \{'t{298}, not those"),
         ({"normalisation": "[1]"}, "its normalisation is missing or damaged"),
         ({"tensors": {"values": np.eye(2, dtype=np.float32)}}, "holds the tensors .*; build it again"),

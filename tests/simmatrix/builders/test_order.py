@@ -315,10 +315,10 @@ def test_a_circle_of_one_position_needs_a_length() -> None:
         order_similarity(listed([1.0, 1.0]), decay=RATE, positions="age", circular=True, period=0.0)
 
 
-def test_a_hundred_thousand_classes_in_order_take_no_matrix() -> None:
-    classes = listed(size=100_000)
+def test_twenty_thousand_classes_in_order_take_no_matrix() -> None:
+    classes = listed(size=20_000)
     raws: list[RawSimilarity] = []
-    assert peak_memory(lambda: raws.append(order_similarity(classes, decay=0.9))) < 100_000_000
+    assert peak_memory(lambda: raws.append(order_similarity(classes, decay=0.9))) < 20_000_000
     form, _ = normalise(raws[0].values, bound=0.1)
     assert form.name == "toeplitz"
     assert form.values[0, 2] == np.float32((0.9**2 - 0.1) / 0.9)
