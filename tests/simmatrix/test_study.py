@@ -180,8 +180,12 @@ def test_files_that_are_no_study_of_this_version_are_refused(tmp_path: Path) -> 
         ):
             with pytest.raises(SimilarityError, match=message):
                 use(file)
+        if file is not text:
+            with pytest.raises(SimilarityError, match=message):
+                simmatrix.from_triplets(file, NAMES)
         assert not file.is_file() or file.read_bytes() == before
-    assert not (tmp_path / "x").exists()
+    # No log of a database is left beside one, and nothing is exported.
+    assert {path.name for path in tmp_path.iterdir()} == {"study.db", "newer.db", "other.db", "text.db", "torn.db"}
 
 
 def test_another_design_is_refused(tmp_path: Path) -> None:
