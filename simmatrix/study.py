@@ -142,9 +142,12 @@ def _design_of(database: sqlite3.Connection, path: Path) -> Design:
         raise SourceError(
             f"is a study of version {version}, and this program reads version {_VERSION}; update simmatrix", path
         )
-    found: dict[str, Any] = json.loads(database.execute("SELECT text FROM design").fetchone()[0])
-    scale = found.pop("scale")
-    return Design(**{**found, "classes": tuple(found["classes"]), "scale": tuple(scale) if scale else None})
+    try:
+        found: dict[str, Any] = json.loads(database.execute("SELECT text FROM design").fetchone()[0])
+        scale = found.pop("scale")
+        return Design(**{**found, "classes": tuple(found["classes"]), "scale": tuple(scale) if scale else None})
+    except (ValueError, LookupError, TypeError) as error:
+        raise SourceError("is a damaged study; restore an earlier copy", path) from error
 
 
 @contextmanager
@@ -190,12 +193,26 @@ def scale_in(path: Path) -> tuple[float, float] | None:
     return read_design(path).scale if _is_study(path) else None
 
 
-def read_answers(path: Path, task: str) -> tuple[bytes, bool]:
-    """Return the answers of a study, or of a file that holds them as text, as this text.
+class Text(NamedTuple):
+    """Answers as text, in UTF-8, and what is known of the study that they are from.
 
-    Returns
-    -------
-        The text in UTF-8, and whether the questions were chosen by what was known of the classes before.
+    Parameters
+    ----------
+    raw
+        The text: rows with a header.
+    is_active
+        Whether the questions were chosen by what was known of the classes before.
+    left_out
+        How many raters are left out, since they failed most catch trials.
+    """
+
+    raw: bytes
+    is_active: bool = False
+    left_out: int = 0
+
+
+def read_answers(path: Path, task: str) -> Text:
+    """Return the answers of a study, or of a file that holds them as text.
 
     Raises
     ------
@@ -203,9 +220,9 @@ def read_answers(path: Path, task: str) -> tuple[bytes, bool]:
         If the file can't be read, or the study is about another task.
     """
     if not _is_study(path):
-        return read_bytes(path), False
-    text, design, _left_out = _exported(path, task)
-    return text.encode(), design.method == "active"
+        return Text(read_bytes(path))
+    text, design, left_out = _exported(path, task)
+    return Text(text.encode(), design.method == "active", len(left_out))
 
 
 def export_study(path: Path, file: Path, *, force: bool = False) -> tuple[int, tuple[str, ...], int]:
@@ -244,7 +261,7 @@ def _exported(path: Path, task: str | None) -> tuple[str, Design, tuple[str, ...
     writer.writerow([*head, "rater", "milliseconds", "answered"])
     for one in answers:
         shown = [names[item] for item in one.items]
-        value = shown[int(one.value)] if design.task == "triplets" else f"{one.value:g}"
+        value = shown[int(one.value)] if design.task == "triplets" else str(one.value).removesuffix(".0")
         when = datetime.fromtimestamp(one.answered, UTC).isoformat(timespec="milliseconds")
         writer.writerow([*shown, value, one.rater, one.milliseconds, when])
     return out.getvalue(), design, left_out

@@ -145,6 +145,8 @@ def test_who_fails_most_catch_trials_is_left_out(tmp_path: Path) -> None:
                 # The second is the odd one.
                 study.answer(who, study.ask(who, (2, 3, 2), "catch").number, odd)
         assert study.careless() == ("careless",)
+    params = simmatrix.from_triplets(path, NAMES[:3]).provenance.params
+    assert (params["triplets"], params["left_out_raters"]) == (2, 1)
     assert export_study(path, tmp_path / "a.csv") == (2, ("careless",), 8)
     with Study(tmp_path / "r.db", RATINGS) as study:
         who, _ = study.join("ann")

@@ -88,7 +88,7 @@ def test_a_study_is_answered_by_keys_across_a_kill_of_the_server(
     port = free_port()
     design = new_study(tmp_path, "--task", "triplets", "--questions", "20")
     with served(tmp_path, port, *design) as server:
-        page = opened(f"http://127.0.0.1:{port}/")
+        page = opened(f"http://127.0.0.1:{port}/", viewport={"width": 900, "height": 320})
         begin_by_keys(page, "ann")
         # Who listens hears the question, and the keys are where it is.
         assert page.evaluate("document.activeElement.id") == "heading"

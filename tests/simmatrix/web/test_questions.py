@@ -1,12 +1,16 @@
-"""Which question comes next: what is least known, and what it brings in a simulated study."""
+"""Which question comes next: what is least known, by counting and by looking at every answer."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import spearmanr
+import pytest
+from scipy.stats import entropy
 
-from simmatrix.builders.ordinal import embed, expected_shares
+from simmatrix.builders.ordinal import choice, loss
 from simmatrix.study import Design, Study
+from simmatrix.web import questions
 from simmatrix.web.questions import Chooser, best_triplets
 from tests.simmatrix.builders.test_ordinal import answered
 
@@ -34,31 +38,48 @@ def test_what_was_never_asked_is_asked_first() -> None:
     assert (asked == best_triplets(known, 30, 60)).all()
 
 
-def test_half_the_answers_do_in_a_simulated_study() -> None:
-    distances = kinds_apart(10, 5)
-    pairs = np.triu_indices(50, 1)
+def test_what_is_asked_is_what_opinions_differ_about_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    opinions, every = random.normal(size=(4, 12, 2)), np.array(list(combinations(range(12), 3)))
+    monkeypatch.setattr(questions, "_posterior", lambda *_: opinions)
+    monkeypatch.setattr(questions, "_candidates", lambda *_: every)
+    gains = []
+    for three in every.tolist():
+        # Each opinion's probabilities that a pair is left together, and what hearing the answer would tell.
+        likely = []
+        for points in opinions:
+            alike = [np.exp(-(((points[one] - points[two]) ** 2).sum())) for one, two in combinations(three, 2)]
+            likely.append([one / sum(alike) for one in alike])
+        mean = np.mean(likely, axis=0)
+        gains.append(entropy(mean) - np.mean([entropy(one) for one in likely]))
+    asked = best_triplets(answered(kinds_apart(3, 4), 200, 0), 12, 3)
+    assert [tuple(one) for one in asked.tolist()] == [tuple(every[at]) for at in np.argsort(gains)[::-1][:3].tolist()]
 
-    def rho(known: np.ndarray) -> float:
-        return float(spearmanr(expected_shares(embed(known, 50).points)[pairs], -distances[pairs]).statistic)
 
-    known = answered(distances, 200, 1)
-    while len(known) < 600:
-        three = best_triplets(known, 50, 100, len(known))
-        random = np.random.default_rng(len(known))
-        others = three[:, [[1, 2], [0, 2], [0, 1]]]
-        noise = random.gumbel(size=(len(three), 3))
-        left = np.argmax(noise - distances[others[..., 0], others[..., 1]], axis=1)
-        rows = np.arange(len(three))
-        known = np.concatenate([known, np.column_stack([others[rows, left], three[rows, left]])])
-    assert rho(known) > rho(answered(distances, 1200, 1))
+def test_the_curvature_is_the_expected_square_of_the_gradient() -> None:
+    points, answers = np.random.default_rng(0).normal(size=(6, 3)), answered(kinds_apart(2, 3), 25, 1)
+    wanted = np.zeros((6, 3, 3))
+    for three in answers:
+        # The gradient of each possible answer, weighed by how likely it is.
+        for odd, likely in enumerate(choice(points, three[None])[0]):
+            turned = three[[(odd + 1) % 3, (odd + 2) % 3, odd]]
+            slope = loss(points, turned[None])[1]
+            wanted += likely * slope[:, :, None] * slope[:, None]
+    found = np.zeros((6, 3, 3))
+    questions._add_curvature(found, points, answers)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
 
 
-def test_active_questions_come_from_the_fit_and_go_on_after_a_restart(tmp_path: Path) -> None:
+def test_active_questions_come_from_the_fit_and_go_on_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, design = tmp_path / "study.db", Design("triplets", NAMES, questions=150)
+    # In a thread, which is not put off as long as a process that steps back for all others.
+    monkeypatch.setattr(questions, "ProcessPoolExecutor", lambda number, **_: ThreadPoolExecutor(number))
     with Study(path, design) as study:
         chooser = Chooser(study)
         who, _ = study.join()
-        for _ in range(100):
+        for _ in range(110):
             items, kind = chooser.following(who) or ((), "")
             study.answer(who, study.ask(who, items, kind).number, 0)
             if kind != "catch":
@@ -70,7 +91,11 @@ def test_active_questions_come_from_the_fit_and_go_on_after_a_restart(tmp_path: 
         assert {tuple(sorted(one)) for one in chooser._pool} <= first
         items, kind = chooser.following(who) or ((), "")
         assert (tuple(sorted(items)) in first) == (kind == "ask")
-        chooser.close()
+        # Where choosing fails, the study goes on.
+        chooser._fit = Future()
+        chooser._fit.set_exception(MemoryError())
+        chooser.answered(items)
+        assert chooser.following(who) is not None
         # What was answered before a restart counts at once.
         again = Chooser(study)
         again.answered((0, 1, 2))
