@@ -59,6 +59,7 @@ RESERVED = {
     "simmatrix.files.write_atomically": (
         "simmatrix.storage",
         "simmatrix.shards",
+        "simmatrix.neighbours.workers",
         "simmatrix.exporting",
         "simmatrix.study",
         "simmatrix.suggestion",

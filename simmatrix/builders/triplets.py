@@ -118,7 +118,7 @@ def triplet_similarity(
     it errs: guessing errs on 2/3.
     """
     check_completion(complete)
-    # In an order of their own: sums and completions depend on it, in the last bits or in more.
+    # In alphabetical order: sums and completions depend on the order of the classes, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
     raw, is_chosen, left_out = read_answers(path, "triplets")
     table = _read(decoded(raw, path), classes, path)
