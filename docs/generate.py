@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_FILLED = ("benchmarks", "builders", "choosing", "decisions", "evidence", "loss", "reliability")
+_FILLED = ("benchmarks", "builders", "choosing", "decisions", "evidence", "explore", "loss", "reliability")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",
@@ -33,6 +33,7 @@ SCRIPTS = (
     "benchmarks/million_classes.py",
     "benchmarks/decisions.py",
     "benchmarks/fuzz.py",
+    "benchmarks/explore.py",
     "examples/icd10.py",
     "examples/glosses.py",
     "examples/diamonds.py",

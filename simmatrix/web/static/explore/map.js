@@ -134,7 +134,8 @@ export class HeatMap {
 
   level() {
     const pixel = 1 / (this.view.scale * (window.devicePixelRatio || 1));
-    return Math.min(Math.max(Math.floor(Math.log2(pixel) + 1e-9), 0), this.view.about.levels - 1);
+    // A block is no smaller than a pixel: of smaller ones some would not be seen.
+    return Math.min(Math.max(Math.ceil(Math.log2(pixel) - 1e-9), 0), this.view.about.levels - 1);
   }
 
   // Returns a tile if it is here, and asks for it if it is not.
@@ -174,9 +175,11 @@ export class HeatMap {
       const isItself = isFine && Math.floor(at / tile.width) === at % tile.width;
       if (!isItself) top = Math.max(top, Math.abs(value(tile.greatest[at], this.isDifference)));
     }
-    const name = this.isDifference ? "differenceTop" : "top";
-    if (this.layer === "second") top = Math.max(top, this.view.top);
-    this.view[name] = top || 1;
+    this.top = top;
+    // Two maps beside each other have one scale.
+    if (this.isDifference) this.view.differenceTop = top || 1;
+    else this.view.top = Math.max(...this.view.maps.map((map) => map.top ?? 0)) || 1;
+    this.view.draw();
     this.view.onTop?.();
   }
 
