@@ -1,9 +1,9 @@
 """What it takes to explore a matrix of ImageNet-21k's 21,843 classes in the browser.
 
-Claims: the page is painted within 2 s, a tile takes under 50 ms, and the server holds less than 2 GiB. Measured are the
-command itself and a real Chromium: the seconds until the command has an address (it reads and checks the file before),
-until the page is painted and until its map is; then tiles at random places of each zoom level, one after the other; what
-a slider takes; and the most memory that the server has held.
+Claims: the page is painted within 2 s, a tile takes under 50 ms, and the server holds less than 2 GiB. Measured are
+the command itself and a real Chromium: the seconds until the command has an address (it reads and checks the file
+before), until the page is painted and until its map is; then tiles at random places of each zoom level, one after the
+other; what a slider takes; and the most memory that the server has held.
 
     python benchmarks/explore.py [--folder FOLDER]
 
@@ -145,10 +145,11 @@ def main() -> None:
                 command = [COMMAND, "build", "--classes", "imagenet21k", *options, "-o", file]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             rows.append(measured(form, file))
+            print(" | ".join(rows[-1]), file=sys.stderr)
     told = (
-        "Painted is the page's first contentful paint, map the first picture of the whole matrix, both from the request "
-        "on. Tiles are of all levels, in the file's order and by clusters; another order is the first tile by clusters, "
-        "which are worked out for it. The slider is the lower bound: until its figures are on the page."
+        "Painted is the page's first contentful paint, map the first picture of the whole matrix, both from the "
+        "request on. Tiles are of all levels, in the file's order and by clusters; another order is the first tile by "
+        "clusters, which are worked out for it. The slider is the lower bound: until its figures are on the page."
     )
     write_result("explore", "python benchmarks/explore.py", f"{table(HEADER, rows)}\n\n{told}")
 

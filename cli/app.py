@@ -10,6 +10,7 @@ from simmatrix.cli.blend import blend
 from simmatrix.cli.build import build
 from simmatrix.cli.card import card
 from simmatrix.cli.classes import classes, senses
+from simmatrix.cli.collect import collect
 from simmatrix.cli.compare import compare
 from simmatrix.cli.explore import explore
 from simmatrix.cli.export import export
@@ -29,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Grouped)(build)
-for command in (show, validate, judge, plot, compare, blend, card, classes, senses, suggest, export, explore):
+for command in (show, validate, judge, plot, compare, blend, card, classes, senses, suggest, export, explore, collect):
     app.command()(command)
 
 

@@ -9,9 +9,20 @@ from typing import Annotated
 
 import typer
 
-from simmatrix.choices import Completion, Duplicates, Kernel, Measure, Oov, TaxonomyFormat, Unknown, VectorFormat
+from simmatrix.choices import (
+    Completion,
+    Duplicates,
+    Kernel,
+    Measure,
+    Oov,
+    Search,
+    TaxonomyFormat,
+    Unknown,
+    VectorFormat,
+)
 from simmatrix.cli.options import ClassColumn, Influence, LowerBound, PairsFile, Separator, TopK, check_bounds, limited
 from simmatrix.cli.output import built_by, progress_bar, report, warn
+from simmatrix.cli.shards import check_shards, in_shards
 from simmatrix.cli.sources import chosen, known, options_of, renamed
 
 
@@ -98,6 +109,18 @@ def build(
         Oov | None,
         typer.Option(help="Classes that the source lacks: refuse, which is the default, or leave them out."),
     ] = None,
+    search: Annotated[
+        Search | None,
+        typer.Option(
+            help="How the nearest of many vectors are found for --top-k: all of them, or nearly all by FAISS."
+        ),
+    ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R", help="The least share of them that FAISS has to find, on some classes; 0.95 if not given."
+        ),
+    ] = None,
     decay: Annotated[
         float | None,
         typer.Option(metavar="R", help="Similarity of two neighbours, in [0, 1); needed for the kernel decay."),
@@ -149,6 +172,18 @@ def build(
         Unknown | None,
         typer.Option(help="Names that the class list lacks: refuse, which is the default, or pass them over."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Find --top-k of many classes with so many processes on this machine, which write shards (needs the "
+            "extra scale).",
+        ),
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The same with the workers of the Dask scheduler there.")
+    ] = None,
     symmetrise: Annotated[
         bool | None,
         typer.Option(
@@ -166,8 +201,9 @@ def build(
     # First of all, while there are no other locals: the options by their names in `simmatrix.cli.sources`.
     given = options_of(locals())
     import simmatrix
+    from simmatrix.name_array import MANY
     from simmatrix.normalise import check_top_k
-    from simmatrix.storage import check_output
+    from simmatrix.storage import SUFFIX, check_output
 
     given, said = renamed(given)
     source = chosen(given)
@@ -175,7 +211,9 @@ def build(
         warn(said)
     check_bounds(lower_bound, influence)
     listed = simmatrix.read_classes(classes, class_column=class_column, separator=separator)
-    file = output or Path(f"{Path(listed.source).stem}.safetensors")
+    are_many = top_k is not None and (len(listed) >= MANY or workers or dask)
+    file = output or Path(f"{Path(listed.source).stem}{SUFFIX if are_many else '.safetensors'}")
+    check_shards(file, top_k, workers, dask)
     check_output(file)
     if top_k is not None:
         check_top_k(top_k, len(listed))
@@ -183,12 +221,18 @@ def build(
     if source is None:
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
-    with warnings.catch_warnings(), progress_bar(f"building {source.option.removeprefix('--')}") as progress:
+    with (
+        in_shards(file, workers, dask) as written,
+        warnings.catch_warnings(),
+        progress_bar(f"building {source.option.removeprefix('--')}") as progress,
+    ):
         # Doubtful senses are told with the other concerns.
         warnings.simplefilter("ignore", simmatrix.SenseWarning)
         matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
-    matrix, bound = limited(matrix, top_k, influence, pairs)
-    matrix.save(file)
+    matrix, bound = limited(matrix, None if source.finds_top_k else top_k, influence, pairs)
+    # What was written row by row and is left as it is stands there.
+    if matrix not in written:
+        matrix.save(file)
     origin = matrix.provenance
     found = Counter(one["how"] for one in origin.resolution.values())
     inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]

@@ -72,7 +72,10 @@ def limited(
         matrix = matrix.top_k(top_k)
     if influence is None:
         default = [step for step in matrix.provenance.normalisation if "from" in step]
-        found = [("lower bound", f"{step['bound']:.6g} ({step['from']} of all pairs)") for step in default]
+        found = [
+            ("lower bound", f"{step['bound']:.6g} ({step['from']} of {step.get('sampled_pairs', 'all')} pairs)")
+            for step in default
+        ]
     else:
         bounded = matrix.with_influence(influence)
         bound = 0.0 if bounded is matrix else bounded.provenance.normalisation[-1]["bound"]

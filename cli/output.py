@@ -98,7 +98,7 @@ def _say(what: str, message: str, colour: str) -> None:
     try:
         typer.secho(f"{what}: {message}", fg=_colour(colour), err=True)
     except OSError:
-        # Nobody can be told of it, and the exit code still says whether it went well.
+        # Standard error can't be written; the exit code still tells.
         without_stream("stderr")
 
 
@@ -137,7 +137,8 @@ def _indented(text: str) -> str:
 
 
 def _in_one_line(text: str) -> str:
-    return visible(text).replace("\n", "\\n")
+    # Nearly all texts are printable.
+    return text if text.isprintable() else visible(text).replace("\n", "\\n")
 
 
 def _colour(name: str | None) -> str | None:
@@ -192,7 +193,7 @@ def percent(share: float) -> str:
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    # Not what rich makes of COLUMNS=0, which is no table at all.
+    # With COLUMNS=0 rich would print no table at all.
     columns, lines = shutil.get_terminal_size()
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=columns, height=lines)
 
@@ -224,6 +225,7 @@ def progress_bar(what: str) -> Iterator[Progress]:
 
 def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]]) -> None:
     """Print the figures of a matrix that was written, with `origin` among them, the warnings, and what to do next."""
+    from simmatrix.storage import size_of
     from simmatrix.summary import RECOMMENDED, RECOMMENDED_FOR_ORDER, concerns, counts
 
     figures = counts(matrix)
@@ -234,7 +236,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
             ("density", percent(figures.density)),
             ("influence", f"{figures.influence:.3g} (0 is cross entropy)"),
             ("isolated", f"{percent(figures.identity_rows)} of the classes are similar to no other"),
-            ("file", f"{file} ({file.stat().st_size:,} bytes)"),
+            ("file", f"{file} ({size_of(file):,} bytes)"),
         ]
     )
     dropped = matrix.provenance.params.get("dropped", [])

@@ -22,6 +22,7 @@ class Source(NamedTuple):
     name: str
     options: tuple[str, ...] = ()
     reports_progress: bool = False
+    finds_top_k: bool = False
 
     @property
     def option(self) -> str:
@@ -43,20 +44,21 @@ class Source(NamedTuple):
             **({} if lower_bound is None else {"lower_bound": lower_bound}),
             **{("format" if name.endswith("_format") else name): given[name] for name in self.options if name in given},
             **({"progress": progress} if self.reports_progress else {}),
+            **({"top_k": given["top_k"]} if self.finds_top_k and "top_k" in given else {}),
         )
 
 
 # In the order of the help.
 SOURCES = (
-    Source("from_embeddings", ("vector_format", "vocabulary", "oov"), reports_progress=True),
-    Source("from_order", ("decay", "kernel", "length_scale", "positions", "circular", "period")),
-    Source("from_wordnet", ("measure", "wordnet", "language", "information_content", "oov")),
-    Source("from_taxonomy", ("measure", "taxonomy_format", "oov")),
+    Source("from_embeddings", ("vector_format", "vocabulary", "oov", "search", "recall"), True, finds_top_k=True),
+    Source("from_order", ("decay", "kernel", "length_scale", "positions", "circular", "period"), finds_top_k=True),
+    Source("from_wordnet", ("measure", "wordnet", "language", "information_content", "oov"), finds_top_k=True),
+    Source("from_taxonomy", ("measure", "taxonomy_format", "oov"), finds_top_k=True),
     Source("from_ratings", ("scale", "complete", "unknown", "duplicates")),
     Source("from_triplets", ("complete", "unknown")),
     Source("from_confusion"),
     Source("from_matrix", ("scale", "unknown", "symmetrise")),
-    Source("from_encoder"),
+    Source("from_encoder", ("search", "recall"), finds_top_k=True),
 )
 
 

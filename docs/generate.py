@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_FILLED = ("benchmarks", "builders", "choosing", "decisions", "evidence", "explore", "loss", "reliability")
+_FILLED = ("benchmarks", "builders", "collect", "choosing", "decisions", "evidence", "explore", "loss", "reliability")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",
@@ -32,6 +32,8 @@ SCRIPTS = (
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
     "benchmarks/decisions.py",
+    "benchmarks/collect.py",
+    "benchmarks/collect_load.py",
     "benchmarks/fuzz.py",
     "benchmarks/explore.py",
     "examples/icd10.py",
@@ -41,7 +43,7 @@ SCRIPTS = (
 )
 QUICK_START = "examples/quickstart.py"
 COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "card", "classes", "senses")
-COMMANDS += ("suggest", "export", "explore")
+COMMANDS += ("suggest", "export", "explore", "collect")
 
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
 RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")

@@ -165,7 +165,7 @@ class LinearSimLoss(SimLoss):
     ----------
     linear : torch.nn.Linear
         The layer, with a weight of shape (C, d).
-    classes : tuple of str, or None
+    classes : sequence of str, or None
         The names of the classes in the order of the logits, where they are known.
     share, similarity_smoothing, lower_bound : float
         As in `SimLoss`.

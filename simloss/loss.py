@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -228,7 +228,7 @@ class SimLoss(HoldsConstants):
 
     Attributes
     ----------
-    classes : tuple of str, or None
+    classes : sequence of str, or None
         The names of the classes in the order of the logits, where they are known.
     share, similarity_smoothing : float
         As in `sim_loss`. They may be set between the steps of a training, say to raise the share epoch by epoch.
@@ -284,8 +284,26 @@ class SimLoss(HoldsConstants):
         super().__init__()
         check_options(reduction, label_smoothing, share, similarity_smoothing)
         form, self.classes = form_and_classes(similarity, classes)
-        check_similarity_values(form)
-        check_weight(weight, class_count(form))
+        if not isinstance(similarity, simmatrix.SimilarityMatrix):  # whose values have been checked
+            check_similarity_values(form)
+        self._begin(
+            form, class_count(form), weight, ignore_index, reduction, label_smoothing, share, similarity_smoothing
+        )
+        self._warn_alone()
+
+    def _begin(
+        self,
+        form: Similarity,
+        count: int,
+        weight: Tensor | None,
+        ignore_index: int,
+        reduction: str,
+        label_smoothing: float,
+        share: float,
+        similarity_smoothing: float,
+    ) -> None:
+        """Hold a sound similarity and the options."""
+        check_weight(weight, count)
         self.register_buffer("weight", weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
@@ -293,7 +311,6 @@ class SimLoss(HoldsConstants):
         self._share, self._similarity_smoothing, self._lower_bound = float(share), float(similarity_smoothing), 0.0
         self._hold(form, form, mix_of(share, similarity_smoothing, form[-1].device))
         self._is_warned = False
-        self._warn_alone()
 
     @classmethod
     def from_file(
@@ -486,7 +503,7 @@ class SimLoss(HoldsConstants):
         False
         """
         numbers = [self.share, self.similarity_smoothing, self.lower_bound]
-        digest = hashlib.sha256(json.dumps([self.classes, numbers]).encode())
+        digest = hashlib.sha256(json.dumps([None if self.classes is None else list(self.classes), numbers]).encode())
         (height, width), device = self._shape(), self._device()
         for chosen in torch.split(torch.arange(height, device=device), max(1, 2**24 // width)):
             block = rows(self._given, chosen, torch.empty(len(chosen), width, device=device))
@@ -497,11 +514,11 @@ class SimLoss(HoldsConstants):
         """Return how many rows and columns of S are held."""
         return (class_count(self._given),) * 2
 
-    def _warn_alone(self) -> None:
+    def _warn_alone(self, influence: float | None = None) -> None:
         """Warn, once a module, of a similarity under which SimLoss alone gives up classes."""
         if self._share < 1 or self._is_warned:
             return
-        influence = influence_of(self._held.similarity)
+        influence = influence_of(self._held.similarity) if influence is None else influence
         kept = gradient_kept(class_count(self._given), influence)
         if kept < FAINT:
             self._is_warned = True
@@ -555,7 +572,7 @@ class SimLoss(HoldsConstants):
 
 def form_and_classes(
     similarity: Tensor | Sparse | Toeplitz | simmatrix.SimilarityMatrix, classes: Names | None
-) -> tuple[Similarity, tuple[str, ...] | None]:
+) -> tuple[Similarity, Sequence[str] | None]:
     """Return the similarity in the order of the classes, and their names."""
     if isinstance(classes, Set):
         raise TypeError(

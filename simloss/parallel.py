@@ -12,24 +12,25 @@ float32 are sent in float64, which keeps all their digits. A share of cross entr
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 import simmatrix
 from simloss.autograd import refuse_second_derivative
 from simloss.checks import INDEX_DTYPES, check_options, check_similarity, check_weight
 from simloss.errors import ArgumentError, DtypeError
-from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, columns_of, rows
+from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, columns_of, from_matrix, rows
 from simloss.loss import SimLoss
 from simloss.reduction import is_autocast, row_scale, split_ignored, work_dtype
 from simloss.rows import scale_gradient_
 from simloss.rows.call import Call, mix_of, mixture
 from simloss.rows.eager import least_sum
-from simmatrix.classes import Names
+from simmatrix.classes import Names, names_in_order
 from simmatrix.shapes import Bool, Float, Int
 
 if TYPE_CHECKING:
@@ -235,16 +236,79 @@ class ClassParallelSimLoss(SimLoss):
             similarity_smoothing=similarity_smoothing,
             classes=classes,
         )
-        if label_smoothing != 0:
-            raise NotImplementedError(
-                "label smoothing is not supported where processes share the classes: gather the logits, and use SimLoss"
-            )
+        _check_smoothing(label_smoothing)
         self.group = group
         self.num_classes = class_count(self._given)
         self.columns = _columns_here(self.num_classes, group, columns, self._given[-1].device)
         part = columns_of(self._given, self.columns.start, self.columns.stop, self.num_classes)
         self._hold(part, part, self._held.mix)
         self._is_warned = True  # that was for all classes; the influence of these columns alone says nothing
+
+    @classmethod
+    def from_file(  # type: ignore[override]  # where this process stands is nothing that SimLoss has a use for
+        cls,
+        path: str | Path,
+        rank: int | None = None,
+        world_size: int | None = None,
+        *,
+        classes: Names | None = None,
+        weight: Tensor | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+        share: float = 1.0,
+        similarity_smoothing: float = 0.0,
+        group: ProcessGroup | None = None,
+        columns: int | None = None,
+    ) -> Self:
+        """Return the loss for the columns of this process of the similarity matrix in a file.
+
+        Of a matrix in shards, in the order of its classes, it goes through one shard after the other and keeps these
+        columns alone. Any other matrix is read whole, and divided then.
+
+        Parameters
+        ----------
+        path
+            A file that `simmatrix` wrote, or the index of one in shards.
+        rank, world_size
+            Which process of how many this is, as `torch.chunk` divides the classes; None for those of the group.
+        classes
+            As in `SimLoss.from_file`. In another order than the file's the matrix is read whole.
+        weight, ignore_index, reduction, label_smoothing, share, similarity_smoothing, group, columns
+            As in the class; with `rank` and `world_size` no `columns`.
+
+        Raises
+        ------
+        ValueError
+            If the rank is none of the processes.
+        simmatrix.errors.ClassOrderError
+            If `classes` and those of the file are not the same names.
+        simmatrix.errors.SimilarityError
+            If the file can't be read; see `simmatrix.load`.
+        """
+        if (rank is None) != (world_size is None) or (rank is not None and columns is not None):
+            raise ArgumentError("give rank and world_size together, and without columns")
+        if rank is not None and world_size is not None and not 0 <= rank < world_size:
+            raise ArgumentError(f"rank must be from 0 to world_size - 1, got {rank} of {world_size}")
+
+        def here(count: int) -> range:
+            if rank is None or world_size is None:
+                return _columns_here(count, group, columns, torch.device("cpu"))
+            return _chunk(count, rank, world_size)
+
+        check_options(reduction, label_smoothing, share, similarity_smoothing)
+        _check_smoothing(label_smoothing)
+        part = _part_of_file(path, classes, here)
+        module = cls.__new__(cls)
+        nn.Module.__init__(module)
+        module.group, module.num_classes, module.columns = group, len(part.classes), part.columns
+        module.classes = part.classes
+        module._begin(
+            part.form, len(part.classes), weight, ignore_index, reduction, label_smoothing, share, similarity_smoothing
+        )
+        module._warn_alone(part.influence)
+        module._is_warned = True
+        return module
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss; see `class_parallel_sim_loss`."""
@@ -264,6 +328,36 @@ class ClassParallelSimLoss(SimLoss):
         )
 
 
+class _FilePart(NamedTuple):
+    """Columns of the matrix in a file, the names of all its classes, and the influence of the whole."""
+
+    form: Similarity
+    columns: range
+    classes: Sequence[str]
+    influence: float
+
+
+def _part_of_file(path: str | Path, classes: Names | None, here: Callable[[int], range]) -> _FilePart:
+    """Read the columns that are here, once it is known how many there are."""
+    found = simmatrix.matrix.load_columns(path, here)
+    names = None if classes is None else names_in_order(classes)
+    if found is None or (names is not None and names != found.classes):
+        matrix = simmatrix.load(path)
+        matrix = matrix if names is None else matrix.reorder(names)
+        columns, form = here(len(matrix)), from_matrix(matrix)
+        part = columns_of(form, columns.start, columns.stop, len(matrix))
+        return _FilePart(part, columns, matrix.classes, matrix.influence)
+    parts = [torch.from_numpy(part) for part in (found.starts, found.columns, found.values)]
+    return _FilePart(Sparse(*parts), found.here, found.classes, found.total / len(found.classes) - 1)
+
+
+def _check_smoothing(label_smoothing: float) -> None:
+    if label_smoothing != 0:
+        raise NotImplementedError(
+            "label smoothing is not supported where processes share the classes: gather the logits, and use SimLoss"
+        )
+
+
 # --- which columns are here -------------------------------------------------------------------------------------------
 
 
@@ -271,8 +365,7 @@ def _columns_here(classes: int, group: ProcessGroup | None, columns: int | None,
     """Return the classes of this process: so many, or as many as torch.chunk would give it."""
     rank, size = dist.get_rank(group), dist.get_world_size(group)
     if columns is None:
-        most = -(-classes // size)
-        return range(min(rank * most, classes), min((rank + 1) * most, classes))
+        return _chunk(classes, rank, size)
     counts = torch.empty(size, 1, dtype=torch.int64, device=device)
     dist.all_gather(list(counts.unbind(0)), torch.full_like(counts[0], columns), group=group)
     held: list[int] = counts.flatten().tolist()
@@ -283,6 +376,12 @@ def _columns_here(classes: int, group: ProcessGroup | None, columns: int | None,
         )
     first = sum(held[:rank])
     return range(first, first + columns)
+
+
+def _chunk(classes: int, rank: int, size: int) -> range:
+    """Return the classes that torch.chunk would give to a process."""
+    most = -(-classes // size)
+    return range(min(rank * most, classes), min((rank + 1) * most, classes))
 
 
 def _is_dtensor(value: object) -> bool:

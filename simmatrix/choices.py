@@ -35,3 +35,15 @@ UNKNOWN: tuple[str, ...] = get_args(Unknown)
 Duplicates: TypeAlias = Literal["error", "mean"]
 DUPLICATES: tuple[str, ...] = get_args(Duplicates)
 """What to do where one rater, or a file without raters, rates a pair differently: refuse, or take the mean."""
+
+Search: TypeAlias = Literal["exact", "faiss"]
+SEARCHES: tuple[str, ...] = get_args(Search)
+"""How the nearest of many vectors are found: all of them, or nearly all by FAISS."""
+
+Task: TypeAlias = Literal["triplets", "ratings"]
+TASKS: tuple[str, ...] = get_args(Task)
+"""What a study asks: which of three is the odd one out, or how similar two are."""
+
+Questions: TypeAlias = Literal["active", "random"]
+QUESTIONS: tuple[str, ...] = get_args(Questions)
+"""Which question of a study comes next: the one whose answer tells most, or any."""

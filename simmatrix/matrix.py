@@ -39,6 +39,8 @@ from simmatrix.text import a_few, hinted, is_name, shown_name, some
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+    from simmatrix.shards import Columns
+
 
 _SHOWN = 5
 _LARGEST_COUNT = np.iinfo(np.int32).max
@@ -402,7 +404,6 @@ def _checked_evidence(evidence: Any, classes: Sequence[str]) -> Int[np.ndarray, 
 
 
 def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: Sequence[str]) -> str:
-    """Name the first pairs of classes at which values are wrong."""
     count, pairs = form.where(is_wrong)
     return some([f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN)], _SHOWN, count)
 
@@ -523,6 +524,16 @@ def load(path: str | Path, *, rows: range | None = None) -> SimilarityMatrix | M
     if rows.step != 1 or not 0 <= rows.start < rows.stop <= len(matrix):
         raise SourceError(f"has no {rows}; its rows are range(0, {len(matrix)}), in steps of 1", place)
     return MatrixRows(matrix.values[rows.start : rows.stop], rows, matrix.classes, matrix.provenance)
+
+
+def load_columns(path: str | Path, here: Callable[[int], range]) -> Columns | None:
+    """Return some columns of a matrix in shards, and None for any other; `here` says which, of how many classes."""
+    place = _place_of(path)
+    if not is_index(place):
+        return None
+    from simmatrix.shards import read_columns
+
+    return read_columns(place, here)
 
 
 def _place_of(path: str | Path) -> Path:

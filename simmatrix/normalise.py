@@ -30,23 +30,6 @@ from simmatrix.forms import Dense, Elementwise, Parts, Toeplitz, raw_form
 from simmatrix.provenance import Step
 from simmatrix.shapes import Bool, Float, Int
 
-__all__ = [
-    "EXACT_UP_TO",
-    "affine",
-    "bound_for",
-    "check_influence",
-    "check_lower_bound",
-    "check_top_k",
-    "clip",
-    "count_of_ones",
-    "lower_bound",
-    "median_bound",
-    "nearest_of",
-    "normalise",
-    "sampled",
-    "sampled_bound",
-]
-
 EXACT_UP_TO = 10_000
 """Up to so many classes raw similarities are float64 and every pair is looked at; above it memory counts more."""
 

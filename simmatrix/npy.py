@@ -18,8 +18,6 @@ import numpy as np
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Float
 
-__all__ = ["MAGIC", "Array", "Member", "member", "npy_array"]
-
 MAGIC = b"\x93NUMPY"
 
 # NumPy reads no longer headers, and makes no arrays of more dimensions.

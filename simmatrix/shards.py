@@ -12,11 +12,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -44,6 +44,8 @@ _IS_DIGEST = re.compile("[0-9a-f]{64}")
 _MOST_SHARDS = 99_999
 # Somebody may replace a matrix between the reading of its index and that of its shards.
 _TRIES = 3
+
+_Found = TypeVar("_Found")
 
 
 class Rows(NamedTuple):
@@ -411,10 +413,17 @@ def read_shards(path: Path, rows: range | None = None, progress: Progress = sile
     SourceError
         If a file is missing, damaged or another than the index lists, or the rows are not there.
     """
+    return _steady(
+        path, lambda index: _read(index, range(index.size) if rows is None else _checked(rows, index), progress)
+    )
+
+
+def _steady(path: Path, read: Callable[[Index], _Found]) -> _Found:
+    """Return what is read of one index, of a newer one where it was replaced in the meantime."""
     for attempt in range(1, _TRIES + 1):
         index = read_index(path)
         try:
-            return _read(index, range(index.size) if rows is None else _checked(rows, index), progress)
+            return read(index)
         except SourceError:
             if attempt == _TRIES or read_index(path).sha256 == index.sha256:
                 raise
@@ -471,10 +480,44 @@ def _missing(index: Index, file: str) -> SourceError:
     return SourceError(f"lists the file {file}, which is not beside it; {_REMEDY}", index.path)
 
 
-def each_shard(index: Index) -> Iterator[tuple[range, Rows]]:
-    """Read one shard after the other, each checked."""
-    for at, one in enumerate(index.shards):
-        yield range(one.first, one.last), _read_shard(index, at)
+class Columns(NamedTuple):
+    """Some columns of all rows, counted from the first of them, as the parts of a CSR array that may be written to."""
+
+    starts: Int[np.ndarray, " C1"]
+    columns: Int[np.ndarray, " nnz"]
+    values: Float[np.ndarray, " nnz"]
+    here: range
+    classes: Sequence[str]
+    total: float  # the sum of all entries of the whole matrix
+
+
+def read_columns(path: Path, here: Callable[[int], range]) -> Columns:
+    """Read some columns of all rows, one shard after the other: no more is held than these and a shard.
+
+    Parameters
+    ----------
+    path
+        The index.
+    here
+        Says which columns, of how many classes.
+    """
+    return _steady(path, lambda index: _read_columns(index, here(index.size)))
+
+
+def _read_columns(index: Index, here: range) -> Columns:
+    classes, _provenance = _read_names(index)
+    counts = np.zeros(index.size + 1, np.int64)
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    total = 0.0
+    for at, shard in enumerate(index.shards):
+        rows = _read_shard(index, at)
+        is_here = (rows.columns >= here.start) & (rows.columns < here.stop)
+        before = np.concatenate([[0], np.cumsum(is_here)])[rows.starts]
+        counts[shard.first + 1 : shard.last + 1] = np.diff(before)
+        kept.append((rows.columns[is_here] - np.int32(here.start), rows.values[is_here]))
+        total += float(rows.values.sum(dtype=np.float64))
+    columns, values = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    return Columns(np.cumsum(counts), columns, values, here, classes, total)
 
 
 def _read_shard(index: Index, at: int, out: tuple[np.ndarray, np.ndarray] | None = None) -> Rows:

@@ -82,6 +82,17 @@ def is_index(path: Path) -> bool:
     return path.name.endswith(SUFFIX)
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files of a matrix in shards."""
+    files = [path]
+    if is_index(path):
+        from simmatrix.shards import read_index
+
+        index = read_index(path)
+        files += map(index.beside, index.files())
+    return sum(file.stat().st_size for file in files)
+
+
 def check_output(path: Path) -> None:
     """Raise `OutputError` unless a matrix may be written to `path`: nothing is there yet, or a similarity matrix is.
 

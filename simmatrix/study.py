@@ -17,41 +17,26 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from simmatrix.choices import TASKS
 from simmatrix.errors import OutputError, ParameterError, SourceError
-from simmatrix.files import open_input, read_bytes
-from simmatrix.text import all_composed, is_name, some
-
-__all__ = [
-    "TASKS",
-    "Answered",
-    "Design",
-    "DiskFullError",
-    "Participant",
-    "Question",
-    "Study",
-    "export_study",
-    "read_answers",
-    "read_design",
-    "scale_in",
-]
-
-TASKS = ("triplets", "ratings")
-"""What people are asked: which of three is the odd one out, or how similar two are."""
+from simmatrix.files import check_output_folder, decoded, open_input, read_bytes, reading, write_atomically
+from simmatrix.text import all_composed, check_choice, is_name, some
 
 _APPLICATION = 0x53694D78
 _VERSION = 1
-_START = b"SQLite format 3\0"
+# SQLite's header, and where the number of the application stands in it.
+_START, _HEAD, _OF_APPLICATION = b"SQLite format 3\0", 100, slice(68, 72)
 # Who fails more of these than half, of two at least, is left out of what is built.
 _FEWEST_CATCHES = 2
 _LONGEST_ID = 64
 
 _SCHEMA = """
-CREATE TABLE design (text TEXT NOT NULL) STRICT;
+CREATE TABLE design (text TEXT NOT NULL, secret BLOB NOT NULL) STRICT;
 CREATE TABLE participant (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, token TEXT NOT NULL UNIQUE, consented REAL NOT NULL
 ) STRICT;
@@ -85,7 +70,7 @@ class Design:
     Parameters
     ----------
     task
-        One of `TASKS`.
+        One of `simmatrix.choices.TASKS`.
     classes
         The names, in label order.
     scale
@@ -151,34 +136,42 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _design_of(database: sqlite3.Connection, path: Path) -> Design:
-    """Return the design that a database holds; refuse what is no study or of a later version."""
-    (application,) = database.execute("PRAGMA application_id").fetchone()
+    """Return the design that a study holds; refuse one of a later version."""
     (version,) = database.execute("PRAGMA user_version").fetchone()
-    if application != _APPLICATION:
-        raise SourceError("is a database, but no study of simmatrix collect; name another file", path)
     if version > _VERSION:
         raise SourceError(
             f"is a study of version {version}, and this program reads version {_VERSION}; update simmatrix", path
         )
-    found: dict[str, Any] = json.loads(database.execute("SELECT text FROM design").fetchone()[0])
-    scale = found.pop("scale")
-    return Design(**{**found, "classes": tuple(found["classes"]), "scale": tuple(scale) if scale else None})
+    try:
+        found: dict[str, Any] = json.loads(database.execute("SELECT text FROM design").fetchone()[0])
+        scale = found.pop("scale")
+        return Design(**{**found, "classes": tuple(found["classes"]), "scale": tuple(scale) if scale else None})
+    except (ValueError, LookupError, TypeError) as error:
+        raise SourceError("is a damaged study; restore an earlier copy", path) from error
 
 
 @contextmanager
 def _reader(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a study for reading; others may collect into it meanwhile."""
     with _told(path):
-        # A folder that may not be written to can hold a study all the same, if no log is beside it.
-        rest = "" if os.access(path.resolve().parent, os.W_OK) else "&immutable=1"
-        address = f"{path.resolve().as_uri()}?mode=ro{rest}"
+        # The last to close the file removes the log beside it, which takes a handle that could write. Where nothing may
+        # be written, there is no log.
+        is_ours = os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
+        address = f"{path.resolve().as_uri()}?{'mode=rw' if is_ours else 'mode=ro&immutable=1'}"
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
+            database.execute("PRAGMA query_only = ON")
             yield database
 
 
 def _is_study(path: Path) -> bool:
+    """Tell whether a file is a study, by its first bytes; refuse the databases of others, without opening them."""
     with open_input(path) as file:
-        return file.read(len(_START)) == _START
+        head = file.read(_HEAD)
+    if not head.startswith(_START):
+        return False
+    if head[_OF_APPLICATION] != _APPLICATION.to_bytes(4, "big"):
+        raise SourceError("is a database, but no study of simmatrix collect; name another file", path)
+    return True
 
 
 def read_design(path: Path) -> Design:
@@ -200,12 +193,26 @@ def scale_in(path: Path) -> tuple[float, float] | None:
     return read_design(path).scale if _is_study(path) else None
 
 
-def read_answers(path: Path, task: str) -> tuple[bytes, bool]:
-    """Return the answers of a study, or of a file that holds them as text, as this text.
+class Text(NamedTuple):
+    """Answers as text, in UTF-8, and what is known of the study that they are from.
 
-    Returns
-    -------
-        The text in UTF-8, and whether the questions were chosen by what was known of the classes before.
+    Parameters
+    ----------
+    raw
+        The text: rows with a header.
+    is_active
+        Whether the questions were chosen by what was known of the classes before.
+    left_out
+        How many raters are left out, since they failed most catch trials.
+    """
+
+    raw: bytes
+    is_active: bool = False
+    left_out: int = 0
+
+
+def read_answers(path: Path, task: str) -> Text:
+    """Return the answers of a study, or of a file that holds them as text.
 
     Raises
     ------
@@ -213,19 +220,29 @@ def read_answers(path: Path, task: str) -> tuple[bytes, bool]:
         If the file can't be read, or the study is about another task.
     """
     if not _is_study(path):
-        return read_bytes(path), False
-    text, design, _left_out = _exported(path, task)
-    return text.encode(), design.method == "active"
+        return Text(read_bytes(path))
+    text, design, left_out = _exported(path, task)
+    return Text(text.encode(), design.method == "active", len(left_out))
 
 
-def export_study(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the answers of a study that count as CSV, and the raters who are left out.
+def export_study(path: Path, file: Path, *, force: bool = False) -> tuple[int, tuple[str, ...], int]:
+    """Write the answers of a study that count as CSV, which `from_triplets` and `from_ratings` read.
 
-    Skipped questions, answers that were taken back and catch trials are not among them. Left out is who failed more
-    than half of the catch trials, of two at least.
+    Skipped questions, answers that were taken back and catch trials are not among them. Left out is also what was
+    answered by who failed more than half of the catch trials, of two at least.
+
+    Returns
+    -------
+        How many answers were written, the raters who are left out, and how many rows of the study are not among them.
     """
+    check_output_folder(file, is_new=not force)
+    read_design(path)
     text, _design, left_out = _exported(path, None)
-    return text, left_out
+    with _reader(path) as database:
+        (rows,) = database.execute("SELECT count(*) FROM answer").fetchone()
+    write_atomically(file, [text.encode()])
+    count = text.count("\n") - 1
+    return count, left_out, rows - count
 
 
 def _exported(path: Path, task: str | None) -> tuple[str, Design, tuple[str, ...]]:
@@ -244,10 +261,15 @@ def _exported(path: Path, task: str | None) -> tuple[str, Design, tuple[str, ...
     writer.writerow([*head, "rater", "milliseconds", "answered"])
     for one in answers:
         shown = [names[item] for item in one.items]
-        value = shown[int(one.value)] if design.task == "triplets" else f"{one.value:g}"
+        value = shown[int(one.value)] if design.task == "triplets" else str(one.value).removesuffix(".0")
         when = datetime.fromtimestamp(one.answered, UTC).isoformat(timespec="milliseconds")
         writer.writerow([*shown, value, one.rater, one.milliseconds, when])
     return out.getvalue(), design, left_out
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, UTF-8."""
+    return decoded(read_bytes(path), path).strip()
 
 
 def _answers(database: sqlite3.Connection, kind: str = "<>") -> list[Answered]:
@@ -286,7 +308,14 @@ class Study:
     path
         The file; it is made if it is not there.
     design
-        What it asks. None takes what the file says; otherwise both have to agree.
+        What it asks, as `designed` returns it; what the file says has to be the same.
+
+    Attributes
+    ----------
+    design
+        What the study asks.
+    secret
+        32 bytes that only this file knows: links and tokens are made from them, and hold after a restart.
 
     Raises
     ------
@@ -294,18 +323,12 @@ class Study:
         If the file is no study, of a later version, in use, or asks something else.
     """
 
-    def __init__(self, path: Path, design: Design | None = None) -> None:
+    def __init__(self, path: Path, design: Design) -> None:
         self.path = path
-        if path.exists() and not (path.is_file() and path.stat().st_size == 0):
-            found = read_design(path)
-            _check_same(found, design, path)
-        elif design is None:
-            raise SourceError("there is no such study; give classes and a task to begin one", path)
-        elif not path.resolve().parent.is_dir():
-            raise OutputError(f"the folder {path.resolve().parent} does not exist; make it first", path)
-        else:
-            found = design
-        self.design = found
+        check_output_folder(path)
+        if _is_there(path):
+            _check_same(read_design(path), design, path)
+        self.design = design
         self._lock = _locked(path)
         try:
             with _told(path):
@@ -320,14 +343,18 @@ class Study:
             # Who answers what is nobody's business on this machine but the owner's.
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        if is_new:
+            # Before there is a log: these stand in the file itself, whenever the process ends.
+            text = json.dumps(asdict(self.design), ensure_ascii=False)
+            database.executescript(
+                f"BEGIN; PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; {_SCHEMA}"
+            )
+            database.execute("INSERT INTO design VALUES (?, ?)", (text, secrets.token_bytes(32)))
+            database.execute("COMMIT")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA foreign_keys = ON")
-        if is_new:
-            database.execute(f"PRAGMA application_id = {_APPLICATION}")
-            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
-            text = json.dumps(asdict(self.design), ensure_ascii=False)
-            database.execute("INSERT INTO design VALUES (?)", (text,))
+        (self.secret,) = database.execute("SELECT secret FROM design").fetchone()
         return database
 
     def close(self) -> None:
@@ -412,7 +439,7 @@ class Study:
         self,
         who: Participant,
         number: int,
-        value: float | None,
+        value: float | int | None,
         milliseconds: int = 0,
         following: tuple[Sequence[int], str] | None = None,
     ) -> Question | None:
@@ -471,10 +498,10 @@ class Study:
         ).fetchone()
         return int(row[0])
 
-    def seen(self, who: Participant) -> set[tuple[int, ...]]:
-        """Return what a participant was asked, each in the order of indices."""
-        rows = self._database.execute("SELECT items FROM question WHERE participant = ?", who[:1])
-        return {tuple(sorted(json.loads(row[0]))) for row in rows}
+    def asked(self, who: Participant) -> list[tuple[int, ...]]:
+        """Return what a participant was asked, in the order shown."""
+        rows = self._database.execute("SELECT items FROM question WHERE participant = ? ORDER BY id", who[:1])
+        return [tuple(json.loads(row[0])) for row in rows]
 
     def answers(self, *, catches: bool = False) -> list[Answered]:
         """Return every answer that counts, or those to catch trials."""
@@ -500,7 +527,7 @@ def _hidden(code: str) -> str:
     return hashlib.sha256(code.encode()).hexdigest()
 
 
-def _check_value(design: Design, value: float) -> None:
+def _check_value(design: Design, value: float | int) -> None:
     if design.task == "triplets" and value not in (0, 1, 2):
         raise ParameterError("the odd one is the first, the second or the third of three; choose one of them")
     if design.scale is not None and not design.scale[0] <= value <= design.scale[1]:
@@ -508,28 +535,92 @@ def _check_value(design: Design, value: float) -> None:
         raise ParameterError(f"a rating is from {low:g} to {high:g}; choose one of these")
 
 
-def _check_same(found: Design, wanted: Design | None, path: Path) -> None:
-    if wanted is None:
-        return
+_FIELDS = {
+    "task": "the task",
+    "scale": "the scale",
+    "has_images": "pictures",
+    "method": "questions that are",
+    "questions": "a number of questions of",
+    "consent": "the text of consent",
+}
+
+
+def _check_same(found: Design, wanted: Design, path: Path) -> None:
+    """Refuse to go on with a study under another design than it was begun with."""
     if found.classes != wanted.classes:
-        lacking = sorted({*wanted.classes} - {*found.classes}) or sorted({*found.classes} - {*wanted.classes})
-        which = f"they differ in {some(lacking)}" if lacking else "theirs is another order"
+        lacking = sorted({*wanted.classes} ^ {*found.classes})
+        which = f"they differ in {some(lacking)}" if lacking else "they are in another order"
         raise SourceError(
             f"is a study of other classes ({which}); give the list that it was begun with, or begin another study", path
         )
-    for field, name in (("task", "task"), ("scale", "scale"), ("has_images", "images")):
+    for field, name in _FIELDS.items():
         old, new = getattr(found, field), getattr(wanted, field)
-        if new is not None and old != new:
-            raise SourceError(
-                f"is a study with {name} {_shown(old)}, not {_shown(new)}; go on with that, or begin another study",
-                path,
-            )
+        if old != new:
+            differs = "another text of consent" if field == "consent" else f"{name} {_shown(old)}, not {_shown(new)}"
+            raise SourceError(f"was begun with {differs}; leave that option out, or begin another study", path)
+
+
+def designed(
+    path: Path,
+    *,
+    classes: tuple[str, ...] | None = None,
+    task: str | None = None,
+    scale: str | None = None,
+    has_images: bool | None = None,
+    consent: str | None = None,
+    questions: int | None = None,
+    method: str | None = None,
+) -> Design:
+    """Return the design of a study: what its file says with what is given in its place, or a new one.
+
+    Parameters
+    ----------
+    path
+        The file, which need not be there yet.
+    classes, task, scale, has_images, consent, questions, method
+        As in `Design`; None where nothing is said.
+
+    Raises
+    ------
+    ParameterError
+        If a new study has no classes or no task, ratings have no scale with two ends, or triplets have one.
+    """
+    from simmatrix.builders.square import parsed_scale
+
+    given = {
+        "classes": classes,
+        "task": task,
+        "scale": parsed_scale(scale),
+        "has_images": has_images,
+        "consent": consent,
+        "questions": questions,
+        "method": method,
+    }
+    told: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if _is_there(path):
+        return replace(read_design(path), **told)
+    if classes is None or task is None:
+        raise ParameterError(f"there is no study {path} yet; to begin it, give classes and a task (--classes, --task)")
+    check_choice("task", task, TASKS)
+    if task == "ratings" and scale is None:
+        raise ParameterError('ratings need a scale with two ends; give it, as scale="1:7"')
+    if task == "triplets" and scale is not None:
+        raise ParameterError("a scale is for ratings; of triplets the odd one is picked, leave it out")
+    if task == "triplets" and len(classes) < 3:
+        raise ParameterError(f"triplets need three classes at least, there are {len(classes)}; ask for ratings")
+    return Design(**told)
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether something is in a file, which then has to be a study."""
+    with reading(path):
+        return path.exists() and not (path.is_file() and path.stat().st_size == 0)
 
 
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ":".join(f"{end:g}" for end in value)
-    return {True: "shown", False: "not shown", None: "none"}.get(value, str(value))  # type: ignore[call-overload]
+    return {True: "shown", False: "not shown"}[value] if isinstance(value, bool) else str(value)
 
 
 def _locked(path: Path) -> io.BufferedRandom:

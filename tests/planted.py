@@ -31,7 +31,7 @@ class Fault(NamedTuple):
     text: str
     planted: str
     tests: str
-    marks: str = "not slow and not recipes"
+    marks: str = ""
 
 
 ROWS, SHARE, LINEAR = "tests/simloss/rows", "tests/simloss/test_share.py", "tests/simloss/test_linear.py"
@@ -134,7 +134,7 @@ FAULTS = (
         "loss = tl.log(d) + (highest - top) - (best + tl.log(total))",
         "loss = tl.log(d) + highest - (best + tl.log(total))",
         "tests/simloss/test_triton_kernels.py",
-        marks="not recipes",
+        marks="slow or not slow",
     ),
     Fault(
         "simmatrix/normalise.py",
@@ -180,8 +180,8 @@ FAULTS = (
     ),
     Fault(
         "simmatrix/builders/order.py",
-        "np.minimum(distance, np.abs(length - distance))",
-        "np.minimum(distance, length - distance + 1)",
+        "length - distance))",
+        "length - distance + 1))",
         "tests/simmatrix/builders/test_order.py",
     ),
     Fault(
@@ -198,8 +198,8 @@ FAULTS = (
     ),
     Fault(
         "simmatrix/taxonomy/measures.py",
-        "(-2.0 * (closure.depths[common] + 1))",
-        "(-2.0 * (closure.depths[common] + 2))",
+        "closure.depths[common] + 1)",
+        "closure.depths[common] + 2)",
         MEASURES,
     ),
     Fault(
@@ -288,7 +288,7 @@ def answer(fault: Fault, project: Path, python: Path) -> str:
     if is_compiled:
         install(python, project)
     tests = [test for test in fault.tests.split() if (project / test).exists()]
-    options = ("-x", "-q", "-p", "no:cacheprovider", "-m", fault.marks)
+    options = ["-x", "-q", "-p", "no:cacheprovider", *(["-m", fault.marks] if fault.marks else [])]
     done = run(python, "-m", "pytest", *options, *tests, cwd=project, check=False)
     path.write_text(before, encoding="utf-8")
     if is_compiled:

@@ -59,7 +59,9 @@ RESERVED = {
     "simmatrix.files.write_atomically": (
         "simmatrix.storage",
         "simmatrix.shards",
+        "simmatrix.neighbours.workers",
         "simmatrix.exporting",
+        "simmatrix.study",
         "simmatrix.suggestion",
         "simmatrix.web.exported",
         "simmatrix.cli.card",
@@ -72,6 +74,7 @@ RESERVED = {
             "simmatrix",
             "simmatrix.class_taxonomy",
             "simmatrix.suggestion",
+            "simmatrix.web.collect",
             "simmatrix.cli*",
             # Definitions of senses.
             *(("simmatrix.web.exploration",) if name == "wordnet" else ()),

@@ -17,8 +17,6 @@ from scipy.sparse import csr_array
 
 from simmatrix.shapes import Float, Int
 
-__all__ = ["Embedding", "embed", "expected_shares", "fit", "loss"]
-
 # The penalty leaves fewer dimensions than these where the triplets hold fewer.
 _DIMENSIONS = 16
 # From weak to strong, until held-out triplets become less likely. Each fit starts from the one before, and from points
@@ -56,7 +54,7 @@ class Embedding(NamedTuple):
 class _Triplets(NamedTuple):
     """Distinct triplets as their three pairs, the one that was left together first, and how often each was answered."""
 
-    count: int
+    classes: int
     rows: Int[np.ndarray, " p"]
     columns: Int[np.ndarray, " p"]
     # Where the pairs stand in the symmetric sparse matrix of all pairs, whose structure stays the same.
@@ -86,7 +84,7 @@ def _prepared(triplets: Int[np.ndarray, "T 3"], count: int) -> _Triplets:
 
 
 def _loss(flat: Float[np.ndarray, " n"], known: _Triplets, penalty: float) -> tuple[float, Float[np.ndarray, " n"]]:
-    points = flat.reshape(known.count, -1)
+    points = flat.reshape(known.classes, -1)
     apart = points[known.rows] - points[known.columns]
     similar = -np.einsum("pd,pd->p", apart, apart)[known.pairs]
     similar -= similar.max(axis=1, keepdims=True)
@@ -127,22 +125,23 @@ def loss(
     return value, gradient.reshape(points.shape)
 
 
-def fit(
-    triplets: Int[np.ndarray, "T 3"],
-    count: int,
-    penalty: float,
-    start: Float[np.ndarray, "C d"] | None = None,
-    rounds: int = _ROUNDS,
-) -> Float[np.ndarray, "C d"]:
-    """Return the points that explain triplets best under a penalty (L-BFGS), from a start that is always the same."""
-    if start is None:
-        start = np.random.default_rng(_SEED).normal(scale=0.1, size=(count, min(count - 1, _DIMENSIONS)))
-    return _fit(_prepared(triplets, count), penalty, start, rounds)
+def choice(points: Float[np.ndarray, "C d"], triplets: Int[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3"]:
+    """Return how likely each of three is to be picked as the odd one; each row sums to 1.
+
+    Examples
+    --------
+    >>> choice(np.array([[0.0], [0.0], [1.0]]), np.array([[0, 1, 2]])).round(3).tolist()
+    [[0.212, 0.212, 0.576]]
+    """
+    pairs = (points[triplets[:, [1, 0, 0]]] - points[triplets[:, [2, 2, 1]]]) ** 2
+    similar = -pairs.sum(axis=-1)
+    likely = np.exp(similar - similar.max(axis=1, keepdims=True))
+    return np.asarray(likely / likely.sum(axis=1, keepdims=True))
 
 
-def _fit(known: _Triplets, penalty: float, start: Float[np.ndarray, "C d"], rounds: int) -> Float[np.ndarray, "C d"]:
+def _fit(known: _Triplets, penalty: float, start: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C d"]:
     found = minimize(
-        _loss, start.ravel(), args=(known, penalty), jac=True, method="L-BFGS-B", options={"maxiter": rounds}
+        _loss, start.ravel(), args=(known, penalty), jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS}
     )
     points = found.x.reshape(start.shape)
     return np.asarray(points - points.mean(axis=0))
@@ -163,23 +162,22 @@ def embed(triplets: Int[np.ndarray, "T 3"], count: int) -> Embedding:
     if not len(rest):
         held, rest = triplets, triplets
     seen, asked = _prepared(rest, count), _prepared(held, count)
-    points = np.random.default_rng(_SEED).normal(scale=0.1, size=(count, min(count - 1, _DIMENSIONS)))
+    start = np.random.default_rng(_SEED).normal(scale=0.1, size=(count, min(count - 1, _DIMENSIONS)))
+    points = start
     best = (np.inf, 0.0, 1.0)
     for penalty in _PENALTIES:
-        points = _fit(seen, penalty, points, _ROUNDS)
+        points = _fit(seen, penalty, points)
         unlikely = _loss(points.ravel(), asked, 0.0)[0]
         if unlikely > best[0]:
             break
         best = (unlikely, penalty, _error(points, held))
     _, penalty, error = best
-    return Embedding(fit(triplets, count, penalty), penalty, error, len(held))
+    return Embedding(_fit(_prepared(triplets, count), penalty, start), penalty, error, len(held))
 
 
 def _error(points: Float[np.ndarray, "C d"], triplets: Int[np.ndarray, "T 3"]) -> float:
-    one, other, odd = (points[column] for column in triplets.T)
-    together = ((one - other) ** 2).sum(axis=1)
-    apart = np.minimum(((one - odd) ** 2).sum(axis=1), ((other - odd) ** 2).sum(axis=1))
-    return float(np.mean(together >= apart))
+    likely = choice(points, triplets)
+    return float(np.mean(likely[:, 2] <= likely[:, :2].max(axis=1)))
 
 
 def expected_shares(points: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from simmatrix import normalise
-from simmatrix.choices import OOV
+from simmatrix.choices import OOV, SEARCHES
 from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError
+from simmatrix.errors import ClassNotFoundError, ParameterError
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.neighbours.matrix import Neighbours, neighbours_of
+from simmatrix.neighbours.matrix import RECALL, Neighbours, dense_of, neighbours_of
 from simmatrix.neighbours.source import Source
 from simmatrix.normalise import check_top_k
 from simmatrix.provenance import Provenance
@@ -88,7 +88,7 @@ class RawSource:
     """
 
     source: Source
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     provenance: Provenance
     scale: ClassVar[None] = None
     evidence: ClassVar[None] = None
@@ -98,21 +98,35 @@ class RawSource:
         """All raw similarities."""
         return self.source.dense()
 
-    def normalised(self, lower_bound: float | None = 0.0, top_k: int | None = None) -> SimilarityMatrix:
+    def normalised(
+        self,
+        lower_bound: float | None = 0.0,
+        top_k: int | None = None,
+        *,
+        search: str = "exact",
+        recall: float = RECALL,
+    ) -> SimilarityMatrix:
         """Return the matrix as `RawSimilarity.normalised` does, or of that the top k.
 
         The top k of many classes is found without the rest, to the same bytes.
         """
+        check_choice("search", search, SEARCHES)
+        if top_k is None and search != "exact":
+            raise ParameterError(f'search="{search}" finds the nearest of each class; say how many (top_k)')
         if top_k is not None:
             check_top_k(top_k, len(self.classes))
-            if len(self.classes) > normalise.EXACT_UP_TO and _FEW * (top_k + 1) <= len(self.classes):
-                return self.neighbours(top_k, lower_bound).matrix()
-        matrix = RawSimilarity(self.source.dense(), self.classes, self.provenance).normalised(lower_bound)
+            are_many = len(self.classes) > normalise.EXACT_UP_TO and _FEW * (top_k + 1) <= len(self.classes)
+            if are_many or search != "exact":
+                return self.neighbours(top_k, lower_bound, search=search, recall=recall).matrix()
+        if len(self.classes) > normalise.EXACT_UP_TO:
+            matrix = dense_of(self.source, self.classes, self.provenance, lower_bound)
+        else:
+            matrix = RawSimilarity(self.source.dense(), self.classes, self.provenance).normalised(lower_bound)
         return matrix if top_k is None else matrix.top_k(top_k)
 
-    def neighbours(self, count: int, lower_bound: float | None = 0.0) -> Neighbours:
-        """Return what makes any rows of the top-k matrix, in any process."""
-        return neighbours_of(self.source, count, self.classes, self.provenance, lower_bound=lower_bound)
+    def neighbours(self, count: int, lower_bound: float | None = 0.0, **search: Any) -> Neighbours:
+        """Return what makes any rows of the top-k matrix, in any process; options as of `neighbours_of`."""
+        return neighbours_of(self.source, count, self.classes, self.provenance, lower_bound=lower_bound, **search)
 
 
 _Raw = TypeVar("_Raw", RawSimilarity, RawSource)

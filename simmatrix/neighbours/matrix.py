@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
 
+from simmatrix.choices import SEARCHES
+from simmatrix.errors import ParameterError
 from simmatrix.forms import sparse
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.neighbours.approximate import Approximate
 from simmatrix.neighbours.source import Finish, Rows, Source
+from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound, check_top_k, sampled, sampled_bound
 from simmatrix.provenance import Provenance, Step
+from simmatrix.text import check_choice
+
+RECALL = 0.95
+"""The least share of the exact neighbours that FAISS has to find if nothing else is asked for."""
+
+ELSEWHERE: ContextVar[Callable[[Neighbours], SimilarityMatrix] | None] = ContextVar("ELSEWHERE", default=None)
+"""Makes the whole matrix in another way, such as in shards (`simmatrix.neighbours.writing`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +45,7 @@ class Neighbours:
     source: Source
     count: int
     bound: float
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     provenance: Provenance
 
     def __len__(self) -> int:
@@ -44,13 +57,45 @@ class Neighbours:
 
     def matrix(self) -> SimilarityMatrix:
         """Return the whole matrix."""
+        if (elsewhere := ELSEWHERE.get()) is not None:
+            return elsewhere(self)
         found = self.rows(0, len(self))
         starts = np.concatenate([[0], np.cumsum(found.counts)])
         return SimilarityMatrix.of(sparse(found.values, found.indices, starts), self.classes, self.provenance)
 
 
+def bounded(source: Source, lower_bound: float | None) -> tuple[float, tuple[Step, ...]]:
+    """Return a source's lower bound, by default the one that some pairs tell, and the steps that lead to its values."""
+    check_lower_bound(lower_bound)
+    found: Step = {}
+    if lower_bound is None:
+        rows = sampled(len(source))
+        nearest = source.nearest(rows, 1, Finish())
+        others = np.zeros(len(rows), np.float32)
+        is_other = nearest.indices != np.repeat(rows, nearest.counts)
+        others[np.repeat(np.arange(len(rows)), nearest.counts)[is_other]] = nearest.values[is_other]
+        lower_bound, found = sampled_bound(source.block(rows, rows), others)
+    taken: list[Step] = [{"step": "lower_bound", "bound": lower_bound, **found}] if lower_bound > 0 else []
+    return lower_bound, ({"step": "clip"}, *taken, {"step": "unit_diagonal"})
+
+
+def dense_of(
+    source: Source, classes: tuple[str, ...], provenance: Provenance, lower_bound: float | None
+) -> SimilarityMatrix:
+    """Return the matrix of many classes in which nothing is left out; parameters as of `neighbours_of`."""
+    bound, steps = bounded(source, lower_bound)
+    return SimilarityMatrix.of(source.finished(Finish(bound)), classes, provenance.with_step(*steps))
+
+
 def neighbours_of(
-    source: Source, count: int, classes: tuple[str, ...], provenance: Provenance, *, lower_bound: float | None = None
+    source: Source,
+    count: int,
+    classes: Sequence[str],
+    provenance: Provenance,
+    *,
+    lower_bound: float | None = None,
+    search: str = "exact",
+    recall: float = RECALL,
 ) -> Neighbours:
     """Return what makes the rows of a source's top-k matrix: those of its dense matrix, bounded, and of that the top k.
 
@@ -62,23 +107,27 @@ def neighbours_of(
         How many others each class keeps, from 1 to C - 1.
     lower_bound
         l in [0, 1); None for the default, which some pairs tell (`simmatrix.normalise.sampled_bound`).
+    search
+        ``"exact"``, or ``"faiss"`` for vectors, which may miss some neighbours; its settings and its recall on some
+        classes are recorded with the top k.
+    recall
+        The least recall that FAISS has to reach.
 
     Raises
     ------
     ParameterError
-        If the count or the bound is out of its range.
+        If a parameter is out of its range, or FAISS is to search what is no vectors.
+    SourceError
+        If FAISS is not installed, or does not reach the recall.
     """
     check_top_k(count, len(source))
-    check_lower_bound(lower_bound)
-    found: Step = {}
-    bound = lower_bound
-    if bound is None:
-        rows = sampled(len(source))
-        nearest = source.nearest(rows, 1, Finish())
-        others = np.zeros(len(rows), np.float32)
-        is_other = nearest.indices != np.repeat(rows, nearest.counts)
-        others[np.repeat(np.arange(len(rows)), nearest.counts)[is_other]] = nearest.values[is_other]
-        bound, found = sampled_bound(source.block(rows, rows), others)
-    bounded: list[Step] = [{"step": "lower_bound", "bound": bound, **found}] if bound > 0 else []
-    steps = ({"step": "clip"}, *bounded, {"step": "unit_diagonal"}, {"step": "top_k", "count": count})
+    check_choice("search", search, SEARCHES)
+    bound, steps = bounded(source, lower_bound)
+    settings: Step = {}
+    if search == "faiss":
+        if not isinstance(source, Cosines):
+            raise ParameterError('search="faiss" finds vectors; all other sources are searched exactly, leave it out')
+        source = Approximate(source, count, Finish(bound), recall)
+        settings = source.settings
+    steps = (*steps, {"step": "top_k", "count": count, **settings})
     return Neighbours(source, count, bound, classes, provenance.with_step(*steps))

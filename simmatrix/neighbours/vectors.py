@@ -127,11 +127,13 @@ class Cosines(Source):
         for part in _slices(len(self), _COLUMNS):
             block = products[:, : part.stop - part.start]
             np.matmul(left, self.vectors[part].T, out=block)
+            if part.start == 0 and block.shape[1] > count:
+                least = np.maximum(least, np.partition(block, -count - 1, axis=1)[:, -count - 1] - slack)
             places = _places(block >= least[:, None])
             owners, columns = np.divmod(places, block.shape[1])
             found.append((owners, columns + part.start, block[owners, columns]))
             waiting += len(places)
-            if waiting > _CROWDED * len(rows) * (count + 1) or part.start == 0:
+            if waiting > _CROWDED * len(rows) * (count + 1):
                 found = [_leading(found, len(rows), count + 1, slack, least)]
                 waiting = 0
                 if len(rows) > 1 and len(found[0][0]) > _MANY * len(rows) * (count + 1):

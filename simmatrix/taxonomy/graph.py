@@ -20,18 +20,6 @@ import numpy as np
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Bool, Int
 
-__all__ = [
-    "DEEPEST",
-    "Closure",
-    "Edge",
-    "Taxonomy",
-    "best_common",
-    "find_unrelated",
-    "from_edges",
-    "greatest_keys",
-    "slots",
-]
-
 DEEPEST = 1000
 """The most edges that may lie between a root and a node."""
 

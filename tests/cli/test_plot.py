@@ -108,6 +108,7 @@ def test_long_names_leave_room_for_the_matrix(command: Command) -> None:
 SETTINGS = "text.usetex: True\nfont.size: 30\nsavefig.bbox: tight\nfont.family: serif\nno.such: 1\n"
 
 
+@pytest.mark.slow
 def test_a_user_s_settings_change_no_picture(command: Command) -> None:
     command.good("plot", "m.safetensors")
     elsewhere = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}

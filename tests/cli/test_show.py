@@ -70,8 +70,9 @@ def test_of_many_classes_the_first_are_shown(command: Command) -> None:
     assert found == ("c7", {"c6": 0.125})
 
 
-def test_json_holds_the_neighbours_of_up_to_ten_thousand_classes(command: Command) -> None:
-    for size, expected in ((10_000, 10_000), (10_001, 0)):
+def test_json_holds_the_neighbours_of_up_to_so_many_classes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simmatrix.cli.show._IN_JSON", 300)
+    for size, expected in ((300, 300), (301, 0)):
         simmatrix.from_order([f"c{index}" for index in range(size)], decay=0.25).save("m")
         assert len(json.loads(command.good("show", "m", "-n", "1", "--json"))["neighbours"]) == expected
 

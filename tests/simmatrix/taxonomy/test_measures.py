@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simmatrix.errors import ParameterError, SourceError
@@ -43,6 +43,7 @@ def test_every_measure_is_its_formula(measure: str, edges: list[Edge], data: st.
 
 
 @pytest.mark.parametrize("measure", MEASURES)
+@settings(max_examples=40)
 @given(edges=dags(), data=st.data())
 def test_the_order_of_edges_and_nodes_changes_nothing(measure: str, edges: list[Edge], data: st.DataObject) -> None:
     first, second = from_edges(edges, "here"), from_edges(data.draw(st.permutations(edges)), "here")

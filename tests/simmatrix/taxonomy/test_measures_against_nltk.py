@@ -81,7 +81,8 @@ def cifar(reader: Any) -> Synsets:
 @pytest.fixture(
     scope="module", params=["cifar", *(pytest.param(name, marks=pytest.mark.slow) for name in ("imagenet", "many"))]
 )
-def synsets(request: pytest.FixtureRequest) -> Synsets:
+def synsets(request: pytest.FixtureRequest, reader: Any) -> Synsets:
+    """Return synsets to compare. They come from `reader`, by which the tests are marked as slow."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Synsets)
     return found

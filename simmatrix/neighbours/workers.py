@@ -1,0 +1,182 @@
+"""Shards made by workers on Dask (the extra scale): processes on this machine, or a cluster that runs already.
+
+The scheduler, its retries and its dashboard are Dask's own. What the rows are made from is written once, to a file that
+the workers map into their memory; a task brings its number only. All have to see the folder that is written to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from simmatrix.errors import OutputError, ParameterError, SimilarityError, SourceError
+from simmatrix.files import write_atomically
+from simmatrix.neighbours.matrix import Neighbours
+from simmatrix.neighbours.writing import Run, Task
+from simmatrix.provenance import Provenance
+from simmatrix.shards import Shard
+from simmatrix.version import __version__
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
+
+_SECONDS = 10
+# A worker may be lost more often than the three times that Dask allows, where memory is short or machines are shared.
+_LOSSES = 20
+# Arrays start at multiples of this, as those that NumPy makes for itself.
+_ALIGNED = 64
+
+
+@contextmanager
+def working(workers: int | None = None, address: str | None = None) -> Iterator[Run]:
+    """Give what makes shards by workers, for `simmatrix.neighbours.writing.write`.
+
+    Parameters
+    ----------
+    workers
+        How many processes to start on this machine, each with one thread.
+    address
+        Where a Dask scheduler answers, such as ``tcp://10.0.0.1:8786``, instead.
+
+    Raises
+    ------
+    ParameterError
+        If there is to be no worker, or both are given or neither.
+    SourceError
+        If Dask is not installed; if no scheduler answers, or it has no workers; if they have another release of this
+        package.
+    """
+    if (workers is None) == (address is None):
+        raise ParameterError("give workers, for processes on this machine, or the address of a Dask scheduler (dask)")
+    if workers is not None and workers < 1:
+        raise ParameterError(f"workers must be at least 1, got {workers}")
+    try:
+        import dask
+        from dask.distributed import Client, LocalCluster
+    except ImportError:
+        raise SourceError("Dask is not installed; install it: pip install simloss[scale]") from None
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": _LOSSES}))
+        if workers is None:
+            client = stack.enter_context(_connected(Client, str(address)))
+        else:
+            local = {"dashboard_address": "localhost:0", "memory_limit": 0, "silence_logs": 50}
+            cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **local))
+            client = stack.enter_context(Client(cluster))
+        _check_workers(client, address)
+        yield lambda neighbours, tasks: _run(client, neighbours, tasks)
+
+
+def _connected(client: type[Client], address: str) -> Client:
+    try:
+        return client(address, timeout=_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError):
+        raise SourceError(f"no Dask scheduler answers at {address}; start one (dask scheduler), or check it") from None
+
+
+def _check_workers(client: Client, address: str | None) -> None:
+    def release() -> str:
+        try:
+            from simmatrix.version import __version__ as there
+        except ImportError:
+            return "none"
+        return there
+
+    # A function in a function goes to the workers as code, and needs nothing there.
+    found = client.run(release)
+    if not found:
+        raise SourceError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
+    for worker, there in found.items():
+        if there != __version__:
+            raise SourceError(
+                f"the worker at {worker} has the release {there} of simloss, and this is {__version__}; install the "
+                "same for all"
+            )
+
+
+class _Shared(NamedTuple):
+    """What the rows are made from: a pickle without its arrays, and where these stand in a file."""
+
+    file: Path
+    head: bytes
+    spans: tuple[tuple[int, int], ...]
+    sha256: str  # of the file: a worker keeps what it has opened, and the next build may have other arrays
+
+
+def _run(client: Client, neighbours: Neighbours, tasks: list[Task]) -> Iterator[tuple[int, Shard]]:
+    from dask.distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    if not tasks:
+        return
+    index = tasks[0].index
+    file = index.with_name(f".{index.name}.vectors")
+    try:
+        # Workers need neither the names nor what is told of them.
+        shared = _shared(replace(neighbours, classes=(), provenance=Provenance()), file)
+        futures = {client.submit(_made, shared, task, pure=False): task for task in tasks}
+        for future in as_completed(futures):
+            task = futures[future]
+            try:
+                shard = future.result()
+            except SimilarityError:
+                raise
+            except KilledWorker:
+                raise SourceError(
+                    f"workers were lost {_LOSSES} times while they made shard {task.number} of {task.of}; give them "
+                    "more memory, and run the same again: it goes on from the shards that are done"
+                ) from None
+            future.release()
+            if not index.with_name(shard.file).is_file():
+                raise OutputError(f"a worker wrote {shard.file} elsewhere; write to a folder that all share", index)
+            yield task.number, shard
+    finally:
+        with suppress(OSError):
+            file.unlink()
+
+
+def _shared(neighbours: Neighbours, file: Path) -> _Shared:
+    from distributed.protocol.pickle import dumps
+
+    buffers: list[Any] = []
+    head = dumps(neighbours, buffer_callback=buffers.append, protocol=5)
+    parts: list[bytes | memoryview] = []
+    spans, start = [], 0
+    for buffer in buffers:
+        raw = buffer.raw()
+        spans.append((start, raw.nbytes))
+        padding = -raw.nbytes % _ALIGNED
+        parts += [raw, b"\0" * padding]
+        start += raw.nbytes + padding
+    parts.append(b"\0")
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    write_atomically(file, parts)
+    return _Shared(file, head, tuple(spans), digest.hexdigest())
+
+
+@lru_cache(maxsize=1)
+def _opened(shared: _Shared) -> Neighbours:
+    """Return what the rows are made from, its arrays mapped from the file."""
+    from distributed.protocol.pickle import loads
+
+    try:
+        raw = np.memmap(shared.file, np.uint8, "r")
+    except OSError as error:
+        raise SourceError(
+            f"a worker can't read it ({error.strerror}); write to a folder that all share", shared.file
+        ) from None
+    found: Neighbours = loads(shared.head, buffers=[raw[start : start + size] for start, size in shared.spans])
+    return found
+
+
+def _made(shared: _Shared, task: Task) -> Shard:
+    return task.done(_opened(shared))

@@ -1,0 +1,135 @@
+"""The top k of many classes by every builder that finds it without the rest, against its dense matrix's top k."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simmatrix
+from simmatrix.builders.embeddings import VectorSource, embedding_similarity
+from simmatrix.builders.wordnet import wordnet_similarity
+from simmatrix.data import vector_file_path
+from simmatrix.errors import ParameterError, SourceError
+from simmatrix.neighbours.approximate import Approximate
+from simmatrix.neighbours.matrix import neighbours_of
+from simmatrix.neighbours.source import Finish
+from simmatrix.neighbours.vectors import Cosines
+from simmatrix.normalise import sampled, sampled_bound
+
+NAMES = simmatrix.read_classes("cifar100").names
+AGES = simmatrix.ClassList(NAMES, {"age": tuple(str(index**1.5) for index in range(100))})
+BUILT: dict[str, Callable[..., simmatrix.SimilarityMatrix]] = {
+    "words": lambda **options: simmatrix.from_embeddings(classes="cifar100", **options),
+    "wordnet": lambda **options: simmatrix.from_wordnet("cifar100", measure="lin", **options),
+    "taxonomy": lambda **options: simmatrix.from_taxonomy("superclass", "cifar100", **options),
+    "order": lambda **options: simmatrix.from_order(NAMES, decay=0.9, **options),
+    "positions": lambda **options: simmatrix.from_order(AGES, kernel="laplace", positions="age", **options),
+}
+
+
+@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("bound", [None, 0.0, 0.2])
+def test_the_file_is_that_of_the_dense_matrix_s_top_k(
+    name: str, bound: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {} if bound is None else {"lower_bound": bound}
+    few = BUILT[name](top_k=5, **options)
+    assert few.form == "sparse"
+    for exact_up_to in (10_000, 99):
+        monkeypatch.setattr("simmatrix.normalise.EXACT_UP_TO", exact_up_to)
+        BUILT[name](**options).top_k(5).save(tmp_path / "dense")
+        BUILT[name](top_k=5, **options).save(tmp_path / "found")
+        assert (tmp_path / "dense").read_bytes() == (tmp_path / "found").read_bytes()
+        if exact_up_to > 100:
+            few.save(tmp_path / "few")
+            assert (tmp_path / "few").read_bytes() == (tmp_path / "found").read_bytes()
+
+
+def test_the_default_bound_of_many_classes_is_that_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simmatrix.normalise.EXACT_UP_TO", 99)
+    monkeypatch.setattr("simmatrix.normalise._SAMPLED", 20)
+    assert sampled(100).tolist() == list(range(0, 100, 5))
+    raw = wordnet_similarity(simmatrix.read_classes("cifar100"), measure="jcn").values
+    some = raw[::5, ::5]
+    pairs = np.sort(some[np.triu_indices(20, 1)])
+    for matrix in (
+        simmatrix.from_wordnet("cifar100", measure="jcn"),
+        simmatrix.from_wordnet("cifar100", measure="jcn", top_k=3),
+    ):
+        step = next(step for step in matrix.provenance.normalisation if step["step"] == "lower_bound")
+        assert step == {"step": "lower_bound", "bound": pairs[94], "from": "median", "sampled_pairs": 190}
+    # Of three classes that are like each other and two strangers, most pairs are strangers.
+    among = np.full((5, 5), 0.25)
+    among[:3, :3] = 0.5
+    assert sampled_bound(among, np.array([0.5, 0.5, 0.5, 0.25, 0.25])) == (
+        0.25,
+        {"from": "median", "sampled_pairs": 10},
+    )
+
+
+def vectors(count: int) -> Cosines:
+    random = np.random.default_rng(0)
+    # In clusters, as words are.
+    unit = random.standard_normal((50, 16))[random.integers(0, 50, count)] + random.standard_normal((count, 16)) / 4
+    return Cosines(unit / np.linalg.norm(unit, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("packed", [100_000, 1000], ids=["whole", "packed"])
+def test_faiss(packed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simmatrix.neighbours.approximate._PACKED", packed)
+    monkeypatch.setattr("simmatrix.normalise.EXACT_UP_TO", 0)
+    source = vectors(3000)
+    names = tuple(f"class {index}" for index in range(3000))
+    given = simmatrix.SimilarityMatrix(np.eye(2), ("a", "b")).provenance
+    exact = neighbours_of(source, 8, names, given, lower_bound=0.1).matrix()
+    found = neighbours_of(source, 8, names, given, lower_bound=0.1, search="faiss", recall=0.9)
+    step = dict(found.provenance.normalisation[-1])
+    assert (step["step"], step["count"], step["search"]) == ("top_k", 8, "faiss")
+    assert ("PQ8x4fs" in step["index"]) == (packed == 1000)
+    matrix = found.matrix()
+    # What is found has its exact similarity, and the recall is what it was measured to be.
+    whole = neighbours_of(source, 2999, names, given, lower_bound=0.1).matrix().to_dense()
+    other = matrix.to_dense()
+    np.testing.assert_array_equal(other[other > 0], whole[other > 0])
+    rows = sampled(3000)
+    shared = np.count_nonzero((other > 0)[rows] & (exact.to_dense() > 0)[rows])
+    assert step["recall"] == round(shared / np.count_nonzero(exact.to_dense()[rows]), 4) >= 0.9
+    assert step["sampled_rows"] == len(rows)
+    # The same bytes again.
+    matrix.save(tmp_path / "one")
+    neighbours_of(source, 8, names, given, lower_bound=0.1, search="faiss", recall=0.9).matrix().save(tmp_path / "two")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_recall_that_is_not_reached_is_refused() -> None:
+    random = np.random.default_rng(0)
+    unit = random.standard_normal((2000, 200))
+    source = Cosines(unit / np.linalg.norm(unit, axis=1, keepdims=True))
+    with pytest.raises(SourceError, match=r"FAISS finds \d+\.\d% of the 10 nearest of 1000 classes, less than 99.9%"):
+        Approximate(source, 10, Finish(), 0.999)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top_k": 100}, "can't keep 100 of the 99 other classes; give 1 to 99"),
+        ({"search": "faiss"}, r'search="faiss" finds the nearest of each class; say how many \(top_k\)'),
+        ({"search": "fais", "top_k": 3}, "search must be 'exact' or 'faiss', got 'fais'"),
+        ({"search": "faiss", "top_k": 3, "recall": 1.5}, r"a recall of 1.5 is outside \(0, 1\]"),
+    ],
+)
+def test_what_is_wrong_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        simmatrix.from_embeddings(classes="cifar100", **options)
+
+
+def test_faiss_searches_vectors_only() -> None:
+    raw = wordnet_similarity(simmatrix.read_classes("cifar10"))
+    with pytest.raises(ParameterError, match="all other sources are searched exactly"):
+        raw.normalised(0.0, 3, search="faiss")
+    words = embedding_similarity(
+        VectorSource(vector_file_path("glove-6b-50d"), "glove"), simmatrix.read_classes("cifar10")
+    )
+    matrix = words.normalised(0.0, 3, search="faiss", recall=0.5)
+    assert matrix.form == "sparse"
