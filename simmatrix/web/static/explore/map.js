@@ -18,8 +18,12 @@ export class View {
   get count() { return this.about.classes; }
 
   fit() {
-    const { width, height } = this.maps[0].room();
-    this.scale = Math.min(width, height) / this.count;
+    // First without names, which need a margin where there is room for them.
+    this.scale = 0;
+    for (let turn = 0; turn < 2; turn += 1) {
+      const { width, height } = this.maps[0].room();
+      this.scale = Math.min(width, height) / this.count;
+    }
     [this.x, this.y] = [0, 0];
     this.draw();
   }
