@@ -113,7 +113,7 @@ def rating_similarity(
     # In alphabetical order: sums and completions depend on the order of the classes, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
     check_choice("duplicates", duplicates, DUPLICATES)
-    raw, _ = read_answers(path, "ratings")
+    raw, _, left_out = read_answers(path, "ratings")
     scale = scale or scale_in(path)
     table = read_ratings(decoded(raw, path), path)
     scale_of = _scale(table, scale, path)
@@ -148,6 +148,7 @@ def rating_similarity(
                 "duplicates": duplicates,
                 "averaged": averaged,
                 **({"unused_columns": list(table.unused)} if table.unused else {}),
+                **({"left_out_raters": left_out} if left_out else {}),
                 **_agreement(answers, table, len(classes)),
             },
             source=inputs("ratings", path, hashlib.sha256(raw).hexdigest(), classes),
