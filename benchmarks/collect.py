@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,7 +29,7 @@ from simmatrix.web.questions import best_triplets
 
 TEMPERATURE = 0.016
 SEEDS = (1, 2, 3)
-FIRST, MOST = 300, {"random": 10_000, "active": 5_000}
+FIRST, MOST = 300, {"random": 10_000, "active": 3_500}
 WANTED = (0.7, 0.75, 0.8, 0.85, 0.875)
 RATINGS = (500, 1000, 2000, 3000, 4000, 4950, 7500, 10_000)
 
@@ -68,10 +69,12 @@ def triplet_curve(wanted: np.ndarray, method: str, seed: int) -> Curve:
         curve.append((len(known), rho(expected_shares(embed(known, count).points), wanted)))
         if len(known) >= MOST[method]:
             return curve
-        number = max(2 * count, len(known) // 10)
-        three = any_triplets(count, number, random)
         if method == "active":
+            number = max(2 * count, len(known) // 10)
             three = best_triplets(known, count, number, len(known))
+        else:
+            # It makes no difference when these are looked at.
+            three = any_triplets(count, max(2 * count, len(known) // 4), random)
         known = np.concatenate([known, answered(wanted, three, random)])
 
 
@@ -130,14 +133,18 @@ def draw(curves: dict[str, list[Curve]], path: Path) -> None:
 def simulate() -> None:
     """Simulate studies of triplets and of ratings, and write the tables and the plot."""
     wanted = truth()
-    curves = {name: [triplet_curve(wanted, name, seed) for seed in SEEDS] for name in ("random", "active")}
+    names = ("active", "random")
+    with ProcessPoolExecutor(2) as workers:
+        jobs = {name: [workers.submit(triplet_curve, wanted, name, seed) for seed in SEEDS] for name in names}
+        rated_jobs = {name: [workers.submit(rating_curve, wanted, name, seed) for seed in SEEDS] for name in names}
+        curves = {name: [job.result() for job in jobs[name]] for name in names}
+        ratings = {name: [job.result() for job in rated_jobs[name]] for name in names}
     draw(curves, RESULTS / "collect.png")
     rows = []
     for level in WANTED:
         by_chance, chosen = needed(curves["random"], level), needed(curves["active"], level)
         rows.append([f"{level:g}", f"{by_chance:,.0f}", f"{chosen:,.0f}", f"{chosen / by_chance:.0%}"])
     triplets = table(["rho", "random", "active", "active of random"], rows)
-    ratings = {name: [rating_curve(wanted, name, seed) for seed in SEEDS] for name in ("random", "active")}
 
     def mean(name: str, at: int) -> str:
         return f"{np.mean([curve[at][1] for curve, _ in ratings[name]]):.3f}"

@@ -61,9 +61,14 @@ else:
     count = len(nouns)
     start, wall, cpu = megabytes(), time.perf_counter(), time.process_time()
     source = Tree(nouns, np.arange(count), "path")
-rows = source.nearest(np.arange(count), kept, Finish())
+some = np.arange(0, count, int(sys.argv[4]))
+rows = source.nearest(some, kept, Finish())
 result = sum(array.nbytes for array in rows) / 1e6
-print(part, count, time.perf_counter() - wall, time.process_time() - cpu, megabytes(), start, result, said, sep="\\t")
+times = count / len(some)
+if times > 1:
+    said += f" every {sys.argv[4]}th row"
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+print(part, count, wall * times, cpu * times, megabytes(), start, result, said.strip(), sep="\\t")
 """
 
 # ImageNet-21k: --top-k, or the dense matrix and of that the top k.
@@ -90,12 +95,17 @@ def measured(program: str, *arguments: str) -> list[str]:
     """Run a program in a process of its own and return the row that it prints."""
     command = [sys.executable, "-c", program, *arguments]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return output.strip("\n").split("\t")
+    return output.rstrip("\n").split("\t")
 
 
 def keep(row: list[str]) -> None:
     """Write a row into the file of results, in the place of an earlier one of the same kind."""
-    rows = [one for one in kept() if (one["part"], one["classes"], one["said"][:5]) != (row[0], row[1], row[7][:5])]
+    rows = [
+        one
+        for one in kept()
+        if (one["part"], one["classes"], one["said"])
+        != (row[0], row[1], row[7] if row[0].startswith("imagenet") else one["said"])
+    ]
     rows.append(dict(zip(FIELDS, row, strict=True)))
     rows.sort(key=lambda one: (one["part"], int(one["classes"]), one["said"]))
     with FILE.open("w", newline="", encoding="utf-8") as file:
@@ -112,14 +122,14 @@ def kept() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def run(parts: list[str], sizes: list[int]) -> None:
+def run(parts: list[str], sizes: list[int], every: int) -> None:
     """Measure the parts, one process after the other."""
     for part in parts:
         if part in ("words", "faiss"):
             for size in sizes:
-                keep(measured(PROGRAM, part, str(size), str(KEPT)))
+                keep(measured(PROGRAM, part, str(size), str(KEPT), str(every)))
         elif part == "wordnet":
-            keep(measured(PROGRAM, part, "0", str(KEPT)))
+            keep(measured(PROGRAM, part, "0", str(KEPT), "1"))
         else:
             for source in ("imagenet words", "imagenet wordnet"):
                 for way in ("found", "dense"):
@@ -184,8 +194,9 @@ def main() -> None:
     names = ("words", "faiss", "wordnet", "imagenet")
     parser.add_argument("parts", nargs="*", choices=[*names, []], help="what to measure; all if none is named")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of words")
+    parser.add_argument("--every", type=int, default=1, help="measure of so many rows one, and multiply the time")
     options = parser.parse_args()
-    run(list(options.parts) or list(names), options.sizes)
+    run(list(options.parts) or list(names), options.sizes, options.every)
     write_result("scale", "python benchmarks/scale.py", page())
 
 

@@ -64,18 +64,21 @@ def collect(
     from simmatrix import web
 
     web.check_installed()
+    from simmatrix.errors import ParameterError
     from simmatrix.study import Study, read_text
     from simmatrix.web.collect import link, study_app
     from simmatrix.web.images import find_images
-    from simmatrix.web.serving import LOCAL, serve
+    from simmatrix.web.serving import LOCAL, listen, serve
 
     text = None if consent is None else read_text(consent)
     design = _design(study, classes, class_column, task, scale, images, text, questions, choose)
+    if design.has_images and images is None:
+        raise ParameterError('the study shows pictures; give their folder (images="FOLDER")')
+    pictures = find_images(images, design.classes) if images else ()
+    is_public = host not in LOCAL and host != "::1"
+    # Before a study is begun: where it can't be served, there shall be none.
+    listen(host, port).close()
     with Study(study, design) as opened:
-        if opened.design.has_images and images is None:
-            raise typer.BadParameter("the study shows pictures; give their folder (--images)")
-        pictures = find_images(images, opened.design.classes) if images else ()
-        is_public = host not in LOCAL and host != "::1"
         password = os.environ.get("SIMMATRIX_PASSWORD") or secrets.token_urlsafe(9)
         app = study_app(opened, password=password, images=pictures, is_public=is_public)
         path = link(opened, is_public=is_public)
@@ -99,8 +102,8 @@ def _design(
     consent: str | None,
     questions: int | None,
     choose: str | None,
-) -> Design | None:
-    """Return what was asked for on the command line, completed by what the study says; None if nothing was."""
+) -> Design:
+    """Return what was asked for on the command line, completed by what the study says."""
     import simmatrix
     from simmatrix.study import designed
 

@@ -176,7 +176,6 @@ def _judged(
     taxonomy: ClassTaxonomy | None,
     confidences: Sequence[float],
 ) -> dict[str, Any]:
-    """Return everything there is to say: what the model is, its decisions, its most frequent mistakes."""
     import numpy as np
     import torch
 

@@ -98,7 +98,7 @@ def _say(what: str, message: str, colour: str) -> None:
     try:
         typer.secho(f"{what}: {message}", fg=_colour(colour), err=True)
     except OSError:
-        # Nobody can be told of it, and the exit code still says whether it went well.
+        # Standard error can't be written; the exit code still tells.
         without_stream("stderr")
 
 
@@ -137,7 +137,8 @@ def _indented(text: str) -> str:
 
 
 def _in_one_line(text: str) -> str:
-    return visible(text).replace("\n", "\\n")
+    # Nearly all texts are printable.
+    return text if text.isprintable() else visible(text).replace("\n", "\\n")
 
 
 def _colour(name: str | None) -> str | None:
@@ -192,7 +193,7 @@ def percent(share: float) -> str:
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    # Not what rich makes of COLUMNS=0, which is no table at all.
+    # With COLUMNS=0 rich would print no table at all.
     columns, lines = shutil.get_terminal_size()
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=columns, height=lines)
 

@@ -73,7 +73,7 @@ def suggest(
     if found.command:
         command = found.command
         if output is not None:
-            # The list as it stands in the table, which may be edited before.
+            # The command for the table, which may be edited first.
             options = command.rpartition(" && ")[2].rpartition(" --classes ")[0]
             command = f"{options} --classes {shlex.quote(str(output))}"
         print_line(f"next: {command}", "cyan")

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_FILLED = ("benchmarks", "builders", "choosing", "decisions", "evidence", "loss", "reliability")
+_FILLED = ("benchmarks", "builders", "collect", "choosing", "decisions", "evidence", "loss", "reliability")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",
@@ -32,6 +32,8 @@ SCRIPTS = (
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
     "benchmarks/decisions.py",
+    "benchmarks/collect.py",
+    "benchmarks/collect_load.py",
     "benchmarks/fuzz.py",
     "examples/icd10.py",
     "examples/glosses.py",

@@ -46,7 +46,7 @@ def blend(parts: Iterable[tuple[SimilarityMatrix, float]], files: Sequence[Input
     0.625
     """
     pairs = [*parts]
-    # Which one comes first in a set differs from run to run, and with it the order of the classes.
+    # The first element of a set differs from run to run, and with it the order of the classes.
     if isinstance(parts, Set) or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
         raise ParameterError("the parts are no list of pairs; give each matrix with its weight, [(a, 0.5), (b, 0.5)]")
     matrices, weights = [one for one, _ in pairs], [float(weight) for _, weight in pairs]

@@ -134,7 +134,7 @@ def compare(
             f"the matrices have {len(classes)} classes in common, a comparison needs {_FEWEST} at least; {shown}. "
             "Compare matrices of the same classes"
         )
-    # By name: what is sampled, and which of equal differences comes first, depends on no order of classes.
+    # In alphabetical order, so that the sample and the order of equal differences do not depend on that of the classes.
     names = sorted(classes)
     groups = None if superclasses is None else _groups(first.classes, superclasses, names)
     matrices = (first, second)
@@ -169,7 +169,6 @@ def compare(
 
 
 def _groups(classes: Sequence[str], superclasses: Sequence[str], names: Sequence[str]) -> Int[np.ndarray, " n"]:
-    """Return a number for the superclass of each of `names`."""
     superclasses = names_in_order(superclasses)
     if len(superclasses) != len(classes):
         raise SourceError(
@@ -191,7 +190,7 @@ class _Judged(NamedTuple):
 
 def _pairs(size: int, judged: Sequence[_Judged]) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"], int]:
     """Return the rows and columns of the pairs to compare, row by row, and how many pairs they were chosen from."""
-    # Row by row, and the judged rows twice: a list of all pairs of 20,000 classes would take more than the matrices.
+    # Row by row, judged rows twice: a list of all pairs of 20,000 classes would take more memory than the matrices.
     lengths = [len(_columns(row, size, judged)) for row in range(size)] if judged else np.arange(size - 1, -1, -1)
     starts = np.concatenate([[0], np.cumsum(lengths)])
     total = int(starts[-1])

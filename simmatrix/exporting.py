@@ -50,14 +50,14 @@ def _table(delimiter: str) -> Callable[[SimilarityMatrix], Iterator[bytes]]:
         yield _text(delimiter, [["class", *matrix.classes]])
         for top in range(0, len(matrix), _ROWS):
             rows = slice(top, top + _ROWS)
-            # As text a float32 is the shortest number that reads as it.
+            # NumPy writes a float32 as the shortest text that reads as the same number.
             cells = matrix.stored.block(rows).astype(str).tolist()
             yield _text(delimiter, [[name, *row] for name, row in zip(matrix.classes[rows], cells, strict=True)])
 
     return parts
 
 
-# Rows of a table that are put into words at a time.
+# Rows of a table that are written at a time.
 _ROWS = 64
 
 

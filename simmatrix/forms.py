@@ -185,7 +185,7 @@ class Dense(Form):
         return Dense(out)
 
     def others(self, most: int) -> Others:
-        # By blocks: a mask of all values would take a quarter of the matrix's memory, the indices of all four times it.
+        # By blocks: a mask of all values would take a quarter of the matrix's memory, their indices four times as much.
         entries: list[int] = []
         ones = -len(self)
         for rows in blocks(self.values):
@@ -302,7 +302,7 @@ class Toeplitz(Form):
         self.diagonals = diagonals
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An array's own way would write all C x C entries of the view.
+        # Pickling the view as an array would write all C x C entries.
         return Toeplitz, (self.diagonals,)
 
     @cached_property
@@ -477,7 +477,7 @@ def apply(
     for rows in blocks(values):
         block = values[rows]
         if len(buffer) < len(block):
-            # Taken once: memory taken anew for each block would be given back and cleared each time.
+            # Allocated once: memory that is allocated for each block is returned and cleared each time.
             buffer = np.empty(block.shape)
         work = buffer[: len(block)]
         work[...] = block
@@ -491,7 +491,7 @@ def top_positions(block: Float[np.ndarray, "n C"], first: int, count: int) -> np
     """Return the positions that `top_k` keeps, row by row, in a block of rows that starts at row `first`."""
     size = block.shape[1]
     ranked = block.copy()
-    # The diagonal is kept whatever stands on it.
+    # The diagonal is always kept.
     ranked[np.arange(len(block)), np.arange(first, first + len(block))] = np.inf
     least = np.partition(ranked, size - count - 1, axis=1)[:, [size - count - 1]]
     keep = ranked > least
@@ -522,7 +522,6 @@ def read_only(values: np.ndarray) -> np.ndarray:
 
 
 def _can_overwrite(values: np.ndarray) -> bool:
-    """Tell whether float32 results may replace the values."""
     return values.dtype == np.float32 and values.flags.writeable
 
 

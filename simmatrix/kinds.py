@@ -10,13 +10,14 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from simmatrix.classes import ClassList
 from simmatrix.text import nearest, some
 
-# Of fewer classes an order says nothing.
+# Fewer classes than this have no order worth telling.
 _FEWEST = 3
+_Finder: TypeAlias = "Callable[[Sequence[str]], Kind | None]"
 
 
 class Kind(NamedTuple):
@@ -127,35 +128,16 @@ _WITHOUT_SOURCE = (
 )
 
 
-def _placeholders(names: Sequence[str]) -> Kind | None:
-    if not all(_PLACEHOLDER.fullmatch(name) for name in names):
-        return None
-    return Kind("placeholders", f"the names are placeholders ({some(names, 2)})")
+def _spelt(pattern: str, kind: str, reason: str, shown: int = 0, options: str = "", fewest: int = 1) -> _Finder:
+    """Return what finds names that all match a pattern; so many of them are shown behind the reason."""
+    fits = re.compile(pattern).fullmatch
 
+    def find(names: Sequence[str]) -> Kind | None:
+        if len(names) < fewest or not all(map(fits, names)):
+            return None
+        return Kind(kind, f"the names are {reason}" + (f" ({some(names, shown)})" if shown else ""), options)
 
-_PLACEHOLDER = re.compile(
-    r"(label|class|cls|category|cat|target|output|type|cluster|topic|group|id|item|tag|unnamed|unknown|[cly])"
-    r"[ _.:-]*\d+",
-    re.IGNORECASE,
-)
-
-
-def _codes(names: Sequence[str]) -> Kind | None:
-    if len(names) < _FEWEST or not all(_CODE.fullmatch(name) for name in names):
-        return None
-    return Kind("codes", f"the names are codes ({some(names, 3)})")
-
-
-_CODE = re.compile(r"[A-Z]{1,4}[-_.]?\d[-_.A-Z0-9]*|[0-9a-f]{8,}")
-
-
-def _synsets(names: Sequence[str]) -> Kind | None:
-    if not all(_SYNSET.fullmatch(name) for name in names):
-        return None
-    return Kind("synsets", "the names are WordNet's synsets", "--from-wordnet")
-
-
-_SYNSET = re.compile(r"[nv]\d{8}|[^\s]+\.[nv]\.\d\d")
+    return find
 
 
 def _numbers(names: Sequence[str]) -> Kind | None:
@@ -207,12 +189,6 @@ def _on_scale(names: Sequence[str], values: Sequence[float]) -> tuple[str, tuple
     column = "class" if all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) for name in names) else "position"
     spread = (max(values) - min(values)) / (len(values) - 1)
     return f"--from-order --kernel laplace --length-scale {spread:.3g} --positions {column}", tuple(values)
-
-
-def _characters(names: Sequence[str]) -> Kind | None:
-    if len(names) < _FEWEST or any(len(name) > 1 for name in names):
-        return None
-    return Kind("characters", f"the names are single characters ({some(names, 3)})")
 
 
 def _circle(names: Sequence[str]) -> Kind | None:
@@ -344,13 +320,19 @@ def _folded(name: str) -> str:
     return " ".join(re.sub(r"_|-(?=\w)", " ", text).split())
 
 
-_KINDS: tuple[Callable[[Sequence[str]], Kind | None], ...] = (
-    _synsets,
-    _placeholders,
-    _codes,
+_KINDS: tuple[_Finder, ...] = (
+    _spelt(r"[nv]\d{8}|[^\s]+\.[nv]\.\d\d", "synsets", "WordNet's synsets", options="--from-wordnet"),
+    _spelt(
+        r"(?i:label|class|cls|category|cat|target|output|type|cluster|topic|group|id|item|tag|unnamed|unknown|[cly])"
+        r"[ _.:-]*\d+",
+        "placeholders",
+        "placeholders",
+        shown=2,
+    ),
+    _spelt(r"[A-Z]{1,4}[-_.]?\d[-_.A-Z0-9]*|[0-9a-f]{8,}", "codes", "codes", shown=3, fewest=_FEWEST),
     _numbers,
     _circle,
     _grades,
-    _characters,
+    _spelt(".", "characters", "single characters", shown=3, fewest=_FEWEST),
     _paths,
 )

@@ -404,7 +404,6 @@ def _checked_evidence(evidence: Any, classes: Sequence[str]) -> Int[np.ndarray, 
 
 
 def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: Sequence[str]) -> str:
-    """Name the first pairs of classes at which values are wrong."""
     count, pairs = form.where(is_wrong)
     return some([f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN)], _SHOWN, count)
 

@@ -62,7 +62,7 @@ def read_pairs(path: Path) -> tuple[dict[tuple[str, str], float], Input]:
     """
     raw = read_bytes(path)
     table = list(rows(decoded(raw, path), path))
-    # A first row that is no header has a value that is none: to pass it over would lose a pair.
+    # Any other first row is a pair: skipping it would lose one.
     if table and key(table[0][1][-1]) in OF_RATINGS:
         del table[0]
     pairs: dict[tuple[str, str], float] = {}

@@ -29,7 +29,8 @@ from simmatrix.text import all_composed, check_choice, is_name, some
 
 _APPLICATION = 0x53694D78
 _VERSION = 1
-_START = b"SQLite format 3\0"
+# SQLite's header, and where the number of the application stands in it.
+_START, _HEAD, _OF_APPLICATION = b"SQLite format 3\0", 100, slice(68, 72)
 # Who fails more of these than half, of two at least, is left out of what is built.
 _FEWEST_CATCHES = 2
 _LONGEST_ID = 64
@@ -135,34 +136,42 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _design_of(database: sqlite3.Connection, path: Path) -> Design:
-    """Return the design that a database holds; refuse what is no study or of a later version."""
-    (application,) = database.execute("PRAGMA application_id").fetchone()
+    """Return the design that a study holds; refuse one of a later version."""
     (version,) = database.execute("PRAGMA user_version").fetchone()
-    if application != _APPLICATION:
-        raise SourceError("is a database, but no study of simmatrix collect; name another file", path)
     if version > _VERSION:
         raise SourceError(
             f"is a study of version {version}, and this program reads version {_VERSION}; update simmatrix", path
         )
-    found: dict[str, Any] = json.loads(database.execute("SELECT text FROM design").fetchone()[0])
-    scale = found.pop("scale")
-    return Design(**{**found, "classes": tuple(found["classes"]), "scale": tuple(scale) if scale else None})
+    try:
+        found: dict[str, Any] = json.loads(database.execute("SELECT text FROM design").fetchone()[0])
+        scale = found.pop("scale")
+        return Design(**{**found, "classes": tuple(found["classes"]), "scale": tuple(scale) if scale else None})
+    except (ValueError, LookupError, TypeError) as error:
+        raise SourceError("is a damaged study; restore an earlier copy", path) from error
 
 
 @contextmanager
 def _reader(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a study for reading; others may collect into it meanwhile."""
     with _told(path):
-        # A folder that may not be written to can hold a study all the same, if no log is beside it.
-        rest = "" if os.access(path.resolve().parent, os.W_OK) else "&immutable=1"
-        address = f"{path.resolve().as_uri()}?mode=ro{rest}"
+        # The last to close the file removes the log beside it, which takes a handle that could write. Where nothing may
+        # be written, there is no log.
+        is_ours = os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
+        address = f"{path.resolve().as_uri()}?{'mode=rw' if is_ours else 'mode=ro&immutable=1'}"
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
+            database.execute("PRAGMA query_only = ON")
             yield database
 
 
 def _is_study(path: Path) -> bool:
+    """Tell whether a file is a study, by its first bytes; refuse the databases of others, without opening them."""
     with open_input(path) as file:
-        return file.read(len(_START)) == _START
+        head = file.read(_HEAD)
+    if not head.startswith(_START):
+        return False
+    if head[_OF_APPLICATION] != _APPLICATION.to_bytes(4, "big"):
+        raise SourceError("is a database, but no study of simmatrix collect; name another file", path)
+    return True
 
 
 def read_design(path: Path) -> Design:
@@ -184,12 +193,26 @@ def scale_in(path: Path) -> tuple[float, float] | None:
     return read_design(path).scale if _is_study(path) else None
 
 
-def read_answers(path: Path, task: str) -> tuple[bytes, bool]:
-    """Return the answers of a study, or of a file that holds them as text, as this text.
+class Text(NamedTuple):
+    """Answers as text, in UTF-8, and what is known of the study that they are from.
 
-    Returns
-    -------
-        The text in UTF-8, and whether the questions were chosen by what was known of the classes before.
+    Parameters
+    ----------
+    raw
+        The text: rows with a header.
+    is_active
+        Whether the questions were chosen by what was known of the classes before.
+    left_out
+        How many raters are left out, since they failed most catch trials.
+    """
+
+    raw: bytes
+    is_active: bool = False
+    left_out: int = 0
+
+
+def read_answers(path: Path, task: str) -> Text:
+    """Return the answers of a study, or of a file that holds them as text.
 
     Raises
     ------
@@ -197,9 +220,9 @@ def read_answers(path: Path, task: str) -> tuple[bytes, bool]:
         If the file can't be read, or the study is about another task.
     """
     if not _is_study(path):
-        return read_bytes(path), False
-    text, design, _left_out = _exported(path, task)
-    return text.encode(), design.method == "active"
+        return Text(read_bytes(path))
+    text, design, left_out = _exported(path, task)
+    return Text(text.encode(), design.method == "active", len(left_out))
 
 
 def export_study(path: Path, file: Path, *, force: bool = False) -> tuple[int, tuple[str, ...], int]:
@@ -238,7 +261,7 @@ def _exported(path: Path, task: str | None) -> tuple[str, Design, tuple[str, ...
     writer.writerow([*head, "rater", "milliseconds", "answered"])
     for one in answers:
         shown = [names[item] for item in one.items]
-        value = shown[int(one.value)] if design.task == "triplets" else f"{one.value:g}"
+        value = shown[int(one.value)] if design.task == "triplets" else str(one.value).removesuffix(".0")
         when = datetime.fromtimestamp(one.answered, UTC).isoformat(timespec="milliseconds")
         writer.writerow([*shown, value, one.rater, one.milliseconds, when])
     return out.getvalue(), design, left_out
@@ -320,15 +343,17 @@ class Study:
             # Who answers what is nobody's business on this machine but the owner's.
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        if is_new:
+            # Before there is a log: these stand in the file itself, whenever the process ends.
+            text = json.dumps(asdict(self.design), ensure_ascii=False)
+            database.executescript(
+                f"BEGIN; PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; {_SCHEMA}"
+            )
+            database.execute("INSERT INTO design VALUES (?, ?)", (text, secrets.token_bytes(32)))
+            database.execute("COMMIT")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA foreign_keys = ON")
-        if is_new:
-            database.execute(f"PRAGMA application_id = {_APPLICATION}")
-            text = json.dumps(asdict(self.design), ensure_ascii=False)
-            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION};")
-            database.execute("INSERT INTO design VALUES (?, ?)", (text, secrets.token_bytes(32)))
-            database.execute("COMMIT")
         (self.secret,) = database.execute("SELECT secret FROM design").fetchone()
         return database
 

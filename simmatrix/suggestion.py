@@ -25,7 +25,7 @@ from simmatrix.vectors.formats import words_of
 
 # A source may lack this share of the classes.
 _MOST_MISSING = 0.1
-# WordNet may know this share of the classes by their last words alone: of more, it tells too few apart.
+# WordNet may know this share of the classes by their last words alone; with more, it tells too few apart.
 _MOST_BY_HEAD = 0.2
 # Names whose median length is above this many words are texts.
 _WORDS_OF_TEXTS = 4
@@ -146,12 +146,16 @@ def suggest(classes: Classes) -> Suggestion:
         listed,
         synset=["" if one is None else wordnet.name_of(one.synset) for one in found.values()],
         meaning=["" if one is None else _meaning(wordnet, one.synset) for one in found.values()],
-        phrase=[_phrase(*one) for one in zip(listed.column("phrase"), phrases.values(), strict=True)],
+        # The list's own phrase, or the words that the vectors know a class by if they are not its name.
+        phrase=[
+            given or ("" if one is None or one.how == "name" else " ".join(one.words))
+            for given, one in zip(listed.column("phrase"), phrases.values(), strict=True)
+        ],
         doubt=["2" if one is None else f"{one.doubt:.2f}" for one in found.values()],
     )
     if known is not None:
         columns = known.arguments.get("taxonomy", ())
-        # The table has a column of synsets, which would go first.
+        # Named, since the synsets that the table adds would decide first.
         option = f"--from-taxonomy {shlex.quote(','.join(columns))} " if columns else ""
         return Suggestion(known.function, known.reason, f"simmatrix build {option}--classes {named}", lookups, table)
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)
@@ -230,8 +234,3 @@ def _with_columns(listed: ClassList, **columns: Sequence[str]) -> ClassList:
     others = {name: values for name, values in listed.columns.items() if name not in columns}
     new = {name: tuple(values) for name, values in columns.items()}
     return ClassList(listed.names, {**new, **others}, listed.source, listed.sha256)
-
-
-def _phrase(given: str, found: Resolution | None) -> str:
-    """Return the list's own phrase, or the words that the vectors know a class by if they are not its name."""
-    return given or ("" if found is None or found.how == "name" else " ".join(found.words))

@@ -22,7 +22,7 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 SHOWN_PAIRS = 1000
 """Up to so many indistinguishable pairs are named; there can be C (C - 1) / 2 of them."""
 
-# The high bits of 1.0, whose low bits are 0; and how many values are counted at a time.
+# The high 16 bits of the float32 1.0 (the low ones are 0), and the number of values that are counted at a time.
 _ONE = 0x3F80
 _COUNTED = 1 << 22
 
@@ -126,7 +126,7 @@ def quantiles(form: Form, levels: Sequence[float]) -> list[float]:
     highs = np.zeros(_ONE + 1, np.int64)
     for bits, counts in _bits(stored):
         highs += np.bincount(bits >> 16, counts, len(highs)).astype(np.int64)
-    # What is not counted is 0, and the diagonal's ones are no similarities of distinct classes.
+    # All values that were not counted are 0. The ones on the diagonal do not count.
     zeros = size**2 - int(highs.sum())
     highs[0] += zeros
     highs[_ONE] -= size

@@ -24,7 +24,7 @@ _QUOTED = re.compile('"[^"]*"')
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d*|\d{1,3}([. \u00a0\u202f'\u2019]\d{3})+),\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 _CELL_WITH_COMMA = re.compile(r"(?<=;)\s*([+-]?[\d.,]*,\d[\d.,]*)\s*(?=;|$)")
-# How many rows are looked at to tell the separator.
+# The rows that decide which separator a file has.
 _LOOKED_AT = 1000
 _Row = tuple[int, list[str]]
 

@@ -108,7 +108,6 @@ def _soft_impute(target: Float[np.ndarray, "C C"], known: Bool[np.ndarray, "C C"
 
 
 def _known(values: Float[np.ndarray, "C C"]) -> Bool[np.ndarray, "C C"]:
-    """Return which pairs of distinct classes are known."""
     known: np.ndarray = ~np.isnan(values)
     np.fill_diagonal(known, val=False)
     return known

@@ -128,7 +128,7 @@ def embedding_similarity(
     stop = Event()
     with VectorFile(source.path, source.format, source.vocabulary) as file, ThreadPoolExecutor(1) as pool:
         # The checksum needs the whole file as well; hashing releases Python's lock, so both go on at once.
-        # A reader that picks single rows takes no time beside it: then progress is that of the checksum.
+        # A reader of single rows takes hardly any time, so the progress is that of the checksum.
         checksum = pool.submit(file.sha256, silent if file.reader.streams else progress, stop)
         try:
             vectors = file.read(wanted, progress)
@@ -156,7 +156,7 @@ def embedding_similarity(
                 *(Input(role, shown_name(path), sha256) for role, path, sha256 in file.beside()),
             ]
         except BaseException:
-            # Ctrl-C among them: nobody wants the checksum any more.
+            # Also on Ctrl-C: the checksum is not needed any more.
             stop.set()
             raise
     dropped = {"dropped": [classes.names[index] for index in missing]} if missing else {}
@@ -204,7 +204,7 @@ def _unit_vector(resolution: Resolution, vectors: Vectors, path: Path) -> Float[
 
 def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
     values = vector.values.astype(np.float64)
-    # Readers give float32, whose squares float64 holds: neither huge nor tiny values leave its range.
+    # Readers give float32. Its squares neither overflow nor underflow in float64.
     length = float(np.linalg.norm(values))
     if not np.isfinite(length):
         raise SourceError(f"the vector of {word!r} holds NaN or infinity; get the file again", path, vector.line)
@@ -216,7 +216,6 @@ def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
 def _not_found(
     missing: Mapping[str, tuple[Attempt, ...]], vectors: Vectors, source: str, file: VectorFile
 ) -> ClassNotFoundError:
-    """Return the error that names each missing class, its unknown words, and what is spelt like them."""
     unknown = {
         name: [word.lower() for word in _words_asked(tries) if _known(word, vectors) is None]
         for name, tries in missing.items()

@@ -35,7 +35,7 @@ from simmatrix.shapes import Float
 from simmatrix.text import shown_name
 
 _LIBRARY = "sentence-transformers"
-# Older ones run the code that lies in a local folder without being asked to.
+# Older versions run code from a local folder unasked.
 _OLDEST = 6
 _INSTALL = 'pip install "simloss[encoder]"'
 
@@ -93,7 +93,15 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     >>> raw.provenance.resolution["pickupTruck"]  # doctest: +SKIP
     {'how': 'name', 'words': ['pickup Truck']}
     """
-    _check_library()
+    # Importing the library takes seconds, asking for its version does not.
+    try:
+        version = metadata.version(_LIBRARY)
+    except metadata.PackageNotFoundError:
+        raise SourceError(f"a sentence encoder needs the library {_LIBRARY}; install it: {_INSTALL}") from None
+    if int(version.split(".")[0]) < _OLDEST:
+        raise SourceError(
+            f"a sentence encoder needs {_LIBRARY} {_OLDEST} or newer, not {version}; install it: {_INSTALL}"
+        )
     folder = _folder(model)
     recorded = name or (str(model) if folder != Path(model) else shown_name(folder.resolve()))
     files = _data_files(folder)
@@ -134,18 +142,6 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     )
 
 
-def _check_library() -> None:
-    """Raise `SourceError` unless the library is there; importing it takes seconds, asking does not."""
-    try:
-        version = metadata.version(_LIBRARY)
-    except metadata.PackageNotFoundError:
-        raise SourceError(f"a sentence encoder needs the library {_LIBRARY}; install it: {_INSTALL}") from None
-    if int(version.split(".")[0]) < _OLDEST:
-        raise SourceError(
-            f"a sentence encoder needs {_LIBRARY} {_OLDEST} or newer, not {version}; install it: {_INSTALL}"
-        )
-
-
 def _folder(model: str | Path) -> Path:
     path = Path(model)
     with reading(path):
@@ -180,7 +176,7 @@ def _fetched(model: str) -> Path:
 def _data_files(folder: Path) -> Mapping[str, Path]:
     """Return the files that make up a model, by their path inside its folder, in the order of these."""
     with reading(folder):
-        # First, so that a folder that was named by mistake is not searched through.
+        # Checked first, so that a folder that was named by mistake is not searched.
         if not (folder / "modules.json").is_file():
             raise SourceError(
                 f"is no folder that {_LIBRARY} saved (there is no modules.json in it); name the folder of a model",
@@ -195,7 +191,7 @@ def _data_files(folder: Path) -> Mapping[str, Path]:
 
 def _check_weights(paths: Collection[Path], folder: Path) -> None:
     weights = [path for path in paths if path.suffix == ".safetensors"]
-    # Beside safetensors they are a copy that no one reads.
+    # Beside safetensors, pickled weights are a copy that is not read.
     safe = {path.parent for path in weights if "model" in path.name}
     for path in paths:
         if path.match(_PICKLED) and path.parent not in safe:
@@ -238,7 +234,6 @@ def _folder_of(files: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _stamps(files: Mapping[str, Path]) -> list[tuple[int, int, int]]:
-    """Return what changes with a file's contents."""
     states = [path.stat() for path in files.values()]
     return [(state.st_ino, state.st_size, state.st_mtime_ns) for state in states]
 

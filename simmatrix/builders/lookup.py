@@ -44,7 +44,7 @@ REMARK = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])")
 _SYNONYMS = re.compile(r"\s*[,;]\s*")
 _NEGATIONS = frozenset(("no", "non", "not", "without"))
 _YEAR = re.compile(r"(19|20)\d\d")
-# Of so many parts and more, underscores and hyphens are not mixed: there are 2 ** (n - 1) ways.
+# From this many parts on, underscores and hyphens are not mixed: there are 2 ** (n - 1) ways.
 _FEW_PARTS = 6
 _LENIENT = 'spell them as in the class list, or leave out what is not in it (unknown="ignore")'
 
@@ -210,7 +210,7 @@ def spellings(text: str) -> tuple[str, ...]:
     """Return `forms` without the singulars."""
     splits = _splits(text)
     joined = (joint.join(parts) for parts in splits for joint in "_- ")
-    # A vocabulary may hold accented letters in two characters.
+    # A vocabulary may spell an accented letter with two characters.
     decomposed = () if text.isascii() else (unicodedata.normalize("NFD", text),)
     spelt = dict.fromkeys((text, *filter(None, joined), *decomposed))
     mixed = (

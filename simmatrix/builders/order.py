@@ -182,7 +182,6 @@ def order_similarity(
 
 
 def _kernel(kernel: str, rate: float | None) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, float]]:
-    """Return the function of the distance that is asked for, and the parameter to record."""
     check_choice("kernel", kernel, KERNELS)
     if kernel != "decay":
         if rate is not None:
@@ -233,14 +232,13 @@ def _spaced(values: Float[np.ndarray, " C"]) -> tuple[Float[np.ndarray, " C"], f
         return values, 1.0
     even = levels[0] + np.arange(len(levels)) * unit
     rounding = 4 * np.finfo(np.float64).eps * np.abs(levels[[0, -1]]).max()
-    # Where steps are hardly larger than the rounding, uneven ones would pass for even.
+    # If steps are hardly larger than the rounding, uneven ones would pass for even.
     if (np.abs(levels - even) <= min(rounding, 1e-6 * unit)).all():
         return places.astype(np.float64), float(unit)
     return values, 1.0
 
 
 def _period(stand: _Positions, *, circular: bool, period: float | None, positions: str | None) -> float | None:
-    """Return the length of the circle, or None where there is none."""
     if not circular:
         if period is not None:
             raise ParameterError(

@@ -113,7 +113,7 @@ def rating_similarity(
     # In alphabetical order: sums and completions depend on the order of the classes, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
     check_choice("duplicates", duplicates, DUPLICATES)
-    raw, _ = read_answers(path, "ratings")
+    raw, _, left_out = read_answers(path, "ratings")
     scale = scale or scale_in(path)
     table = read_ratings(decoded(raw, path), path)
     scale_of = _scale(table, scale, path)
@@ -148,6 +148,7 @@ def rating_similarity(
                 "duplicates": duplicates,
                 "averaged": averaged,
                 **({"unused_columns": list(table.unused)} if table.unused else {}),
+                **({"left_out_raters": left_out} if left_out else {}),
                 **_agreement(answers, table, len(classes)),
             },
             source=inputs("ratings", path, hashlib.sha256(raw).hexdigest(), classes),
@@ -179,7 +180,6 @@ def _scale(table: RatingTable, stated: tuple[float, float] | None, path: Path) -
 
 
 def _own_scales(table: RatingTable, path: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Return the least and the greatest rating of each row's rater."""
     lows, highs = np.full(len(table.raters), np.inf), np.full(len(table.raters), -np.inf)
     np.minimum.at(lows, table.rater, table.ratings)
     np.maximum.at(highs, table.rater, table.ratings)
@@ -276,7 +276,6 @@ def _answers(
 def _contradiction(
     lines: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"], table: RatingTable, path: Path
 ) -> SourceError:
-    """Return the error about the first line of the file that contradicts an earlier one."""
     first: dict[int, int] = {}
     for at in np.argsort(lines, kind="stable").tolist():
         group, line = int(groups[at]), int(lines[at])
@@ -288,7 +287,7 @@ def _contradiction(
     by = f" by {rater!r}" if rater else ""
     unused = ""
     if table.unused and table.raters == ("",):
-        # They may name the raters.
+        # These columns may hold the raters.
         one = len(table.unused) == 1
         columns = f"column {table.unused[0]!r} was" if one else f"columns {some([*map(repr, table.unused)])} were"
         remedy = "if it names the raters, call it 'rater'" if one else "name the raters' column 'rater'"
@@ -323,7 +322,7 @@ def _agreement(answers: _Answers, table: RatingTable, count: int) -> dict[str, A
     first, second = answers.pairs.T
     kept = (second < count) & (first != second)
     agreed = alpha(answers.ratings[kept], first[kept] * count + second[kept])
-    # Rounded, so that the order of a sum on another machine does not show in the file.
+    # Rounded, so that another machine, which sums in another order, writes the same file.
     return {"raters": len(np.unique(answers.rater[kept])), "alpha": None if agreed is None else round(agreed, 6)}
 
 
@@ -354,7 +353,7 @@ def alpha(ratings: Float[np.ndarray, " n"], pairs: Int[np.ndarray, " n"]) -> flo
     # The mean squared difference within pairs, divided by that of all ratings (Krippendorff 2011).
     ratings, units = ratings[twice], np.unique(pairs[twice], return_inverse=True)[1]
     count, sizes = len(ratings), np.bincount(units)
-    # In units of their range, no square is lost, however small the differences are.
+    # In units of their range, so that no square underflows, however small the differences.
     centred = (ratings - ratings.min()) / np.ptp(ratings)
     centred -= centred.mean()
     squares, sums = np.bincount(units, centred**2), np.bincount(units, centred)

@@ -14,7 +14,7 @@ from simmatrix.choices import OOV, SEARCHES
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.neighbours.matrix import RECALL, Neighbours, neighbours_of
+from simmatrix.neighbours.matrix import RECALL, Neighbours, dense_of, neighbours_of
 from simmatrix.neighbours.source import Source
 from simmatrix.normalise import check_top_k
 from simmatrix.provenance import Provenance
@@ -118,7 +118,10 @@ class RawSource:
             are_many = len(self.classes) > normalise.EXACT_UP_TO and _FEW * (top_k + 1) <= len(self.classes)
             if are_many or search != "exact":
                 return self.neighbours(top_k, lower_bound, search=search, recall=recall).matrix()
-        matrix = RawSimilarity(self.source.dense(), self.classes, self.provenance).normalised(lower_bound)
+        if len(self.classes) > normalise.EXACT_UP_TO:
+            matrix = dense_of(self.source, self.classes, self.provenance, lower_bound)
+        else:
+            matrix = RawSimilarity(self.source.dense(), self.classes, self.provenance).normalised(lower_bound)
         return matrix if top_k is None else matrix.top_k(top_k)
 
     def neighbours(self, count: int, lower_bound: float | None = 0.0, **search: Any) -> Neighbours:

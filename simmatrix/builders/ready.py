@@ -23,7 +23,7 @@ from simmatrix.text import all_composed, some
 
 # The error of a cosine in float32, as a share of the scale's width. Mapping the values to [0, 1] cuts it off.
 _ROUNDING = 1e-5
-# Rows that are compared with their columns at a time.
+# The number of rows that are compared with their columns at a time.
 _BLOCK = 256
 _REMEDY = 'make the names and the class list agree, or leave out what is not in it (unknown="ignore")'
 
@@ -107,7 +107,6 @@ def _labels(labels: Any, what: str) -> tuple[str, ...]:
 
 
 def _of_frame(frame: Any, classes: ClassList, path: Path, unknown: str) -> Square:
-    """Return a DataFrame as a table, whose rows and columns are found by their names."""
     places = []
     for what, labels in (("index", frame.index), ("columns", frame.columns)):
         names = _labels(labels, what)

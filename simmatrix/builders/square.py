@@ -22,7 +22,7 @@ from simmatrix.shapes import Float
 from simmatrix.tables import is_number, numbers, rows
 
 _AGREE = "make the names and the class list agree"
-# The widest numbers that an array may hold, in bytes: float64 is what the values become.
+# The widest numbers that an array may hold, in bytes: the values become float64.
 _WIDEST = 8
 _Row = tuple[int, str, list[float]]
 
@@ -57,7 +57,7 @@ def read_square(path: Path, classes: ClassList, *, unknown: str = "error", remed
     with open_input(path) as file, reading(path):
         is_array = file.read(len(MAGIC)) == MAGIC
         file.seek(0)
-        # From one descriptor: the checksum is of the bytes that were read, whatever takes the file's place meanwhile.
+        # From one descriptor, so that the checksum is of the bytes that were read, even if the file is replaced.
         if is_array:
             return _read_array(file, path, classes)
         raw = whole(file, path)
@@ -83,7 +83,7 @@ def square_of(
     values: Float[np.ndarray, "C C"], classes: ClassList, path: Path, *, sha256: str, by_name: bool = False
 ) -> Square:
     """Return values in class order as a table; `SourceError` if one is not finite."""
-    # NaN and infinity show in the extremes, so that no second matrix is needed to look for them.
+    # The extremes show NaN and infinity, without a second matrix.
     if not np.isfinite(values.min()) or not np.isfinite(values.max()):
         at, beside = map(int, np.argwhere(~np.isfinite(values))[0])
         raise SourceError(
@@ -164,7 +164,7 @@ def _read_text(raw: bytes, path: Path, classes: ClassList, unknown: str, remedy:
 def _check_names(names: Sequence[tuple[str, int]], classes: ClassList, what: str, path: Path) -> None:
     """Refuse repeated names, and numbers in the place of names."""
     texts = [name for name, _line in names]
-    # Classes may be called like numbers.
+    # Numbers may be the names of classes.
     strange = len(set(texts)) < len(texts) or set(texts).isdisjoint(classes.names)
     if texts and strange and all(map(is_number, texts)):
         place, above = ("column", "") if what == "row" else ("row", ", from its second cell on")

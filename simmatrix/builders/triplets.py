@@ -118,9 +118,9 @@ def triplet_similarity(
     it errs: guessing errs on 2/3.
     """
     check_completion(complete)
-    # In an order of their own: sums and completions depend on it, in the last bits or in more.
+    # In alphabetical order: sums and completions depend on the order of the classes, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
-    raw, is_chosen = read_answers(path, "triplets")
+    raw, is_chosen, left_out = read_answers(path, "triplets")
     table = _read(decoded(raw, path), classes, path)
     found = match(table.words, classes, path, unknown=unknown)
     ids = np.array([found.indices.get(word, -1) for word in table.words])
@@ -154,6 +154,7 @@ def triplet_similarity(
                 **gaps,
                 "unknown": unknown,
                 "ignored": len(table.triplets) - len(triplets),
+                **({"left_out_raters": left_out} if left_out else {}),
             },
             source=inputs("triplets", path, hashlib.sha256(raw).hexdigest(), classes),
             resolution=found.resolution,

@@ -420,7 +420,6 @@ def _by_head(wordnet: WordNet, name: str, pin: str, phrase: str) -> _Candidates 
 
 
 def _part_of_all(wordnet: WordNet, found: Mapping[str, Found]) -> str:
-    """Return the part of speech that all classes are of."""
     by_pos = {pos: [name for name, one in found.items() if one.synset.pos == pos] for pos in PARTS}
     noun, verb = by_pos["n"], by_pos["v"]
     if noun and verb:
@@ -487,7 +486,6 @@ def _from_file(path: Path, wordnet: WordNet, pos: str, nodes: Mapping[str, int])
 
 
 def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundError:
-    """Return the error that names every missing class, what was looked up, and what is like it."""
     asked = {name: pin or name for name, pin in missing.items()}
     hints = {name: _known(wordnet, text) for name, text in asked.items()}
     unknown = [name for name in missing if not hints[name]]

@@ -64,6 +64,29 @@ class Neighbours:
         return SimilarityMatrix.of(sparse(found.values, found.indices, starts), self.classes, self.provenance)
 
 
+def bounded(source: Source, lower_bound: float | None) -> tuple[float, tuple[Step, ...]]:
+    """Return a source's lower bound, by default the one that some pairs tell, and the steps that lead to its values."""
+    check_lower_bound(lower_bound)
+    found: Step = {}
+    if lower_bound is None:
+        rows = sampled(len(source))
+        nearest = source.nearest(rows, 1, Finish())
+        others = np.zeros(len(rows), np.float32)
+        is_other = nearest.indices != np.repeat(rows, nearest.counts)
+        others[np.repeat(np.arange(len(rows)), nearest.counts)[is_other]] = nearest.values[is_other]
+        lower_bound, found = sampled_bound(source.block(rows, rows), others)
+    taken: list[Step] = [{"step": "lower_bound", "bound": lower_bound, **found}] if lower_bound > 0 else []
+    return lower_bound, ({"step": "clip"}, *taken, {"step": "unit_diagonal"})
+
+
+def dense_of(
+    source: Source, classes: tuple[str, ...], provenance: Provenance, lower_bound: float | None
+) -> SimilarityMatrix:
+    """Return the matrix of many classes in which nothing is left out; parameters as of `neighbours_of`."""
+    bound, steps = bounded(source, lower_bound)
+    return SimilarityMatrix.of(source.finished(Finish(bound)), classes, provenance.with_step(*steps))
+
+
 def neighbours_of(
     source: Source,
     count: int,
@@ -98,23 +121,13 @@ def neighbours_of(
         If FAISS is not installed, or does not reach the recall.
     """
     check_top_k(count, len(source))
-    check_lower_bound(lower_bound)
     check_choice("search", search, SEARCHES)
-    found: Step = {}
-    bound = lower_bound
-    if bound is None:
-        rows = sampled(len(source))
-        nearest = source.nearest(rows, 1, Finish())
-        others = np.zeros(len(rows), np.float32)
-        is_other = nearest.indices != np.repeat(rows, nearest.counts)
-        others[np.repeat(np.arange(len(rows)), nearest.counts)[is_other]] = nearest.values[is_other]
-        bound, found = sampled_bound(source.block(rows, rows), others)
-    bounded: list[Step] = [{"step": "lower_bound", "bound": bound, **found}] if bound > 0 else []
+    bound, steps = bounded(source, lower_bound)
     settings: Step = {}
     if search == "faiss":
         if not isinstance(source, Cosines):
             raise ParameterError('search="faiss" finds vectors; all other sources are searched exactly, leave it out')
         source = Approximate(source, count, Finish(bound), recall)
         settings = source.settings
-    steps = ({"step": "clip"}, *bounded, {"step": "unit_diagonal"}, {"step": "top_k", "count": count, **settings})
+    steps = (*steps, {"step": "top_k", "count": count, **settings})
     return Neighbours(source, count, bound, classes, provenance.with_step(*steps))

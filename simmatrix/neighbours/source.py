@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simmatrix import normalise
+from simmatrix.forms import Dense, Toeplitz
 from simmatrix.shapes import Float, Int
 
 
@@ -84,6 +85,10 @@ class Source(ABC):
     @abstractmethod
     def dense(self) -> Float[np.ndarray, "C C"]:
         """Return all raw similarities, of type `raw_type`."""
+
+    def finished(self, finish: Finish) -> Dense | Toeplitz:
+        """Return the dense matrix with a lower bound taken off and a diagonal of ones."""
+        return normalise.normalise(self.dense(), bound=finish.bound, symmetrise=False)[0]
 
     @abstractmethod
     def block(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"]) -> Float[np.ndarray, "n m"]:

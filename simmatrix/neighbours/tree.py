@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simmatrix.forms import Dense, read_only
 from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined, raw_type
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.taxonomy.graph import Taxonomy, slots
@@ -73,6 +74,13 @@ class Tree(Source):
         values = np.empty((len(self), len(self)), raw_type(len(self)))
         self.pairing.fill(values)
         return values
+
+    def finished(self, finish: Finish) -> Dense:
+        # Bounded as they are written: to read them again would take as long.
+        values = np.empty((len(self), len(self)), np.float32)
+        self.pairing.fill(values, finish)
+        np.fill_diagonal(values, 1.0)
+        return Dense(read_only(values))
 
     def block(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"]) -> Float[np.ndarray, "n m"]:
         values = np.empty((len(rows), len(columns)), raw_type(len(self)))

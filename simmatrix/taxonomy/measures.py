@@ -11,9 +11,11 @@ bits, and says what is the most that nodes far from an ancestor can reach over i
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from typing import TypeAlias
 
 import numpy as np
@@ -26,10 +28,13 @@ from simmatrix.text import check_choice, or_list
 
 Content: TypeAlias = "Float[np.ndarray, ' N']"
 Square: TypeAlias = "Float[np.ndarray, 'C C']"
+Finishing: TypeAlias = "Callable[[Float[np.ndarray, '*shape']], Float[np.ndarray, '*shape']]"
 Numbers: TypeAlias = "Float[np.ndarray, '*#shape']"
 
 # Keys worked on at a time, 1 MiB as positions.
 _PIECE = 1 << 17
+# Up to so many values one thread is as fast as several.
+_ALONE = 1 << 24
 
 
 def path(lengths: Numbers, _depth: int) -> Numbers:
@@ -98,8 +103,8 @@ class Pairing(ABC):
     levels: Int[np.ndarray, " a"]
 
     @abstractmethod
-    def fill(self, out: Square) -> None:
-        """Write the values of all pairs."""
+    def fill(self, out: Square, finish: Finishing | None = None) -> None:
+        """Write the values of all pairs, or what a function makes of them once they are of the array's type."""
 
     @abstractmethod
     def values(
@@ -122,9 +127,18 @@ class _ByLength(Pairing):
         self.closure, self.levels = closure, closure.ups
         self._of_length = _BY_LENGTH[measure](np.arange(2.0 * taxonomy.depth + 1), taxonomy.depth)
 
-    def fill(self, out: Square) -> None:
-        for here, keys in _keys(self.closure, np.zeros(len(self.closure.nodes), np.int64), 1, out):
-            out[here] = self._of_length[-keys]
+    def fill(self, out: Square, finish: Finishing | None = None) -> None:
+        values = self._of_length.astype(out.dtype)
+        values = values if finish is None else finish(values)
+        # Keys are lengths below 0, which count from the end.
+        values = np.concatenate([values[:1], values[:0:-1]])
+        _fill(
+            self.closure,
+            np.zeros(len(self.closure.nodes), np.int64),
+            1,
+            out,
+            lambda keys, _rows, _columns: values[keys],
+        )
 
     def values(
         self, rows: Int[np.ndarray, " r"], owners: Int[np.ndarray, " m"], columns: Int[np.ndarray, " m"]
@@ -156,10 +170,12 @@ class _ByAncestor(Pairing):
         )
         self.levels = steps[closure.sources]
 
-    def fill(self, out: Square) -> None:
-        for here, keys in _keys(self.closure, self._ranks, 0, out):
-            rows, columns = here
-            out[here] = self._formula(self._scores[keys], self._own[rows, None], self._own[None, columns], self._most)
+    def fill(self, out: Square, finish: Finishing | None = None) -> None:
+        def value(keys: Int[np.ndarray, "r c"], rows: slice, columns: slice) -> Float[np.ndarray, "r c"]:
+            raw = self._formula(self._scores[keys], self._own[rows, None], self._own[None, columns], self._most)
+            return raw if finish is None else finish(raw.astype(out.dtype))
+
+        _fill(self.closure, self._ranks, 0, out, value)
 
     def values(
         self, rows: Int[np.ndarray, " r"], owners: Int[np.ndarray, " m"], columns: Int[np.ndarray, " m"]
@@ -204,7 +220,7 @@ class _Wup(Pairing):
             )
         return lengths
 
-    def fill(self, out: Square) -> None:
+    def fill(self, out: Square, finish: Finishing | None = None) -> None:
         closure = self.closure
         lengths = greatest_keys(closure, np.zeros(len(closure.nodes), np.int64), step=1)
         best = greatest_keys(closure, self._ranks, step=0)
@@ -217,6 +233,7 @@ class _Wup(Pairing):
         for rows in _pieces(out):
             rest = slice(rows.start, None)
             value = self._value(out[rows, rest], out[rest, rows].T)
+            value = value if finish is None else finish(value.astype(out.dtype))
             out[rows, rest] = value
             out[rest, rows] = value.T
 
@@ -327,14 +344,23 @@ def _check_related(taxonomy: Taxonomy, closure: Closure) -> None:
     )
 
 
-def _keys(
-    closure: Closure, scores: Int[np.ndarray, " n"], step: int, out: Square
-) -> Iterator[tuple[tuple[slice, slice], Int[np.ndarray, "rows columns"]]]:
-    """Give the greatest keys of the C nodes with each other, in pieces of (C, C)."""
-    for columns, keys in greatest_keys(closure, scores, step=step):
-        for rows in _pieces(out[:, columns]):
-            # As numbers of pointer size: as positions they would be made so anyway.
-            yield (rows, columns), keys[closure.places[rows]].astype(np.intp)
+def _fill(
+    closure: Closure,
+    scores: Int[np.ndarray, " n"],
+    step: int,
+    out: Square,
+    value: Callable[[Int[np.ndarray, "r c"], slice, slice], Float[np.ndarray, "r c"]],
+) -> None:
+    """Write a value of the greatest keys of the C nodes with each other, and of where they are, in pieces of (C, C)."""
+
+    def write(columns: slice, keys: Int[np.ndarray, "n b"], rows: slice) -> None:
+        # As numbers of pointer size: as positions they would be made so anyway.
+        out[rows, columns] = value(keys[closure.places[rows]].astype(np.intp), rows, columns)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        run = pool.map if out.size > _ALONE else map
+        for columns, keys in greatest_keys(closure, scores, step=step):
+            list(run(partial(write, columns, keys), _pieces(out[:, columns])))
 
 
 def _pieces(values: Float[np.ndarray, "n b"]) -> Iterator[slice]:

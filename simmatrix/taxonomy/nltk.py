@@ -83,7 +83,6 @@ def _reader(corpus: str, note: Callable[[bytes], None]) -> Callable[[str], str]:
 
 
 def _foreign(corpus: str, language: str, parts: Mapping[str, PartOfSpeech]) -> dict[str, Index]:
-    """Return the lemmas of another language, as NLTK's reader knows them."""
     import nltk
     from nltk.corpus.reader.wordnet import WordNetError
 

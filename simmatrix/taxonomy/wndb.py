@@ -100,10 +100,10 @@ def version_of(read: ReadText) -> str:
 
 def _parsed(read: ReadText, name: str, parse: Callable[[list[str]], _Line]) -> Iterator[_Line]:
     for number, line in enumerate(read(name).split("\n"), start=1):
-        # The licence stands at the head of each file, on lines that start with a blank.
+        # Each file starts with the licence, on lines that start with a blank.
         if line and not line.startswith(" "):
             try:
-                # Behind a bar are definition and examples.
+                # The definition and examples follow a bar.
                 yield parse(line.split(" | ", 1)[0].split())
             except (ValueError, LookupError):
                 raise SourceError("is not a line of a WordNet database; get the files again", name, number) from None
@@ -212,6 +212,6 @@ def read_corpus_counts(path: Path, part: PartOfSpeech) -> CorpusCounts:
         raise SourceError(f"has no root among its {PARTS[part.pos]}s, so no total; take another file", path)
     counts = np.zeros(len(part.taxonomy))
     counts[list(found)] = [value for _line, value, _is_root in found.values()]
-    # What was put over several roots is there as often as all of them.
+    # The node above several roots counts as often as all of them.
     counts[len(part) :] = total
     return CorpusCounts(counts, total, hashlib.sha256(raw).hexdigest())

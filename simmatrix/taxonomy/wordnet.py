@@ -56,34 +56,20 @@ class Index:
 
 @dataclass(frozen=True, eq=False)
 class PartOfSpeech:
-    """The N synsets of a part of speech.
-
-    Parameters
-    ----------
-    pos
-        ``"n"`` or ``"v"``.
-    offsets
-        The synsets' offsets in WordNet's files, ascending.
-    starts, hypernyms
-        The hypernyms of node i, those that it is an instance of among them, are
-        ``hypernyms[starts[i] : starts[i + 1]]``, ascending, none twice.
-    index
-        The English lemmas.
-    word_starts, words
-        The lemmas of node i in its own order are ``words[word_starts[i] : word_starts[i + 1]]``: each by the position
-        of its sense in the index.
-    cased, spellings
-        Which of `words`, ascending, are not spelt as in the index, and how they are spelt.
-    """
+    """The N synsets of a part of speech, ``"n"`` or ``"v"``, by their offsets in WordNet's files, ascending."""
 
     pos: str
     offsets: Int[np.ndarray, " N"]
     starts: Int[np.ndarray, " N1"]
     hypernyms: Int[np.ndarray, " E"]
+    """Those of node i, also what it is an instance of, are ``hypernyms[starts[i] : starts[i + 1]]``, ascending."""
     index: Index
+    """The English lemmas."""
     word_starts: Int[np.ndarray, " N1"]
     words: Int[np.ndarray, " W"]
+    """The lemmas of node i, in its order, are ``words[word_starts[i] : word_starts[i + 1]]``, by sense in the index."""
     cased: Int[np.ndarray, " K"]
+    """Which of `words`, ascending, are not spelt as in the index but as in `spellings`."""
     spellings: Sequence[str]
 
     def __len__(self) -> int:
@@ -202,24 +188,7 @@ class Sense(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class WordNet:
-    """A WordNet's nouns and verbs.
-
-    Parameters
-    ----------
-    name
-        What a matrix file says it is: ``"wordnet-3.0"``.
-    version
-        Its version, as its files give it.
-    sha256
-        Checksum of what was read.
-    parts
-        The parts of speech by their letters, ``"n"`` and ``"v"``.
-    indices
-        The lemmas that words are looked up among, by the same letters; the English ones, or another language's.
-    exceptions
-        English nouns whose plural follows no rule: the singulars by plural.
-    language
-        The language of `indices`.
+    """A WordNet's nouns and verbs, by the letters ``"n"`` and ``"v"``.
 
     Examples
     --------
@@ -231,11 +200,15 @@ class WordNet:
     """
 
     name: str
+    """What a matrix file calls it: ``"wordnet-3.0"``."""
     version: str
     sha256: str
+    """The checksum of what was read."""
     parts: Mapping[str, PartOfSpeech]
     indices: Mapping[str, Index]
+    """The lemmas that words are looked up among, in `language`."""
     exceptions: Mapping[str, tuple[str, ...]]
+    """English nouns whose plural follows no rule: the singulars by plural."""
     language: str = "eng"
 
     def find(self, text: str) -> Synset | None:

@@ -55,7 +55,6 @@ def _numbered_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _checked_name(name: str, path: Path, line: int | None = None, what: str = "node") -> str:
-    """Return a node's name without blanks around it, if it can be one."""
     stripped = composed(name.strip())
     if not stripped:
         raise SourceError(f"a {what} has no name; name it or take it out", path, line)
@@ -319,7 +318,6 @@ def _nodes(value: Any, above: tuple[str, ...], path: Path) -> Iterator[tuple[str
 
 
 def _named(pairs: tuple[tuple[str, Any], ...], where: str, path: Path) -> tuple[str, Any]:
-    """Return the name and the children of an object that has them under these keys."""
     for key in ("name", "children"):
         if sum(key == other for other, _ in pairs) > 1:
             raise SourceError(f"{where} stands an object with two {key!r}; take one out", path)
@@ -387,6 +385,6 @@ def _column_edges(names: Sequence[str], levels: Sequence[tuple[str, Sequence[str
             called[way] = name
             taken.add(name)
         rows.append([called[way] for way in ways])
-    # From the root down, so that groups are named before what is in them.
+    # From the root down, so that groups come before their members.
     for below, above in reversed(tuple(pairwise(rows))):
         yield from map(Edge, above, below)

@@ -86,7 +86,6 @@ def _opened_npz(request: Request) -> Iterator[_Npz]:
 
 
 def _words_of(npz: _Npz, request: Request) -> Iterator[str]:
-    """Go through the words of an archive, some thousand at a time."""
     if npz.words is None:
         yield from vocabulary_beside(request)
         return
@@ -94,7 +93,7 @@ def _words_of(npz: _Npz, request: Request) -> Iterator[str]:
         size, count = array.dtype.itemsize, array.shape[0]
         if not 0 < size <= _PIECE:
             raise SourceError(f"its words take {size} bytes each; save them with numpy.savez", npz.path)
-        # NumPy keeps text in four bytes a character, and fills words up with zeros.
+        # NumPy stores text in four bytes a character, padded with zeros.
         encoding = {"S": "utf-8", "U": f"utf-32-{'be' if array.dtype.byteorder == '>' else 'le'}"}[array.dtype.kind]
         step = _PIECE // size
         for first in range(0, count, step):

@@ -28,7 +28,7 @@ _VERSIONS = (11, 12)
 _UNSUPERVISED, _SUPERVISED = (1, 2), 3
 _PIECE = 1 << 20
 _LONGEST_WORD = 1 << 14
-# Behind each word there are its end, its count and its kind.
+# The bytes after each word: its end, its count and its kind.
 _BEHIND = 10
 
 

@@ -41,7 +41,13 @@ class VectorFile(AbstractContextManager["VectorFile"]):
             failing.push(self.files)
             with opened(path, self.files, arrays_packed=True) as stream:
                 start = stream.read(_START)
-            name = self.format = _detected(start, path) if format is None else format
+            name = format
+            if name is None:
+                name = next((one for one, fits in _SIGNATURES if fits(start)), None) or text_format(start)
+            if name is None:
+                unknown = f'is of no known format of word vectors; give one (format="NAME"): {or_list(VECTOR_FORMATS)}'
+                raise SourceError(mistaken(start[:200], "give a file of word vectors") or unknown, path)
+            self.format = name
             self.reader = reader_of(name)
             if vocabulary is not None and not self.reader.takes_vocabulary:
                 raise SourceError(f"is of format {name}, which holds its own vocabulary; give none", path)
@@ -111,14 +117,6 @@ def reader_of(format: str) -> Reader:
     module, name = _READERS[format]
     reader: Reader = getattr(import_module(f"simmatrix.vectors.{module}"), name)
     return reader
-
-
-def _detected(start: bytes, path: Path) -> str:
-    name = next((name for name, fits in _SIGNATURES if fits(start)), None) or text_format(start)
-    if name is not None:
-        return name
-    unknown = f'is of no known format of word vectors; give one (format="NAME"): {or_list(VECTOR_FORMATS)}'
-    raise SourceError(mistaken(start[:200], "give a file of word vectors") or unknown, path)
 
 
 # The first that fits; a file that none fits is text, or word2vec's binary with its text header.

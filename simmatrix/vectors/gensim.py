@@ -23,7 +23,7 @@ from simmatrix.shapes import Float
 from simmatrix.vectors.arrays import check_matrix, read_npy
 from simmatrix.vectors.vectors import Reader, Request, Vectors, pick
 
-# So many names are in no file of word vectors; each makes a class.
+# More names than any file of word vectors has; each makes a class.
 _MOST_NAMES = 1000
 
 
@@ -84,7 +84,7 @@ class _Unpickler(pickle._Unpickler):
         if name not in _KNOWN.get(module, ()) or self.names > _MOST_NAMES:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which has no place in word vectors")
 
-        # A class of its own for each use: a file can put attributes on a class, and they go with it.
+        # A new class for each use: a file can set attributes on a class, and they vanish with it.
         class Stand(_Record):
             __slots__ = ()
 
@@ -149,7 +149,7 @@ def _array(record: _Record, path: Path) -> Float[np.ndarray, "V d"]:
             text, encoding = content.arguments
             content = bytes(text, {"latin1": "latin1"}[encoding])
         array = np.frombuffer(content, dtype=_plain(f"{order}{code}"))
-        # Refuses bytes that are not exactly as many as the shape asks for.
+        # Raises unless there are exactly as many bytes as the shape needs.
         array = array.reshape([int(extent) for extent in shape], order="F" if by_columns is True else "C")
     except Exception:  # it may be anything that a pickle can hold
         raise SourceError("its vectors are no rows of floats; save it again with gensim", path) from None

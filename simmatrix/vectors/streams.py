@@ -22,7 +22,7 @@ from simmatrix.vectors.vectors import Files
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 
-# All of these were seen.
+# Damaged files were seen to raise each of these.
 _DAMAGE: tuple[type[Exception], ...] = (
     *(EOFError, OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(ValueError, OverflowError, MemoryError, IndexError, KeyError),
@@ -39,7 +39,7 @@ def unpacking(path: Path) -> Iterator[None]:
     except (NotImplementedError, RuntimeError) as error:
         raise SourceError(f"can't be unpacked ({error}); unpack it yourself", path) from None
     except _DAMAGE as error:
-        # The system's refusals have a number, those of bz2 have none.
+        # Errors of the operating system have a number, those of bz2 have none.
         if isinstance(error, OSError) and error.errno is not None:
             raise refusal(error, path) from None
         raise SourceError("is damaged or cut short; get the file again", path) from None

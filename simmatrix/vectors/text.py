@@ -33,7 +33,7 @@ _LONGEST_LINE = 1 << 24
 _NEWLINE, _SPACE = 0x0A, 0x20
 _BLANKS = b" \t\v\f"
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-# Lines that tell the dimension of a file without a header: one odd word among them must not.
+# The lines that tell the dimension of a file without a header; several, so that one odd word does not decide.
 _FIRST_LINES = 10
 # A file may end in blank lines, but not in more bytes of them than this.
 _LONGEST_END = 1 << 12
@@ -74,9 +74,9 @@ class _Wanted:
 
     @classmethod
     def of(cls, words: Set[str]) -> _Wanted:
-        # Half a character can't be in a file, and must not be an error either.
+        # A lone surrogate can't be in a file; it must not raise either.
         encoded = frozenset(word.encode("utf-8", "surrogatepass") for word in words if word)
-        # 16 MiB of zeros that the system hands out untouched: only the pages that lines point at become real.
+        # 16 MiB of zeros, of which the system allocates only the pages that are written or read.
         prefixes = np.zeros(1 << 24, dtype=np.uint8)
         beginnings = frozenset(word.split(None, 1)[0] for word in encoded if word.strip())
         for word in beginnings:
@@ -117,7 +117,7 @@ def text_format(start: bytes) -> str | None:
     if not looks_like_header(header):
         return "glove" if b"\x00" not in header and _trailing_numbers(header) else None
     line, newline, _rest = rest.partition(b"\n")
-    # A first line longer than what was read is judged by the numbers that were.
+    # If the first line is longer than what was read, the numbers that were read decide.
     least = int(header.split()[1]) if newline else 1
     is_text = b"\x00" not in line and (_trailing_numbers(line) >= least or is_word(line.rstrip()))
     return "word2vec" if is_text else "word2vec-binary"
@@ -191,7 +191,7 @@ def _blocks(stream: Stream) -> Iterator[_Block]:
                 stream.path,
                 first_line,
             )
-        # The layout is read off the first lines, so they stay together.
+        # The first lines stay together, since they tell the layout.
         if cut and (first_line > 1 or size > _LONGEST_LINE or buffer.count(b"\n", 0, cut) > _FIRST_LINES):
             yield (block := _split(buffer, scratch[:cut], first_line))
             first_line += len(block.starts)
@@ -228,7 +228,7 @@ def _layout(block: _Block, *, header: bool, path: Path) -> _Layout:
         lines = [block.line(index) for index in range(min(len(block.starts), _FIRST_LINES))]
         if looks_like_header(first) and len(lines) > 1 and _trailing_numbers(lines[1]) >= int(first.split()[1]):
             raise SourceError("starts with a header, which is word2vec's format; give that format or none", path, 1)
-        # What most lines have: where a word ends in a number, its line seems to have one value more.
+        # The majority decides: a word that ends in a number seems to add a value to its line.
         dimension = next(iter(Counter(filter(None, map(_trailing_numbers, lines))).most_common(1)), (0, 0))[0]
         if not dimension:
             raise SourceError("expected a word and its numbers, separated by spaces", path, 1)
@@ -252,7 +252,7 @@ def _is_number(piece: bytes) -> bool:
         float(piece)
     except ValueError:
         return False
-    # Python's own spelling, which no file of vectors means as a number.
+    # Python reads 1_0 as ten, which no file of vectors means.
     return b"_" not in piece
 
 
@@ -262,7 +262,7 @@ def _odd_lines(block: _Block, layout: _Layout, path: Path) -> list[int]:
     Such a line has a word that holds blanks (GloVe 840B has some) or is an error, raised here.
     """
     is_blank = np.less_equal(block.codes, _SPACE, out=block.scratch).view(np.uint8)
-    # Counted in bytes, ten times as fast as in wider integers; the exact total sees what 256 more would hide.
+    # Counted in bytes, ten times as fast as in wider integers; the exact total finds counts that are off by 256.
     counts = np.add.reduceat(is_blank, block.starts, dtype=np.uint8)
     odd: list[int] = np.flatnonzero(counts != layout.blanks % 256).tolist()
     if not odd and np.count_nonzero(is_blank[block.starts[0] :]) != layout.blanks * len(block.starts):
@@ -303,7 +303,6 @@ def _candidates(block: _Block, wanted: _Wanted) -> list[int]:
 def _take(
     block: _Block, index: int, layout: _Layout, wanted: _Wanted, found: dict[str, WordVector], path: Path
 ) -> None:
-    """Parse a line if its word is wanted and has no vector yet."""
     token, *values = _pieces(block.line(index), layout)
     if token not in wanted.words or (word := token.decode()) in found:
         return

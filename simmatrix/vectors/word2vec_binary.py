@@ -25,7 +25,7 @@ _LONGEST_WORD = 1 << 14
 # A word of ASCII and the blank behind it, where no other blank can be the one. The original program writes a line end
 # behind each vector, others don't.
 _PLAIN = re.compile(rb"\n*([\x21-\x7e]{0,%d}+) (?![\x21-\x7e\x80-\xff]{0,%d}+ )" % (_LONGEST_WORD, _LONGEST_WORD)).match
-# Between these are the sizes of all values of word vectors but 0.
+# All values of word vectors but 0 have sizes between these.
 _TINY, _HUGE = 1e-18, 1e6
 
 
@@ -91,14 +91,15 @@ def _word_end(buffer: bytes, start: int, size: int, *, is_last: bool) -> int | N
     while (end := buffer.find(b" ", piece, start + _LONGEST_WORD)) >= 0 and is_word(buffer[piece:end]):
         if end + 1 + size <= len(buffer):
             ends.append(end)
-        # A word may be cut inside its last character alone.
+        # A word may be cut, but only inside its last character.
         if not is_word(buffer[piece : end + 1]):
             break
         piece = end + 1
     if len(ends) > 1:
         ends = [end for end in ends if _goes_on(buffer, end + 1 + size, is_last=is_last)]
     if len(ends) > 1:
-        ends = [end for end in ends if _is_likely(buffer, end + 1, size // 4)]
+        sizes = {end: np.abs(np.frombuffer(buffer, "<f4", size // 4, end + 1)) for end in ends}
+        ends = [end for end, one in sizes.items() if ((one == 0) | ((one > _TINY) & (one < _HUGE))).all()]
     return ends[0] if ends else None
 
 
@@ -108,11 +109,6 @@ def _goes_on(buffer: bytes, start: int, *, is_last: bool) -> bool:
     start += len(buffer[start : start + _LONGEST_WORD]) - len(buffer[start : start + _LONGEST_WORD].lstrip(b"\n"))
     end = buffer.find(b" ", start, start + _LONGEST_WORD)
     return end >= 0 and is_word(buffer[start:end])
-
-
-def _is_likely(buffer: bytes, start: int, dimension: int) -> bool:
-    sizes = np.abs(np.frombuffer(buffer, "<f4", dimension, start))
-    return bool(np.all((sizes == 0) | ((sizes > _TINY) & (sizes < _HUGE))))
 
 
 def _lost(rest: bytes, index: int, header: _Header) -> str:

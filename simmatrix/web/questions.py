@@ -14,6 +14,7 @@ catch trial: two of the classes are the same.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections import Counter
@@ -28,6 +29,7 @@ from simmatrix.builders.ordinal import choice, embed
 from simmatrix.shapes import Float, Int
 from simmatrix.study import Participant, Study
 
+_log = logging.getLogger(__name__)
 # Where catch trials and common questions stand among every twenty and every ten.
 _CATCH_AT, _CATCH_EVERY = 12, 20
 _COMMON_AT, _COMMON_EVERY = 5, 10
@@ -217,20 +219,25 @@ class Chooser:
         if not self._is_active or self._size == 2:
             return
         if self._fit is not None and self._fit.done():
-            chosen, self._fit = self._fit.result(), None
-            self._pool = [tuple(three) for three in chosen.tolist()]
+            # The answer is kept by now, and the study goes on with other questions whatever happened to these.
+            if error := self._fit.exception():
+                _log.warning("the next questions are drawn by chance, since choosing them failed: %r", error)
+                self._workers = None
+            else:
+                self._pool = [tuple(three) for three in self._fit.result().tolist()]
+            self._fit = None
         number = max(_FEWEST_ANSWERS, _ANSWERS_A_CLASS * self._count, sum(self._asked.values()) // 10)
         if self._fit is None and self._news >= number:
+            self._news = 0
             known = [sorted(one.items, key=one.items[int(one.value)].__eq__) for one in self._study.answers()]
             seed = int(self._random.integers(1 << 30))
-            # It spends seconds of a processor, and those who wait for a page go first.
             if self._workers is None:
+                # It spends seconds of a processor, and those who wait for a page go first.
                 context = get_context("spawn")
                 self._workers = ProcessPoolExecutor(1, mp_context=context, initializer=os.nice, initargs=(10,))
             self._fit = self._workers.submit(
                 best_triplets, np.array(known), self._count, math.ceil(_SPARE * number), seed
             )
-            self._news = 0
 
     def close(self) -> None:
         """Stop choosing."""

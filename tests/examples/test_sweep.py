@@ -36,7 +36,7 @@ def trials(seeds: int = 3, amounts: tuple[str, ...] = ("all",)) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_file_does_not_depend_on_the_processes(tmp_path: Path, workers: int) -> None:
     """Each has one thread, and the rows are sorted by amount, seed, setting and decision."""
     threads = torch.get_num_threads()

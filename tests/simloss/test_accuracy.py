@@ -34,7 +34,7 @@ def similarity_of(classes: int, kind: str) -> Tensor:
 @batched("dtype", DTYPES)
 @batched("count", [0, 1, 7, 289])
 @pytest.mark.parametrize("kind", ["identity", "random"])
-@pytest.mark.parametrize("classes", [2, 3, 10, 100, 1000, 1001, 1025, 8193])
+@pytest.mark.parametrize("classes", [2, 3, 10, 100, 1000, 1001, 1025, pytest.param(8193, marks=pytest.mark.slow)])
 def test_no_further_from_float64_than_eager_code(classes: int, kind: str, count: int, dtype: torch.dtype) -> None:
     logits, labels = random_logits(count, classes, dtype=dtype), random_labels(count, classes=classes)
     similarity = similarity_of(classes, kind)

@@ -207,6 +207,7 @@ def test_a_hugging_face_model_has_the_same_loss_once_it_is_saved_and_loaded(tmp_
 # --- FSDP2 ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sharded_model_has_the_same_loss_before_and_after_save_and_load(tmp_path: Path) -> None:
     """With deferred initialisation, on two processes; both have the loss that one process alone has."""
     features, labels, models = random_logits(8, C), random_labels(8, classes=C), {}

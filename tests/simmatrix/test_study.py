@@ -145,6 +145,8 @@ def test_who_fails_most_catch_trials_is_left_out(tmp_path: Path) -> None:
                 # The second is the odd one.
                 study.answer(who, study.ask(who, (2, 3, 2), "catch").number, odd)
         assert study.careless() == ("careless",)
+    params = simmatrix.from_triplets(path, NAMES[:3]).provenance.params
+    assert (params["triplets"], params["left_out_raters"]) == (2, 1)
     assert export_study(path, tmp_path / "a.csv") == (2, ("careless",), 8)
     with Study(tmp_path / "r.db", RATINGS) as study:
         who, _ = study.join("ann")
@@ -180,8 +182,12 @@ def test_files_that_are_no_study_of_this_version_are_refused(tmp_path: Path) -> 
         ):
             with pytest.raises(SimilarityError, match=message):
                 use(file)
+        if file is not text:
+            with pytest.raises(SimilarityError, match=message):
+                simmatrix.from_triplets(file, NAMES)
         assert not file.is_file() or file.read_bytes() == before
-    assert not (tmp_path / "x").exists()
+    # No log of a database is left beside one, and nothing is exported.
+    assert {path.name for path in tmp_path.iterdir()} == {"study.db", "newer.db", "other.db", "text.db", "torn.db"}
 
 
 def test_another_design_is_refused(tmp_path: Path) -> None:

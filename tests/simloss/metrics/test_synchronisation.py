@@ -12,6 +12,9 @@ from tests.simloss.metrics import sync_worker
 from tests.simloss.metrics.metric_cases import METRICS, assert_is, random_batch
 from tests.simloss.metrics.sync_worker import FACTS, SHARES, SIZE, batches, report
 
+# Two processes that import torchmetrics take seconds.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, Any]]:
