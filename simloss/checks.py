@@ -38,34 +38,28 @@ def check_options(
 
 def check_similarity(similarity: Similarity) -> None:
     """Raise for parts that make no square matrix of floating-point numbers, or that wait for a gradient."""
-    match similarity:
-        case Dense(values):
-            if values.ndim != 2 or values.shape[0] != values.shape[1] or values.shape[0] == 0:
-                raise ArgumentError(
-                    f"similarity must be a square matrix, one row a class; got shape {tuple(values.shape)}"
-                )
-        case Toeplitz(diagonals):
-            if diagonals.ndim != 1 or diagonals.shape[0] % 2 == 0:
-                raise ArgumentError(
-                    "the diagonals of a Toeplitz similarity must be 2 C - 1 numbers for C classes; got shape "
-                    f"{tuple(diagonals.shape)}"
-                )
-        case Sparse(crow_indices, col_indices, values):
-            if (
-                crow_indices.ndim != 1
-                or crow_indices.shape[0] < 2
-                or values.ndim != 1
-                or col_indices.shape != values.shape
-            ):
-                raise ArgumentError(
-                    "a sparse similarity of C classes has C + 1 crow_indices, and as many col_indices as values; got "
-                    f"shapes {', '.join(str(tuple(part.shape)) for part in similarity)}"
-                )
-            for name, part in (("crow_indices", crow_indices), ("col_indices", col_indices)):
-                if part.dtype not in (torch.int32, torch.int64):
-                    raise DtypeError(
-                        f"{name} of a sparse similarity must be torch.int32 or torch.int64, got {part.dtype}"
-                    )
+    # No `match` on classes: torch.compile knows that since torch 2.11 alone.
+    if isinstance(similarity, Dense):
+        shape = similarity.values.shape
+        if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
+            raise ArgumentError(f"similarity must be a square matrix, one row a class; got shape {tuple(shape)}")
+    elif isinstance(similarity, Toeplitz):
+        shape = similarity.diagonals.shape
+        if len(shape) != 1 or shape[0] % 2 == 0:
+            raise ArgumentError(
+                "the diagonals of a Toeplitz similarity must be 2 C - 1 numbers for C classes; got shape "
+                f"{tuple(shape)}"
+            )
+    else:
+        crow_indices, col_indices, values = similarity
+        if crow_indices.ndim != 1 or crow_indices.shape[0] < 2 or values.ndim != 1 or col_indices.shape != values.shape:
+            raise ArgumentError(
+                "a sparse similarity of C classes has C + 1 crow_indices, and as many col_indices as values; got "
+                f"shapes {', '.join(str(tuple(part.shape)) for part in similarity)}"
+            )
+        for name, part in (("crow_indices", crow_indices), ("col_indices", col_indices)):
+            if part.dtype not in (torch.int32, torch.int64):
+                raise DtypeError(f"{name} of a sparse similarity must be torch.int32 or torch.int64, got {part.dtype}")
     numbers = similarity[-1]
     if not numbers.is_floating_point():
         raise DtypeError(f"similarity must be of a floating-point dtype, got {numbers.dtype}")

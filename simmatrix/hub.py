@@ -24,9 +24,8 @@ def downloaded(address: str) -> Path:
     try:
         from huggingface_hub import hf_hub_download
     except ModuleNotFoundError:
-        raise SourceError(
-            f"{address} needs huggingface_hub, which is not installed: pip install huggingface_hub"
-        ) from None
+        message = f'{address} needs huggingface_hub, which is not installed: pip install "simloss[hub]"'
+        raise SourceError(message) from None
     name, _, revision = name.partition("@")
     try:
         found = hf_hub_download(f"{owner}/{name}", "/".join(file), repo_type=kind, revision=revision or None)
