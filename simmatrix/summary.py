@@ -13,6 +13,7 @@ from simmatrix.classes import ClassList
 from simmatrix.forms import Form, Stored, blocks
 from simmatrix.kinds import is_english, misfit, out_of_order
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.name_array import MANY
 from simmatrix.text import a_few, some, some_lines, visible
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -172,6 +173,7 @@ _SHOWN = 10
 _LONGEST = 200
 # Names of more classes are not read as a scale: it would take longer than to build the matrix.
 _LONGEST_SCALE = 10_000
+_LOOKED_AT = 10_000
 # The builders that look names up as words, and the vectors that are known to be English.
 _OF_WORDS = ("embeddings", "wordnet", "encoder")
 _ENGLISH = "glove-6b-50d"
@@ -190,15 +192,14 @@ _NOTES = {
 
 
 def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[str, ...]:
-    """Return one sentence for each thing about a matrix that would spoil a training, most serious first."""
+    """Return one sentence for each thing about a matrix that would spoil a training, most serious first.
+
+    From 100,000 classes on the names of the first 10,000 are looked at, and how those were found.
+    """
     if figures is None:
         figures = counts(matrix)
-    told = (
-        _misfit(matrix),
-        *_counted(matrix, figures),
-        *_found_otherwise(matrix),
-        _ambiguous(matrix),
-    )
+    seen = matrix if len(matrix) < MANY else matrix.select(matrix.classes[:_LOOKED_AT])
+    told = (_misfit(seen), *_counted(seen, figures), *_found_otherwise(seen), _ambiguous(seen))
     noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
     return (
         *filter(None, told),

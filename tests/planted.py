@@ -97,7 +97,7 @@ FAULTS = (
         "simloss/autograd.py",
         "upstream = upstream.masked_fill(labels == ctx.ignore_index, 0.0).unsqueeze(1)",
         "upstream = upstream.unsqueeze(1)",
-        "tests/simloss/test_autograd.py tests/simloss/test_module.py tests/simloss/test_loss.py",
+        "tests/simloss/test_loss.py tests/simloss/test_autograd.py tests/simloss/test_module.py",
     ),
     Fault(
         "simloss/forms.py",

@@ -82,15 +82,13 @@ def _connected(client: type[Client], address: str) -> Client:
 
 
 def _check_workers(client: Client, address: str | None) -> None:
-    def release() -> str:
-        try:
-            from simmatrix.version import __version__ as there
-        except ImportError:
-            return "none"
-        return there
-
-    # A function in a function goes to the workers as code, and needs nothing there.
-    found = client.run(release)
+    try:
+        found = client.run(_release)
+    except (ImportError, AttributeError, OSError):
+        # What is sent is the name of a function, which they do not have.
+        raise SourceError(
+            f"the workers at {address} lack simloss, or have another release than {__version__}; install it there"
+        ) from None
     if not found:
         raise SourceError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
     for worker, there in found.items():
@@ -99,6 +97,10 @@ def _check_workers(client: Client, address: str | None) -> None:
                 f"the worker at {worker} has the release {there} of simloss, and this is {__version__}; install the "
                 "same for all"
             )
+
+
+def _release() -> str:
+    return __version__
 
 
 class _Shared(NamedTuple):

@@ -100,6 +100,22 @@ def test_all_targets_ignored(shape: tuple[int, ...], weighted: bool, smoothing: 
     assert_is_cross_entropy(random_logits(*shape), labels, weight, reduction=reduction, label_smoothing=smoothing)
 
 
+@batched("rubbish", [torch.nan, torch.inf])
+@batched("share", [1.0, 0.4])
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_ignored_examples_have_no_gradient_whatever_comes_back(is_compiled: bool, share: float, rubbish: float) -> None:
+    loss = torch.compile(sim_loss, fullgraph=True, backend="aot_eager") if is_compiled else sim_loss
+    logits, labels = random_logits(4, 5).requires_grad_(), torch.tensor([1, -100, 2, -100])
+    upstream = torch.tensor([0.5, rubbish, 2.0, -rubbish])
+    losses = (
+        loss(logits, labels, torch.eye(5), reduction="none", share=share),
+        F.cross_entropy(logits, labels, reduction="none"),
+    )
+    ours, peer = (torch.autograd.grad(loss, logits, upstream)[0] for loss in losses)
+    assert torch.equal(ours[[1, 3]], torch.zeros(2, 5))
+    torch.testing.assert_close(ours, peer, rtol=0, atol=2.0**-21)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("rubbish", [torch.nan, torch.inf])

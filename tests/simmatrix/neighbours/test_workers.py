@@ -1,0 +1,206 @@
+"""Shards made by workers on Dask: the bytes of one process, whatever is lost on the way."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from simmatrix import OutputError, ParameterError, SourceError, load, shards
+from simmatrix.neighbours import workers, writing
+from simmatrix.neighbours.workers import working
+from simmatrix.neighbours.writing import Run, in_shards, write
+from tests.simmatrix.neighbours import worked
+from tests.simmatrix.neighbours.worked import ROWS, neighbours
+
+ROOT = Path(__file__).resolve().parents[3]
+NAME = "matrix.safetensors.index.json"
+pytestmark = pytest.mark.filterwarnings("default")  # what Dask and its event loops say of themselves
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "ROWS", ROWS)
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with working(2) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the files that one process writes."""
+    folder = tmp_path_factory.mktemp("expected")
+    before, shards.ROWS = shards.ROWS, ROWS
+    write(neighbours(), folder / NAME)
+    shards.ROWS = before
+    found = contents(folder)
+    assert len(found) == worked.CLASSES // ROWS + 2
+    return found
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {one.name: one.read_bytes() for one in folder.iterdir()}
+
+
+def processes() -> list[psutil.Process]:
+    """Return the workers' processes."""
+    children = psutil.Process().children(recursive=True)
+    return [one for one in children if any("spawn_main" in text for text in one.cmdline())]
+
+
+def test_one_process_writes_the_matrix_that_it_would_hold(expected: dict[str, bytes], tmp_path: Path) -> None:
+    whole = neighbours().matrix()
+    with in_shards(tmp_path / NAME) as written:
+        found = neighbours().matrix()
+    assert written == [found]
+    assert (found.values != whole.values).nnz == 0
+    assert (found.classes, found.provenance) == (whole.classes, whole.provenance)
+    assert contents(tmp_path) == expected
+    whole.save(tmp_path / NAME)
+    assert contents(tmp_path) == expected
+
+
+def test_workers_write_the_same_bytes(run: Run, expected: dict[str, bytes], tmp_path: Path) -> None:
+    done: list[tuple[int, int]] = []
+    write(neighbours(), tmp_path / NAME, run, lambda *one: done.append(one))
+    assert contents(tmp_path) == expected
+    assert done == sorted(done)
+    assert len(done) == worked.CLASSES // ROWS
+    # What a worker keeps opened is not taken for what another build has in the same place.
+    write(neighbours(seed=1), tmp_path / NAME, run)
+    assert load(tmp_path / NAME).provenance.params["seed"] == 1
+    assert contents(tmp_path).keys() & expected.keys() == {NAME, *(name for name in expected if "classes" in name)}
+
+
+def killed_meanwhile(run: Run, folder: Path, delay: float, rng: random.Random) -> None:
+    def kill() -> None:
+        time.sleep(delay)
+        for one in rng.sample(processes(), 1):
+            one.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    write(neighbours(), folder / NAME, run)
+    killer.join()
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_are_replaced(run: Run, expected: dict[str, bytes], tmp_path: Path) -> None:
+    rng = random.Random(0)
+    for moment in range(20):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        while len(processes()) < 2:
+            time.sleep(0.1)
+        killed_meanwhile(run, folder, rng.uniform(0, 1.5), rng)
+        assert contents(folder) == expected, moment
+
+
+def test_a_worker_that_is_killed_is_replaced(run: Run, expected: dict[str, bytes], tmp_path: Path) -> None:
+    killed_meanwhile(run, tmp_path, 0.2, random.Random(1))
+    assert contents(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_killed_as_a_whole_the_old_matrix_is_whole_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "tests.simmatrix.neighbours.worked"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    path, reference = tmp_path / "here" / NAME, tmp_path / "there" / NAME
+    for one in (path, reference):
+        one.parent.mkdir()
+    subprocess.run([*program, path, "0"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    write(neighbours(seed=1), reference)
+    old = load(path).values
+    rng = random.Random(0)
+    went_on = 0
+    for _moment in range(6):
+        with subprocess.Popen([*program, path, "1"], cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(rng.uniform(0, 2))
+            os.kill(process.pid, signal.SIGKILL)
+        found = load(path)
+        assert (found.values != (old if found.provenance.params["seed"] == 0 else load(path).values)).nnz == 0
+        went_on += len(list(path.parent.glob("*-of-00016.safetensors"))) > 16
+    subprocess.run([*program, path, "1"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert contents(path.parent) == contents(reference.parent)
+    assert went_on
+
+
+def refused(call: Callable[[], object], error: type[Exception], *texts: str) -> None:
+    with pytest.raises(error) as told:
+        call()
+    assert all(text in str(told.value) for text in texts), str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_who_can_not_work_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def begun(workers: int | None = None, address: str | None = None) -> Callable[[], None]:
+        def begin() -> None:
+            with working(workers, address):
+                raise AssertionError
+
+        return begin
+
+    refused(begun(), ParameterError, "give workers")
+    refused(begun(2, "tcp://127.0.0.1:1"), ParameterError, "give workers")
+    refused(begun(0), ParameterError, "at least 1, got 0")
+    monkeypatch.setattr(workers, "_SECONDS", 1)
+    refused(begun(address="tcp://127.0.0.1:9"), SourceError, "no Dask scheduler answers at tcp://127.0.0.1:9")
+    refused(begun(address="nonsense://x"), SourceError, "no Dask scheduler answers at nonsense://x")
+    from dask.distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, dashboard_address="localhost:0", silence_logs=50) as cluster:
+        refused(begun(address=cluster.scheduler_address), SourceError, "has no workers; start some: dask worker tcp://")
+        cluster.scale(1)
+        cluster.wait_for_workers(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(workers, "__version__", "99.9")
+            refused(begun(address=cluster.scheduler_address), SourceError, "the release", "and this is 99.9", "install")
+        with working(address=cluster.scheduler_address) as other:
+            write(neighbours(), tmp_path / NAME, other)
+    assert len(contents(tmp_path)) == worked.CLASSES // ROWS + 2
+    monkeypatch.setitem(sys.modules, "dask", None)
+    refused(begun(1), SourceError, "Dask is not installed; install it: pip install simloss[scale]")
+
+
+def test_a_disk_that_fills_up_leaves_the_old_matrix(run: Run, expected: dict[str, bytes], tmp_path: Path) -> None:
+    """The workers may write no file as long as a shard."""
+    path = tmp_path / NAME
+    write(neighbours(), path, run)
+    limit = 20_000
+    for one in processes():
+        resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        refused(
+            lambda: write(neighbours(seed=1, count=16), path, run), OutputError, "can't be written", "free some room"
+        )
+        after = contents(tmp_path)
+        assert {name: after[name] for name in expected} == expected
+        assert not [name for name in after if name.endswith((".tmp", ".vectors"))]
+    finally:
+        for one in processes():
+            resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    write(neighbours(), path, run)
+    assert contents(tmp_path) == expected
+
+
+def test_a_task_says_what_it_makes(tmp_path: Path) -> None:
+    task = writing.Task(tmp_path / NAME, 2, 16, ROWS, 2 * ROWS)
+    shard = task.done(neighbours())
+    assert (shard.first, shard.last) == (ROWS, 2 * ROWS)
+    indices, values, counts = neighbours().rows(ROWS, 2 * ROWS)
+    assert shard.entries == len(indices) == len(values) == counts.sum()
+    assert np.array_equal(counts, np.full(ROWS, 9))

@@ -1,0 +1,36 @@
+"""A top-k matrix that takes some seconds, and a program that writes it by workers, to be killed."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from simmatrix import shards
+from simmatrix.neighbours.matrix import Neighbours, neighbours_of
+from simmatrix.neighbours.vectors import Cosines
+from simmatrix.neighbours.workers import working
+from simmatrix.neighbours.writing import write
+from simmatrix.provenance import Provenance
+
+CLASSES, ROWS = 4000, 250
+
+
+def neighbours(seed: int = 0, count: int = 8) -> Neighbours:
+    """Return what makes the 8 nearest of 4,000 random vectors."""
+    vectors = np.random.default_rng(seed).normal(size=(CLASSES, 48))
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    names = tuple(f"class {index}" for index in range(CLASSES))
+    return neighbours_of(Cosines(unit), count, names, Provenance("test", {"seed": seed}), lower_bound=0.1)
+
+
+def main() -> None:
+    """Write the matrix of a seed by two workers."""
+    shards.ROWS = ROWS
+    with working(2) as run:
+        sys.stdout.write("begun\n")
+        sys.stdout.flush()
+        write(neighbours(int(sys.argv[2])), Path(sys.argv[1]), run)
+
+
+if __name__ == "__main__":
+    main()
