@@ -22,7 +22,9 @@ import sys
 
 from measure import RESULTS, table, write_result
 
-KEPT = 32
+KEPT, DIMENSION = 32, 50
+# What a process of Python and NumPy takes before it has anything to do, in MB.
+BASE = 100
 SIZES = (25_000, 50_000, 100_000, 200_000, 400_000)
 FILE = RESULTS / "scale.csv"
 FIELDS = ("part", "classes", "wall_s", "cpu_s", "peak_mb", "start_mb", "result_mb", "said")
@@ -61,6 +63,8 @@ else:
     count = len(nouns)
     start, wall, cpu = megabytes(), time.perf_counter(), time.process_time()
     source = Tree(nouns, np.arange(count), "path")
+once = time.perf_counter() - wall, time.process_time() - cpu
+wall, cpu = time.perf_counter(), time.process_time()
 some = np.arange(0, count, int(sys.argv[4]))
 rows = source.nearest(some, kept, Finish())
 result = sum(array.nbytes for array in rows) / 1e6
@@ -68,7 +72,7 @@ times = count / len(some)
 if times > 1:
     said += f" every {sys.argv[4]}th row"
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-print(part, count, wall * times, cpu * times, megabytes(), start, result, said.strip(), sep="\\t")
+print(part, count, once[0] + wall * times, once[1] + cpu * times, megabytes(), start, result, said.strip(), sep="\\t")
 """
 
 # ImageNet-21k: --top-k, or the dense matrix and of that the top k.
@@ -100,13 +104,10 @@ def measured(program: str, *arguments: str) -> list[str]:
 
 def keep(row: list[str]) -> None:
     """Write a row into the file of results, in the place of an earlier one of the same kind."""
-    rows = [
-        one
-        for one in kept()
-        if (one["part"], one["classes"], one["said"])
-        != (row[0], row[1], row[7] if row[0].startswith("imagenet") else one["said"])
-    ]
-    rows.append(dict(zip(FIELDS, row, strict=True)))
+    row_of = dict(zip(FIELDS, row, strict=True))
+    same = FIELDS[:2] + (("said",) if row[0].startswith("imagenet") else ())
+    rows = [one for one in kept() if any(one[name] != row_of[name] for name in same)]
+    rows.append(row_of)
     rows.sort(key=lambda one: (one["part"], int(one["classes"]), one["said"]))
     with FILE.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS)
@@ -153,9 +154,10 @@ def page() -> str:
                 f"{start:,.0f} MB",
                 f"{result:,.0f} MB",
                 f"{4 * count**2 / 1e9:,.1f} GB",
+                one["said"] if one["part"] != "faiss" else "",
             ]
         )
-    header = ["32 nearest of", "classes", "wall", "CPU", "peak memory", "before", "result", "a dense matrix"]
+    header = ["32 nearest of", "classes", "wall", "CPU", "peak memory", "before", "result", "a dense matrix", ""]
     body = table(header, rows)
     for part, name in (("words", "exact"), ("faiss", "FAISS")):
         points = [
@@ -188,6 +190,38 @@ def page() -> str:
     return body
 
 
+def fits() -> str:
+    """Return what the largest measurements say of other numbers of classes."""
+    largest = {one["part"]: one for one in kept() if not one["part"].startswith("imagenet")}
+    lines, rows = [], []
+    ways = {
+        # Each class is compared with each; the memory is that of the vectors, the result twice, and of some rows.
+        "words": ("words, exact", 2, 4 * DIMENSION + 8 + 2 * 8 * (KEPT + 1)),
+        "faiss": ("words, FAISS", 1.5, 8 * DIMENSION + DIMENSION / 4 + 8 + 2 * 8 * (KEPT + 1)),
+        "wordnet": ("a taxonomy by path", 1, None),
+    }
+    for part, (name, power, bytes_each) in ways.items():
+        if part not in largest:
+            continue
+        one = largest[part]
+        count, cpu = float(one["classes"]), float(one["cpu_s"])
+        if bytes_each is None:
+            bytes_each = (float(one["peak_mb"]) - float(one["start_mb"])) * 1e6 / count
+        lines.append(
+            f"- {name}: {cpu:.0f} CPU seconds at {count:,.0f} classes, times (C / {count:,.0f})^{power:g}, divided by "
+            f"the workers; {bytes_each:,.0f} bytes a class and {BASE} MB"
+        )
+        for exponent in (4, 5, 6, 7):
+            other = 10.0**exponent
+            hours = cpu * (other / count) ** power / 3600
+            memory = bytes_each * other / 1e9 + BASE / 1e3
+            rows.append(
+                [name, f"10^{exponent}", f"{memory:,.1f} GB", *(f"{hours / workers:,.3f}" for workers in (1, 32))]
+            )
+    header = ["32 nearest of", "classes", "memory of one process", "hours, 1 worker", "32 workers"]
+    return "Worked out, not measured:\n\n" + "\n".join(lines) + "\n\n" + table(header, rows)
+
+
 def main() -> None:
     """Measure what is asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -197,7 +231,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="measure of so many rows one, and multiply the time")
     options = parser.parse_args()
     run(list(options.parts) or list(names), options.sizes, options.every)
-    write_result("scale", "python benchmarks/scale.py", page())
+    write_result("scale", "python benchmarks/scale.py", f"{page()}\n\n{fits()}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_FILLED = ("benchmarks", "builders", "collect", "choosing", "decisions", "evidence", "loss", "reliability")
+_FILLED = ("benchmarks", "builders", "collect", "choosing", "decisions", "evidence", "loss", "reliability", "scale")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",
@@ -29,6 +29,7 @@ SCRIPTS = (
     "benchmarks/class_lists.py",
     "benchmarks/senses.py",
     "benchmarks/growth.py",
+    "benchmarks/scale.py",
     "benchmarks/loss.py",
     "benchmarks/million_classes.py",
     "benchmarks/decisions.py",

@@ -25,7 +25,8 @@ from tests.simmatrix.builders.minilm import MODEL
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     *("README.md", "docs/guide.md", "docs/choosing.md", "docs/builders.md", "docs/loss.md", "docs/file-format.md"),
-    *("docs/evidence.md", "docs/benchmarks.md", "docs/decisions.md", "docs/reliability.md", "docs/collect.md"),
+    *("docs/evidence.md", "docs/benchmarks.md", "docs/decisions.md", "docs/reliability.md"),
+    *("docs/explore.md", "docs/collect.md"),
 )
 _BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 

@@ -170,7 +170,9 @@ def _leading(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the candidates that are not overtaken by `count` others, by row; raise what each row takes from now on."""
     owners, columns, values = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-    order = np.lexsort((-values, owners))
+    # By row, and in a row the greatest first: one number to sort by, of the row and of the bits of a float32.
+    bits = values.view(np.int32)
+    order = np.argsort((owners << 32) - np.where(bits < 0, bits ^ 0x7FFFFFFF, bits))
     owners, columns, values = owners[order], columns[order], values[order]
     starts = np.searchsorted(owners, np.arange(rows + 1))
     full = np.flatnonzero(np.diff(starts) >= count)

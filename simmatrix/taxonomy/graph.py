@@ -376,14 +376,14 @@ def best_common(
     local[above] = np.arange(len(above))
     marks = np.full((len(rows), len(above) + 1), np.iinfo(np.int64).min // 2)
     marks[np.repeat(np.arange(len(rows)), np.diff(first)[rows]), place] = scores[entries]
-    marks = marks.reshape(-1)
+    flat = marks.reshape(-1)
     best = np.empty(len(columns), np.int64)
     step = max(1, _LOOKED_UP // int(np.diff(first).max()))
     for start in range(0, len(columns), step):
         pairs = slice(start, start + step)
         sizes = np.diff(first)[columns[pairs]]
         entries = slots(first[columns[pairs]], sizes)
-        found = marks[np.repeat(owners[pairs] * (len(above) + 1), sizes) + local[closure.ancestors[entries]]]
+        found = flat[np.repeat(owners[pairs] * (len(above) + 1), sizes) + local[closure.ancestors[entries]]]
         if others is not None:
             found += others[entries]
         best[pairs] = np.maximum.reduceat(found, np.cumsum(sizes) - sizes)

@@ -32,7 +32,7 @@ Finishing: TypeAlias = "Callable[[Float[np.ndarray, '*shape']], Float[np.ndarray
 Numbers: TypeAlias = "Float[np.ndarray, '*#shape']"
 
 # Keys worked on at a time, 1 MiB as positions.
-_PIECE = 1 << 17
+_PIECE = 1 << 15
 # Up to so many values one thread is as fast as several.
 _ALONE = 1 << 24
 
@@ -59,6 +59,8 @@ def res(common: Numbers, _first: Numbers, _second: Numbers, most: float) -> Numb
 def lin(common: Numbers, first: Numbers, second: Numbers, _most: float) -> Numbers:
     """2 IC(c) / (IC(a) + IC(b)), c as in `res` (Lin 1998); in [0, 1]; 1 where nothing says anything."""
     total = first + second
+    if total.size and total.min() > 0:
+        return np.asarray(2 * common / total)
     return np.divide(2 * common, total, out=np.ones_like(total), where=total > 0)
 
 
@@ -164,18 +166,26 @@ class _ByAncestor(Pairing):
         self._scores, self._ranks = np.unique(scores, return_inverse=True)
         self._own = scores[closure.places]
         # What does not depend on the two nodes does not on how far they are.
-        alone = formula in (res, lcs_height)
+        self._is_alone = formula in (res, lcs_height)
         self._steps, steps = (
-            (self._own[:1], np.zeros_like(closure.places)) if alone else np.unique(self._own, return_inverse=True)
+            (self._own[:1], np.zeros_like(closure.places))
+            if self._is_alone
+            else np.unique(self._own, return_inverse=True)
         )
         self.levels = steps[closure.sources]
 
     def fill(self, out: Square, finish: Finishing | None = None) -> None:
+        if self._is_alone:
+            # One value for each common ancestor.
+            values = self._formula(self._scores, self._scores, self._scores, self._most).astype(out.dtype)
+            values = values if finish is None else finish(values)
+            return _fill(self.closure, self._ranks, 0, out, lambda keys, _rows, _columns: values[keys])
+
         def value(keys: Int[np.ndarray, "r c"], rows: slice, columns: slice) -> Float[np.ndarray, "r c"]:
             raw = self._formula(self._scores[keys], self._own[rows, None], self._own[None, columns], self._most)
             return raw if finish is None else finish(raw.astype(out.dtype))
 
-        _fill(self.closure, self._ranks, 0, out, value)
+        return _fill(self.closure, self._ranks, 0, out, value)
 
     def values(
         self, rows: Int[np.ndarray, " r"], owners: Int[np.ndarray, " m"], columns: Int[np.ndarray, " m"]

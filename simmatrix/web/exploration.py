@@ -125,7 +125,7 @@ class Exploration:
         self._folded = [f"{name} {label}".casefold() for name, label in zip(matrix.classes, self.labels, strict=True)]
         self.limits, self.edits, self.version = Limits(), list[Edit](), 0
         self._lock = RLock()
-        self._orders, self._profiles, self._pyramids, self._told = Kept(3), Kept(4), Kept(3), Kept(2)
+        self._orders, self._profiles, self._pyramids, self._told = Kept(3), Kept(4), Kept(2), Kept(2)
         self.preview = self._previewed()
 
     def __len__(self) -> int:

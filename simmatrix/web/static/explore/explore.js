@@ -44,6 +44,7 @@ export async function start(source) {
     }
     view.maps = wanted.map((layer) => maps[layer]);
     for (const map of view.maps) map.resized();
+    view.fit();
     legend();
   }
 
@@ -143,7 +144,6 @@ export async function start(source) {
     png: () => savePng(view.maps, "explored"), svg: () => saveSvg(view.maps, "explored"),
   })) byId(id).addEventListener("click", action);
   showLayers(about.other ? "both" : "first");
-  view.fit();
   completing(byId("search"), source, (chosen) => page.open(chosen.name));
   await panels.class.show(about.first.name);
   document.body.dataset.ready = "yes";

@@ -18,8 +18,12 @@ export class View {
   get count() { return this.about.classes; }
 
   fit() {
-    const { width, height } = this.maps[0].room();
-    this.scale = Math.min(width, height) / this.count;
+    // First without names, which need a margin where there is room for them.
+    this.scale = 0;
+    for (let turn = 0; turn < 2; turn += 1) {
+      const { width, height } = this.maps[0].room();
+      this.scale = Math.min(width, height) / this.count;
+    }
     [this.x, this.y] = [0, 0];
     this.draw();
   }
@@ -29,9 +33,12 @@ export class View {
     const { width, height } = this.maps[0].room();
     const least = Math.min(width, height) / this.count / 2;
     const scale = Math.min(Math.max(this.scale * factor, least), 64);
-    this.x += at.x / this.scale - at.x / scale;
-    this.y += at.y / this.scale - at.y / scale;
+    const [x, y] = [this.x + at.x / this.scale, this.y + at.y / this.scale];
+    const margin = this.maps[0].margin();
     this.scale = scale;
+    // Where names come in or go, what is under the pointer stays under it.
+    const moved = margin - this.maps[0].margin();
+    [this.x, this.y] = [x - (at.x + moved) / scale, y - (at.y + moved) / scale];
     this.draw();
   }
 
@@ -134,7 +141,8 @@ export class HeatMap {
 
   level() {
     const pixel = 1 / (this.view.scale * (window.devicePixelRatio || 1));
-    return Math.min(Math.max(Math.floor(Math.log2(pixel) + 1e-9), 0), this.view.about.levels - 1);
+    // A block is no smaller than a pixel: of smaller ones some would not be seen.
+    return Math.min(Math.max(Math.ceil(Math.log2(pixel) - 1e-9), 0), this.view.about.levels - 1);
   }
 
   // Returns a tile if it is here, and asks for it if it is not.
@@ -174,9 +182,11 @@ export class HeatMap {
       const isItself = isFine && Math.floor(at / tile.width) === at % tile.width;
       if (!isItself) top = Math.max(top, Math.abs(value(tile.greatest[at], this.isDifference)));
     }
-    const name = this.isDifference ? "differenceTop" : "top";
-    if (this.layer === "second") top = Math.max(top, this.view.top);
-    this.view[name] = top || 1;
+    this.top = top;
+    // Two maps beside each other have one scale.
+    if (this.isDifference) this.view.differenceTop = top || 1;
+    else this.view.top = Math.max(...this.view.maps.map((map) => map.top ?? 0)) || 1;
+    this.view.draw();
     this.view.onTop?.();
   }
 

@@ -1,0 +1,158 @@
+"""What it takes to explore a matrix of ImageNet-21k's 21,843 classes in the browser.
+
+Claims: the page is painted within 2 s, a tile takes under 50 ms, and the server holds less than 2 GiB. Measured are
+the command itself and a real Chromium: the seconds until the command has an address (it reads and checks the file
+before), until the page is painted and until its map is; then tiles at random places of each zoom level, one after the
+other; what a slider takes; and the most memory that the server has held.
+
+    python benchmarks/explore.py [--folder FOLDER]
+
+FOLDER keeps the matrices, which take minutes to make and 2 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from measure import table, write_result
+
+COMMAND = Path(sys.executable).with_name("simmatrix")
+MADE: dict[str, list[str]] = {
+    "dense": ["--from-wordnet"],
+    "sparse": ["--from-wordnet", "--top-k", "50"],
+    "toeplitz": ["--from-order", "--decay", "0.999"],
+}
+HEADER = ["form", "address", "painted", "map", "tiles (median)", "tiles (slowest)", "another order", "slider", "memory"]
+TILES = 12
+
+
+def get(address: str) -> bytes:
+    """Return what an address of our server answers."""
+    with urllib.request.urlopen(address) as answer:  # noqa: S310 - our own server
+        content: bytes = answer.read()
+        return content
+
+
+def tile(address: str, order: str, level: int, row: int, column: int) -> float:
+    """Return the milliseconds that a tile takes."""
+    started = time.perf_counter()
+    get(f"{address}tile?layer=first&order={order}&level={level}&row={row}&column={column}")
+    return 1000 * (time.perf_counter() - started)
+
+
+def tiles(address: str, order: str, about: dict[str, Any]) -> list[float]:
+    """Return the milliseconds of tiles at random places of each level."""
+    chosen = random.Random(0)  # noqa: S311 - nothing is kept secret by it
+    found = []
+    for level in range(int(about["levels"])):
+        last = (int(about["classes"]) - 1) // (int(about["tile"]) << level)
+        found += [
+            tile(address, order, level, chosen.randint(0, last), chosen.randint(0, last))
+            for _ in range(TILES if last else 1)
+        ]
+    return found
+
+
+def painted(address: str) -> tuple[float, float, float]:
+    """Return the milliseconds until the page is painted, until its map is, and what a slider takes."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.wait_for_function("() => document.getElementById('map-first')?.dataset.pending === '0'")
+        mapped = page.evaluate("() => performance.now()")
+        first = page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        page.wait_for_selector("body[data-counted]")
+        slid = page.evaluate(
+            """async () => {
+              const times = [];
+              const slider = document.getElementById("bound");
+              const figures = document.getElementById("figures");
+              for (const place of [400, 800, 1200, 1600]) {
+                const seen = new Promise((done) => new MutationObserver(done).observe(figures, { childList: true }));
+                const start = performance.now();
+                slider.value = place;
+                slider.dispatchEvent(new Event("input"));
+                await seen;
+                times.push(performance.now() - start);
+              }
+              return times.sort((a, b) => a - b)[2];
+            }"""
+        )
+        browser.close()
+    return float(first), float(mapped), float(slid)
+
+
+def measured(form: str, file: Path) -> list[str]:
+    """Return a row of the table."""
+    started = time.perf_counter()
+    server = subprocess.Popen([COMMAND, "explore", file, "--no-browser"], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    address = server.stdout.readline().split()[0]
+    ready = time.perf_counter() - started
+    first, mapped, slid = painted(address)
+    about = json.loads(get(f"{address}about"))
+    order = "file"
+    tile(address, order, about["levels"] - 1, 0, 0)
+    times = tiles(address, order, about)
+    started = time.perf_counter()
+    tile(address, "clusters", about["levels"] - 1, 0, 0)
+    ordered = time.perf_counter() - started
+    times += tiles(address, "clusters", about)
+    status = Path(f"/proc/{server.pid}/status").read_text(encoding="utf-8")
+    peak = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    os.kill(server.pid, signal.SIGINT)
+    server.wait(timeout=60)
+    return [
+        f"{form}, {file.stat().st_size / 1e6:,.0f} MB",
+        f"{ready:.1f} s",
+        f"{first:.0f} ms",
+        f"{mapped / 1000:.1f} s",
+        f"{statistics.median(times):.0f} ms",
+        f"{max(times):.0f} ms",
+        f"{ordered:.1f} s",
+        f"{slid:.0f} ms",
+        f"{peak / 2**30:.2f} GiB",
+    ]
+
+
+def main() -> None:
+    """Make the matrices, measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where the matrices are kept; a temporary one if not given")
+    folder = parser.parse_args().folder
+    with tempfile.TemporaryDirectory() as temporary:
+        rows = []
+        for form, options in MADE.items():
+            file = (folder or Path(temporary)) / f"imagenet21k-{form}.safetensors"
+            if not file.exists():
+                command = [COMMAND, "build", "--classes", "imagenet21k", *options, "-o", file]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            rows.append(measured(form, file))
+            print(" | ".join(rows[-1]), file=sys.stderr)
+    told = (
+        "Painted is the page's first contentful paint, map the first picture of the whole matrix, both from the "
+        "request on. Tiles are of all levels, in the file's order and by clusters; another order is the first tile by "
+        "clusters, which are worked out for it. The slider is the lower bound: until its figures are on the page."
+    )
+    write_result("explore", "python benchmarks/explore.py", f"{table(HEADER, rows)}\n\n{told}")
+
+
+if __name__ == "__main__":
+    main()
