@@ -107,7 +107,7 @@ def _design(
     import simmatrix
     from simmatrix.study import designed
 
-    names = None if classes is None else simmatrix.read_classes(classes, class_column=class_column).names
+    names = None if classes is None else tuple(simmatrix.read_classes(classes, class_column=class_column).names)
     return designed(
         study,
         classes=names,

@@ -290,7 +290,7 @@ def _opinion(text: str) -> float | None:
     """Return the position of an opinion such as "somewhat agree", below 0 for a negative one; None for other texts."""
     if _BETWEEN.fullmatch(text):
         return 0.0
-    *before, pole = text.split()
+    *before, pole = text.split() or [""]
     if pole not in _POLES or len(before) > 1 or (before and before[0] not in _STRENGTH):
         return None
     return _POLES[pole] * (_STRENGTH[before[0]] if before else 2.0)

@@ -170,7 +170,9 @@ class _NodeFigure(MeanOverNodes):
         nodes: Int[Tensor, " n"],
         labels: Int[Tensor, " n"],  # noqa: ARG002
     ) -> tuple[Tensor, Tensor | int]:
-        return getattr(self._tables, self._column)[nodes], len(nodes)
+        # Node by node: a sum over many examples would depend on the number of threads in its last digit.
+        known = getattr(self._tables, self._column)
+        return known * torch.bincount(nodes, minlength=len(known)), len(nodes)
 
 
 class NodeDepth(_NodeFigure):

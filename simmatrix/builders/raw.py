@@ -112,7 +112,7 @@ class RawSource:
         """
         check_choice("search", search, SEARCHES)
         if top_k is None and search != "exact":
-            raise ParameterError(f'search="{search}" finds the nearest of each class; say how many (top_k)')
+            raise ParameterError(f'search="{search}" finds the nearest of each class; say how many, such as top_k=32')
         if top_k is not None:
             check_top_k(top_k, len(self.classes))
             are_many = len(self.classes) > normalise.EXACT_UP_TO and _FEW * (top_k + 1) <= len(self.classes)

@@ -99,6 +99,11 @@ def test_bad_sources(case: str, folder: Path, command: Command) -> None:
         ("--from-taxonomy=", ("'' is neither a file nor a column", "columns are superclass, synset or size")),
         ("--from-taxonomy superclass --taxonomy-format edges", ("columns of the class list have no format edges",)),
         ("--from-order --decay 0.5 --top-k 3", ("can't keep 3 of the 2 other classes; give 1 to 2",)),
+        (
+            "--from-embeddings glove-6b-50d --search faiss",
+            ("--search faiss finds the nearest of each class; say how many, such as --top-k 32",),
+        ),
+        ("--from-embeddings glove-6b-50d --search faiss --top-k 1 --recall 2", ("a recall of 2.0 is outside (0, 1]",)),
         ("--from-ratings missing.csv", ("missing.csv: there is no such file",)),
         ("--from-ratings c.csv --scale ten", ("--scale must be two numbers such as '0:10', got 'ten'",)),
         ("--from-encoder missing", ("missing: is neither a folder nor the name of a model",)),

@@ -172,7 +172,7 @@ def test_the_help_says_which_source_each_option_belongs_to(command: Command) -> 
     sections = _sections(command.good("build", "--help"))
     assert sections.pop("Options") == {
         *("--classes", "--class-column", "--separator", "--lower-bound", "--influence", "--top-k", "--pairs"),
-        *("--output", "--help"),
+        *("--output", "--help", "--workers", "--dask"),
     }
     assert sections.pop("Sources (one a call)") == {source.option for source in SOURCES}
     told = {
@@ -192,7 +192,8 @@ def test_the_options_of_a_source_are_the_parameters_of_its_function(source: Sour
     assert options | {"classes", "lower_bound"} <= parameters.keys()
     assert source.reports_progress == ("progress" in parameters)
     # What the function of the library takes beside, the command leaves at its default.
-    beside = parameters.keys() - {*options, "classes", "lower_bound", "progress"}
+    assert source.finds_top_k == ("top_k" in parameters)
+    beside = parameters.keys() - {*options, "classes", "lower_bound", "progress", "top_k"}
     assert len(beside) == (0 if source.name in ("from_order", "from_wordnet") else 1)
 
 

@@ -51,6 +51,23 @@ def test_a_recipe_learns(environment: dict[str, str], recipe: str) -> None:
 
 
 @pytest.mark.recipes
+def test_kerass_loss_is_sim_loss(environment: dict[str, str]) -> None:
+    """The mean and the gradient, of labels in a column, as Keras hands them on."""
+    code = (
+        "import torch, simloss; from keras_loss import *\n"
+        "logits = torch.randn(40, 10, generator=torch.Generator().manual_seed(0)).requires_grad_()\n"
+        "labels = torch.arange(40) % 10\n"
+        "ours = simloss.SimLoss(matrix(), share=0.4)(logits, labels)\n"
+        "theirs = KerasSimLoss(share=0.4)(labels[:, None], logits)\n"
+        "gradients = [torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)]\n"
+        "print((ours - theirs).abs().item(), (gradients[0] - gradients[1]).abs().max().item())"
+    )
+    differences = [float(one) for one in run(environment, "-c", code).split()]
+    # Of a mean of about 2 in float32, which Keras sums up in another order.
+    assert max(differences) < 1e-6
+
+
+@pytest.mark.recipes
 def test_two_processes_learn_in_both_ways(environment: dict[str, str]) -> None:
     start = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "distributed.py")
     for kind in ("ddp", "fsdp2"):

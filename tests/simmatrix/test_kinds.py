@@ -44,6 +44,7 @@ KINDS: tuple[tuple[str, str | None, str, tuple[float, ...] | None], ...] = (
     ("class 3|class 4|class 9", "placeholders", "", None),
     ("A00|A01.5|B02", "codes", "", None),
     ("A|B|C|Q|7", "characters", "", None),
+    ("the|_|of|.", None, "", None),
     ("n01440764|n02085620", "synsets", "--from-wordnet", None),
     ("dog.n.01|seal.n.09", "synsets", "--from-wordnet", None),
     ("Home > Pots|Home > Pans|Toys > Dolls", "paths", '--separator " > "', None),

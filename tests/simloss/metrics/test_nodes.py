@@ -147,3 +147,25 @@ def test_a_taxonomy_follows_the_order_of_the_classes() -> None:
     report = MistakeReport(matrix, classes=["cod", "wren", "owl"], taxonomy=TAXONOMY)
     report.update(torch.tensor([2]), torch.tensor([1]))  # an owl for a wren
     assert report.compute()["hierarchical_precision"] == 0.5
+
+
+def test_the_number_of_threads_changes_no_digit() -> None:
+    """Of groups of 3, 7 and 11 classes the information is no round number: a sum of many depends on its order."""
+    sizes = (3, 7, 11)
+    tree = {f"group {size}": [f"{size} {number}" for number in range(size)] for size in sizes}
+    names = [name for group in tree.values() for name in group]
+    taxonomy = simmatrix.read_taxonomy(tree, names)
+    threads, generator = torch.get_num_threads(), torch.Generator().manual_seed(0)
+    try:
+        for length in (300_007, 1_000_003, 3_000_001):
+            nodes, found = torch.randint(len(taxonomy), (length,), generator=generator), set()
+            preds = BackOff(nodes, torch.ones(length, dtype=torch.float64), None)
+            for count in (1, 2, 3, 4, 5):
+                torch.set_num_threads(count)
+                metric = NodeInformation(taxonomy)
+                metric.update(preds, torch.zeros_like(nodes))
+                found.add(metric.sum_of("sum").item())
+            (total,) = found
+            assert total == pytest.approx(math.fsum(taxonomy.information[nodes.numpy()].tolist()), rel=1e-14)
+    finally:
+        torch.set_num_threads(threads)

@@ -66,7 +66,9 @@ def test_each_value_is_that_of_the_metric_alone(seed: int, count: int, ignored: 
         "accuracy": oracle.mean([float(c == t) for c, t in zip(oracle.predictions(z), y, strict=True)]),
     }.items():
         assert_is(found[name], expected, 5 * len(y))
-    calibration = multiclass_calibration_error(logits[kept].softmax(1), target[kept], 6)
+    # Rounded once: the float32 softmax of some versions of torch is off by two units in its last place.
+    probabilities = logits[kept].double().softmax(1).float()
+    calibration = multiclass_calibration_error(probabilities, target[kept], 6)
     assert_nearly(found["calibration_error"], calibration, len(y))
 
 

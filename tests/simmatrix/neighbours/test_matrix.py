@@ -114,7 +114,7 @@ def test_a_recall_that_is_not_reached_is_refused() -> None:
     ("options", "message"),
     [
         ({"top_k": 100}, "can't keep 100 of the 99 other classes; give 1 to 99"),
-        ({"search": "faiss"}, r'search="faiss" finds the nearest of each class; say how many \(top_k\)'),
+        ({"search": "faiss"}, r'search="faiss" finds the nearest of each class; say how many, such as top_k=32'),
         ({"search": "fais", "top_k": 3}, "search must be 'exact' or 'faiss', got 'fais'"),
         ({"search": "faiss", "top_k": 3, "recall": 1.5}, r"a recall of 1.5 is outside \(0, 1\]"),
     ],
