@@ -47,3 +47,6 @@ TASKS: tuple[str, ...] = get_args(Task)
 Questions: TypeAlias = Literal["active", "random"]
 QUESTIONS: tuple[str, ...] = get_args(Questions)
 """Which question of a study comes next: the one whose answer tells most, or any."""
+
+RECALL = 0.95
+"""The least share of the exact neighbours that FAISS has to find if nothing else is asked for."""

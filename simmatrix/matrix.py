@@ -28,9 +28,7 @@ from simmatrix.forms import (
     frozen,
     read_only,
 )
-from simmatrix.hub import SCHEME, downloaded
 from simmatrix.name_array import are_class_names, index_of
-from simmatrix.pairs import Pairs, checked
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import SUFFIX, is_index, read_matrix, write_matrix
@@ -39,6 +37,7 @@ from simmatrix.text import a_few, hinted, is_name, shown_name, some
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+    from simmatrix.pairs import Pairs
     from simmatrix.shards import Columns
 
 
@@ -272,6 +271,8 @@ class SimilarityMatrix:
         >>> matrix.with_pairs({("rose", "tulip"): 0.5})["tulip", "rose"]
         0.5
         """
+        from simmatrix.pairs import checked
+
         wanted = checked(pairs)
         places = np.array([self.places(pair) for pair in wanted], dtype=np.intp).T
         values = np.array(list(wanted.values()), np.float32)
@@ -538,7 +539,9 @@ def load_columns(path: str | Path, here: Callable[[int], range]) -> Columns | No
 
 def _place_of(path: str | Path) -> Path:
     """Return the file that is meant: on this machine, and the index where the rows are in shards."""
-    if isinstance(path, str) and path.startswith(SCHEME):
+    if isinstance(path, str) and path.startswith("hf://"):
+        from simmatrix.hub import downloaded
+
         place = downloaded(path)
         if is_index(place):
             from simmatrix.shards import read_index

@@ -1,6 +1,7 @@
 """Imports go one way: from what is general to what uses it, as the picture of the house draws it."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -207,3 +208,13 @@ def test_no_two_modules_import_each_other() -> None:
     assert circle(sources) == set()
     sources["simmatrix.storage"] += "\nfrom simmatrix.matrix import SimilarityMatrix\n"
     assert {"simmatrix.matrix", "simmatrix.storage"} <= circle(sources)
+
+
+def test_a_source_loads_no_more_than_it_needs() -> None:
+    """The builder of orders needs few modules: those of word vectors, taxonomies and files of judgements stay away."""
+    code = (
+        "import sys, simmatrix; simmatrix.from_order(['a', 'b'], decay=0.5);"
+        "print(*(name for name in sys.modules if name.partition('.')[0] in ('simmatrix', 'simloss')))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert len(loaded) <= 25, sorted(loaded)

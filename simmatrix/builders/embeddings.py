@@ -13,12 +13,11 @@ import numpy as np
 from simmatrix import data
 from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve, words
 from simmatrix.builders.raw import RawSource
-from simmatrix.choices import OOV
+from simmatrix.choices import OOV, RECALL
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.files import Progress, silent
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.neighbours.matrix import RECALL
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance

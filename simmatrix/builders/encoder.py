@@ -23,11 +23,11 @@ import numpy as np
 
 from simmatrix.builders.lookup import plain_text
 from simmatrix.builders.raw import RawSource
+from simmatrix.choices import RECALL
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import reading, sha256_of
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.neighbours.matrix import RECALL
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from simmatrix import normalise
-from simmatrix.choices import OOV, SEARCHES
+from simmatrix.choices import OOV, RECALL, SEARCHES
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.neighbours.matrix import RECALL, Neighbours, dense_of, neighbours_of
 from simmatrix.neighbours.source import Source
 from simmatrix.normalise import check_top_k
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.text import check_choice
+
+if TYPE_CHECKING:
+    from simmatrix.neighbours.matrix import Neighbours
 
 # A row of a sparse matrix has to be this much shorter than one of a dense matrix to be found by itself.
 _FEW = 8
@@ -119,6 +121,8 @@ class RawSource:
             if are_many or search != "exact":
                 return self.neighbours(top_k, lower_bound, search=search, recall=recall).matrix()
         if len(self.classes) > normalise.EXACT_UP_TO:
+            from simmatrix.neighbours.matrix import dense_of
+
             matrix = dense_of(self.source, self.classes, self.provenance, lower_bound)
         else:
             matrix = RawSimilarity(self.source.dense(), self.classes, self.provenance).normalised(lower_bound)
@@ -126,6 +130,8 @@ class RawSource:
 
     def neighbours(self, count: int, lower_bound: float | None = 0.0, **search: Any) -> Neighbours:
         """Return what makes any rows of the top-k matrix, in any process; options as of `neighbours_of`."""
+        from simmatrix.neighbours.matrix import neighbours_of
+
         return neighbours_of(self.source, count, self.classes, self.provenance, lower_bound=lower_bound, **search)
 
 

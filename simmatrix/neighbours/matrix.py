@@ -8,19 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simmatrix.choices import SEARCHES
+from simmatrix.choices import RECALL, SEARCHES
 from simmatrix.errors import ParameterError
 from simmatrix.forms import sparse
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.neighbours.approximate import Approximate
 from simmatrix.neighbours.source import Finish, Rows, Source
-from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound, check_top_k, sampled, sampled_bound
 from simmatrix.provenance import Provenance, Step
 from simmatrix.text import check_choice
-
-RECALL = 0.95
-"""The least share of the exact neighbours that FAISS has to find if nothing else is asked for."""
 
 ELSEWHERE: ContextVar[Callable[[Neighbours], SimilarityMatrix] | None] = ContextVar("ELSEWHERE", default=None)
 """Makes the whole matrix in another way, such as in shards (`simmatrix.neighbours.writing`)."""
@@ -125,6 +120,9 @@ def neighbours_of(
     bound, steps = bounded(source, lower_bound)
     settings: Step = {}
     if search == "faiss":
+        from simmatrix.neighbours.approximate import Approximate
+        from simmatrix.neighbours.vectors import Cosines
+
         if not isinstance(source, Cosines):
             raise ParameterError('search="faiss" finds vectors; all other sources are searched exactly, leave it out')
         source = Approximate(source, count, Finish(bound), recall)
