@@ -136,16 +136,21 @@ def main() -> None:
     """Make the matrices, measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where the matrices are kept; a temporary one if not given")
-    folder = parser.parse_args().folder
+    parser.add_argument("--form", choices=MADE, help="measure one form alone, and write no table")
+    folder, only = (getattr(parser.parse_args(), name) for name in ("folder", "form"))
     with tempfile.TemporaryDirectory() as temporary:
         rows = []
         for form, options in MADE.items():
+            if only not in (None, form):
+                continue
             file = (folder or Path(temporary)) / f"imagenet21k-{form}.safetensors"
             if not file.exists():
                 command = [COMMAND, "build", "--classes", "imagenet21k", *options, "-o", file]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             rows.append(measured(form, file))
             print(" | ".join(rows[-1]), file=sys.stderr)
+    if only:
+        return
     told = (
         "Painted is the page's first contentful paint, map the first picture of the whole matrix, both from the "
         "request on. Tiles are of all levels, in the file's order and by clusters; another order is the first tile by "

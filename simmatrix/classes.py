@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -13,10 +16,10 @@ from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
 
 from simmatrix import data
-from simmatrix.classes_in import BY_SUFFIX, Row, levels, read_folder, read_unnamed, without_annotations
+from simmatrix.classes_in import BY_SUFFIX, Row, levels, plain_names, read_folder, read_unnamed, without_annotations
 from simmatrix.errors import ClassOrderError, ParameterError, SourceError
-from simmatrix.files import check_input, decoded, read_bytes, reading
-from simmatrix.name_array import TextArray, are_class_names, index_of, kept
+from simmatrix.files import check_input, decoded, open_input, read_bytes, reading
+from simmatrix.name_array import MANY, TextArray, are_class_names, index_of, kept
 from simmatrix.text import all_composed, is_name, nearest, or_list, shown_name
 
 Names: TypeAlias = "Iterable[str] | Mapping[Any, Any]"
@@ -154,6 +157,8 @@ Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList
 _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 # More than a million names; the rest of what comes in is not waited for.
 _LARGEST_STREAM = 1 << 28
+# Shorter texts are read at once; longer ones may hold very many names.
+_LONG = 1 << 20
 
 
 def read_classes(source: Classes, *, class_column: str | None = None, separator: str | None = None) -> ClassList:
@@ -258,10 +263,30 @@ def _read_named(source: str | Path, class_column: str | None) -> ClassList:
 
 
 def _read_file(path: Path, source: str, class_column: str | None = None) -> ClassList:
+    if path.suffix.lower() in (".txt", ".names") and class_column is None and (found := _read_long(path)):
+        # What is wrong with names is said by the reader of whole texts, which knows their lines.
+        with suppress(SourceError):
+            return ClassList(found[0], source=shown_name(source), sha256=found[1])
     raw = read_bytes(path)
     read = BY_SUFFIX[path.suffix.lower()]
     rows = read(decoded(without_annotations(raw), path), path, class_column)
     return _listed(rows, path, shown_name(source), hashlib.sha256(raw).hexdigest())
+
+
+def _read_long(path: Path) -> tuple[TextArray, str] | None:
+    """Return the names in a long text of one name a line, and its checksum; None for any other text."""
+    with io.BufferedReader(open_input(path)) as file, reading(path):
+        if os.fstat(file.fileno()).st_size < _LONG:
+            return None
+        digest = hashlib.sha256()
+
+        def lines() -> Iterator[bytes]:
+            for line in file:
+                digest.update(line)
+                yield line
+
+        names = plain_names(lines())
+    return None if names is None or len(names) < MANY else (names, digest.hexdigest())
 
 
 def _read_standard_input(class_column: str | None) -> ClassList:

@@ -27,7 +27,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from simmatrix.errors import SourceError
 from simmatrix.files import reading
-from simmatrix.text import or_list, some
+from simmatrix.name_array import TextArray
+from simmatrix.text import composed, or_list, some
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -50,6 +51,8 @@ _OF_IMAGENET = re.compile(r"(n\d{8})[\s,]+(\S.*)")
 # Fewer numbers may be part of the names.
 _FEWEST_NUMBERED = 5
 _SMALLEST_VECTOR, _LOOKED_AT = 3, 20
+# A number in front of each name, or behind it.
+_NUMBERED = (r"(?P<number>\d+)[\s,:]+(?P<name>\S.*)", r"(?P<name>\S.*?)[\s,:]+(?P<number>\d+)")
 
 
 def read_text(text: str, path: Path, column: str | None) -> list[Row]:
@@ -78,6 +81,34 @@ def read_text(text: str, path: Path, column: str | None) -> list[Row]:
     return [Row(name, number) for number, name in enumerate(_without_numbers(lines), 1)]
 
 
+def plain_names(lines: Iterable[bytes]) -> TextArray | None:
+    """Return the names in a long list of one name a line, of which only the names are ever held.
+
+    None for what `read_text` reads otherwise or refuses: it says why.
+    """
+    start: list[str] = []
+
+    def names() -> Iterator[str]:
+        is_over = False
+        for number, raw in enumerate(lines):
+            line = raw.decode("utf-8-sig" if number == 0 else "utf-8").strip()
+            if "\t" in line or "\r" in line or (is_over and line):
+                raise ValueError("no plain list")
+            is_over = not line
+            if number <= _LOOKED_AT + 1:
+                start.append(line)
+            if line:
+                yield composed(line)
+
+    try:
+        found = TextArray.of(names())
+    except ValueError:
+        return None
+    numbered = [*_NUMBERED, _OF_IMAGENET.pattern]
+    is_other = not start or any(re.fullmatch(pattern, start[0]) for pattern in numbered) or _vector_size(start)
+    return None if is_other else found
+
+
 def _vector_size(lines: Sequence[str]) -> int:
     """Return how many numbers follow each word; 0 if none or few do, since a name may end in some."""
     # The first line may be the number of vectors and their size.
@@ -92,7 +123,7 @@ def _vector_size(lines: Sequence[str]) -> int:
 
 def _without_numbers(lines: Sequence[str]) -> Sequence[str]:
     """Take off the number before or behind each name, if these count the lines from 0 or from 1."""
-    for pattern in (r"(?P<number>\d+)[\s,:]+(?P<name>\S.*)", r"(?P<name>\S.*?)[\s,:]+(?P<number>\d+)"):
+    for pattern in _NUMBERED:
         found = [re.fullmatch(pattern, line) for line in lines] if re.fullmatch(pattern, lines[0]) else [None]
         pairs = [(int(one["number"][:9]), one["name"]) for one in found if one]
         if len(pairs) != len(lines) or len(pairs) < _FEWEST_NUMBERED or pairs[0][0] not in (0, 1):

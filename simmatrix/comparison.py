@@ -11,6 +11,7 @@ import numpy as np
 from simmatrix.classes import check_superclasses, names_in_order
 from simmatrix.errors import ClassOrderError, MatrixError, ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.name_array import MANY
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.text import some
 
@@ -106,7 +107,7 @@ def compare(
     ClassOrderError
         If they have fewer than three classes in common.
     MatrixError
-        If fewer than three of the pairs were judged.
+        If fewer than three of the pairs were judged; if both are sparse and have 100,000 classes or more.
     ParameterError
         If the count is below 0.
     SourceError
@@ -124,6 +125,11 @@ def compare(
 
     if count < 0:
         raise ParameterError(f"can't show {count} pairs; give 0 or more")
+    if first.is_sparse and second.is_sparse and min(len(first), len(second)) >= MANY:
+        raise MatrixError(
+            f"of so many classes ({len(first):,} and {len(second):,}) nearly all pairs are 0 in sparse matrices, and a "
+            "sample of them would tell nothing; compare the matrices of some of the classes (select)"
+        )
     ours, theirs = set(first.classes), set(second.classes)
     classes = tuple(name for name in first.classes if name in theirs)
     only_first = tuple(name for name in first.classes if name not in theirs)

@@ -336,3 +336,13 @@ def test_a_class_that_is_not_compared_needs_no_superclass() -> None:
 def test_a_count_below_0() -> None:
     with pytest.raises(ParameterError, match="can't show -1 pairs; give 0 or more"):
         compare(random_matrix(), random_matrix(), count=-1)
+
+
+def test_a_sample_that_would_tell_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from simmatrix import comparison
+
+    monkeypatch.setattr(comparison, "MANY", 6)
+    sparse, dense = random_matrix("sparse"), random_matrix()
+    with pytest.raises(MatrixError, match=r"of so many classes \(6 and 6\) nearly all pairs are 0"):
+        compare(sparse, sparse)
+    assert compare(sparse, dense).pairs == compare(sparse, sparse.select(sparse.classes[:5])).pairs + 5 == 15

@@ -4,6 +4,7 @@ import copy
 import pickle
 import random
 import string
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,3 +88,45 @@ def test_many_names_are_no_objects() -> None:
         classes.ClassList([*names, "class number 7"])
     with pytest.raises(classes.SourceError, match="control character"):
         classes.ClassList([*names, "\ud800"])
+
+
+def test_a_long_list_is_read_in_a_stream_to_the_same_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the reader of whole texts says of short lists, names and refusals, holds of long ones."""
+    path = tmp_path / "names.txt"
+
+    def outcome() -> tuple[object, ...]:
+        try:
+            found = classes.read_classes(path)
+        except classes.SourceError as error:
+            return (str(error),)
+        return tuple(found.names), found.sha256, dict(found.columns)
+
+    plain = ["rose", " tulip ", "Ka\u0308fer", "日本", "ice cream"]
+    streamed = 0
+    for lines in (
+        plain,
+        ["\ufeffrose", *plain[1:]],
+        [*plain, "", ""],
+        [*plain, "", "ox"],
+        ["", *plain],
+        [*plain, "rose"],
+        [*plain, "a\tb"],
+        [*plain, "a\x00b"],
+        [f"{name}\r" for name in plain],
+        ["a\rb", *plain],
+        [f"{index} {name}" for index, name in enumerate(plain)],
+        [f"{name} {index}" for index, name in enumerate(plain)],
+        ["n01440764 tench, Tinca", "n01443537 goldfish"],
+        ["rose 0.1 0.2 0.3", "tulip 0.4 0.5 0.6"],
+        ["\udcff", *plain],
+        ["rose"],
+        [],
+    ):
+        path.write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
+        expected = outcome()
+        with monkeypatch.context() as patch:
+            patch.setattr(classes, "_LONG", 1)
+            patch.setattr(classes, "MANY", 1)
+            assert outcome() == expected, lines
+            streamed += path.stat().st_size > 0 and classes._read_long(path) is not None
+    assert streamed > 4
