@@ -92,8 +92,9 @@ def test_workers_write_the_same_bytes(run: Run, expected: dict[str, bytes], tmp_
 def killed_meanwhile(run: Run, folder: Path, delay: float, rng: random.Random) -> None:
     def kill() -> None:
         time.sleep(delay)
-        for one in rng.sample(processes(), 1):
-            one.kill()
+        # Dask does not start a worker again that is killed while it starts: one is always left.
+        if len(found := processes()) > 1:
+            rng.choice(found).kill()
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -107,7 +108,7 @@ def test_workers_that_are_killed_are_replaced(run: Run, expected: dict[str, byte
     for moment in range(20):
         folder = tmp_path / str(moment)
         folder.mkdir()
-        for _wait in range(600):
+        for _wait in range(50):
             if len(processes()) >= 2:
                 break
             time.sleep(0.1)
