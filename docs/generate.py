@@ -99,7 +99,8 @@ def api_page() -> str:
     parts = ["# Python interface\n\nMade by `python docs/generate.py` from the public names.\n"]
     for package in ("simmatrix", "simloss", "simloss.metrics", "simloss.decisions", "simloss.boosting"):
         module = importlib.import_module(package)
-        names = [name for name in module.__all__ if not name.startswith("_")]
+        made_here = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == package]
+        names = [name for name in getattr(module, "__all__", made_here) if not name.startswith("_")]
         if package == "simloss.decisions":  # what is in simloss too stands there
             names = [name for name in names if name not in importlib.import_module("simloss").__all__]
         kinds = {name: "autoclass" if isinstance(getattr(module, name), type) else "autofunction" for name in names}
