@@ -235,9 +235,10 @@ def test_more_classes_than_are_seen_as_a_whole(tmp_path: Path, opened: Open, ser
     page.click("#whole")
     settled(page)
     asked = page.evaluate("() => performance.getEntriesByType('resource').map((one) => one.name)")
-    assert {int(found[1]) for found in map(re.compile(r".*[?&]level=(\d+)").match, asked) if found} == {1}
-    said(page, "", "said")
-    assert page.evaluate("() => document.getElementById('map-first').dataset.pending") == "0"
+    levels = [int(found[1]) for found in map(re.compile(r".*[?&]level=(\d+)").match, asked) if found]
+    # A tile is 512 classes wide, and the map has less than 800 pixels: of the 100 tiles those of a corner are seen.
+    assert 1 <= len(levels) <= 16
+    assert set(levels) == {1}
 
 
 def test_the_map_follows_a_slider_that_rests(tmp_path: Path, opened: Open, serving: Open) -> None:
