@@ -237,7 +237,7 @@ class Sparse(Form):
         return Stored(self.values.data, None)
 
     def total(self) -> float:
-        return float(self.values.sum(dtype=np.float64))
+        return float(self.values.data.sum(dtype=np.float64))  # of a sparse array, older SciPy sums in its own dtype
 
     def row(self, index: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         stored = slice(*self.values.indptr[index : index + 2].tolist())
