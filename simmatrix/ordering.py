@@ -206,8 +206,9 @@ def near_clusters(matrix: SimilarityMatrix) -> ClusterTree:
     size = len(matrix)
     near = matrix.stored.top_k(min(_NEAREST, size - 1)).values.tocoo()
     is_other = near.row != near.col
+    rows, columns = (part[is_other].astype(np.int32) for part in (near.row, near.col))  # as SciPy's graphs have them
     # The length of an edge is above 0, else it were none.
-    graph = csr_array((2.0 - near.data[is_other], (near.row[is_other], near.col[is_other])), (size, size))
+    graph = csr_array((2.0 - near.data[is_other], (rows, columns)), (size, size))
     edges = minimum_spanning_tree(graph).tocoo()
     order = np.lexsort((edges.col, edges.row, edges.data))
     joins = [*zip(*(part[order].tolist() for part in (edges.row, edges.col, edges.data)), strict=True)]

@@ -7,7 +7,7 @@ the workers map into their memory; a task brings its number only. All have to se
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -25,11 +25,12 @@ from simmatrix.shards import Shard
 from simmatrix.version import __version__
 
 if TYPE_CHECKING:
-    from dask.distributed import Client
+    from dask.distributed import Client, Future
 
 _SECONDS = 10
 # A worker may be lost more often than the three times that Dask allows, where memory is short or machines are shared.
 _LOSSES = 20
+_AGAIN = "run the same again: it goes on from the shards that are done"
 # Arrays start at multiples of this, as those that NumPy makes for itself.
 _ALIGNED = 64
 
@@ -113,7 +114,6 @@ class _Shared(NamedTuple):
 
 
 def _run(client: Client, neighbours: Neighbours, tasks: list[Task]) -> Iterator[tuple[int, Shard]]:
-    from dask.distributed import as_completed
     from distributed.scheduler import KilledWorker
 
     if not tasks:
@@ -124,7 +124,7 @@ def _run(client: Client, neighbours: Neighbours, tasks: list[Task]) -> Iterator[
         # Workers need neither the names nor what is told of them.
         shared = _shared(replace(neighbours, classes=(), provenance=Provenance()), file)
         futures = {client.submit(_made, shared, task, pure=False): task for task in tasks}
-        for future in as_completed(futures):
+        for future in _as_done(client, futures):
             task = futures[future]
             try:
                 shard = future.result()
@@ -133,7 +133,7 @@ def _run(client: Client, neighbours: Neighbours, tasks: list[Task]) -> Iterator[
             except KilledWorker:
                 raise SourceError(
                     f"workers were lost {_LOSSES} times while they made shard {task.number} of {task.of}; give them "
-                    "more memory, and run the same again: it goes on from the shards that are done"
+                    f"more memory, and {_AGAIN}"
                 ) from None
             future.release()
             if not index.with_name(shard.file).is_file():
@@ -142,6 +142,26 @@ def _run(client: Client, neighbours: Neighbours, tasks: list[Task]) -> Iterator[
     finally:
         with suppress(OSError):
             file.unlink()
+
+
+def _as_done(client: Client, futures: Iterable[Future]) -> Iterator[Future]:
+    """Yield each future when it is done.
+
+    Dask waits for workers for ever. Here the build ends if none is there at two looks in a row: one may be starting.
+    """
+    from dask.distributed import wait
+
+    pending, looks = set(futures), 0
+    while pending:
+        try:
+            with client.as_current():
+                done, pending = wait(pending, timeout=_SECONDS, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            looks = 0 if client.nthreads() else looks + 1
+            if looks == 2:
+                raise SourceError(f"no workers are left; start some, and {_AGAIN}") from None
+        else:
+            yield from done
 
 
 def _shared(neighbours: Neighbours, file: Path) -> _Shared:

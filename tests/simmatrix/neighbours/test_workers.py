@@ -77,6 +77,19 @@ def test_one_process_writes_the_matrix_that_it_would_hold(expected: dict[str, by
     assert contents(tmp_path) == expected
 
 
+def test_a_build_ends_where_no_worker_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dask.distributed import LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="localhost:0") as cluster,
+        working(address=cluster.scheduler_address) as run,
+    ):
+        monkeypatch.setattr(workers, "_SECONDS", 0.2)
+        cluster.scale(0)
+        with pytest.raises(SourceError, match="no workers are left; start some, and run the same again"):
+            write(neighbours(), tmp_path / NAME, run)
+
+
 def test_workers_write_the_same_bytes(run: Run, expected: dict[str, bytes], tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
     write(neighbours(), tmp_path / NAME, run, lambda *one: done.append(one))
