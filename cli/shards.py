@@ -41,7 +41,7 @@ def in_shards(file: Path, workers: int | None, dask: str | None) -> Iterator[lis
 
     is_divided = workers is not None or dask is not None
     with ExitStack() as stack:
-        run = writing.one_by_one
+        run: writing.Run = writing.one_by_one
         if is_divided:
             from simmatrix.neighbours.workers import working
 

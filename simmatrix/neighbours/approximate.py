@@ -123,7 +123,7 @@ class Approximate(Source):
 
 def _pairs(rows: Rows, size: int) -> Int[np.ndarray, " n"]:
     """Return the entries of rows as numbers, each row by its position."""
-    return np.repeat(np.arange(len(rows.counts)), rows.counts) * size + rows.indices
+    return np.asarray(np.repeat(np.arange(len(rows.counts)), rows.counts) * size + rows.indices)
 
 
 def _faiss() -> Any:
