@@ -13,7 +13,7 @@ import numpy as np
 from simmatrix import data
 from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve, words
 from simmatrix.builders.raw import RawSource
-from simmatrix.choices import OOV, RECALL
+from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.files import Progress, silent
@@ -47,7 +47,7 @@ def from_embeddings(
     lower_bound: float | None = None,
     top_k: int | None = None,
     search: str = "exact",
-    recall: float = RECALL,
+    recall: float | None = None,
     oov: str = "error",
     format: str | None = None,
     vocabulary: str | Path | None = None,
@@ -65,15 +65,15 @@ def from_embeddings(
     lower_bound
         l in [0, 1): similarities become max(0, (s - l) / (1 - l)); 0 keeps them all. If not given it is the median of
         all pairs, so that classes that are no more alike than most get 0 (`simmatrix.normalise.median_bound`); of more
-        than 10,000 classes, of the pairs of some of them.
+        than 10,000 classes, of the pairs of a thousand of them.
     top_k
         Keep each class's so many most similar others, as `SimilarityMatrix.top_k` does. Of more than 10,000 classes
         they are found without the rest, so that memory grows with C and not with C x C.
     search
-        How they are found: ``"exact"``, or ``"faiss"`` (the extra ``scale``), which may miss some. Its settings and its
-        recall, measured on some of the classes, are recorded.
+        How they are found: ``"exact"``, or of more than 10,000 classes ``"faiss"`` (the extra ``scale``), which may
+        miss some. Its settings and its recall, measured on some of the classes, are recorded.
     recall
-        The least recall that FAISS has to reach, in (0, 1].
+        The least recall that FAISS has to reach, in (0, 1]; 0.95 if not given.
     oov
         What to do with classes that have no vector: ``"error"``, or ``"drop"`` to leave them out.
     format
