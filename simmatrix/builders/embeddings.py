@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -148,7 +149,9 @@ def embedding_similarity(
                     "give the classes other phrases, or take other vectors",
                     tuple(classes.names),
                 )
-            unit = np.stack([_unit_vector(one, vectors, source.path) for one in found.values()])
+            # They take more than the vectors.
+            del tries, wanted
+            unit = _stacked((_unit_vector(one, vectors, source.path) for one in found.values()), len(found))
             inputs = [
                 Input("vectors", source.name, checksum.result()),
                 Input("classes", classes.source, classes.sha256),
@@ -169,6 +172,15 @@ def embedding_similarity(
             resolution=_recorded(found, classes),
         ),
     )
+
+
+def _stacked(rows: Iterator[Float[np.ndarray, " d"]], count: int) -> Float[np.ndarray, "C d"]:
+    """Return rows as one array, none of them kept beside it."""
+    first = next(rows)
+    stacked = np.empty((count, len(first)))
+    for at, row in enumerate(chain([first], rows)):
+        stacked[at] = row
+    return stacked
 
 
 def _recorded(found: Mapping[str, Resolution], classes: ClassList) -> dict[str, dict[str, object]]:
