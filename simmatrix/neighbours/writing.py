@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,12 +78,19 @@ def write(neighbours: Neighbours, path: Path, run: Run = one_by_one, progress: P
 
 
 def _key(neighbours: Neighbours, count: int) -> str:
-    """Return what two builds have in common whose shards are the same: inputs, parameters, steps, names, release."""
+    """Return what two builds have in common whose shards are the same: inputs, parameters, steps, names, release.
+
+    Inputs of which no file tells, such as arrays and columns, count by the source that was made of them.
+    """
     origin = neighbours.provenance
     told = Provenance(origin.builder, origin.params, origin.source, {}, origin.normalisation).to_metadata()
     digest = hashlib.sha256(canonical_json([told, count, __version__]).encode())
     for name in neighbours.classes:
         digest.update(name.encode() + b"\n")
+    arrays: list[pickle.PickleBuffer] = []
+    digest.update(pickle.dumps(neighbours.source, protocol=5, buffer_callback=arrays.append))
+    for array in arrays:
+        digest.update(array.raw())
     return digest.hexdigest()
 
 
