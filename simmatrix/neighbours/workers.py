@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -81,8 +82,11 @@ def working(workers: int | None = None, address: str | None = None) -> Iterator[
 
 
 def _connected(client: type[Client], address: str) -> Client:
-    # A client that can't be made is closed when it is collected, which fails again, late and loudly.
-    if not asyncio.run(_is_scheduler(address)):
+    # A client that can't be made is closed when it is collected, which fails again, late and loudly. This thread may
+    # have an event loop already, as in a notebook.
+    with ThreadPoolExecutor(1) as pool:
+        is_there = pool.submit(asyncio.run, _is_scheduler(address)).result()
+    if not is_there:
         raise SourceError(f"no Dask scheduler answers at {address}; start one (dask scheduler), or check it")
     return client(address, timeout=_SECONDS, set_as_default=False)
 
