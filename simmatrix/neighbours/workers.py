@@ -74,7 +74,9 @@ def working(workers: int | None = None, address: str | None = None) -> Iterator[
         if workers is None:
             client = stack.enter_context(_connected(Client, str(address)))
         else:
-            local = {"dashboard_address": None, "memory_limit": 0, "silence_logs": 50}
+            # No dashboard, and what answers for it in Dask is on this machine alone.
+            quiet = {"dashboard_address": "localhost:0", "scheduler_kwargs": {"dashboard": False}}
+            local = {**quiet, "memory_limit": 0, "silence_logs": 50}
             cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **local))
             client = stack.enter_context(Client(cluster))
         _check_workers(client, address)

@@ -39,7 +39,7 @@ def test_dask_and_workers_write_what_one_process_writes(command: Command, argume
     expected = contents(command.folder)
     assert len(expected) == 3
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="localhost:0"
     ) as cluster:
         for option in (("--dask", cluster.scheduler_address), ("--workers", 1)):
             for name in expected:
@@ -54,7 +54,7 @@ def test_who_is_no_scheduler_is_told_at_once_and_in_one_line(command: Command, a
     from dask.distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="localhost:0"
     ) as cluster:
         worker = cluster.workers[0].address
         for address in ("nonsense", worker):

@@ -131,7 +131,7 @@ def test_what_dask_and_workers_raise_is_told(tmp_path: Path, monkeypatch: pytest
     from dask.distributed import LocalCluster
 
     path = tmp_path / NAME
-    local = {"processes": False, "protocol": "tcp", "dashboard_address": None, "silence_logs": 50}
+    local = {"processes": False, "protocol": "tcp", "dashboard_address": "localhost:0", "silence_logs": 50}
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, **local) as cluster,
         working(address=cluster.scheduler_address) as run,
