@@ -116,6 +116,10 @@ class Form(ABC):
         """Return what stands in some rows, and in some columns of these, in their order, as an array of its own."""
         return np.asarray(self.values[rows] if columns is None else self.values[rows[:, None], columns])
 
+    def at(self, places: Int[np.ndarray, "2 n"]) -> Float[np.ndarray, " n"]:
+        """Return what stands at some rows and columns, as an array of its own."""
+        return np.asarray(self.values[tuple(places)])
+
     def dense(self) -> Float[np.ndarray, "C C"]:
         """Return the values as a contiguous array, read-only."""
         return read_only(np.array(self.values, order="C"))
@@ -247,6 +251,11 @@ class Sparse(Form):
     ) -> Float[np.ndarray, "n m"]:
         chosen = self.values[rows]
         return np.asarray((chosen if columns is None else chosen[:, columns]).toarray())
+
+    def at(self, places: Int[np.ndarray, "2 n"]) -> Float[np.ndarray, " n"]:
+        # SciPy leaves the result of no places, and of all that are 0, sparse.
+        found = self.values[tuple(places)]
+        return np.asarray(found.toarray() if hasattr(found, "toarray") else found)
 
     def dense(self) -> Float[np.ndarray, "C C"]:
         return read_only(np.asarray(self.values.toarray()))

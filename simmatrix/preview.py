@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from simmatrix import normalise
 from simmatrix.forms import blocks
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.pairs import Pairs, checked
-from simmatrix.shapes import Float, Int
+from simmatrix.shapes import Bool, Float, Int
 
 BOUNDS = 4096
 """What is left under a lower bound that is a multiple of 1 / 4096 is known without another pass over the values."""
@@ -76,6 +77,57 @@ class Profile:
             yield places, others
 
 
+class _Edited:
+    """Pairs set by hand in a matrix: where they stand, and what a lower bound needs to know of what stood there."""
+
+    def __init__(self, matrix: SimilarityMatrix, pairs: Pairs | None) -> None:
+        self.matrix = matrix
+        self.pairs: Mapping[tuple[str, str], float] = checked(pairs) if pairs else {}
+        ends = matrix.places([name for pair in self.pairs for name in pair])
+        places = np.array(ends, np.intp).reshape(-1, 2)
+        both = np.concatenate([places, places[:, ::-1]])
+        # In the order of rows, so that those of some rows are found without looking at all.
+        order = np.argsort(both[:, 0], kind="stable")
+        self.rows, self.columns = both[order].T
+        self.values = np.tile(np.array(list(self.pairs.values()), np.float32), 2)[order]
+
+    def write(
+        self, into: Float[np.ndarray, "n m"], rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"] | None
+    ) -> None:
+        """Write the pairs into what was read of some rows and columns."""
+        starts, ends = (np.searchsorted(self.rows, rows, side) for side in ("left", "right"))
+        counts = ends - starts
+        down = np.repeat(np.arange(len(rows)), counts)
+        found = np.arange(len(down)) + np.repeat(starts - (counts.cumsum() - counts), counts)
+        right, values = self.columns[found], self.values[found]
+        if columns is not None:
+            at_column = np.full(len(self.matrix), -1)
+            at_column[columns] = np.arange(len(columns))
+            right = at_column[right]
+            down, right, values = down[right >= 0], right[right >= 0], values[right >= 0]
+        into[down, right] = values
+
+    @cached_property
+    def earlier(self) -> Float[np.ndarray, " n"]:
+        """What stands there in the matrix."""
+        return self.matrix.stored.at(np.stack([self.rows, self.columns]))
+
+    @cached_property
+    def touched(self) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+        """The classes of the pairs, their greatest similarity beside the pairs, and whether a pair is above 0."""
+        classes = np.unique(self.rows)
+        rest = np.empty(len(classes), np.float32)
+        for part in blocks(np.broadcast_to(np.float32(0), (len(classes), len(self.matrix)))):
+            some = classes[part]
+            values = self.matrix.stored.entries(some)
+            values[np.arange(len(some)), some] = 0
+            at_row, columns = np.searchsorted(some, self.rows), self.columns
+            is_here = np.isin(self.rows, some)
+            values[at_row[is_here], columns[is_here]] = 0
+            rest[part] = values.max(axis=1)
+        return classes, rest, np.isin(classes, self.rows[self.values > 0])
+
+
 class Preview:
     """A matrix under a lower bound, with pairs set by hand after it, as `lower_bound` and `with_pairs` make it.
 
@@ -113,11 +165,15 @@ class Preview:
     ) -> None:
         normalise.check_lower_bound(bound)
         self.matrix, self.bound = matrix, bound
-        self.pairs: Mapping[tuple[str, str], float] = checked(pairs) if pairs else {}
+        self._edited = _Edited(matrix, pairs)
         self._find_profile = profile or partial(Profile, matrix)
-        places = np.array([matrix.places(pair) for pair in self.pairs], np.intp).reshape(-1, 2)
-        self._set = np.concatenate([places, places[:, ::-1]]).T
-        self._values = np.tile(np.array(list(self.pairs.values()), np.float32), 2)
+
+    def under(self, bound: float) -> Preview:
+        """Return the preview of another lower bound; what is known of the pairs is not worked out again."""
+        normalise.check_lower_bound(bound)
+        found = copy(self)
+        found.bound = bound
+        return found
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -132,14 +188,8 @@ class Preview:
     ) -> Float[np.ndarray, "n m"]:
         """Return what stands in some rows, and in some columns of these, in their order, as float32."""
         values = self._bounded(self.matrix.stored.entries(rows, columns))
-        if len(self._values):
-            # Where each class stands among the rows and columns asked for, if it does.
-            at_row, at_column = np.full((2, len(self)), -1)
-            at_row[rows] = np.arange(len(rows))
-            at_column[slice(None) if columns is None else columns] = np.arange(values.shape[1])
-            down, right = at_row[self._set[0]], at_column[self._set[1]]
-            here = (down >= 0) & (right >= 0)
-            values[down[here], right[here]] = self._values[here]
+        if len(self._edited.values):
+            self._edited.write(values, rows, columns)
         return values
 
     def row(self, index: int) -> Float[np.ndarray, " C"]:
@@ -160,8 +210,9 @@ class Preview:
     def isolated(self) -> Int[np.ndarray, " n"]:
         """Return the classes that are similar to no other."""
         alone = self.profile.nearest <= np.float64(self.bound)
-        for index in np.unique(self._set).tolist():
-            alone[index] = not self.neighbours(index, 1)
+        if len(self._edited.values):
+            classes, rest, is_paired = self._edited.touched
+            alone[classes] = (rest <= np.float64(self.bound)) & ~is_paired
         return np.flatnonzero(alone)
 
     def figures(self) -> Figures:
@@ -169,18 +220,16 @@ class Preview:
         size = len(self)
         count, total = self.profile.above(self.bound)
         total = (total - count * self.bound) / (1 - self.bound)
-        if len(self._values):
-            earlier = self._bounded(
-                np.concatenate([self.matrix.stored.entries(at[:1], at[1:])[0] for at in self._set.T])
-            )
-            count += int(np.count_nonzero(self._values)) - int(np.count_nonzero(earlier))
-            total += float(self._values.sum(dtype=np.float64) - earlier.sum(dtype=np.float64))
+        if len(self._edited.values):
+            earlier, values = self._bounded(self._edited.earlier), self._edited.values
+            count += int(np.count_nonzero(values)) - int(np.count_nonzero(earlier))
+            total += float(values.sum(dtype=np.float64) - earlier.sum(dtype=np.float64))
         return Figures(max(total, 0.0) / size, count / (size * (size - 1)), len(self.isolated()))
 
     def made(self) -> SimilarityMatrix:
         """Return the matrix itself, its lower bound and its pairs recorded as steps."""
         bounded = self.matrix.lower_bound(self.bound)
-        return bounded.with_pairs(self.pairs) if self.pairs else bounded
+        return bounded.with_pairs(self._edited.pairs) if self._edited.pairs else bounded
 
     def _bounded(self, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         # In float64, and rounded once, as the matrix would be.

@@ -22,8 +22,8 @@ TILE = 256
 MOST = 50_000
 """Up to so many classes are seen as a whole: more take a pass over more than 2.5 billion values."""
 
-# The coarsest level that is read from the matrix each time: 2^20 values a tile.
-_FINE = 2
+FINE = 2
+"""The coarsest level that is read from the matrix each time, 2^20 values a tile."""
 
 
 @runtime_checkable
@@ -64,6 +64,17 @@ class Blocks(NamedTuple):
     greatest: Float[np.ndarray, "h w"]
 
 
+def levels_of(size: int) -> int:
+    """Return how many levels a matrix of C classes has.
+
+    Examples
+    --------
+    >>> levels_of(256), levels_of(257)
+    (1, 2)
+    """
+    return max(0, (size - 1).bit_length() - (TILE.bit_length() - 1)) + 1
+
+
 class Pyramid:
     """Blocks of a matrix at every level, its classes in some order.
 
@@ -73,6 +84,8 @@ class Pyramid:
         The similarities, or differences of them.
     order
         (C), the class at each place.
+    check
+        Called between the parts of a pass over all values. What it raises ends the pass, when none waits for it.
 
     Examples
     --------
@@ -84,8 +97,10 @@ class Pyramid:
     (1, [1.0, 0.5, 0.0])
     """
 
-    def __init__(self, source: Entries, order: Int[np.ndarray, " C"]) -> None:
-        self.source, self.order = source, order
+    def __init__(
+        self, source: Entries, order: Int[np.ndarray, " C"], check: Callable[[], object] = lambda: None
+    ) -> None:
+        self.source, self.order, self.check = source, order, check
         self._is_signed = isinstance(source, Difference)
         self._itself = 0.0 if self._is_signed else 1.0
         self._lock = Lock()
@@ -97,7 +112,7 @@ class Pyramid:
     @property
     def levels(self) -> int:
         """How many levels there are: at the last one tile holds the whole matrix."""
-        return max(0, (len(self) - 1).bit_length() - (TILE.bit_length() - 1)) + 1
+        return levels_of(len(self))
 
     def tile(self, level: int, row: int, column: int) -> Blocks:
         """Return a tile of up to 256 x 256 blocks, as float32.
@@ -114,7 +129,7 @@ class Pyramid:
         if not (0 <= top < side and 0 <= left < side):
             raise ParameterError(f"there is no tile {row}, {column} at level {level} of {len(self)} classes")
         down, right = slice(top, min(top + TILE, side)), slice(left, min(left + TILE, side))
-        if level > _FINE:
+        if level > FINE:
             sums, greatest = (whole[down, right] for whole in self._whole(level))
         else:
             sums, greatest = self._read(down, right, 1 << level)
@@ -164,7 +179,7 @@ class Pyramid:
             if not self._coarse:
                 if len(self) > MOST:
                     raise MatrixError(f"{len(self):,} classes are too many to be seen as a whole; zoom in")
-                self._coarse[_FINE + 1] = self._pass(1 << (_FINE + 1))
+                self._coarse[FINE + 1] = self._pass(1 << (FINE + 1))
             for one in range(max(self._coarse) + 1, level + 1):
                 sums, greatest = self._coarse[one - 1]
                 self._coarse[one] = (_halved(sums, np.add), _halved(greatest, _furthest))
@@ -174,6 +189,7 @@ class Pyramid:
         side = -(-len(self) // step)
         sums, greatest = np.empty((2, side, side), np.float32)
         for row in range(side):
+            self.check()
             sums[[row]], greatest[[row]] = self._read(slice(row, row + 1), slice(0, side), step)
         return sums, greatest
 

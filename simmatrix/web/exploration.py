@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice, pairwise, product
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from simmatrix import summary
+from simmatrix import pyramid, summary
 from simmatrix.builders.wordnet import definition_of, open_wordnet
 from simmatrix.classes import ClassList
 from simmatrix.comparison import compare
@@ -23,7 +24,7 @@ from simmatrix.ordering import Order, order_of
 from simmatrix.pairs import checked
 from simmatrix.paths import strongest_path
 from simmatrix.preview import BOUNDS, Preview, Profile
-from simmatrix.pyramid import TILE, Difference, Entries, Pyramid
+from simmatrix.pyramid import TILE, Difference, Entries, Pyramid, levels_of
 from simmatrix.text import nearest
 
 Json = dict[str, Any]
@@ -53,9 +54,14 @@ class Limits(NamedTuple):
     influence: float | None = None
 
 
-class Edit(NamedTuple):
-    """Pairs that were set by hand, and how the page tells of them."""
+class SupersededError(Exception):
+    """A picture is asked for of what was set before the last change."""
 
+
+class Edit(NamedTuple):
+    """Pairs that were set by hand, and how the page names and tells of them."""
+
+    id: int
     told: str
     pairs: Mapping[tuple[str, str], float]
 
@@ -73,17 +79,28 @@ class Kept:
         with self._lock:
             lock = self._locks.setdefault(key, RLock())
         with lock:
-            with self._lock:
-                if key in self._found:
-                    self._found.move_to_end(key)
-                    found: Found = self._found[key]
-                    return found
-            made = make()
-            with self._lock:
-                self._found[key] = made
-                while len(self._found) > self._most:
-                    self._locks.pop(self._found.popitem(last=False)[0], None)
-            return made
+            try:
+                with self._lock:
+                    if key in self._found:
+                        self._found.move_to_end(key)
+                        found: Found = self._found[key]
+                        return found
+                made = make()
+                with self._lock:
+                    self._found[key] = made
+                    while len(self._found) > self._most:
+                        self._found.popitem(last=False)
+                return made
+            finally:
+                # Who waits for the lock finds what was made, or tries again.
+                with self._lock:
+                    self._locks.pop(key, None)
+
+    def forget(self, is_old: Callable[[Any], bool]) -> None:
+        """Drop what is kept under some keys."""
+        with self._lock:
+            for key in [*filter(is_old, self._found)]:
+                del self._found[key]
 
 
 class Exploration:
@@ -124,20 +141,30 @@ class Exploration:
         self.labels = self._labels()
         self._folded = [f"{name} {label}".casefold() for name, label in zip(matrix.classes, self.labels, strict=True)]
         self.limits, self.edits, self.version = Limits(), list[Edit](), 0
-        self._lock = RLock()
-        self._orders, self._profiles, self._pyramids, self._told = Kept(3), Kept(4), Kept(2), Kept(2)
-        self.preview = self._previewed()
+        # One change at a time, which may take long; and what is seen is swapped under a lock that nobody holds long.
+        self._changing, self._lock = Lock(), RLock()
+        self._edits_made = 0
+        # A picture of 21,843 classes takes 80 MB: one is kept for each map that is on the page.
+        self._pyramids = Kept(1 if other is None else 2)
+        self._orders, self._profiles, self._told = Kept(3), Kept(4), Kept(2)
+        self.preview = Preview(self.matrix, lambda: self.profile(None))
 
     def __len__(self) -> int:
         return len(self.matrix)
 
     def warm_up(self) -> None:
         """Work out what the first look needs."""
-        pyramid = self.pyramid("first", self.first_order)
-        pyramid.tile(pyramid.levels - 1, 0, 0)
+        if self.is_whole:
+            with suppress(SupersededError):
+                self.pyramid("first", self.first_order).tile(levels_of(len(self)) - 1, 0, 0)
         self.profile(None)
 
     # What there is to see.
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the map may be seen as a whole; if not, its finest levels alone are."""
+        return len(self) <= pyramid.MOST
 
     @cached_property
     def orders(self) -> tuple[str, ...]:
@@ -163,7 +190,8 @@ class Exploration:
             "builder": self.matrix.provenance.builder,
             "orders": self.orders,
             "order": self.first_order,
-            "levels": self.pyramid("first", "file").levels,
+            "levels": levels_of(len(self)) if self.is_whole else pyramid.FINE + 1,
+            "isWhole": self.is_whole,
             "tile": TILE,
             "bounds": BOUNDS,
             "superclasses": list(dict.fromkeys(self.superclasses)) if "superclass" in self.orders else [],
@@ -184,8 +212,7 @@ class Exploration:
             "mostInfluence": self._limited(limits.top_k).influence,
             "density": figures.density,
             "isolated": figures.isolated,
-            "greatest": max([float(preview.profile.nearest.max(initial=0)), 0.0]),
-            "edits": [{"told": edit.told, "pairs": len(edit.pairs)} for edit in edits],
+            "edits": [{"id": edit.id, "told": edit.told, "pairs": len(edit.pairs)} for edit in edits],
         }
 
     def named(self, index: int) -> Json:
@@ -223,8 +250,8 @@ class Exploration:
             "place": int(np.flatnonzero(places == index)[0]),
             "superclass": self.superclasses[index] if self.superclasses else "",
             "how": str(told.get("how", "")),
-            "words": [str(word) for word in told.get("words", ())],
-            "doubt": told.get("doubt") if isinstance(told.get("doubt"), float) else None,
+            "words": _texts(told.get("words")),
+            "doubt": _doubt(told),
             "others": _texts(told.get("others"))[:_COMPLETIONS],
             "senses": [{"synset": synset, "means": means} for synset, means in self.senses(index)],
             "neighbours": self._neighbours(self.preview, index),
@@ -293,7 +320,7 @@ class Exploration:
             for name, told in self.matrix.provenance.resolution.items()
             if isinstance(told.get("others"), list)
         }
-        doubtful = sorted(several, key=lambda name: -float(several[name].get("doubt") or 0))[:_LISTED]
+        doubtful = sorted(several, key=lambda name: -(_doubt(several[name]) or 0))[:_LISTED]
         index = {name: at for at, name in enumerate(self.matrix.classes)}
         return {
             "sentences": list(summary.concerns(self.matrix, counts)),
@@ -305,7 +332,7 @@ class Exploration:
                         **self.named(index[name]),
                         "taken": " + ".join(_texts(several[name].get("words"))),
                         "others": _texts(several[name]["others"])[:3],
-                        "doubt": several[name].get("doubt") if isinstance(several[name].get("doubt"), float) else None,
+                        "doubt": _doubt(several[name]),
                     }
                     for name in doubtful
                     if name in index
@@ -342,11 +369,16 @@ class Exploration:
             ],
         }
 
-    def tile(self, layer: str, order: str, level: int, row: int, column: int) -> tuple[tuple[int, int], bytes]:
+    def tile(
+        self, layer: str, order: str, level: int, row: int, column: int, version: int | None = None
+    ) -> tuple[tuple[int, int], bytes]:
         """Return a tile's shape, and its means and its greatest values as unsigned 16-bit numbers, low byte first.
 
-        A similarity s is the number 65535 s, and a difference d the number 65535 (d + 1) / 2.
+        A similarity s is the number 65535 s, and a difference d the number 65535 (d + 1) / 2. Raises `SupersededError`
+        if another version than the last is asked for, or a change comes while a pass over the values is made for it.
         """
+        if version not in (None, self.version) and layer != "second":
+            raise SupersededError("the matrix was changed since; ask for the tile of its last version")
         blocks = self.pyramid(layer, order).tile(level, row, column)
         scaled = [(part + 1) / 2 if layer == "difference" else part for part in blocks]
         planes = [np.rint(part.astype(np.float64) * _STEPS).astype("<u2").tobytes() for part in scaled]
@@ -362,9 +394,16 @@ class Exploration:
         check_lower_bound(lower_bound)
         if influence is not None:
             check_influence(influence)
-        with self._lock:
-            self.limits = Limits(top_k, lower_bound or 0.0, influence)
-            self._changed()
+        with self._changing:
+            matrix = self._limited(top_k)
+            bound = lower_bound or 0.0
+            if influence is not None:
+                bound = matrix.bound_for(influence, nearest=True) or 0.0
+            # What is known of the edited pairs stays known while the matrix is the same.
+            before = self.preview
+            is_same = matrix is before.matrix
+            preview = before.under(bound) if is_same else self._previewed(matrix, top_k, bound, self.edits)
+            self._change(preview, Limits(top_k, lower_bound or 0.0, influence), self.edits)
         return self.state()
 
     def edit(self, first: Sequence[str], second: Sequence[str], value: float) -> Json:
@@ -379,18 +418,24 @@ class Exploration:
         self.matrix.places([*first, *second])
         pairs = checked({pair: value for pair in product(first, second) if pair[0] != pair[1]})
         one, other = (names[0] if len(names) == 1 else f"{len(names)} classes" for names in (first, second))
-        with self._lock:
-            self.edits.append(Edit(f"{one} and {other}: {value:g}", pairs))
-            self._changed()
+        with self._changing:
+            there = sum(len(edit.pairs) for edit in self.edits)
+            if there + len(pairs) > _MOST_PAIRS:
+                raise ParameterError(
+                    f"{there:,} pairs are set by hand; {len(pairs):,} more are more than {_MOST_PAIRS:,}, the most "
+                    "that a page holds; undo some, or save the file and explore that"
+                )
+            self._edits_made += 1
+            self._edit([*self.edits, Edit(self._edits_made, f"{one} and {other}: {value:g}", pairs)])
         return self.state()
 
-    def undo(self, index: int) -> Json:
+    def undo(self, edit_id: int) -> Json:
         """Take an edit back, and return what comes of it."""
-        with self._lock:
-            if not 0 <= index < len(self.edits):
+        with self._changing:
+            left = [edit for edit in self.edits if edit.id != edit_id]
+            if len(left) == len(self.edits):
                 raise ParameterError("there is no such edit; it may be undone already")
-            del self.edits[index]
-            self._changed()
+            self._edit(left)
         return self.state()
 
     def save(self, name: str, *, replace: bool) -> Json:
@@ -400,7 +445,11 @@ class Exploration:
                 f"{name!r:.80} is no name for the file; give one without folders that ends in .safetensors"
             )
         target = self.file.resolve().parent / name
-        if target.exists() and not replace:
+        try:
+            is_there = target.exists()
+        except OSError as error:
+            raise ParameterError(f"{name!r:.80} can't be written ({error.strerror}); give another name") from None
+        if is_there and not replace:
             raise FileExistsError(f"{name} is there already")
         self.made().save(target)
         return {"saved": name, "bytes": target.stat().st_size}
@@ -433,24 +482,33 @@ class Exploration:
             sources |= {"second": lambda: second, "difference": lambda: Difference(preview, second)}
         if layer not in sources:
             raise ParameterError(f"there is no picture {layer!r:.40}; choose {', '.join(sources)}")
+
+        def check() -> None:
+            if layer != "second" and version != self.version:
+                raise SupersededError("the matrix was changed meanwhile; ask for the tile of its last version")
+
         key = (layer, order, 0 if layer == "second" else version)
-        return self._pyramids.get(key, lambda: Pyramid(sources[layer](), self.order(order).places))
+        return self._pyramids.get(key, lambda: Pyramid(sources[layer](), self.order(order).places, check))
 
     def _limited(self, top_k: int | None) -> SimilarityMatrix:
         return self.matrix if top_k is None else self._profiles.get(("top", top_k), lambda: self.matrix.top_k(top_k))
 
-    def _changed(self) -> None:
-        self.preview = self._previewed()
-        self.version += 1
+    def _change(self, preview: Preview, limits: Limits, edits: list[Edit]) -> None:
+        """Let another preview be seen, with the limits and edits that led to it."""
+        with self._lock:
+            self.preview, self.limits, self.edits = preview, limits, edits
+            self.version += 1
+        self._pyramids.forget(lambda key: key[0] != "second")
 
-    def _previewed(self) -> Preview:
-        """Return the preview of what is set; its profile is found when it is needed."""
-        top_k, bound, influence = self.limits
-        matrix = self._limited(top_k)
-        if influence is not None:
-            bound = matrix.bound_for(influence, nearest=True) or 0.0
+    def _edit(self, edits: list[Edit]) -> None:
+        preview = self.preview
+        preview = self._previewed(preview.matrix, self.limits.top_k, preview.bound, edits)
+        self._change(preview, self.limits, edits)
+
+    def _previewed(self, matrix: SimilarityMatrix, top_k: int | None, bound: float, edits: Sequence[Edit]) -> Preview:
+        """Return a preview with the pairs of all edits; its profile is found when it is needed."""
         pairs: dict[tuple[str, str], float] = {}
-        for edit in self.edits:
+        for edit in edits:
             for (one, other), value in edit.pairs.items():
                 # The last one counts, in whatever direction it is named.
                 pairs.pop((other, one), None)
@@ -471,6 +529,13 @@ class Exploration:
             if column is None
             else tuple(label or name for label, name in zip(column, self.matrix.classes, strict=True))
         )
+
+
+def _doubt(told: Mapping[str, Any]) -> float | None:
+    """Return how doubtful a class's sense is, if it is a number: a foreign file may have anything there."""
+    doubt = told.get("doubt")
+    is_number = isinstance(doubt, int | float) and not isinstance(doubt, bool) and abs(doubt) <= 1
+    return float(doubt) if is_number else None
 
 
 def _texts(content: object) -> list[str]:

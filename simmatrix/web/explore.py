@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from threading import Thread
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simmatrix.errors import ParameterError
-from simmatrix.web.exploration import Exploration, Json
+from simmatrix.web.exploration import Exploration, Json, SupersededError
 from simmatrix.web.serving import application, page
 
 Content = dict[str, Any]
@@ -44,7 +45,7 @@ def explore_application(exploration: Exploration) -> Starlette:
         "edit": lambda content: exploration.edit(
             _texts(content, "first"), _texts(content, "second"), _given(_real_or_none(content, "value"), "value")
         ),
-        "undo": lambda content: exploration.undo(_given(_whole_or_none(content, "index"), "index")),
+        "undo": lambda content: exploration.undo(_given(_whole_or_none(content, "id"), "id")),
         "save": lambda content: exploration.save(str(content.get("name", "")), replace=content.get("replace") is True),
     }
     return application(
@@ -76,8 +77,13 @@ async def _page(request: Request) -> Response:
 
 def _tiles(exploration: Exploration) -> Callable[[Request], Response]:
     def tile(request: Request) -> Response:
-        place = (_number(request, name) for name in ("level", "row", "column"))
-        (height, width), content = exploration.tile(_text(request, "layer"), _text(request, "order"), *place)
+        level, row, column = (_number(request, name) for name in ("level", "row", "column"))
+        version = _number(request, "version") if "version" in request.query_params else None
+        layer, order = _text(request, "layer"), _text(request, "order")
+        try:
+            (height, width), content = exploration.tile(layer, order, level, row, column, version)
+        except SupersededError as error:
+            return JSONResponse({"error": str(error)}, 409)
         return Response(content, media_type="application/octet-stream", headers={"x-shape": f"{height},{width}"})
 
     return tile
@@ -109,7 +115,7 @@ def _text(request: Request, name: str) -> str:
 
 def _number(request: Request, name: str) -> int:
     text = _text(request, name)
-    if not text.lstrip("-").isdecimal() or len(text) > 9:
+    if not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
         raise ParameterError(f"{name} is {text!r:.40}, which is no whole number")
     return int(text)
 
@@ -118,7 +124,10 @@ def _real_or_none(content: Content, name: str) -> float | None:
     value = content.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ParameterError(f"{name} is {value!r:.40}, which is no number")
-    return None if value is None else float(value)
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        raise ParameterError(f"{name} is {value!r:.40}..., which is too large") from None
 
 
 def _whole_or_none(content: Content, name: str) -> int | None:

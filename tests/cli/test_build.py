@@ -15,7 +15,7 @@ from scipy.stats import mannwhitneyu
 
 import simmatrix
 from simmatrix import data
-from simmatrix.choices import COMPLETIONS, KERNELS, MEASURES, VECTOR_FORMATS
+from simmatrix.choices import COMPLETIONS, KERNELS, VECTOR_FORMATS
 from simmatrix.cli.sources import SOURCES, Source
 from tests.cli.command import COMMAND, Command, assert_mendable, write_glove
 
@@ -124,13 +124,11 @@ def test_an_unusable_output_is_told_before_anything_is_read(command: Command) ->
 
 def test_the_choices_are_those_of_the_library() -> None:
     from simmatrix.builders import completion, order
-    from simmatrix.taxonomy import measures
     from simmatrix.vectors import formats
 
     for names, table in (
         (VECTOR_FORMATS, formats._READERS),
         (KERNELS, order._KERNELS),
-        (MEASURES, measures._FUNCTIONS),
         (COMPLETIONS, completion._METHODS),
     ):
         assert names == tuple(table)

@@ -1,5 +1,7 @@
 """A preview says what the library makes: every value, neighbour and figure."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,38 @@ def test_a_bound_found_for_an_influence_is_the_one_that_the_matrix_takes() -> No
         assert Preview(matrix, bound=bound).figures().influence == pytest.approx(wanted, rel=2e-7)
         assert matrix.with_influence(wanted).provenance.normalisation[-1]["bound"] == bound
         assert matrix.bound_for(matrix.influence) is None
+
+
+def _counted(function: Callable[..., np.ndarray], calls: list[str]) -> Callable[..., np.ndarray]:
+    def counted(*given: object) -> np.ndarray:
+        calls.append(function.__name__)
+        return function(*given)
+
+    return counted
+
+
+def test_pairs_are_read_once_for_all_lower_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for form in FORMS:
+        matrix = random_matrix(form, SIZE)
+        some = matrix.classes[:9]
+        # Classes 0 to 8 are left with the pairs alone; some of these are 0.
+        pairs = {(one, other): (index % 3) / 4 for index, one in enumerate(some) for other in matrix.classes[9:]}
+        pairs |= {(one, other): 0.0 for index, one in enumerate(some) for other in some[:index]}
+        profile = Profile(matrix)
+        kind = type(matrix.stored)
+        read: list[str] = []
+        with monkeypatch.context() as patched:
+            for name in ("entries", "at"):
+                patched.setattr(kind, name, _counted(getattr(kind, name), read))
+            preview = Preview(matrix, lambda profile=profile: profile, pairs=pairs)
+            found = [preview.under(bound).figures() for bound in LIMITS]
+        assert sorted(read) == ["at", "entries"]
+        for bound, figures in zip(LIMITS, found, strict=True):
+            made = matrix.lower_bound(bound).with_pairs(pairs)
+            expected = counts(made)
+            assert figures.influence == pytest.approx(expected.influence, rel=2e-7, abs=1e-9)
+            assert (figures.density, figures.isolated / SIZE) == (expected.density, expected.identity_rows)
+            np.testing.assert_array_equal(preview.under(bound).entries(np.arange(SIZE)), made.to_dense())
 
 
 def test_what_is_out_of_range_is_refused() -> None:

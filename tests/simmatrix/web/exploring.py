@@ -39,7 +39,7 @@ class Client:
 
     def tile(self, layer: str, order: str, level: int, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the means and the greatest of a tile, as numbers from 0 to 65535."""
-        query = {"layer": layer, "order": order, "level": level, "row": row, "column": column, "version": 0}
+        query = {"layer": layer, "order": order, "level": level, "row": row, "column": column}
         answer = self.http.get("/tile", params=query)
         assert answer.status_code == 200, answer.text
         shape = tuple(int(side) for side in answer.headers["x-shape"].split(","))

@@ -1,14 +1,17 @@
 """What the page to explore a matrix asks the server, against the library and a slow reading of the values."""
 
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
 
 import simmatrix
-from simmatrix import ClassList, SimilarityMatrix
+from simmatrix import ClassList, SimilarityMatrix, pyramid
 from simmatrix.ordering import order_of
+from simmatrix.preview import Preview
 from simmatrix.provenance import Provenance
+from simmatrix.web.exploration import Exploration, Kept
 from tests.simmatrix.matrices import NAMES, random_matrix, random_values
 from tests.simmatrix.web.exploring import Client, client_of
 
@@ -87,7 +90,11 @@ def test_edits_are_listed_undone_and_saved_with_where_they_come_from(tmp_path: P
         ("2 classes and 2 classes: 1", 4),
         ("lorry and rose: 0.25", 1),
     ]
-    client.post("/undo", {"index": 1})
+    second = state["edits"][1]["id"]
+    client.post("/undo", {"id": second})
+    # The second click of a double click takes nothing else back.
+    assert "may be undone already" in client.post("/undo", {"id": second}, 400)["error"]
+    assert [edit["told"] for edit in client.get("/state")["edits"]] == ["rose and lorry: 0.5", "lorry and rose: 0.25"]
     saved = client.post("/save", {"name": "new.safetensors"})
     made = simmatrix.load(tmp_path / "new.safetensors")
     assert saved == {"saved": "new.safetensors", "bytes": (tmp_path / "new.safetensors").stat().st_size}
@@ -189,6 +196,109 @@ def test_concerns_name_their_classes(tmp_path: Path) -> None:
     ]
 
 
+def test_a_foreign_file_may_tell_anything_of_its_classes(tmp_path: Path) -> None:
+    odd = {"rose": {"words": 5, "others": 5}, "oak": {"doubt": "abc", "others": ["b"]}}
+    odd |= {"ox": {"doubt": float("nan"), "others": ["c", 5]}, "tulip": {"doubt": [1], "others": 7, "how": {}}}
+    exploration = Exploration(SimilarityMatrix(np.eye(6), NAMES, Provenance(resolution=odd)), tmp_path / "one")
+    client = Client(exploration)
+    for name in NAMES:
+        found = client.get("/class", name=name, order="file")
+        assert (found["words"], found["doubt"]) == ([], None)
+    senses = client.get("/concerns")["senses"]["classes"]
+    assert [(one["name"], one["taken"], one["doubt"]) for one in senses] == [(name, "", None) for name in ("oak", "ox")]
+
+
+def test_tiles_of_what_was_before_a_change_are_worked_out_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = random_matrix("toeplitz", 2100)
+    exploration = Exploration(matrix, tmp_path / "one.safetensors")
+    client = Client(exploration)
+    query = {"layer": "first", "order": "file", "level": 4, "row": 0, "column": 0, "version": 0}
+    read, entries = [], Preview.entries
+
+    def changed_meanwhile(self: Preview, rows: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
+        read.append(rows)
+        if len(read) == 3:
+            exploration.limit(None, 0.5, None)
+        return entries(self, rows, columns)
+
+    monkeypatch.setattr(Preview, "entries", changed_meanwhile)
+    answer = client.http.get("/tile", params=query)
+    # A pass would read 263 times.
+    assert (answer.status_code, len(read)) == (409, 3)
+    assert "was changed" in answer.json()["error"]
+    assert client.http.get("/tile", params=query).status_code == 409
+    assert len(read) == 3
+    assert client.http.get("/tile", params={**query, "version": 1}).status_code == 200
+
+
+def test_a_slow_change_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exploration = Exploration(random_matrix(), tmp_path / "one.safetensors")
+    started, goes_on = Event(), Event()
+    top_k = SimilarityMatrix.top_k
+
+    def slow(matrix: SimilarityMatrix, count: int) -> SimilarityMatrix:
+        started.set()
+        goes_on.wait(30)
+        return top_k(matrix, count)
+
+    monkeypatch.setattr(SimilarityMatrix, "top_k", slow)
+    found: list[object] = []
+
+    def ask() -> None:
+        found.extend([exploration.state()["version"], exploration.about()["version"]])
+        found.append(exploration.tile("first", "file", 0, 0, 0)[0])
+
+    slider = Thread(target=exploration.limit, args=(2, None, None))
+    other = Thread(target=ask)
+    slider.start()
+    assert started.wait(10)
+    other.start()
+    other.join(5)
+    seen = list(found)
+    goes_on.set()
+    slider.join()
+    other.join()
+    assert seen == [0, 0, (6, 6)]
+    assert exploration.state()["topK"] == 2
+
+
+def test_more_classes_than_are_seen_as_a_whole_are_shown_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyramid, "MOST", 2000)
+    exploration = Exploration(random_matrix("toeplitz", 2001), tmp_path / "one.safetensors")
+    exploration.warm_up()
+    client = Client(exploration)
+    about = client.get("/about")
+    assert (about["isWhole"], about["levels"]) == (False, 3)
+    client.tile("first", "file", about["levels"] - 1, 0, 0)
+    assert "too many to be seen as a whole" in client.refused(
+        "/tile", layer="first", order="file", level=about["levels"], row=0, column=0
+    )
+
+
+def test_the_edited_pairs_of_a_page_have_a_limit(tmp_path: Path) -> None:
+    exploration = Exploration(random_matrix("toeplitz", 700), tmp_path / "one.safetensors")
+    names = exploration.matrix.classes
+    assert exploration.edit(names[:300], names[300:600], 0.5)["edits"][0]["pairs"] == 90_000
+    with pytest.raises(simmatrix.ParameterError, match=r"90,000 pairs are set by hand; 10,500 more .* 100,000"):
+        exploration.edit(names[:105], names[600:], 0.5)
+    assert len(exploration.edit(names[:100], names[600:], 0.5)["edits"]) == 2
+
+
+def test_a_slow_result_is_made_once_and_a_failure_leaves_nothing() -> None:
+    kept, made = Kept(2), []
+    for key in (0, 1, 0, 2, 0, 1):
+        assert kept.get(key, lambda key=key: made.append(key) or key) == key
+    assert made == [0, 1, 2, 1]
+    for key in range(50):
+        with pytest.raises(ZeroDivisionError):
+            kept.get(("wrong", key), lambda: 1 // 0)
+    assert len(kept._locks) == 0
+
+
 def test_two_files_are_compared(tmp_path: Path) -> None:
     one, other = random_matrix("dense", 6, 0), random_matrix("sparse", 6, 1)
     # In another order, and with a class that only it has.
@@ -226,6 +336,9 @@ def test_what_can_t_be_is_refused_with_a_message(tmp_path: Path) -> None:
         ("/tile", {**tile, "row": "x"}, "no whole number"),
         ("/tile", {**tile, "row": "9" * 5000}, "no whole number"),
         ("/tile", {**tile, "row": "²"}, "no whole number"),
+        ("/tile", {**tile, "row": "٣"}, "no whole number"),
+        ("/tile", {**tile, "level": "--0"}, "no whole number"),
+        ("/names", {"order": "file", "start": "--1", "stop": 3}, "no whole number"),
         ("/tile", {**tile, "layer": "second"}, "no picture"),
         ("/tile", {**tile, "order": "superclass"}, "no order"),
         ("/class", {"name": "rose", "order": ""}, "no order"),
@@ -248,7 +361,9 @@ def test_what_can_t_be_is_refused_with_a_message(tmp_path: Path) -> None:
         ("/edit", {"first": "rose", "second": ["tulip"], "value": 0.5}, "no list of names"),
         ("/edit", {"first": ["rose"] * 1000, "second": ["tulip"] * 1000, "value": 0.5}, "too many"),
         ("/edit", {"first": ["rose"], "second": ["tulpi"], "value": 0.5}, "did you mean tulip"),
-        ("/undo", {"index": 0}, "no such edit"),
+        ("/undo", {"id": 0}, "no such edit"),
+        ("/limits", {"lowerBound": 10**400}, "too large"),
+        ("/save", {"name": "a" * 300 + ".safetensors"}, "can't be written"),
         ("/undo", {}, "missing"),
         ("/limits", [], "no JSON object"),
     )

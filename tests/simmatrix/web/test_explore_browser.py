@@ -211,6 +211,62 @@ def test_zooming(tmp_path: Path, opened: Open, serving: Open) -> None:
     assert re.match(r"class 109\d and class (19|2\d): ", hovered(page))
 
 
+def test_the_scale_ends_at_the_greatest_similarity_of_two_classes(tmp_path: Path, opened: Open, serving: Open) -> None:
+    values = np.full((257, 257), 0.05)
+    np.fill_diagonal(values, 1)
+    # Of blocks of two the last on the diagonal is one class and itself.
+    SimilarityMatrix(values, tuple(map(str, range(257)))).save(tmp_path / "one.safetensors")
+    page = ready(opened(serving("explore", "one.safetensors", "--no-browser")))
+    assert page.inner_text("#most") == "0.05"
+
+
+def test_more_classes_than_are_seen_as_a_whole(tmp_path: Path, opened: Open, serving: Open) -> None:
+    random_matrix("toeplitz", 5000).save(tmp_path / "one.safetensors")
+    page = opened(serving("explore", "one.safetensors", "--no-browser"))
+
+    def in_parts(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "isWhole": False, "levels": 2})
+
+    page.route("**/about", in_parts)
+    page.reload()
+    ready(page)
+    page.click("#out")
+    page.click("#whole")
+    settled(page)
+    asked = page.evaluate("() => performance.getEntriesByType('resource').map((one) => one.name)")
+    levels = [int(found[1]) for found in map(re.compile(r".*[?&]level=(\d+)").match, asked) if found]
+    # A tile is 512 classes wide, and the map has less than 800 pixels: of the 100 tiles those of a corner are seen.
+    assert 1 <= len(levels) <= 16
+    assert set(levels) == {1}
+
+
+def test_the_map_follows_a_slider_that_rests(tmp_path: Path, opened: Open, serving: Open) -> None:
+    matrix = random_matrix("dense", 700)
+    matrix.save(tmp_path / "one.safetensors")
+    page = ready(opened(serving("explore", "one.safetensors", "--no-browser")))
+    page.select_option("#order", "file")
+    page.click("#panel-limits summary")
+    settled(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/tile?" in request.url else None)
+    page.focus("#bound")
+    for _ in range(12):
+        page.keyboard.press("PageUp")
+        page.wait_for_timeout(40)
+    bound = int(page.input_value("#bound")) / 4096
+    settled(page)
+    versions = {re.search(r"version=(\d+)", one)[1] for one in asked}  # type: ignore[index]
+    assert len(versions) == 1
+    assert bound > 0.5
+    page.mouse.move(*cell(page, 100, 200, 700))
+    found = re.fullmatch(r"class (\d+) and class (\d+): ([\d.]+) mean, ([\d.]+) greatest of 2 \u00d7 2", hovered(page))
+    assert found is not None
+    row, column = int(found[1]) // 2 * 2, int(found[2]) // 2 * 2
+    block = matrix.lower_bound(bound).to_dense()[row : row + 2, column : column + 2]
+    assert found[4] == f"{block.max():.3f}"
+
+
 def test_sliding(tmp_path: Path, opened: Open, serving: Open, screenshot: Open) -> None:
     matrix = simmatrix.from_embeddings("glove-6b-50d", classes="cifar100", lower_bound=0.0)
     matrix.save(tmp_path / "glove.safetensors")
@@ -252,6 +308,7 @@ def test_sliding(tmp_path: Path, opened: Open, serving: Open, screenshot: Open) 
     screenshot(page, "explore-limits")
     page.click("#reset")
     told(matrix)
+    settled(page)
 
 
 def test_editing_and_saving(cifar100: SimilarityMatrix, tmp_path: Path, opened: Open, serving: Open) -> None:

@@ -35,10 +35,8 @@ export function editsPanel(panel, source, page) {
     element("form", {
       onsubmit: async (event) => {
         event.preventDefault();
-        const found = await trying(() => source.edit({ first: first.names, second: second.names, value: Number(value.value) }));
-        if (!found) return;
-        page.changed(found);
-        say(`set: ${found.edits.at(-1).told}`);
+        const found = await page.change(() => source.edit({ first: first.names, second: second.names, value: Number(value.value) }));
+        if (found) say(`set: ${found.edits.at(-1).told}`);
       },
     },
     element("p", { id: "group-help", class: "faint" }, "One name a line. Each of the first is set to each of the second, in both directions."),
@@ -50,14 +48,11 @@ export function editsPanel(panel, source, page) {
 
   return {
     show(found) {
-      list.replaceChildren(...found.edits.map((edit, index) => element("li", {},
+      list.replaceChildren(...found.edits.map((edit) => element("li", {},
         `${edit.told} (${edit.pairs.toLocaleString("en")} ${edit.pairs === 1 ? "pair" : "pairs"}) `,
         element("button", {
           type: "button", "aria-label": `undo ${edit.told}`,
-          onclick: async () => {
-            const state = await trying(() => source.undo(index));
-            if (state) page.changed(state);
-          },
+          onclick: () => page.change(() => source.undo(edit.id)),
         }, "Undo"))));
       if (!found.edits.length) list.replaceChildren(element("li", { class: "none" }, "Nothing yet."));
     },

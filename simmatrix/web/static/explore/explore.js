@@ -17,7 +17,7 @@ export async function start(source) {
   const about = await trying(() => source.about());
   if (!about) return;
   const view = new View(about);
-  const page = { about, view };
+  const page = { about, view, version: about.version };
   const maps = { first: null, second: null, difference: null };
   byId("title").textContent = about.other ? `${about.file} and ${about.other}` : about.file;
   document.title = `${byId("title").textContent} · simmatrix explore`;
@@ -70,6 +70,11 @@ export async function start(source) {
   }
   view.onTop = legend;
   view.onError = (error) => say(error.message, true);
+  // Another page has changed the matrix, or this one is about to hear that it did.
+  view.onOld = async () => {
+    const state = await trying(() => source.state());
+    if (state) page.changed(state);
+  };
 
   function hover() {
     const [row, column] = view.cursor;
@@ -84,10 +89,9 @@ export async function start(source) {
   }
   view.listeners.push(hover);
 
-  async function pick(row, column) {
-    const wanted = [row, column].map((place) => view.name(place, source));
-    if (wanted[0]) await page.open(wanted[0].name);
-    if (wanted[1] && row !== column) byId("hovered").focus?.();
+  async function pick(row) {
+    const wanted = view.name(row, source);
+    if (wanted) await page.open(wanted.name);
   }
 
   page.open = async (name) => {
@@ -111,10 +115,24 @@ export async function start(source) {
     view.draw();
   };
 
+  // Changes the matrix, and returns what comes of it. Tiles of what was before are asked for no more.
+  page.change = async (work) => {
+    view.hold();
+    const state = await trying(work);
+    if (state) page.changed(state);
+    else view.release();
+    return state;
+  };
+
   page.changed = (state) => {
+    if (state.version < page.version) return;
     panels.limits?.show(state);
     panels.edits?.show(state);
-    if (state.version === view.version) return;
+    if (state.version === page.version) {
+      view.release();
+      return;
+    }
+    page.version = state.version;
     view.changed(state.version);
     if (panels.class.current) panels.class.show(panels.class.current);
     if (byId("panel-concerns").open) panels.concerns.open();

@@ -1,6 +1,6 @@
 // Sliders for the lower bound, the influence and top k: what they do is shown at once, and saved as a new file.
 
-import { element, say, trying } from "../base.js";
+import { element, say } from "../base.js";
 
 export function limitsPanel(panel, source, page) {
   const { about } = page;
@@ -42,8 +42,7 @@ export function limitsPanel(panel, source, page) {
     while (wanted) {
       const sent = wanted;
       wanted = null;
-      const found = await trying(() => source.limit(sent));
-      if (found) page.changed(found);
+      await page.change(() => source.limit(sent));
     }
     isBusy = false;
   }

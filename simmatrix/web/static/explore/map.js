@@ -4,11 +4,13 @@ import { coloured, value } from "./colours.js";
 
 const KEPT = 160;
 const LABELS_FROM = 9;
+// For so many milliseconds a slider rests before the map follows it.
+const REST = 200;
 
 // What all maps of the page share: which part is seen, in which order, of which version, and where the cursor is.
 export class View {
   constructor(about) {
-    Object.assign(this, { about, order: about.order, what: "greatest", version: about.version, top: 1, differenceTop: 1 });
+    Object.assign(this, { about, order: about.order, what: "greatest", version: about.version, latest: about.version, top: 1, differenceTop: 1 });
     Object.assign(this, { x: 0, y: 0, scale: 1, cursor: [0, 0], hasCursor: false });
     this.maps = [];
     this.names = new Map();
@@ -22,17 +24,22 @@ export class View {
     this.scale = 0;
     for (let turn = 0; turn < 2; turn += 1) {
       const { width, height } = this.maps[0].room();
-      this.scale = Math.min(width, height) / this.count;
+      this.scale = Math.max(Math.min(width, height) / this.count, this.least());
     }
     [this.x, this.y] = [0, 0];
     this.draw();
   }
 
+  // The least scale: half the whole map, or of more classes than are seen as a whole what the coarsest level shows.
+  least() {
+    const { width, height } = this.maps[0].room();
+    const { isWhole, levels } = this.about;
+    return isWhole ? Math.min(width, height) / this.count / 2 : 1 / 2 ** (levels - 1) / (window.devicePixelRatio || 1);
+  }
+
   // Zooms by a factor so that what is at a place of the canvas stays there.
   zoom(factor, at = this.maps[0].middle()) {
-    const { width, height } = this.maps[0].room();
-    const least = Math.min(width, height) / this.count / 2;
-    const scale = Math.min(Math.max(this.scale * factor, least), 64);
+    const scale = Math.min(Math.max(this.scale * factor, this.least()), 64);
     const [x, y] = [this.x + at.x / this.scale, this.y + at.y / this.scale];
     const margin = this.maps[0].margin();
     this.scale = scale;
@@ -46,7 +53,7 @@ export class View {
   show(start, size) {
     const { width, height } = this.maps[0].room();
     const wide = Math.max(size * 1.2, 8);
-    this.scale = Math.min(width, height) / wide;
+    this.scale = Math.max(Math.min(width, height) / wide, this.least());
     this.x = this.y = start + size / 2 - wide / 2;
     this.point(start, start);
   }
@@ -70,9 +77,29 @@ export class View {
     for (const listener of this.listeners) listener();
   }
 
-  changed(version) {
-    this.version = version;
+  // Asks for no tile until the change that is sent has come, and a slider rests.
+  hold() {
+    clearTimeout(this.resting);
+    this.resting = undefined;
+    this.isHeld = true;
+    for (const map of this.maps) map.dropUnwanted();
+  }
+
+  release() {
+    if (this.resting) return;
+    this.version = this.latest;
+    this.isHeld = false;
     this.draw();
+  }
+
+  // Takes over a version once no other one has come for a while: what a slider passes is not asked for.
+  changed(version) {
+    this.hold();
+    this.latest = version;
+    this.resting = setTimeout(() => {
+      this.resting = undefined;
+      this.release();
+    }, REST);
   }
 
   draw() { for (const map of this.maps) map.draw(); }
@@ -99,13 +126,14 @@ export class HeatMap {
     this.tiles = new Map();
     this.pending = 0;
     this.pointers = new Map();
+    this.wanted = new Set();
     view.maps.push(this);
     new ResizeObserver(() => this.resized()).observe(canvas);
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.moved(event));
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => this.up(event));
-    canvas.addEventListener("keydown", (event) => this.key(event));
+    canvas.addEventListener("keydown", (event) => this.pressed(event));
     this.resized();
   }
 
@@ -145,26 +173,43 @@ export class HeatMap {
     return Math.min(Math.max(Math.ceil(Math.log2(pixel) - 1e-9), 0), this.view.about.levels - 1);
   }
 
+  // Nothing changes the second file's map.
+  key(level, row, column) {
+    const version = this.layer === "second" ? 0 : this.view.version;
+    return [this.layer, this.view.order, version, level, row, column].join(" ");
+  }
+
+  // Tells tests and benchmarks how many tiles are on their way.
+  tellPending() { this.canvas.dataset.pending = this.pending + (this.view.isHeld ? 1 : 0); }
+
   // Returns a tile if it is here, and asks for it if it is not.
   tile(level, row, column) {
     const { order, version } = this.view;
-    const key = [this.layer, order, version, level, row, column].join(" ");
+    const key = this.key(level, row, column);
+    this.wanted.add(key);
     const found = this.tiles.get(key);
     if (found) {
       this.tiles.delete(key);
       this.tiles.set(key, found);
       return found;
     }
-    const waiting = { isReady: false };
+    if (this.view.isHeld) return { isReady: false };
+    const aborting = new AbortController();
+    const waiting = { isReady: false, aborting };
     this.tiles.set(key, waiting);
     this.pending += 1;
-    this.canvas.dataset.pending = this.pending;
-    this.source.tile(this.layer, order, level, row, column, version).then((tile) => {
+    this.source.tile(this.layer, order, level, row, column, version, aborting.signal).then((tile) => {
       Object.assign(waiting, tile, { isReady: true });
-      if (level === this.view.about.levels - 1) this.findTop(waiting);
-    }, (error) => { waiting.error = error; this.view.onError?.(error); }).finally(() => {
+      if (level === this.view.about.levels - 1) this.findTop(waiting, level);
+    }, (error) => {
+      if (aborting.signal.aborted) return;
+      waiting.error = error;
+      if (error.isOld) this.view.onOld?.();
+      else this.view.onError?.(error);
+    }).finally(() => {
       this.pending -= 1;
-      this.canvas.dataset.pending = this.pending;
+      waiting.aborting = undefined;
+      this.tellPending();
       this.draw();
     });
     for (const old of this.tiles.keys()) {
@@ -175,11 +220,14 @@ export class HeatMap {
   }
 
   // The colours end at the greatest similarity of two classes: on a scale to 1 small ones would all be dark.
-  findTop(tile) {
-    let top = 0;
-    const isFine = this.view.about.levels === 1;
+  findTop(tile, level) {
+    const { isWhole, classes } = this.view.about;
+    // Of a map that is never seen as a whole, what has been seen.
+    let top = isWhole ? 0 : this.top ?? 0;
     for (let at = 0; at < tile.greatest.length; at += 1) {
-      const isItself = isFine && Math.floor(at / tile.width) === at % tile.width;
+      const row = Math.floor(at / tile.width);
+      // A block of a class and itself alone is 1.
+      const isItself = row === at % tile.width && (level === 0 || row * 2 ** level === classes - 1);
       if (!isItself) top = Math.max(top, Math.abs(value(tile.greatest[at], this.isDifference)));
     }
     this.top = top;
@@ -219,6 +267,7 @@ export class HeatMap {
     const ratio = window.devicePixelRatio || 1;
     const { width, height } = this.room();
     const margin = this.margin();
+    this.wanted = new Set();
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
     if (width <= 0 || height <= 0) return;
@@ -232,9 +281,20 @@ export class HeatMap {
     const level = this.level();
     const last = this.view.about.levels - 1;
     for (const one of new Set([last, Math.min(level + 2, last), level])) this.paintLevel(context, one, width, height);
+    this.dropUnwanted();
     this.paintCursor(context);
     context.restore();
     if (margin) this.paintNames(context, margin, width, height);
+  }
+
+  // Takes back what was asked for and is in sight no more: of a step long passed, or of a zoom level.
+  dropUnwanted() {
+    for (const [key, tile] of this.tiles) {
+      if (!tile.aborting || (this.wanted.has(key) && !this.view.isHeld)) continue;
+      tile.aborting.abort();
+      this.tiles.delete(key);
+    }
+    this.tellPending();
   }
 
   paintLevel(context, level, width, height) {
@@ -294,7 +354,7 @@ export class HeatMap {
       const side = 2 ** level;
       const [down, right] = [Math.floor(row / side), Math.floor(column / side)];
       const [top, left] = [Math.floor(down / 256), Math.floor(right / 256)];
-      const tile = this.tiles.get([this.layer, this.view.order, this.view.version, level, top, left].join(" "));
+      const tile = this.tiles.get(this.key(level, top, left));
       if (tile?.isReady) {
         const at = (down % 256) * tile.width + right % 256;
         const [mean, greatest] = [tile.mean[at], tile.greatest[at]].map((one) => value(one, this.isDifference));
@@ -347,7 +407,7 @@ export class HeatMap {
     this.view.point(row, column);
   }
 
-  key(event) {
+  pressed(event) {
     const step = event.shiftKey ? 10 * Math.max(1, Math.round(1 / this.view.scale)) : Math.max(1, Math.round(1 / this.view.scale));
     const [row, column] = this.view.cursor;
     const keys = {

@@ -18,13 +18,17 @@ export const remote = {
   comparison: () => ask("/comparison"),
   limit: (content) => ask("/limits", content),
   edit: (content) => ask("/edit", content),
-  undo: (index) => ask("/undo", { index }),
+  undo: (id) => ask("/undo", { id }),
   save: (content) => ask("/save", content),
 
-  // Returns a tile: its height and width, and its means and greatest values as numbers from 0 to 65535.
-  async tile(layer, order, level, row, column, version) {
-    const answer = await fetch(query("tile", { layer, order, level, row, column, version }));
-    if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? "a tile can't be read");
+  // Returns a tile: its height and width, and its means and greatest values as numbers from 0 to 65535. Fails with
+  // isOld where the server has another version.
+  async tile(layer, order, level, row, column, version, signal) {
+    const answer = await fetch(query("tile", { layer, order, level, row, column, version }), { signal });
+    if (!answer.ok) {
+      const found = await answer.json().catch(() => ({}));
+      throw Object.assign(new Error(found.error ?? "a tile can't be read"), { isOld: answer.status === 409 });
+    }
     const [height, width] = answer.headers.get("x-shape").split(",").map(Number);
     const numbers = new Uint16Array(await answer.arrayBuffer());
     return { height, width, mean: numbers.subarray(0, height * width), greatest: numbers.subarray(height * width) };
