@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import PickleBuffer, dumps
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -87,8 +87,8 @@ def _key(neighbours: Neighbours, count: int) -> str:
     digest = hashlib.sha256(canonical_json([told, count, __version__]).encode())
     for name in neighbours.classes:
         digest.update(name.encode() + b"\n")
-    arrays: list[pickle.PickleBuffer] = []
-    digest.update(pickle.dumps(neighbours.source, protocol=5, buffer_callback=arrays.append))
+    arrays: list[PickleBuffer] = []
+    digest.update(dumps(neighbours.source, protocol=5, buffer_callback=arrays.append))
     for array in arrays:
         digest.update(array.raw())
     return digest.hexdigest()
