@@ -30,6 +30,7 @@ from simmatrix.web.questions import best_triplets
 TEMPERATURE = 0.016
 SEEDS = (1, 2, 3)
 FIRST, MOST = 300, {"random": 10_000, "active": 3_500}
+# The last two were added after the first run, where the curves part; docs/collect.md says so.
 WANTED = (0.7, 0.75, 0.8, 0.85, 0.875, 0.88, 0.883)
 RATINGS = (500, 1000, 2000, 3000, 4000, 4950, 7500, 10_000)
 

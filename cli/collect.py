@@ -37,16 +37,22 @@ def collect(
         Path | None, typer.Option(metavar="FILE", help="A text that participants read and agree to, UTF-8.")
     ] = None,
     questions: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many each participant is asked; 200 if not given.")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="How many each participant is asked, 200 if not given; catch trials come on top."
+        ),
     ] = None,
     choose: Annotated[
         Questions | None,
-        typer.Option(help="Which question comes next: any, or those of which least is known, which is the default."),
+        typer.Option(help="Those next of which least is known, the default of triplets; or any, that of ratings."),
     ] = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where to serve; elsewhere the link holds a secret.")
     ] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="The port; a free one if not given.")] = None,
+    public_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The address of a proxy in front, as https://study.example.org.")
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Whether to open the page.")] = True,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the answers as .csv, and serve nothing.")
@@ -68,28 +74,30 @@ def collect(
     from simmatrix.study import Study, read_text
     from simmatrix.web.collect import link, study_app
     from simmatrix.web.images import find_images
-    from simmatrix.web.serving import LOCAL, listen, serve
+    from simmatrix.web.serving import LOCAL, checked_public_url, listen, serve
 
     text = None if consent is None else read_text(consent)
     design = _design(study, classes, class_column, task, scale, images, text, questions, choose)
     if design.has_images and images is None:
         raise ParameterError('the study shows pictures; give their folder (images="FOLDER")')
     pictures = find_images(images, design.classes) if images else ()
-    is_public = host not in LOCAL and host != "::1"
+    is_public = bool(public_url) or (host not in LOCAL and host != "::1")
+    public_url = checked_public_url(public_url) if public_url else ""
     # Before a study is begun: where it can't be served, there shall be none.
     listen(host, port).close()
     with Study(study, design) as opened:
-        password = os.environ.get("SIMMATRIX_PASSWORD") or secrets.token_urlsafe(9)
-        app = study_app(opened, password=password, images=pictures, is_public=is_public)
+        chosen = os.environ.get("SIMMATRIX_PASSWORD")
+        password = chosen or secrets.token_urlsafe(9)
+        app = study_app(opened, password=password, images=pictures, is_public=is_public, public_url=public_url)
         path = link(opened, is_public=is_public)
 
         def say(address: str) -> None:
             rows = [("participants", address), ("dashboard", f"{address}dashboard")]
-            if "SIMMATRIX_PASSWORD" not in os.environ:
+            if not chosen:
                 rows.append(("password", password))
             print_pairs([*rows, ("stop", "Ctrl-C; the study goes on when it is served again")])
 
-        serve(app, host, port, browser=browser, path=path, say=say)
+        serve(app, host, port, browser=browser, path=path, public_url=public_url, say=say)
 
 
 def _design(

@@ -72,8 +72,8 @@ def open_input(path: Path) -> io.FileIO:
     Pipes and devices can't be read again, and some inputs are. Opening a device may do something, so none is opened;
     nor does a pipe that takes the file's place in between make the reader wait for ever.
     """
+    check_regular(path)
     try:
-        _check_regular(path.stat(), path)
         file = io.FileIO(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
     except (OSError, ValueError) as error:
         raise refusal(error, path) from None
@@ -83,6 +83,15 @@ def open_input(path: Path) -> io.FileIO:
         file.close()
         raise
     return file
+
+
+def check_regular(path: Path) -> None:
+    """Raise `SourceError` unless `path` is a regular file with something in it, without opening it."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise refusal(error, path) from None
+    _check_regular(status, path)
 
 
 def _check_regular(status: os.stat_result, path: Path) -> None:

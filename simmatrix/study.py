@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import sqlite3
 import time
@@ -19,21 +20,36 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from simmatrix.choices import TASKS
 from simmatrix.errors import OutputError, ParameterError, SourceError
-from simmatrix.files import check_output_folder, decoded, open_input, read_bytes, reading, write_atomically
+from simmatrix.files import (
+    check_input,
+    check_output_folder,
+    check_regular,
+    decoded,
+    read_bytes,
+    reading,
+    write_atomically,
+)
 from simmatrix.text import all_composed, check_choice, is_name, some
 
 _APPLICATION = 0x53694D78
 _VERSION = 1
-# SQLite's header, and where the number of the application stands in it.
-_START, _HEAD, _OF_APPLICATION = b"SQLite format 3\0", 100, slice(68, 72)
+# A reader may see the file in the middle of a checkpoint: it looks again, so many times.
+_LOOKS, _BETWEEN_LOOKS = 5, 0.02
 # Who fails more of these than half, of two at least, is left out of what is built.
 _FEWEST_CATCHES = 2
 _LONGEST_ID = 64
+# The arrays of C x C from which active triplets are drawn take about 1 GB then.
+MOST_ACTIVE = 5000
+"""The most classes of a study that chooses its triplets actively."""
+# The first line of an export, a comment: what else the builders need to know of the study.
+_MARK = "# simmatrix collect:"
+_MARKED = re.compile(rf"{_MARK} method=(active|random) scale=(?:none|([^\s:,]+):([^\s:,]+)) left_out=(\d+)[\s,]*")
 
 _SCHEMA = """
 CREATE TABLE design (text TEXT NOT NULL, secret BLOB NOT NULL) STRICT;
@@ -78,7 +94,7 @@ class Design:
     method
         Which question comes next: ``"random"``, or ``"active"``, of which least is known (`simmatrix.web.questions`).
     questions
-        How many each participant is asked.
+        How many each participant is asked, catch trials not counted.
     consent
         The text that participants agree to.
     has_images
@@ -164,12 +180,30 @@ def _reader(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _is_study(path: Path) -> bool:
-    """Tell whether a file is a study, by its first bytes; refuse the databases of others, without opening them."""
-    with open_input(path) as file:
-        head = file.read(_HEAD)
-    if not head.startswith(_START):
-        return False
-    if head[_OF_APPLICATION] != _APPLICATION.to_bytes(4, "big"):
+    """Tell whether a file is a study; refuse the databases of others, of which nothing is changed.
+
+    The file is opened by SQLite alone: where this process closed a handle of its own, the system would end all locks
+    that SQLite holds on the file, and other processes would take its log away.
+    """
+    check_regular(path)
+    for looks_left in reversed(range(_LOOKS)):
+        try:
+            # Neither locked nor recovered: the number of the application is in the file itself from the start.
+            address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+            with closing(sqlite3.connect(address, uri=True)) as database:
+                (application,) = database.execute("PRAGMA application_id").fetchone()
+            break
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                return False
+            if error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN:
+                # Nobody in this process has it open, and Python says better why.
+                check_input(path)
+            if not looks_left:
+                with _told(path):
+                    raise
+            time.sleep(_BETWEEN_LOOKS)
+    if application != _APPLICATION:
         raise SourceError("is a database, but no study of simmatrix collect; name another file", path)
     return True
 
@@ -188,11 +222,6 @@ def read_design(path: Path) -> Design:
         return _design_of(database, path)
 
 
-def scale_in(path: Path) -> tuple[float, float] | None:
-    """Return the scale that the raters of a study saw; None where a file is no study."""
-    return read_design(path).scale if _is_study(path) else None
-
-
 class Text(NamedTuple):
     """Answers as text, in UTF-8, and what is known of the study that they are from.
 
@@ -202,69 +231,131 @@ class Text(NamedTuple):
         The text: rows with a header.
     is_active
         Whether the questions were chosen by what was known of the classes before.
+    scale
+        The scale that raters saw; None of triplets, and where it is not known.
     left_out
         How many raters are left out, since they failed most catch trials.
     """
 
     raw: bytes
     is_active: bool = False
+    scale: tuple[float, float] | None = None
     left_out: int = 0
 
 
+class Tally(NamedTuple):
+    """All that a study holds at one moment.
+
+    Parameters
+    ----------
+    design
+        What the study asks.
+    answers, catches
+        Every answer that counts, and those to catch trials.
+    careless
+        The raters who failed more than half of their catch trials, of two at least: what they say is left out.
+    raters
+        How many take part.
+    skipped
+        How many questions were skipped.
+    kept
+        How many answers there are of any kind, with those that were taken back.
+    """
+
+    design: Design
+    answers: list[Answered]
+    catches: list[Answered]
+    careless: tuple[str, ...]
+    raters: int
+    skipped: int
+    kept: int
+
+
+def tally(path: Path) -> Tally:
+    """Read a study, by a connection of its own: others may collect into it meanwhile, also in this process."""
+    with _reader(path) as database:
+        design = _design_of(database, path)
+        # One moment for all that is read: answers may come in meanwhile.
+        database.execute("BEGIN")
+        catches = _answers(database, "=")
+        raters, skipped, kept = (
+            int(database.execute(f"SELECT count(*) FROM {what}").fetchone()[0])  # noqa: S608 - these three
+            for what in ("participant", "answer WHERE value IS NULL AND NOT is_undone", "answer")
+        )
+        return Tally(design, _answers(database), catches, _careless(catches, design), raters, skipped, kept)
+
+
 def read_answers(path: Path, task: str) -> Text:
-    """Return the answers of a study, or of a file that holds them as text.
+    """Return the answers of a study, of what was exported from one, or of any file that holds them as text.
 
     Raises
     ------
     SourceError
         If the file can't be read, or the study is about another task.
     """
-    if not _is_study(path):
-        return Text(read_bytes(path))
-    text, design, left_out = _exported(path, task)
-    return Text(text.encode(), design.method == "active", len(left_out))
+    if _is_study(path):
+        found = tally(path)
+        if found.design.task != task:
+            raise SourceError(f"is a study of {found.design.task}; build it with from_{found.design.task}", path)
+        return _exported(found)
+    raw = read_bytes(path)
+    first = raw.split(b"\n", 1)[0].decode("utf-8-sig", "replace").strip()
+    if not first.startswith(_MARK):
+        return Text(raw)
+    try:
+        marks = _MARKED.fullmatch(first)
+        method, low, high, left_out = marks.groups()  # type: ignore[union-attr]
+        return Text(raw, method == "active", (float(low), float(high)) if low else None, int(left_out))
+    except (AttributeError, ValueError):
+        message = "the comment that tells of the study is damaged; export the study again, or take the line out"
+        raise SourceError(message, path, 1) from None
 
 
 def export_study(path: Path, file: Path, *, force: bool = False) -> tuple[int, tuple[str, ...], int]:
-    """Write the answers of a study that count as CSV, which `from_triplets` and `from_ratings` read.
+    """Write the answers of a study that count as CSV, from which the same matrix is built as from the study.
 
-    Skipped questions, answers that were taken back and catch trials are not among them. Left out is also what was
-    answered by who failed more than half of the catch trials, of two at least.
+    The first line is a comment with what else the builders need to know. Skipped questions, answers that were taken
+    back and catch trials are not among the answers. Left out is also what was answered by who failed more than half of
+    the catch trials, of two at least.
 
     Returns
     -------
-        How many answers were written, the raters who are left out, and how many rows of the study are not among them.
+        How many answers were written, the raters who are left out, and how many answers were skipped, taken back or to
+        catch trials, whoever gave them.
     """
     check_output_folder(file, is_new=not force)
     read_design(path)
-    text, _design, left_out = _exported(path, None)
-    with _reader(path) as database:
-        (rows,) = database.execute("SELECT count(*) FROM answer").fetchone()
-    write_atomically(file, [text.encode()])
-    count = text.count("\n") - 1
-    return count, left_out, rows - count
+    if file.exists() and file.samefile(path):
+        raise OutputError("is the study itself; export to another file", file)
+    found = tally(path)
+    write_atomically(file, [_exported(found).raw])
+    written = sum(one.rater not in found.careless for one in found.answers)
+    return written, found.careless, found.kept - len(found.answers)
 
 
-def _exported(path: Path, task: str | None) -> tuple[str, Design, tuple[str, ...]]:
-    with _reader(path) as database:
-        design = _design_of(database, path)
-        if task is not None and design.task != task:
-            raise SourceError(f"is a study of {design.task}; build it with from_{design.task}", path)
-        # One moment for all that is read: answers may come in meanwhile.
-        database.execute("BEGIN")
-        left_out = _careless(database, design)
-        answers = [one for one in _answers(database) if one.rater not in left_out]
-    names = design.classes
+def _exported(found: Tally) -> Text:
+    design, names = found.design, found.design.classes
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    scale = "none" if design.scale is None else ":".join(map(_number, design.scale))
+    out.write(f"{_MARK} method={design.method} scale={scale} left_out={len(found.careless)}\n")
+    plain = csv.writer(out, lineterminator="\n")
+    # Of a row that begins with the sign of a comment.
+    quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     head = ["a", "b", "c", "odd"] if design.task == "triplets" else ["a", "b", "rating"]
-    writer.writerow([*head, "rater", "milliseconds", "answered"])
-    for one in answers:
+    plain.writerow([*head, "rater", "milliseconds", "answered"])
+    for one in found.answers:
+        if one.rater in found.careless:
+            continue
         shown = [names[item] for item in one.items]
-        value = shown[int(one.value)] if design.task == "triplets" else str(one.value).removesuffix(".0")
+        value = shown[int(one.value)] if design.task == "triplets" else _number(one.value)
         when = datetime.fromtimestamp(one.answered, UTC).isoformat(timespec="milliseconds")
-        writer.writerow([*shown, value, one.rater, one.milliseconds, when])
-    return out.getvalue(), design, left_out
+        row = [*shown, value, one.rater, one.milliseconds, when]
+        (quoted if shown[0].startswith("#") else plain).writerow(row)
+    return Text(out.getvalue().encode(), design.method == "active", design.scale, len(found.careless))
+
+
+def _number(value: float) -> str:
+    return str(value).removesuffix(".0")
 
 
 def read_text(path: Path) -> str:
@@ -288,10 +379,9 @@ def is_caught(design: Design, one: Answered) -> bool:
     return one.items.count(odd) > 1
 
 
-def _careless(database: sqlite3.Connection, design: Design) -> tuple[str, ...]:
-    """Return the raters who failed more than half of their catch trials."""
+def _careless(catches: Sequence[Answered], design: Design) -> tuple[str, ...]:
     trials: dict[str, list[bool]] = {}
-    for one in _answers(database, "="):
+    for one in catches:
         trials.setdefault(one.rater, []).append(is_caught(design, one))
     return tuple(
         sorted(
@@ -401,8 +491,9 @@ class Study:
         code = secrets.token_urlsafe(16)
         with self._transaction() as database:
             (number,) = database.execute("SELECT coalesce(max(id), 0) + 1 FROM participant").fetchone()
-            shown = name or f"anonymous-{number}"
-            if database.execute("SELECT 1 FROM participant WHERE name = ?", (shown,)).fetchone():
+            taken = {row[0] for row in database.execute("SELECT name FROM participant")}
+            shown = name or next(one for at in count(number) if (one := f"anonymous-{at}") not in taken)
+            if shown in taken:
                 raise ParameterError(
                     f"the id {shown!r} is in use; go on with the code that belongs to it, or choose another id"
                 )
@@ -508,19 +599,6 @@ class Study:
         with _told(self.path):
             return _answers(self._database, "=" if catches else "<>")
 
-    def skipped(self) -> int:
-        """Return how many questions were skipped."""
-        row = self._database.execute("SELECT count(*) FROM answer WHERE value IS NULL AND NOT is_undone").fetchone()
-        return int(row[0])
-
-    def raters(self) -> int:
-        """Return how many take part."""
-        return int(self._database.execute("SELECT count(*) FROM participant").fetchone()[0])
-
-    def careless(self) -> tuple[str, ...]:
-        """Return the raters who fail more than half of their catch trials: what they say is left out."""
-        return _careless(self._database, self.design)
-
 
 def _hidden(code: str) -> str:
     """Return what the file keeps of a code: who reads the file can't go on as someone else."""
@@ -578,12 +656,13 @@ def designed(
     path
         The file, which need not be there yet.
     classes, task, scale, has_images, consent, questions, method
-        As in `Design`; None where nothing is said.
+        As in `Design`; None where nothing is said. Triplets are chosen actively then, and ratings at random.
 
     Raises
     ------
     ParameterError
-        If a new study has no classes or no task, ratings have no scale with two ends, or triplets have one.
+        If a new study has no classes or too few or many, or no task, ratings have no scale with two ends, or triplets
+        have one.
     """
     from simmatrix.builders.square import parsed_scale
 
@@ -607,7 +686,16 @@ def designed(
     if task == "triplets" and scale is not None:
         raise ParameterError("a scale is for ratings; of triplets the odd one is picked, leave it out")
     if task == "triplets" and len(classes) < 3:
-        raise ParameterError(f"triplets need three classes at least, there are {len(classes)}; ask for ratings")
+        raise ParameterError(f"triplets need three classes at least, there are {len(classes)}; add classes")
+    if len(classes) < 2:
+        raise ParameterError(f"ratings need two classes at least, there are {len(classes)}; add classes")
+    # Ratings of pairs chosen actively give no better matrix for the same number of answers (docs/collect.md).
+    told.setdefault("method", "random" if task == "ratings" else "active")
+    if task == "triplets" and told["method"] == "active" and len(classes) > MOST_ACTIVE:
+        raise ParameterError(
+            f"triplets are chosen actively among {MOST_ACTIVE:,} classes at most, there are {len(classes):,}; draw "
+            "them at random (--choose random)"
+        )
     return Design(**told)
 
 

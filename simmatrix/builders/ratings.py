@@ -22,7 +22,7 @@ from simmatrix.neighbours.source import raw_type
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float, Int
-from simmatrix.study import read_answers, scale_in
+from simmatrix.study import read_answers
 from simmatrix.text import check_choice, some
 
 
@@ -46,8 +46,8 @@ def from_ratings(
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     scale
-        The ratings for "not similar" and "the same", (0, 10) or ``"0:10"``. If not given: of a study the scale that the
-        raters saw, otherwise the least and greatest rating
+        The ratings for "not similar" and "the same", (0, 10) or ``"0:10"``. If not given: of a study and of
+        what was exported from one the scale that the raters saw, otherwise the least and greatest rating
         of the file, those of words that are no class included; or of each rater, where raters are named. The latter
         takes a rater's scale from the pairs this rater saw: where all use the same one, state it.
     complete
@@ -113,8 +113,8 @@ def rating_similarity(
     # In alphabetical order: sums and completions depend on the order of the classes, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
     check_choice("duplicates", duplicates, DUPLICATES)
-    raw, _, left_out = read_answers(path, "ratings")
-    scale = scale or scale_in(path)
+    raw, _, seen, left_out = read_answers(path, "ratings")
+    scale = scale or seen
     table = read_ratings(decoded(raw, path), path)
     scale_of = _scale(table, scale, path)
     found = match(table.words, classes, path, unknown=unknown)

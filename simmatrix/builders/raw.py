@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from simmatrix import normalise
-from simmatrix.choices import OOV, RECALL, SEARCHES
+from simmatrix.choices import OOV
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError
 from simmatrix.matrix import SimilarityMatrix
@@ -106,13 +106,15 @@ class RawSource:
         top_k: int | None = None,
         *,
         search: str = "exact",
-        recall: float = RECALL,
+        recall: float | None = None,
     ) -> SimilarityMatrix:
         """Return the matrix as `RawSimilarity.normalised` does, or of that the top k.
 
         The top k of many classes is found without the rest, to the same bytes.
         """
-        check_choice("search", search, SEARCHES)
+        from simmatrix.neighbours.matrix import check_search, dense_of
+
+        check_search(search, recall)
         if top_k is None and search != "exact":
             raise ParameterError(f'search="{search}" finds the nearest of each class; say how many, such as top_k=32')
         if top_k is not None:
@@ -121,8 +123,6 @@ class RawSource:
             if are_many or search != "exact":
                 return self.neighbours(top_k, lower_bound, search=search, recall=recall).matrix()
         if len(self.classes) > normalise.EXACT_UP_TO:
-            from simmatrix.neighbours.matrix import dense_of
-
             matrix = dense_of(self.source, self.classes, self.provenance, lower_bound)
         else:
             matrix = RawSimilarity(self.source.dense(), self.classes, self.provenance).normalised(lower_bound)

@@ -120,7 +120,7 @@ def triplet_similarity(
     check_completion(complete)
     # In alphabetical order: sums and completions depend on the order of the classes, in the last bits or in more.
     wanted, classes = classes.names, classes.select(sorted(classes.names))
-    raw, is_chosen, left_out = read_answers(path, "triplets")
+    raw, is_chosen, _, left_out = read_answers(path, "triplets")
     table = _read(decoded(raw, path), classes, path)
     found = match(table.words, classes, path, unknown=unknown)
     ids = np.array([found.indices.get(word, -1) for word in table.words])

@@ -10,9 +10,10 @@ import secrets
 import time
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import combinations
+from math import comb
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeGuard, TypeVar
@@ -28,7 +29,8 @@ from simmatrix.builders.ratings import alpha, from_ratings
 from simmatrix.builders.triplets import from_triplets
 from simmatrix.errors import ParameterError
 from simmatrix.ordering import leaf_order
-from simmatrix.study import Answered, DiskFullError, Participant, Question, Study
+from simmatrix.study import Answered, Design, DiskFullError, Participant, Question, Study, tally
+from simmatrix.web.background import Background
 from simmatrix.web.images import TYPES
 from simmatrix.web.questions import Chooser
 from simmatrix.web.serving import LOCAL, application, page
@@ -37,14 +39,16 @@ _PARTICIPANT, _OWNER = "simmatrix-participant", "simmatrix-dashboard"
 _BODY = 1 << 14
 _YEAR = 365 * 24 * 3600
 # Requests of one participant, and of one address to join, to go on or to log in: so many at once, and then so many a
-# second. A class of students may sit behind one address.
+# second. A class of students may sit behind one address, and everybody behind a proxy.
 _ANSWERS, _ENTRIES, _LOGINS = (60, 30.0), (200, 2.0), (10, 0.1)
+# Of all addresses together.
+_ALL_LOGINS = (40, 0.4)
 _MOST_WATCHED = 10_000
 # A break is no response time.
 _LONGEST_RESPONSE = 24 * 3600 * 1000
 _LARGEST = 1 << 62
-# Larger matrices are not drawn on the dashboard.
-_MOST_DRAWN = 400
+# Larger matrices are not drawn on the dashboard, and of these classes none is built.
+_MOST_DRAWN, _MOST_BUILT = 400, 5000
 _SHOWN_PAIRS = 20
 
 _T = TypeVar("_T")
@@ -75,6 +79,7 @@ def study_app(
     password: str,
     images: Sequence[Sequence[Path]] = (),
     is_public: bool = False,
+    public_url: str = "",
 ) -> Starlette:
     """Return the application of a study.
 
@@ -88,8 +93,10 @@ def study_app(
         The pictures of each class, where these are judged.
     is_public
         Whether it is reached from other machines: then every page lies below a secret, `link`.
+    public_url
+        The address of a proxy by which it is reached, as `simmatrix.web.serving.checked_public_url` returns it.
     """
-    return _Pages(study, password, images, is_public).app
+    return _Pages(study, password, images, is_public=is_public, public_url=public_url).app
 
 
 def link(study: Study, *, is_public: bool) -> str:
@@ -99,15 +106,21 @@ def link(study: Study, *, is_public: bool) -> str:
 
 
 class _Pages:
-    def __init__(self, study: Study, password: str, images: Sequence[Sequence[Path]], is_public: bool) -> None:
+    def __init__(
+        self, study: Study, password: str, images: Sequence[Sequence[Path]], *, is_public: bool, public_url: str
+    ) -> None:
         self.study, self.images = study, images
         self.design = study.design
         self.chooser = Chooser(study)
         self.password, self.owners = password, set[str]()
-        self.answers, self.entries, self.logins = Limits(*_ANSWERS), Limits(*_ENTRIES), Limits(*_LOGINS)
+        self.is_secure = public_url.startswith("https:")
+        self.answers, self.entries = Limits(*_ANSWERS), Limits(*_ENTRIES)
+        self.logins, self.all_logins = Limits(*_LOGINS), Limits(*_ALL_LOGINS)
         # One thread has the file: while an answer goes to the disk, other requests are read and answered.
         self.thread = ThreadPoolExecutor(1)
-        self.builder = ThreadPoolExecutor(1)
+        # The dashboard reads it by connections of its own, and keeps no answer waiting.
+        self.reader = ThreadPoolExecutor(1)
+        self.builder = Background()
         routes = [
             Route("/", self.start),
             Route("/join", self.join, methods=["POST"]),
@@ -125,9 +138,11 @@ class _Pages:
         path = link(study, is_public=is_public).rstrip("/")
         self.app = application(
             [Mount(path, routes=routes)] if path else routes,
-            hosts=None if is_public else LOCAL,
+            # Behind a proxy it may listen at this machine alone, and has a secret all the same.
+            hosts=None if is_public and not public_url else LOCAL,
             secret=study.secret,
             body=_BODY,
+            public_url=public_url,
             lifespan=self.lifespan,
         )
         self.app.add_exception_handler(DiskFullError, _disk_full)
@@ -136,7 +151,8 @@ class _Pages:
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         yield
         self.thread.shutdown(wait=True)
-        self.builder.shutdown(wait=False, cancel_futures=True)
+        self.reader.shutdown(wait=False, cancel_futures=True)
+        self.builder.close()
         self.chooser.close()
 
     async def kept(self, work: Callable[..., _T], *arguments: Any) -> _T:
@@ -177,14 +193,18 @@ class _Pages:
         if content.get("agreed") is not True:
             raise ParameterError("nobody takes part without agreeing; tick the box if you do")
         _who, code = await self.kept(self.study.join, _text(content, "name"))
-        return _remembered(JSONResponse({"code": code}), _PARTICIPANT, code)
+        return self.remembered(JSONResponse({"code": code}), _PARTICIPANT, code)
 
     async def resume(self, request: Request) -> Response:
         self.entries.check(_address(request))
         code = _text(await _content(request), "code").strip()
         if await self.kept(self.study.participant, code) is None:
             raise ParameterError("nobody takes part with this code; check it, or begin anew")
-        return _remembered(JSONResponse({"code": code}), _PARTICIPANT, code)
+        return self.remembered(JSONResponse({"code": code}), _PARTICIPANT, code)
+
+    def remembered(self, response: Response, name: str, value: str, age: int | None = _YEAR) -> Response:
+        response.set_cookie(name, value, max_age=age, httponly=True, samesite="strict", secure=self.is_secure)
+        return response
 
     async def leave(self, _request: Request) -> Response:
         response = JSONResponse({})
@@ -257,53 +277,65 @@ class _Pages:
 
     async def login(self, request: Request) -> Response:
         self.logins.check(_address(request))
+        self.all_logins.check("")
         given = _text(await _content(request), "password")
         if not hmac.compare_digest(given.encode(), self.password.encode()):
             raise HTTPException(403, "the password is another one; the command that serves the study has shown it")
         session = secrets.token_urlsafe(24)
         self.owners.add(session)
-        return _remembered(JSONResponse({}), _OWNER, session, age=None)
+        return self.remembered(JSONResponse({}), _OWNER, session, age=None)
 
     async def figures(self, request: Request) -> Response:
         self.check_owner(request)
-        return JSONResponse(await self.kept(self._figures))
-
-    def _figures(self) -> dict[str, Any]:
-        answers, catches = self.study.answers(), self.study.answers(catches=True)
-        return {
-            "answers": len(answers),
-            "raters": self.study.raters(),
-            "skipped": self.study.skipped(),
-            "catches": len(catches),
-            "careless": list(self.study.careless()),
-            "response": median(one.milliseconds for one in answers) / 1000 if answers else None,
-            "by_rater": Counter(one.rater for one in answers).most_common(_SHOWN_PAIRS),
-            **coverage(answers, len(self.design.classes)),
-            **agreement(answers, self.design.task),
-        }
+        loop = asyncio.get_running_loop()
+        return JSONResponse(await loop.run_in_executor(self.reader, figures, self.study.path))
 
     async def matrix(self, request: Request) -> Response:
         self.check_owner(request)
-        work = asyncio.get_running_loop().run_in_executor(self.builder, self._matrix)
-        return JSONResponse(await work)
+        try:
+            found = await asyncio.wrap_future(self.builder.submit(built, self.study.path, self.design))
+        except BrokenExecutor:
+            raise HTTPException(503, "the build was ended, perhaps for lack of memory; use simmatrix build") from None
+        return JSONResponse(found)
 
-    def _matrix(self) -> dict[str, Any]:
-        names = self.design.classes
-        if self.design.task == "triplets":
-            matrix = from_triplets(self.study.path, names)
-        else:
-            matrix = from_ratings(self.study.path, names, complete="low-rank", duplicates="mean")
-        values = np.asarray(matrix.values, dtype=np.float64)
-        first, second = np.triu_indices(len(names), 1)
-        best = np.argsort(-values[first, second], kind="stable")[:_SHOWN_PAIRS]
-        pairs = [[names[first[at]], names[second[at]], round(float(values[first[at], second[at]]), 3)] for at in best]
-        error = matrix.provenance.params.get("held_out_error")
-        found: dict[str, Any] = {"pairs": pairs, "error": error, "values": []}
-        if len(names) <= _MOST_DRAWN:
-            order = leaf_order(values)
-            found["names"] = [names[at] for at in order]
-            found["values"] = values[np.ix_(order, order)].round(3).tolist()
-        return found
+
+def figures(path: Path) -> dict[str, Any]:
+    """Return what the dashboard tells of a study."""
+    found = tally(path)
+    answers = found.answers
+    return {
+        "answers": len(answers),
+        "raters": found.raters,
+        "skipped": found.skipped,
+        "catches": len(found.catches),
+        "careless": list(found.careless),
+        "response": median(one.milliseconds for one in answers) / 1000 if answers else None,
+        "by_rater": Counter(one.rater for one in answers).most_common(_SHOWN_PAIRS),
+        **coverage(answers, len(found.design.classes)),
+        **agreement(answers, found.design.task),
+    }
+
+
+def built(path: Path, design: Design) -> dict[str, Any]:
+    """Return the matrix that the answers so far give, as the dashboard shows it."""
+    names = design.classes
+    if len(names) > _MOST_BUILT:
+        raise ParameterError(f"more than {_MOST_BUILT:,} classes are not built here; use simmatrix build")
+    if design.task == "triplets":
+        matrix = from_triplets(path, names)
+    else:
+        matrix = from_ratings(path, names, complete="low-rank", duplicates="mean")
+    values = np.asarray(matrix.values, dtype=np.float64)
+    first, second = np.triu_indices(len(names), 1)
+    best = np.argsort(-values[first, second], kind="stable")[:_SHOWN_PAIRS]
+    pairs = [[names[first[at]], names[second[at]], round(float(values[first[at], second[at]]), 3)] for at in best]
+    error = matrix.provenance.params.get("held_out_error")
+    found: dict[str, Any] = {"pairs": pairs, "error": error, "values": []}
+    if len(names) <= _MOST_DRAWN:
+        order = leaf_order(values)
+        found["names"] = [names[at] for at in order]
+        found["values"] = values[np.ix_(order, order)].round(3).tolist()
+    return found
 
 
 def coverage(answers: Sequence[Answered], count: int) -> dict[str, Any]:
@@ -332,8 +364,8 @@ def agreement(answers: Sequence[Answered], task: str) -> dict[str, Any]:
         numbers = np.repeat(np.arange(len(shared)), [len(one) for one in shared])
         found = alpha(np.array([float(value) for one in shared for value in one]), numbers)
     elif shared:
-        same = [one == other for values in shared for one, other in combinations(values, 2)]
-        found = sum(same) / len(same)
+        same = sum(comb(times, 2) for values in shared for times in Counter(values).values())
+        found = same / sum(comb(len(values), 2) for values in shared)
     return {"agreement": found, "shared": len(shared)}
 
 
@@ -355,18 +387,14 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def _text(content: dict[str, Any], name: str) -> str:
     value = content.get(name, "")
-    if not isinstance(value, str):
+    # JSON may hold halves of characters, which are no text.
+    if not isinstance(value, str) or any("\ud800" <= one <= "\udfff" for one in value):
         raise ParameterError(f"{name} has to be text")
     return value
 
 
 def _address(request: Request) -> str:
     return request.client.host if request.client else ""
-
-
-def _remembered(response: Response, name: str, value: str, age: int | None = _YEAR) -> Response:
-    response.set_cookie(name, value, max_age=age, httponly=True, samesite="strict")
-    return response
 
 
 async def _disk_full(_request: Request, _error: Exception) -> Response:

@@ -8,35 +8,37 @@ entropy of their mean answer less the mean of their entropies: high where each o
 
 Of ratings, it asks about the pairs with the fewest answers.
 
-One question in ten is one that all participants are asked, so that their agreement can be told, and one in twenty is a
-catch trial: two of the classes are the same.
+One question in ten is one that all participants are asked, so that their agreement can be told. For every twenty
+questions there is a catch trial on top, and two at least: two of the classes are the same.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from itertools import combinations
-from multiprocessing import get_context
 
 import numpy as np
 
 from simmatrix.builders.ordinal import choice, embed
 from simmatrix.shapes import Float, Int
 from simmatrix.study import Participant, Study
+from simmatrix.web.background import Background
 
 _log = logging.getLogger(__name__)
-# Where catch trials and common questions stand among every twenty and every ten.
-_CATCH_AT, _CATCH_EVERY = 12, 20
+# Of a participant who gives fewer than two catch trials nothing can be told; each stands at this part of its stretch.
+_CATCH_EVERY, _FEWEST_CATCHES, _CATCH_AT = 20, 2, 0.6
+# Where common questions stand among every ten.
 _COMMON_AT, _COMMON_EVERY = 5, 10
 _COMMON = 100
 # All questions are written down where they are so few; otherwise they are drawn until one is new.
 _FEW = 5000
 _TRIES = 200
+# The pairs of so many are counted one by one; beyond, those with the fewest answers among some that are drawn.
+_COUNTED = 1_000_000
 # A fit is made anew after so many answers for each class, and gives somewhat more questions than that.
 _ANSWERS_A_CLASS, _FEWEST_ANSWERS = 2, 40
 _SPARE = 1.5
@@ -154,7 +156,7 @@ class Chooser:
         self._pool: list[tuple[int, ...]] = []
         # Answers since the last fit.
         self._news = len(answers)
-        self._workers: ProcessPoolExecutor | None = None
+        self._background = Background()
         self._fit: Future[Int[np.ndarray, "n 3"]] | None = None
 
     def _kinds(self) -> int:
@@ -163,20 +165,28 @@ class Chooser:
     def _any(self, random: np.random.Generator) -> tuple[int, ...]:
         return tuple(sorted(random.choice(self._count, self._size, replace=False).tolist()))
 
-    def total(self) -> int:
-        """Return how many questions a participant is asked."""
+    def _real(self) -> int:
+        """Return how many questions a participant is asked that are no catch trials."""
         return min(self._design.questions, self._kinds())
+
+    def _catches(self) -> int:
+        return max(_FEWEST_CATCHES, round(self._real() / _CATCH_EVERY))
+
+    def total(self) -> int:
+        """Return how many questions a participant is asked, catch trials included."""
+        return self._real() + self._catches()
 
     def following(self, who: Participant) -> tuple[tuple[int, ...], str] | None:
         """Return the classes of the next question in the order to show them, and its kind; None after the last."""
-        asked = self._study.asked(who)
-        at = len(asked)
-        if at >= self.total():
-            return None
-        seen = {tuple(sorted(one)) for one in asked}
-        if at % _CATCH_EVERY == _CATCH_AT:
+        asked = [tuple(sorted(one)) for one in self._study.asked(who)]
+        real = [one for one in asked if len(set(one)) == self._size]
+        at, caught, seen = len(real), len(asked) - len(real), set(real)
+        # After how many other questions the next catch trial comes.
+        if caught < self._catches() and at >= int((caught + _CATCH_AT) * self._real() / self._catches()):
             one, other = self._random.choice(self._count, 2, replace=False).tolist()
             return self._shown((one, one, other) if self._size == 3 else (one, one)), "catch"
+        if at >= self._real():
+            return None
         if at % _COMMON_EVERY == _COMMON_AT:
             for items in self._common:
                 if items not in seen:
@@ -204,6 +214,11 @@ class Chooser:
         """Put the pairs with the fewest answers into an empty pool."""
         if self._pool:
             return
+        if self._kinds() > _COUNTED:
+            drawn = list(dict.fromkeys(self._any(self._random) for _ in range(_FEW)))
+            least = min(self._asked[pair] for pair in drawn)
+            self._pool = [pair for pair in drawn if self._asked[pair] == least]
+            return
         first, second = np.triu_indices(self._count, 1)
         times = np.zeros(len(first), dtype=np.int64)
         for (one, other), number in self._asked.items():
@@ -222,7 +237,6 @@ class Chooser:
             # The answer is kept by now, and the study goes on with other questions whatever happened to these.
             if error := self._fit.exception():
                 _log.warning("the next questions are drawn by chance, since choosing them failed: %r", error)
-                self._workers = None
             else:
                 self._pool = [tuple(three) for three in self._fit.result().tolist()]
             self._fit = None
@@ -231,15 +245,9 @@ class Chooser:
             self._news = 0
             known = [sorted(one.items, key=one.items[int(one.value)].__eq__) for one in self._study.answers()]
             seed = int(self._random.integers(1 << 30))
-            if self._workers is None:
-                # It spends seconds of a processor, and those who wait for a page go first.
-                context = get_context("spawn")
-                self._workers = ProcessPoolExecutor(1, mp_context=context, initializer=os.nice, initargs=(10,))
-            self._fit = self._workers.submit(
-                best_triplets, np.array(known), self._count, math.ceil(_SPARE * number), seed
-            )
+            number = math.ceil(_SPARE * number)
+            self._fit = self._background.submit(best_triplets, np.array(known), self._count, number, seed)
 
     def close(self) -> None:
         """Stop choosing."""
-        if self._workers is not None:
-            self._workers.shutdown(wait=True, cancel_futures=True)
+        self._background.close()

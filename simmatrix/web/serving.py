@@ -77,12 +77,22 @@ class Guard:
         What the tokens are made from. The same after a restart lets open pages go on.
     body
         The largest body of a request, in bytes.
+    public_url
+        The address, without a path, under which a proxy hands requests on: its name is one of ours, too, and so is this
+        origin, whatever host the proxy names. Of https the cookie is sent by no other way.
     """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Sequence[str] | None = LOCAL, secret: bytes = b"", body: int = _BODY
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Sequence[str] | None = LOCAL,
+        secret: bytes = b"",
+        body: int = _BODY,
+        public_url: str = "",
     ) -> None:
-        self.app, self.hosts, self.body = app, hosts, body
+        self.app, self.body, self.public = app, body, urlsplit(public_url)
+        self.hosts = [*hosts, _without_port(self.public.netloc)] if hosts and public_url else hosts
         self.secret = secret or secrets.token_bytes(32)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +123,8 @@ class Guard:
                 if b"cache-control" not in present:
                     message["headers"].append((b"cache-control", b"no-store"))
                 if is_new:
-                    cookie = f"{_COOKIE}={visitor}; HttpOnly; SameSite=Strict; Path=/"
+                    secure = "; Secure" if self.public.scheme == "https" else ""
+                    cookie = f"{_COOKIE}={visitor}; HttpOnly; SameSite=Strict; Path=/{secure}"
                     message["headers"].append((b"set-cookie", cookie.encode()))
             await send(message)
 
@@ -132,7 +143,8 @@ class Guard:
         if request.method in _SAFE:
             return None
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "same-origin")
-        if site != "same-origin" or (origin is not None and urlsplit(origin).netloc != host):
+        ours = (host, self.public.netloc) if self.public.netloc else (host,)
+        if site != "same-origin" or (origin is not None and urlsplit(origin).netloc not in ours):
             return _refused(403, "the request comes from another page; open the page itself")
         given = request.headers.get("x-csrf-token", "")
         if not hmac.compare_digest(given.encode(), token.encode()):
@@ -168,6 +180,7 @@ def application(
     hosts: Sequence[str] | None = LOCAL,
     secret: bytes = b"",
     body: int = _BODY,
+    public_url: str = "",
     lifespan: Any = None,
 ) -> Starlette:
     """Return an application with these routes, the shared files under ``/static``, and a `Guard` in front.
@@ -176,7 +189,7 @@ def application(
     """
     return Starlette(
         routes=[*routes, Mount("/static", StaticFiles(packages=[("simmatrix.web", "static")]))],
-        middleware=[Middleware(Guard, hosts=hosts, secret=secret, body=body)],
+        middleware=[Middleware(Guard, hosts=hosts, secret=secret, body=body, public_url=public_url)],
         exception_handlers={SimilarityError: _library_error, HTTPException: _http_error},
         lifespan=lifespan,
     )
@@ -228,6 +241,38 @@ def listen(host: str, port: int | None) -> socket.socket:
     return listening
 
 
+def checked_public_url(url: str) -> str:
+    """Return the address under which a proxy is reached, without a slash at its end.
+
+    Raises
+    ------
+    ParameterError
+        If it is none, or has more than a scheme, a host and a port.
+    """
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
+    except ValueError:
+        is_good = False
+    if not is_good or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        message = f"public_url must be an address without a path, as https://study.example.org, got {url!r}"
+        raise ParameterError(message)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _reachable(host: str) -> str:
+    """Return an address of this machine that others can open where it listens at all of them; otherwise the host."""
+    ways = {"0.0.0.0": (socket.AF_INET, "192.0.2.1"), "::": (socket.AF_INET6, "2001:db8::1")}  # noqa: S104 - a name
+    if host not in ways:
+        return host
+    family, elsewhere = ways[host]
+    # Nothing is sent: the system says only from which address it would be.
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as way:
+        way.connect((elsewhere, 9))
+        return str(way.getsockname()[0])
+    return socket.gethostname()
+
+
 def serve(
     app: ASGIApp,
     host: str,
@@ -235,6 +280,7 @@ def serve(
     *,
     browser: bool,
     path: str = "/",
+    public_url: str = "",
     say: Callable[[str], object] = print,
 ) -> None:
     """Serve an application until Ctrl-C.
@@ -249,6 +295,8 @@ def serve(
         Whether to open the page in the browser.
     path
         Which page is the first.
+    public_url
+        The address of a proxy in front, as `checked_public_url` returns it.
     say
         Called with the page's address once it can be opened.
 
@@ -258,10 +306,18 @@ def serve(
         If the port is in use.
     """
     listening = listen(host, port)
-    name = f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{listening.getsockname()[1]}{path}"
+    name = _reachable(host)
+    name = f"[{name}]" if ":" in name else name
+    address = f"{public_url or f'http://{name}:{listening.getsockname()[1]}'}{path}"
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3, lifespan="auto"
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        # Whoever asks could name any address in a proxy's header.
+        proxy_headers=False,
+        timeout_graceful_shutdown=3,
+        lifespan="auto",
     )
     server = uvicorn.Server(config)
     # The socket listens already: what the browser asks for before the server has started waits for it.

@@ -7,13 +7,14 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 import simmatrix
 from simmatrix.errors import OutputError, ParameterError, SimilarityError, SourceError
-from simmatrix.study import Design, DiskFullError, Study, designed, export_study, read_design
+from simmatrix.study import MOST_ACTIVE, Design, DiskFullError, Study, designed, export_study, read_design, tally
 
 NAMES = ("rose", "tulip", "oak", "truck")
 TRIPLETS = Design("triplets", NAMES, method="random")
@@ -35,7 +36,8 @@ def test_what_is_asked_and_answered_is_kept_and_goes_on(tmp_path: Path) -> None:
         assert [(one.rater, one.items, one.value, one.milliseconds) for one in study.answers()] == [
             ("ann", (2, 0, 1), 0.0, 1200)
         ]
-        assert (study.skipped(), study.raters(), study.done(who)) == (1, 1, 2)
+        found = tally(path)
+        assert (found.skipped, found.raters, found.kept, study.done(who)) == (1, 1, 2, 2)
         assert study.asked(who) == [(2, 0, 1), (3, 0, 1)]
     assert path.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in tmp_path.iterdir()] == ["study.db"]
@@ -98,6 +100,12 @@ def test_ids_are_text_and_never_more(tmp_path: Path) -> None:
         assert [one.rater for one in study.answers()] == [sql, script]
 
 
+def test_an_id_like_those_of_who_stays_anonymous_keeps_nobody_out(tmp_path: Path) -> None:
+    with Study(tmp_path / "study.db", RATINGS) as study:
+        names = [study.join(name)[0].name for name in ("anonymous-2", "", "", "anonymous-5", "")]
+        assert names == ["anonymous-2", "anonymous-3", "anonymous-4", "anonymous-5", "anonymous-6"]
+
+
 def test_the_matrix_is_that_of_the_export_and_of_counting(tmp_path: Path) -> None:
     path, csv = tmp_path / "study.db", tmp_path / "answers.csv"
     with Study(path, TRIPLETS) as study:
@@ -108,8 +116,11 @@ def test_the_matrix_is_that_of_the_export_and_of_counting(tmp_path: Path) -> Non
         # While it is collected, others read it.
         matrix = simmatrix.from_triplets(path, NAMES)
     assert export_study(path, csv) == (4, (), 2)
-    assert csv.read_text().splitlines()[0] == "a,b,c,odd,rater,milliseconds,answered"
-    assert csv.read_text().splitlines()[2].startswith("truck,rose,tulip,truck,ann,0,20")
+    assert csv.read_text().splitlines()[:2] == [
+        "# simmatrix collect: method=random scale=none left_out=0",
+        "a,b,c,odd,rater,milliseconds,answered",
+    ]
+    assert csv.read_text().splitlines()[3].startswith("truck,rose,tulip,truck,ann,0,20")
     again = simmatrix.from_triplets(csv, NAMES)
     assert (again.values == matrix.values).all()
     # rose and tulip are in two triplets, and left together in both.
@@ -117,6 +128,75 @@ def test_the_matrix_is_that_of_the_export_and_of_counting(tmp_path: Path) -> Non
     assert matrix.provenance.params["triplets"] == 4
     with pytest.raises(OutputError, match="is there already"):
         export_study(path, csv)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="is the study itself; export to another file"):
+        export_study(path, path, force=True)
+    assert path.read_bytes() == before
+
+
+def test_a_study_and_its_export_build_the_same_bytes(tmp_path: Path) -> None:
+    names = ("#1", "tulip", "oak", "truck", "bus")
+    active = Design("triplets", names, method="active")
+    rated = Design("ratings", names, scale=(1.0, 7.5), method="random")
+    (tmp_path / "exported").mkdir()
+    for design, build in ((active, simmatrix.from_triplets), (rated, simmatrix.from_ratings)):
+        path, csv = tmp_path / f"{design.task}.db", tmp_path / "exported" / f"{design.task}.db"
+        with Study(path, design) as study:
+            for name in ("ann", "bob", "careless"):
+                who, _ = study.join(name)
+                for items in combinations(range(5), 3 if design is active else 2):
+                    study.answer(who, study.ask(who, items, "ask").number, 2)
+                for _ in range(2):
+                    items = (0, 0, 1) if design is active else (0, 0)
+                    study.answer(who, study.ask(who, items, "catch").number, 2 if name != "careless" else 1)
+        if design is rated:
+            # All fail the catch trials of ratings but those whose answer is at the upper end.
+            with sqlite3.connect(path) as database:
+                database.execute(
+                    "UPDATE answer SET value = 7.5 WHERE question IN (SELECT id FROM question WHERE kind = 'catch' AND "
+                    "participant < 3)"
+                )
+            database.close()
+        assert export_study(path, csv)[:2] == (20, ("careless",))
+        bytes_of = []
+        for source in (path, csv):
+            built = tmp_path / f"{design.task}-{len(bytes_of)}.safetensors"
+            simmatrix.save(build(source, names), built)
+            bytes_of.append(built.read_bytes())
+        assert bytes_of[0] == bytes_of[1]
+        params = build(csv, names).provenance.params
+        assert params["left_out_raters"] == 1
+        # What was chosen by what was known is embedded, although each pair is in a triplet; ratings keep their scale.
+        assert params["method"] == "embedding" if design is active else params["scale"] == [1, 7.5]
+        csv.write_text(csv.read_text().replace("left_out=1", "left_out=one", 1))
+        with pytest.raises(SourceError, match="line 1: the comment that tells of the study is damaged"):
+            build(csv, names)
+
+
+def test_no_reader_ends_the_locks_of_the_process_that_collects(tmp_path: Path) -> None:
+    path, log = tmp_path / "study.db", tmp_path / "study.db-wal"
+    export = "import sys; from pathlib import Path; from simmatrix.study import export_study as export; "
+    command = [sys.executable, "-c", f"{export}export(Path(sys.argv[1]), Path(sys.argv[2]), force=True)"]
+    with Study(path, TRIPLETS) as study:
+        who, _ = study.join()
+        for items in ((0, 1, 2), (0, 1, 3)):
+            study.answer(who, study.ask(who, items, "ask").number, 2)
+        for read in (
+            read_design,
+            designed,
+            tally,
+            lambda one: simmatrix.from_triplets(one, NAMES),
+            lambda one: export_study(one, tmp_path / "answers.csv", force=True),
+        ):
+            read(path)
+            before = log.stat().st_ino
+            subprocess.run([*command, path, tmp_path / "other.csv"], check=True)
+            # The other process has not taken itself for the last one, which would have removed the log.
+            assert log.stat().st_ino == before
+        with pytest.raises(SourceError, match="is in use"):
+            Study(path, TRIPLETS)
+        subprocess.run([*command, path, tmp_path / "other.csv"], check=True)
+        assert log.stat().st_ino == before
 
 
 def test_ratings_are_on_the_scale_that_the_raters_saw(tmp_path: Path) -> None:
@@ -144,15 +224,16 @@ def test_who_fails_most_catch_trials_is_left_out(tmp_path: Path) -> None:
             for odd in catches:
                 # The second is the odd one.
                 study.answer(who, study.ask(who, (2, 3, 2), "catch").number, odd)
-        assert study.careless() == ("careless",)
+        assert tally(study.path).careless == ("careless",)
     params = simmatrix.from_triplets(path, NAMES[:3]).provenance.params
     assert (params["triplets"], params["left_out_raters"]) == (2, 1)
-    assert export_study(path, tmp_path / "a.csv") == (2, ("careless",), 8)
+    # Seven answers were to catch trials; that of the rater who is left out was neither skipped nor taken back.
+    assert export_study(path, tmp_path / "a.csv") == (2, ("careless",), 7)
     with Study(tmp_path / "r.db", RATINGS) as study:
         who, _ = study.join("ann")
         for value in (5, 5.4, 7):
             study.answer(who, study.ask(who, (1, 1), "catch").number, value)
-        assert study.careless() == ("ann",)
+        assert tally(study.path).careless == ("ann",)
 
 
 def test_files_that_are_no_study_of_this_version_are_refused(tmp_path: Path) -> None:
@@ -208,6 +289,7 @@ def test_another_design_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_new_study_needs_classes_a_task_and_a_scale_with_two_ends(tmp_path: Path) -> None:
+    many = tuple(map(str, range(MOST_ACTIVE + 1)))
     for given, message in (
         ({}, "there is no study .*new.db yet; to begin it, give classes and a task"),
         ({"classes": NAMES}, "there is no study"),
@@ -215,12 +297,18 @@ def test_a_new_study_needs_classes_a_task_and_a_scale_with_two_ends(tmp_path: Pa
         ({"classes": NAMES, "task": "ratings", "scale": "1:"}, "scale must be two numbers such as '0:10', got '1:'"),
         ({"classes": NAMES, "task": "triplets", "scale": "1:7"}, "a scale is for ratings"),
         ({"classes": NAMES[:2], "task": "triplets"}, "triplets need three classes at least, there are 2"),
+        ({"classes": NAMES[:1], "task": "ratings", "scale": "1:7"}, "ratings need two classes at least, there are 1"),
+        ({"classes": many, "task": "triplets"}, r"actively among 5,000 classes at most, there are 5,001; draw them at"),
         ({"classes": NAMES, "task": "pairs"}, "task must be 'triplets' or 'ratings', got 'pairs'"),
     ):
         with pytest.raises(ParameterError, match=message):
             designed(tmp_path / "new.db", **given)  # type: ignore[arg-type]
     with pytest.raises(OutputError, match="does not exist; make it first"):
         Study(tmp_path / "none" / "new.db", TRIPLETS)
+    new = tmp_path / "new.db"
+    assert designed(new, classes=NAMES, task="triplets").method == "active"
+    assert designed(new, classes=many, task="triplets", method="random").method == "random"
+    assert designed(new, classes=NAMES, task="ratings", scale="1:7").method == "random"
     assert list(tmp_path.iterdir()) == []
 
 

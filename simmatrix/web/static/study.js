@@ -48,7 +48,8 @@ function showRating() {
   find("rated").textContent = Number(slider.value).toFixed(span > 10 ? 0 : 2);
 }
 
-// Sends something and shows what comes next; what could not be kept can be tried again.
+// Sends something and shows what comes next. Where that fails, nobody knows here whether it was kept: the question that
+// waits now is asked for.
 async function send(address, content) {
   if (isBusy) return;
   isBusy = true;
@@ -58,7 +59,8 @@ async function send(address, content) {
     say("");
     show(state);
   } catch (error) {
-    say(`${error.message} (your last answer was not kept)`, true);
+    say(`${error.message} (your last answer may not have been kept)`, true);
+    await ask(`${root}/question`).then(show, () => undefined);
   } finally {
     isBusy = false;
     main.removeAttribute("aria-busy");

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from simmatrix.errors import SourceError
-from simmatrix.study import Answered, Design, Study
+from simmatrix.study import Answered, Design, Study, tally
 from simmatrix.web.collect import Limits, agreement, coverage, link, study_app
 from simmatrix.web.images import find_images
 from simmatrix.web.questions import Chooser
@@ -68,7 +69,7 @@ def test_a_participant_answers_skips_undoes_pauses_and_goes_on_to_the_end(tmp_pa
         assert ann.post("/join", {"agreed": False}).json()["error"].startswith("nobody takes part without agreeing")
         code = ann.join("ann").json()["code"]
         state = ann.state()
-        assert (state["done"], state["of"], len(state["items"])) == (0, 15, 3)
+        assert (state["done"], state["of"], len(state["items"])) == (0, 17, 3)
         first = state
         state = ann.post("/answer", {"question": state["question"], "value": 1, "milliseconds": 900}).json()
         assert (state["done"], ann.state()) == (1, state)
@@ -92,14 +93,16 @@ def test_a_participant_answers_skips_undoes_pauses_and_goes_on_to_the_end(tmp_pa
         assert state["done"] == 2
         while state["question"] is not None:
             state = again.post("/answer", {"question": state["question"], "value": 0, "milliseconds": 500}).json()
-        assert (state["done"], state["of"]) == (15, 15)
+        # Each of the 15 questions, and the two catch trials that leaving somebody out takes.
+        assert (state["done"], state["of"]) == (17, 17)
         who = study.participant(code)
         assert who is not None
-        kinds = [study._database.execute("SELECT kind FROM question ORDER BY id").fetchall()[at][0] for at in range(15)]
-        assert kinds == ["ask"] * 5 + ["common"] + ["ask"] * 6 + ["catch"] + ["ask"] * 2
+        kinds = [study._database.execute("SELECT kind FROM question ORDER BY id").fetchall()[at][0] for at in range(17)]
+        assert kinds == ["ask"] * 4 + ["catch", "ask", "common"] + ["ask"] * 6 + ["catch"] + ["ask"] * 3
         asked = study.asked(who)
-        assert len({tuple(sorted(one)) for one in asked}) == 15
-        assert len(study.answers()) == 13
+        assert len({tuple(sorted(one)) for one in asked if len(set(one)) == 3}) == 15
+        # One was skipped.
+        assert len(study.answers()) == 14
         again.post("/leave", {})
         assert again.client.get("/question").status_code == 401
 
@@ -141,9 +144,10 @@ def test_races_give_each_rater_one_answer(tmp_path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(one.rater for one in study.answers()) == sorted(
-            f"r{number}" for number in range(4) for _ in range(5)
-        )
+        for catches, times in ((False, 5), (True, 2)):
+            assert sorted(one.rater for one in study.answers(catches=catches)) == sorted(
+                f"r{number}" for number in range(4) for _ in range(times)
+            )
 
 
 class _Elements(HTMLParser):
@@ -235,6 +239,74 @@ def test_what_comes_too_often_has_to_wait(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(limits._buckets) == 10_000
 
 
+def test_guesses_from_many_addresses_have_to_wait_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simmatrix.web.collect.time.monotonic", lambda: 0.0)
+    with served(tmp_path / "study.db", TRIPLETS) as (_study, app):
+        guess, tried = Visitor(app), []
+        for number in range(50):
+            monkeypatch.setattr("simmatrix.web.collect._address", lambda _, number=number: str(number))
+            tried.append(guess.post("/dashboard/login", {"password": "x"}).status_code)
+        assert tried == [403] * 40 + [429] * 10
+
+
+def test_halves_of_characters_are_no_text(tmp_path: Path) -> None:
+    with served(tmp_path / "study.db", TRIPLETS) as (_study, app):
+        ann = Visitor(app)
+        for path, name in (("/dashboard/login", "password"), ("/resume", "code"), ("/join", "name")):
+            refused = ann.post(path, {"agreed": True, name: "\ud800"})
+            assert (refused.status_code, refused.json()) == (400, {"error": f"{name} has to be text"})
+
+
+def test_figures_keep_no_answer_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(_path: Path) -> dict[str, Any]:
+        begun.set()
+        assert may_end.wait(30)
+        return {}
+
+    monkeypatch.setattr("simmatrix.web.collect.tally", slow)
+    monkeypatch.setattr("simmatrix.web.collect.figures", slow)
+    with served(tmp_path / "study.db", TRIPLETS) as (_study, app):
+        owner, ann = Visitor(app), Visitor(app)
+        owner.post("/dashboard/login", {"password": PASSWORD})
+        ann.join()
+        state = ann.state()
+        asked = threading.Thread(target=owner.client.get, args=["/dashboard/figures"])
+        asked.start()
+        assert begun.wait(30)
+        assert ann.post("/answer", {"question": state["question"], "value": 0}).status_code == 200
+        may_end.set()
+        asked.join()
+
+
+def test_a_proxy_of_another_name_is_ours_and_its_cookies_are_for_https_alone(tmp_path: Path) -> None:
+    url = "https://study.example.org"
+    with served(tmp_path / "study.db", TRIPLETS, is_public=True, public_url=url) as (study, app):
+        root = link(study, is_public=True).rstrip("/")
+        # A proxy that hands the name on, and one that names the address that it asks.
+        for base in (url, "http://127.0.0.1:8000"):
+            browser = TestClient(app, base_url=base, follow_redirects=False)
+            first = browser.get(f"{root}/")
+            token = re.search(r'name="csrf" content="(\w+)"', first.text)
+            assert token is not None
+            assert first.headers["set-cookie"].endswith("; Secure")
+            sent = {
+                "x-csrf-token": token[1],
+                "origin": url,
+                "cookie": first.headers["set-cookie"].partition(";")[0],
+            }
+            joined = browser.post(f"{root}/join", json={"agreed": True}, headers=sent)
+            assert (joined.status_code, "; Secure" in joined.headers["set-cookie"]) == (200, True)
+            refused = browser.post(
+                f"{root}/join", json={"agreed": True}, headers={**sent, "origin": "https://evil.org"}
+            )
+            assert refused.status_code == 403
+        for host in ("evil.example", ""):
+            assert TestClient(app, base_url=HOST).get(f"{root}/", headers={"host": host}).status_code == 421
+        assert TestClient(app, base_url=HOST).get("/").status_code == 404
+
+
 def test_a_full_disk_is_told_and_nothing_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simmatrix.web.collect._ANSWERS", (1000, 1.0))
     design = Design("triplets", tuple(f"class {number}" for number in range(30)), method="random", questions=400)
@@ -287,18 +359,19 @@ def test_the_dashboard_tells_what_there_is(tmp_path: Path) -> None:
             one.join(name)
             state = one.state()
             while state["question"] is not None:
-                # Always the first in the alphabet is odd.
+                # Always the first in the alphabet is odd, of a catch trial that which is there once.
                 names = [item["name"] for item in state["items"]]
-                sent = {"question": state["question"], "value": names.index(min(names)), "milliseconds": 2000}
+                odd = names.index(min(names, key=lambda one, names=names: (names.count(one), one)))
+                sent = {"question": state["question"], "value": odd, "milliseconds": 2000}
                 state = one.post("/answer", sent).json()
         found = owner.client.get("/dashboard/figures").json()
-        assert (found["answers"], found["raters"], found["catches"], found["response"]) == (28, 2, 2, 2)
+        assert (found["answers"], found["raters"], found["catches"], found["response"]) == (30, 2, 4, 2)
         assert found["agreement"] == 1
         assert found["shared"] >= 1
         matrix = owner.client.get("/dashboard/matrix").json()
         assert sorted(matrix["names"]) == sorted(NAMES)
         assert len(matrix["values"]) == 6
-        assert study.careless() == ()
+        assert tally(study.path).careless == ()
 
 
 def test_figures_are_counted(tmp_path: Path) -> None:
@@ -309,6 +382,10 @@ def test_figures_are_counted(tmp_path: Path) -> None:
     # Of the three pairs of raters about 0, 1, 2 one agrees; one triplet has one answer alone.
     assert agreement(three, "triplets") == {"agreement": pytest.approx(1 / 3), "shared": 1}
     assert coverage(three, 5) == {"coverage": 0.5, "fewest": 0}
+    # 300 of 1,000 raters differ from the others; their pairs are counted one by one.
+    many = [said(str(number), (0, 1, 2), 0 if number < 700 else 1) for number in range(1000)]
+    pairs_alike = sum((one < 700) == (other < 700) for one, other in combinations(range(1000), 2))
+    assert agreement(many, "triplets") == {"agreement": pairs_alike / (1000 * 999 // 2), "shared": 1}
     pairs = [said("a", (0, 1), 1), said("b", (1, 0), 1), said("a", (0, 2), 5), said("b", (0, 2), 5)]
     assert agreement(pairs, "ratings") == {"agreement": 1, "shared": 2}
     assert agreement(pairs[:1], "ratings") == {"agreement": None, "shared": 0}
@@ -362,10 +439,12 @@ def test_every_pair_is_asked_before_any_is_asked_twice(tmp_path: Path) -> None:
         chooser = Chooser(study)
         for number in range(3):
             who, _ = study.join(f"r{number}")
-            for _ in range(5):
+            kinds = ""
+            for _ in range(7):
                 items, kind = chooser.following(who) or ((), "")
-                assert kind == "ask"
+                kinds += kind[0]
                 study.answer(who, study.ask(who, items, kind).number, 4)
-                chooser.answered(items)
-            assert chooser.following(who) is None
+                if kind == "ask":
+                    chooser.answered(items)
+            assert (kinds, chooser.following(who)) == ("acaaaca", None)
         assert len({tuple(sorted(one.items)) for one in study.answers()}) == 15

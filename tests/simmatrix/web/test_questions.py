@@ -1,5 +1,6 @@
 """Which question comes next: what is least known, by counting and by looking at every answer."""
 
+import tracemalloc
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
@@ -10,7 +11,7 @@ from scipy.stats import entropy
 
 from simmatrix.builders.ordinal import choice, loss
 from simmatrix.study import Design, Study
-from simmatrix.web import questions
+from simmatrix.web import background, questions
 from simmatrix.web.questions import Chooser, best_triplets
 from tests.simmatrix.builders.test_ordinal import answered
 
@@ -75,7 +76,7 @@ def test_active_questions_come_from_the_fit_and_go_on_after_a_restart(
 ) -> None:
     path, design = tmp_path / "study.db", Design("triplets", NAMES, questions=150)
     # In a thread, which is not put off as long as a process that steps back for all others.
-    monkeypatch.setattr(questions, "ProcessPoolExecutor", lambda number, **_: ThreadPoolExecutor(number))
+    monkeypatch.setattr(background, "ProcessPoolExecutor", lambda number, **_: ThreadPoolExecutor(number))
     with Study(path, design) as study:
         chooser = Chooser(study)
         who, _ = study.join()
@@ -101,3 +102,39 @@ def test_active_questions_come_from_the_fit_and_go_on_after_a_restart(
         again.answered((0, 1, 2))
         assert again._fit is not None
         again.close()
+
+
+def test_pairs_of_many_classes_are_drawn_without_listing_them(tmp_path: Path) -> None:
+    count = 5000
+    names = tuple(map(str, range(count)))
+    with Study(tmp_path / "study.db", Design("ratings", names, scale=(1.0, 7.0), method="active")) as study:
+        chooser = Chooser(study)
+        who, _ = study.join()
+        chooser._random = np.random.default_rng(0)
+        drawn = {chooser._any(np.random.default_rng(0))}
+        # Of a pair that would be drawn there is an answer.
+        for pair in drawn:
+            chooser.answered(pair)
+        chooser._random = np.random.default_rng(0)
+        tracemalloc.start()
+        assert chooser.following(who) is not None
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        # The list of all 12,497,500 pairs would take 200 MB.
+        assert peak < 10_000_000
+        assert len(chooser._pool) > 4900
+        assert not drawn & {*chooser._pool}
+
+
+def test_each_participant_gets_two_catch_trials_and_one_in_twenty_on_top(tmp_path: Path) -> None:
+    for asked, catches in ((1, 2), (6, 2), (33, 2), (60, 3), (200, 10)):
+        design = Design("triplets", NAMES, method="random", questions=asked)
+        with Study(tmp_path / f"{asked}.db", design) as study:
+            chooser = Chooser(study)
+            who, _ = study.join()
+            kinds = []
+            while following := chooser.following(who):
+                items, kind = following
+                study.answer(who, study.ask(who, items, kind).number, 0)
+                kinds.append(kind)
+            assert (kinds.count("catch"), len(kinds), chooser.total()) == (catches, asked + catches, asked + catches)

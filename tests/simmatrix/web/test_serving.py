@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from simmatrix import web
 from simmatrix.errors import ParameterError, SourceError
-from simmatrix.web.serving import application, listen, page, template
+from simmatrix.web.serving import _reachable, application, checked_public_url, listen, page, template
 
 HOST = "http://127.0.0.1:8000"
 
@@ -182,3 +182,26 @@ def test_neither_the_library_nor_the_command_imports_it() -> None:
     program = "import sys, simmatrix, simmatrix.matrix, simmatrix.cli.app; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert {"starlette", "uvicorn", "jinja2", "simmatrix.web"} & set(run.stdout.split()) == set()
+
+
+def test_the_address_of_all_addresses_can_be_opened() -> None:
+    with listen("0.0.0.0", None) as listening:  # noqa: S104
+        shown = _reachable("0.0.0.0")  # noqa: S104
+        assert shown != "0.0.0.0"  # noqa: S104
+        socket.create_connection((shown, listening.getsockname()[1]), timeout=10).close()
+    assert _reachable("127.0.0.1") == "127.0.0.1"
+
+
+def test_a_public_address_has_no_path() -> None:
+    assert checked_public_url("https://Study.example.org:8443/") == "https://study.example.org:8443"
+    for wrong in (
+        "",
+        "study.example.org",
+        "ftp://a.org",
+        "https://a.org/x",
+        "https://a.org?x",
+        "https://u@a.org",
+        "https://",
+    ):
+        with pytest.raises(ParameterError, match="public_url must be an address without a path"):
+            checked_public_url(wrong)
