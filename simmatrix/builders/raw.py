@@ -112,9 +112,11 @@ class RawSource:
 
         The top k of many classes is found without the rest, to the same bytes.
         """
-        from simmatrix.neighbours.matrix import check_search, dense_of
+        # Nothing is to check of a small matrix, which loads no module of neighbours.
+        if (search, recall) != ("exact", None):
+            from simmatrix.neighbours.matrix import check_search
 
-        check_search(search, recall)
+            check_search(search, recall)
         if top_k is None and search != "exact":
             raise ParameterError(f'search="{search}" finds the nearest of each class; say how many, such as top_k=32')
         if top_k is not None:
@@ -122,6 +124,8 @@ class RawSource:
             if is_found_by_rows(len(self.classes), top_k, search):
                 return self.neighbours(top_k, lower_bound, search=search, recall=recall).matrix()
         if len(self.classes) > normalise.EXACT_UP_TO:
+            from simmatrix.neighbours.matrix import dense_of
+
             matrix = dense_of(self.source, self.classes, self.provenance, lower_bound)
         else:
             matrix = RawSimilarity(self.source.dense(), self.classes, self.provenance).normalised(lower_bound)
