@@ -22,7 +22,7 @@ from simmatrix.choices import (
 )
 from simmatrix.cli.options import ClassColumn, Influence, LowerBound, PairsFile, Separator, TopK, check_bounds, limited
 from simmatrix.cli.output import built_by, progress_bar, report, warn
-from simmatrix.cli.shards import check_shards, in_shards
+from simmatrix.cli.shards import check_divided, check_shards, in_shards
 from simmatrix.cli.sources import chosen, known, options_of, renamed
 
 
@@ -221,8 +221,11 @@ def build(
     if source is None:
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
+    is_final = influence is None and pairs is None
+    if top_k is not None and (workers is not None or dask is not None):
+        check_divided(len(listed), top_k, source, given.get("search", "exact"), is_final=is_final)
     with (
-        in_shards(file, workers, dask) as written,
+        in_shards(file, workers, dask, is_final=is_final) as written,
         warnings.catch_warnings(),
         progress_bar(f"building {source.option.removeprefix('--')}") as progress,
     ):

@@ -12,6 +12,7 @@ import typer
 from simmatrix.cli.output import progress_bar
 
 if TYPE_CHECKING:
+    from simmatrix.cli.sources import Source
     from simmatrix.matrix import SimilarityMatrix
 
 
@@ -28,29 +29,40 @@ def check_shards(file: Path, top_k: int | None, workers: int | None, dask: str |
         raise typer.BadParameter("a matrix in shards is sparse; say how many others each class keeps (--top-k)")
 
 
+def check_divided(classes: int, top_k: int, source: Source, search: str, *, is_final: bool) -> None:
+    """Raise `typer.BadParameter` if workers would have nothing to do."""
+    from simmatrix.builders.raw import is_found_by_rows
+
+    if not is_final:
+        raise typer.BadParameter(
+            "--influence and --pairs change the whole matrix, which no workers hold; leave out --workers or --dask"
+        )
+    if not source.finds_top_k or not is_found_by_rows(classes, top_k, search):
+        raise typer.BadParameter(
+            "workers divide the rows of more than 10,000 classes, where a row keeps at most an eighth of them (here "
+            f"{top_k + 1} of {classes}), from vectors, an encoder, WordNet, a taxonomy or an order; here is nothing to "
+            "divide, so leave out --workers or --dask"
+        )
+
+
 @contextmanager
-def in_shards(file: Path, workers: int | None, dask: str | None) -> Iterator[list[SimilarityMatrix]]:
-    """Have matrices that are found inside the block written to shards, and give the list of those that were."""
-    from simmatrix.errors import ParameterError
+def in_shards(file: Path, workers: int | None, dask: str | None, *, is_final: bool) -> Iterator[list[SimilarityMatrix]]:
+    """Have matrices that are found inside the block written to shards, and give the list of those that were.
+
+    None are that become another matrix afterwards: what is in the file is replaced once, by what was asked for.
+    """
     from simmatrix.storage import is_index
 
-    if not is_index(file):
+    if not is_index(file) or not is_final:
         yield []
         return
     from simmatrix.neighbours import writing
 
-    is_divided = workers is not None or dask is not None
     with ExitStack() as stack:
         run: writing.Run = writing.one_by_one
-        if is_divided:
+        if workers is not None or dask is not None:
             from simmatrix.neighbours.workers import working
 
             run = stack.enter_context(working(workers, dask))
         progress = stack.enter_context(progress_bar(f"writing {file.name}"))
-        written = stack.enter_context(writing.in_shards(file, run, progress))
-        yield written
-        if is_divided and not written:
-            raise ParameterError(
-                "workers find the nearest of more than 10,000 classes, from vectors, WordNet, a taxonomy or an order; "
-                "here is nothing to divide, so leave them out"
-            )
+        yield stack.enter_context(writing.in_shards(file, run, progress))

@@ -19,7 +19,18 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_FILLED = ("benchmarks", "builders", "collect", "choosing", "decisions", "evidence", "loss", "reliability", "scale")
+_FILLED = (
+    "benchmarks",
+    "builders",
+    "collect",
+    "choosing",
+    "decisions",
+    "evidence",
+    "explore",
+    "loss",
+    "reliability",
+    "scale",
+)
 PAGES = ("README.md", *(f"docs/{name}.md" for name in _FILLED))
 SCRIPTS = (
     "benchmarks/command.py",
@@ -35,6 +46,7 @@ SCRIPTS = (
     "benchmarks/decisions.py",
     "benchmarks/collect.py",
     "benchmarks/collect_load.py",
+    "benchmarks/explore.py",
     "benchmarks/fuzz.py",
     "examples/icd10.py",
     "examples/glosses.py",

@@ -126,8 +126,7 @@ class ClassList:
         columns = {column: kept(values) for column, values in self.columns.items()}
         object.__setattr__(self, "columns", MappingProxyType(columns))
         if not self.sha256:
-            digest = hashlib.sha256(json.dumps(list(self.names), ensure_ascii=False).encode())
-            object.__setattr__(self, "sha256", digest.hexdigest())
+            object.__setattr__(self, "sha256", _checksum(self.names))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -152,6 +151,16 @@ class ClassList:
         return ClassList(wanted, columns, self.source, self.sha256)
 
 
+def _checksum(names: Sequence[str]) -> str:
+    """Return the SHA-256 of names as a JSON array, some of them at a time."""
+    digest = hashlib.sha256(b"[")
+    for start in range(0, len(names), _TOGETHER):
+        some = json.dumps(names[start : start + _TOGETHER], ensure_ascii=False)
+        digest.update((", " * (start > 0) + some[1:-1]).encode())
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
 Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList | Any"
 
 _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -159,6 +168,8 @@ _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _LARGEST_STREAM = 1 << 28
 # Shorter texts are read at once; longer ones may hold very many names.
 _LONG = 1 << 20
+# Names whose checksum is taken at a time.
+_TOGETHER = 1 << 14
 
 
 def read_classes(source: Classes, *, class_column: str | None = None, separator: str | None = None) -> ClassList:

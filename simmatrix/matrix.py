@@ -506,12 +506,16 @@ def load(path: str | Path, *, rows: range | None = None) -> SimilarityMatrix | M
 
     Raises
     ------
+    ParameterError
+        If the rows are no range.
     SourceError
         If the file is missing, damaged, of a newer format version, or no similarity matrix; if one of several files is
         missing or not the one that the index lists.
     MatrixError
         If its values or names break an invariant.
     """
+    if rows is not None and not isinstance(rows, range):
+        raise ParameterError(f"rows must be a range, such as range(0, 100), not {rows!r:.60}")
     place = _place_of(path)
     if rows is None:
         return _loaded(place)[0]

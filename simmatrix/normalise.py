@@ -5,7 +5,7 @@ is taken is recorded.
 
 A similarity of 0 means unrelated. Cosines and ways through a tree have no such value of their own: any two classes
 share something. What most pairs share says nothing, so for these sources the default bound is the median of all pairs;
-of more than `EXACT_UP_TO` classes, the median of the pairs of some of them.
+of more than `EXACT_UP_TO` classes, the median of the pairs of a thousand of them.
 
 A lower bound can be found for an influence, the mean over the rows of their sum off the diagonal. Under a lower bound l
 each of the n_1 pairs of similarity 1 keeps it, and any other similarity s becomes max(0, (s - l) / (1 - l)). So for an
@@ -36,7 +36,7 @@ EXACT_UP_TO = 10_000
 # Steps on the scale from 0 to 1 among which a first pass looks for the bound. A power of two, so that no float32 falls
 # into a step that is not its own.
 _STEPS = 1 << 12
-# Pairs of classes worked on at a time, and about how many classes are looked at first.
+# Pairs of classes worked on at a time, and how many classes are looked at first.
 _PAIRS = 1 << 17
 _SAMPLED = 1000
 
@@ -154,8 +154,19 @@ def median_bound(values: Float[np.ndarray, "C C"]) -> tuple[float, str]:
 
 
 def sampled(count: int) -> Int[np.ndarray, " n"]:
-    """Return those of `count` classes whose pairs tell what all pairs are like: a thousand to two, evenly spaced."""
-    return np.arange(0, count, max(1, count // _SAMPLED))
+    """Return those of `count` classes whose pairs tell what all pairs are like: a thousand, ascending; or all.
+
+    They are those whose positions have the least SplitMix64 hash (Steele, Lea and Flood 2014). Lists may be periodic,
+    such as each parent before its nine children, so that evenly spaced classes may all be of one kind. The hash is
+    written out here, so that it is the same with every release of NumPy.
+    """
+    if count <= _SAMPLED:
+        return np.arange(count)
+    keys = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        keys = (keys ^ (keys >> np.uint64(shift))) * np.uint64(factor)
+    keys ^= keys >> np.uint64(31)
+    return np.sort(np.argpartition(keys, _SAMPLED)[:_SAMPLED])
 
 
 def nearest_of(values: Float[np.ndarray, "C C"], rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -132,7 +132,11 @@ class Pyramid:
         if level > FINE:
             sums, greatest = (whole[down, right] for whole in self._whole(level))
         else:
-            sums, greatest = self._read(down, right, 1 << level)
+            # In parts of 256 rows: many tiles are made at a time, and each would take 30 MB on its way.
+            part = TILE >> level
+            starts = range(down.start, down.stop, part)
+            parts = [self._read(slice(at, min(at + part, down.stop)), right, 1 << level) for at in starts]
+            sums, greatest = map(np.concatenate, zip(*parts, strict=True))
         counts = self._counts(down, right, 1 << level)
         # Where a block is a single one on the diagonal, it is that one.
         is_alone = counts == 0
@@ -201,8 +205,12 @@ def _furthest(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _halved(blocks: np.ndarray, of_two: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
     """Return `of_two` of the four blocks that become one at the next level; at the border there are fewer."""
-    side = len(blocks) + len(blocks) % 2
-    padded = np.zeros((side, side), np.float32)
-    padded[: len(blocks), : len(blocks)] = blocks
-    rows = of_two(padded[::2], padded[1::2])
-    return of_two(rows[:, ::2], rows[:, 1::2])
+    side, is_odd = -(-len(blocks) // 2), len(blocks) % 2
+    halved = np.empty((side, side), np.float32)
+    # In strips: as a whole it would take more memory than the blocks themselves.
+    for top in range(0, side, TILE):
+        strip = blocks[2 * top : 2 * (top + TILE)]
+        padded = np.pad(strip, ((0, len(strip) % 2), (0, is_odd)))
+        rows = of_two(padded[::2], padded[1::2])
+        halved[top : top + TILE] = of_two(rows[:, ::2], rows[:, 1::2])
+    return halved

@@ -253,9 +253,8 @@ class Unfinished:
             "names": canonical_json([file, sha256]),
             "shards": canonical_json(shards),
         }
-        where = {f"{part}.{number:05}": one.file for number, one in enumerate(shards, 1) for part in _PARTS}
-        content = {"metadata": metadata, "weight_map": {**where, **dict.fromkeys(tensors, file)}}
-        before = _listed_by(self.path)
+        content = {"metadata": metadata, "weight_map": {**_places(shards), **dict.fromkeys(tensors, file)}}
+        before = _own_files(self.path)
         write_atomically(self.path, [json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n"])
         self.remove_unlisted(before)
 
@@ -265,14 +264,30 @@ class Unfinished:
         ours = re.compile(stem + r"-[0-9a-f]{12}-(\d{5}-of-\d{5}|classes)\.safetensors")
         with suppress(OSError):
             there = [one.name for one in folder.iterdir()]
-            found = {name for name in there if ours.fullmatch(name)} | {
-                name for name in more if _IS_FILE.fullmatch(name)
-            }
+            found = {*(name for name in there if ours.fullmatch(name)), *more}
             listed: set[str] = set()
             for name in there if found else ():
                 listed.update(_listed_by(folder / name) if name.endswith(SUFFIX) else ())
             for name in found - listed:
                 (folder / name).unlink(missing_ok=True)
+
+
+def _places(shards: Iterable[Shard]) -> dict[str, str]:
+    """Return which file has which tensor of the shards."""
+    return {f"{part}.{number:05}": one.file for number, one in enumerate(shards, 1) for part in _PARTS}
+
+
+def _own_files(path: Path) -> set[str]:
+    """Return the files that a matrix at `path` consists of, as far as they are named after their content as ours are.
+
+    All else may be somebody's, whatever the index says.
+    """
+    with suppress(SourceError):
+        index = read_index(path)
+        sums = [index.names, *((one.file, one.sha256) for one in index.shards)]
+        ours = r".*-{}-(\d{{5}}-of-\d{{5}}|classes)\.safetensors"
+        return {file for file, sha256 in sums if re.fullmatch(ours.format(sha256[:12]), file)}
+    return set()
 
 
 def _listed_by(path: Path) -> set[str]:
@@ -308,14 +323,22 @@ def unfinished(path: Path, key: str = "") -> Iterator[Unfinished]:
         build = Unfinished(path, journal, key)
         is_whole = False
         try:
-            build.remove_unlisted() if not build.done else None
+            if not build.done:
+                build.remove_unlisted()
             yield build
             is_whole = True
         finally:
+            with suppress(OSError):
+                vectors_beside(path).unlink()
             if is_whole or not key:
                 build.remove_unlisted()
                 with suppress(OSError):
                     name.unlink()
+
+
+def vectors_beside(index: Path) -> Path:
+    """Return the file that workers map while they write a matrix; it goes when the writing ends, well or badly."""
+    return index.with_name(f".{index.name}.vectors")
 
 
 def _locked(name: Path, path: Path) -> IO[bytes]:
@@ -375,13 +398,13 @@ def read_index(path: Path) -> Index:
     if {name: metadata.get(name) for name in _HEAD} != _HEAD:
         raise SourceError(f"is no index of version {FORMAT_VERSION} of a similarity matrix; {_REMEDY}", path)
     try:
-        count, names, shards = _parsed(metadata)
+        count, names, shards = _parsed(metadata, content.get("weight_map"))
     except (KeyError, TypeError, ValueError):
         raise SourceError(f"lists no files that make a matrix; {_REMEDY}", path) from None
     return Index(path, metadata, count, shards, names, hashlib.sha256(raw).hexdigest())
 
 
-def _parsed(metadata: Mapping[str, str]) -> tuple[int, tuple[str, str], tuple[Shard, ...]]:
+def _parsed(metadata: Mapping[str, str], places: object) -> tuple[int, tuple[str, str], tuple[Shard, ...]]:
     """Return the number of classes, the file of their names and the shards. Raises ValueError and its like."""
     if not re.fullmatch("[1-9][0-9]{0,9}", metadata["classes"]):
         raise ValueError("no number of classes")
@@ -400,6 +423,9 @@ def _parsed(metadata: Mapping[str, str]) -> tuple[int, tuple[str, str], tuple[Sh
     are_files = all(_IS_FILE.fullmatch(name) and _IS_DIGEST.fullmatch(digest) for name, digest in files)
     if row != count or len(shards) > _MOST_SHARDS or len({name for name, _ in files}) < len(files) or not are_files:
         raise ValueError("the files are not sound")
+    texts = [dict.fromkeys(one, file) for one in (_NAMES, {**_NAMES, **_FOUND})]
+    if places not in [{**_places(shards), **one} for one in texts]:
+        raise ValueError("the map is not that of the files")
     return count, (file, sha256), shards
 
 
@@ -507,16 +533,20 @@ def read_columns(path: Path, here: Callable[[int], range]) -> Columns:
 def _read_columns(index: Index, here: range) -> Columns:
     classes, _provenance = _read_names(index)
     counts = np.zeros(index.size + 1, np.int64)
-    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    columns, values = np.empty(0, np.int32), np.empty(0, np.float32)
     total = 0.0
     for at, shard in enumerate(index.shards):
         rows = _read_shard(index, at)
         is_here = (rows.columns >= here.start) & (rows.columns < here.stop)
         before = np.concatenate([[0], np.cumsum(is_here)])[rows.starts]
         counts[shard.first + 1 : shard.last + 1] = np.diff(before)
-        kept.append((rows.columns[is_here] - np.int32(here.start), rows.values[is_here]))
+        # In place: pieces that are joined at the end take twice the memory for a moment.
+        end = len(values)
+        for kept, part in ((columns, rows.columns), (values, rows.values)):
+            kept.resize(end + int(before[-1]), refcheck=False)
+            np.compress(is_here, part, out=kept[end:])
+        columns[end:] -= np.int32(here.start)
         total += float(rows.values.sum(dtype=np.float64))
-    columns, values = (np.concatenate(parts) for parts in zip(*kept, strict=True))
     return Columns(np.cumsum(counts), columns, values, here, classes, total)
 
 

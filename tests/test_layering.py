@@ -47,7 +47,8 @@ FORBIDDEN: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
 SOURCES = ("confusion", "embeddings", "encoder", "order", "ratings", "ready", "taxonomy", "triplets", "wordnet")
 # What only the modules named may import.
 RESERVED = {
-    "pickle": ("simmatrix.vectors.gensim",),
+    # One reads it without running anything; the other makes it for a checksum alone, and reads none.
+    "pickle": ("simmatrix.vectors.gensim", "simmatrix.neighbours.writing"),
     # `simmatrix.container` reads and writes its files.
     "safetensors": (),
     "matplotlib": ("simmatrix.cli.plot", "simmatrix.cli.judge", "simloss.metrics.calibration"),

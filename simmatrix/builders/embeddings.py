@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 from simmatrix import data
 from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve, words
 from simmatrix.builders.raw import RawSource
-from simmatrix.choices import OOV, RECALL
+from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.files import Progress, silent
@@ -47,7 +48,7 @@ def from_embeddings(
     lower_bound: float | None = None,
     top_k: int | None = None,
     search: str = "exact",
-    recall: float = RECALL,
+    recall: float | None = None,
     oov: str = "error",
     format: str | None = None,
     vocabulary: str | Path | None = None,
@@ -65,15 +66,15 @@ def from_embeddings(
     lower_bound
         l in [0, 1): similarities become max(0, (s - l) / (1 - l)); 0 keeps them all. If not given it is the median of
         all pairs, so that classes that are no more alike than most get 0 (`simmatrix.normalise.median_bound`); of more
-        than 10,000 classes, of the pairs of some of them.
+        than 10,000 classes, of the pairs of a thousand of them.
     top_k
         Keep each class's so many most similar others, as `SimilarityMatrix.top_k` does. Of more than 10,000 classes
         they are found without the rest, so that memory grows with C and not with C x C.
     search
-        How they are found: ``"exact"``, or ``"faiss"`` (the extra ``scale``), which may miss some. Its settings and its
-        recall, measured on some of the classes, are recorded.
+        How they are found: ``"exact"``, or of more than 10,000 classes ``"faiss"`` (the extra ``scale``), which may
+        miss some. Its settings and its recall, measured on some of the classes, are recorded.
     recall
-        The least recall that FAISS has to reach, in (0, 1].
+        The least recall that FAISS has to reach, in (0, 1]; 0.95 if not given.
     oov
         What to do with classes that have no vector: ``"error"``, or ``"drop"`` to leave them out.
     format
@@ -148,7 +149,9 @@ def embedding_similarity(
                     "give the classes other phrases, or take other vectors",
                     tuple(classes.names),
                 )
-            unit = np.stack([_unit_vector(one, vectors, source.path) for one in found.values()])
+            # They take more than the vectors.
+            del tries, wanted
+            unit = _stacked((_unit_vector(one, vectors, source.path) for one in found.values()), len(found))
             inputs = [
                 Input("vectors", source.name, checksum.result()),
                 Input("classes", classes.source, classes.sha256),
@@ -169,6 +172,15 @@ def embedding_similarity(
             resolution=_recorded(found, classes),
         ),
     )
+
+
+def _stacked(rows: Iterator[Float[np.ndarray, " d"]], count: int) -> Float[np.ndarray, "C d"]:
+    """Return rows as one array, none of them kept beside it."""
+    first = next(rows)
+    stacked = np.empty((count, len(first)))
+    for at, row in enumerate(chain([first], rows)):
+        stacked[at] = row
+    return stacked
 
 
 def _recorded(found: Mapping[str, Resolution], classes: ClassList) -> dict[str, dict[str, object]]:

@@ -23,7 +23,6 @@ import numpy as np
 
 from simmatrix.builders.lookup import plain_text
 from simmatrix.builders.raw import RawSource
-from simmatrix.choices import RECALL
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.files import reading, sha256_of
@@ -52,7 +51,7 @@ def from_encoder(
     lower_bound: float | None = None,
     top_k: int | None = None,
     search: str = "exact",
-    recall: float = RECALL,
+    recall: float | None = None,
 ) -> SimilarityMatrix:
     """Build a matrix from a sentence encoder: the cosine of its embeddings of the classes' phrases or names.
 

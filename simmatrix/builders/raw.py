@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from simmatrix import normalise
-from simmatrix.choices import OOV, RECALL, SEARCHES
+from simmatrix.choices import OOV
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, ParameterError
 from simmatrix.matrix import SimilarityMatrix
@@ -106,19 +106,22 @@ class RawSource:
         top_k: int | None = None,
         *,
         search: str = "exact",
-        recall: float = RECALL,
+        recall: float | None = None,
     ) -> SimilarityMatrix:
         """Return the matrix as `RawSimilarity.normalised` does, or of that the top k.
 
         The top k of many classes is found without the rest, to the same bytes.
         """
-        check_choice("search", search, SEARCHES)
+        # Nothing is to check of a small matrix, which loads no module of neighbours.
+        if (search, recall) != ("exact", None):
+            from simmatrix.neighbours.matrix import check_search
+
+            check_search(search, recall)
         if top_k is None and search != "exact":
             raise ParameterError(f'search="{search}" finds the nearest of each class; say how many, such as top_k=32')
         if top_k is not None:
             check_top_k(top_k, len(self.classes))
-            are_many = len(self.classes) > normalise.EXACT_UP_TO and _FEW * (top_k + 1) <= len(self.classes)
-            if are_many or search != "exact":
+            if is_found_by_rows(len(self.classes), top_k, search):
                 return self.neighbours(top_k, lower_bound, search=search, recall=recall).matrix()
         if len(self.classes) > normalise.EXACT_UP_TO:
             from simmatrix.neighbours.matrix import dense_of
@@ -136,6 +139,11 @@ class RawSource:
 
 
 _Raw = TypeVar("_Raw", RawSimilarity, RawSource)
+
+
+def is_found_by_rows(count: int, top_k: int, search: str = "exact") -> bool:
+    """Tell whether the top k of so many classes is found row by row, without all of their similarities."""
+    return search != "exact" or (count > normalise.EXACT_UP_TO and _FEW * (top_k + 1) <= count)
 
 
 def without_missing(build: Callable[[ClassList], _Raw], classes: ClassList, oov: str) -> _Raw:

@@ -3,7 +3,7 @@
 The vectors are divided among the nearest of some centres (an inverted file), and a class is compared with those of the
 centres nearest to it. From `_PACKED` classes on they are compared by 4 bits for two numbers first, and the best of
 these by themselves. How many centres are looked at is doubled until enough is found of what the exact way finds for
-some of the classes. The similarities of what is found are exact.
+some of the classes; that each class is nearest to itself does not count. The similarities of what is found are exact.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from simmatrix.errors import ParameterError, SourceError
+from simmatrix.errors import SourceError
 from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import sampled
@@ -49,8 +49,6 @@ class Approximate(Source):
     """
 
     def __init__(self, exact: Cosines, count: int, finish: Finish, recall: float) -> None:
-        if not 0 < recall <= 1:
-            raise ParameterError(f"a recall of {recall} is outside (0, 1]; 0.95 finds 19 of 20 neighbours")
         faiss = _faiss()
         self.exact, width = exact, exact.vectors.shape[1]
         centres = min(2 ** round(math.log2(4 * math.sqrt(len(exact)))), len(exact))
@@ -62,8 +60,10 @@ class Approximate(Source):
         # Sums of several threads round by how they divide the work, and then other centres come out.
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)
-        self._index.train(exact.vectors)
-        faiss.omp_set_num_threads(threads)
+        try:
+            self._index.train(exact.vectors)
+        finally:
+            faiss.omp_set_num_threads(threads)
         self._index.add(exact.vectors)
         if packed:
             self._index.k_factor = float(_REFINED)
@@ -73,14 +73,15 @@ class Approximate(Source):
 
     def _look_at_more(self, count: int, finish: Finish, recall: float) -> Step:
         rows = sampled(len(self))
-        wanted = _pairs(self.exact.nearest(rows, count, finish), len(self))
+        wanted = _others(rows, self.exact.nearest(rows, count, finish), len(self))
         lists, share = self._lists(), 0.0
         lists.nprobe = max(1, lists.nlist // 64)
         while True:
-            found = _pairs(self.nearest(rows, count, finish), len(self))
-            share = np.count_nonzero(np.isin(wanted, found, assume_unique=True)) / len(wanted)
+            found = _others(rows, self.nearest(rows, count, finish), len(self))
+            # Where no class has a neighbour above the bound, none is missed.
+            share = np.isin(wanted, found, assume_unique=True).mean() if len(wanted) else 1.0
             if share >= recall:
-                return {"recall": round(share, 4), "sampled_rows": len(rows)}
+                return {"recall": round(float(share), 4), "sampled_rows": len(rows)}
             # Half of the centres cost as much as the exact way.
             if lists.nprobe * 2 > lists.nlist // 2:
                 raise SourceError(
@@ -121,9 +122,10 @@ class Approximate(Source):
         return best_of(rows, owners, columns, finish(self.exact.pairs(rows[owners], columns)), count)
 
 
-def _pairs(rows: Rows, size: int) -> Int[np.ndarray, " n"]:
-    """Return the entries of rows as numbers, each row by its position."""
-    return np.asarray(np.repeat(np.arange(len(rows.counts)), rows.counts) * size + rows.indices)
+def _others(rows: Int[np.ndarray, " rows"], found: Rows, size: int) -> Int[np.ndarray, " n"]:
+    """Return the entries of rows off the diagonal, each as one number."""
+    owners = np.repeat(rows, found.counts)
+    return np.asarray((owners * size + found.indices)[owners != found.indices])
 
 
 def _faiss() -> Any:

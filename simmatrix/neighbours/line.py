@@ -72,14 +72,18 @@ class Line(Source):
 
     @_no_warning
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
+        order = self.prepared(count, self._order)
+        step = max(1, _CANDIDATES // (2 * count + 3))
+        parts = (rows[start : start + step] for start in range(0, len(rows), step))
+        return joined([self._nearest(part, count, finish, order, count + 1) for part in parts])
+
+    def _order(self, count: int) -> Int[np.ndarray, " m"]:
+        """Return the classes by their places."""
         order = np.lexsort((np.arange(len(self)), self.places))
         ordered = self.places[order]
         first = np.searchsorted(ordered, ordered)
         # Of more classes at one place than there is room for, the first count for everybody.
-        order = order[np.arange(len(order)) - first <= count]
-        step = max(1, _CANDIDATES // (2 * count + 3))
-        parts = (rows[start : start + step] for start in range(0, len(rows), step))
-        return joined([self._nearest(part, count, finish, order, count + 1) for part in parts])
+        return np.asarray(order[np.arange(len(order)) - first <= count])
 
     def _nearest(
         self, rows: Int[np.ndarray, " n"], count: int, finish: Finish, order: Int[np.ndarray, " m"], reach: int

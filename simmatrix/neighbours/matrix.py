@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simmatrix import normalise
 from simmatrix.choices import RECALL, SEARCHES
 from simmatrix.errors import ParameterError
 from simmatrix.forms import sparse
@@ -16,6 +18,9 @@ from simmatrix.neighbours.source import Finish, Rows, Source
 from simmatrix.normalise import check_lower_bound, check_top_k, sampled, sampled_bound
 from simmatrix.provenance import Provenance, Step
 from simmatrix.text import check_choice
+
+if TYPE_CHECKING:
+    from simmatrix.neighbours.vectors import Cosines
 
 ELSEWHERE: ContextVar[Callable[[Neighbours], SimilarityMatrix] | None] = ContextVar("ELSEWHERE", default=None)
 """Makes the whole matrix in another way, such as in shards (`simmatrix.neighbours.writing`)."""
@@ -74,6 +79,31 @@ def bounded(source: Source, lower_bound: float | None) -> tuple[float, tuple[Ste
     return lower_bound, ({"step": "clip"}, *taken, {"step": "unit_diagonal"})
 
 
+def check_search(search: str, recall: float | None) -> None:
+    """Raise `ParameterError` unless there is such a search, and it takes this recall."""
+    check_choice("search", search, SEARCHES)
+    if recall is None:
+        return
+    if not 0 < recall <= 1:
+        raise ParameterError(f"a recall of {recall} is outside (0, 1]; 0.95 finds 19 of 20 neighbours")
+    if search != "faiss":
+        raise ParameterError(f'recall={recall} is for search="faiss"; all other searches find all, leave it out')
+
+
+def _many_vectors(source: Source) -> Cosines:
+    """Return a source that FAISS may search."""
+    from simmatrix.neighbours.vectors import Cosines
+
+    if not isinstance(source, Cosines):
+        raise ParameterError('search="faiss" finds vectors; all other sources are searched exactly, leave it out')
+    if len(source) <= normalise.EXACT_UP_TO:
+        raise ParameterError(
+            f'search="faiss" is for more than {normalise.EXACT_UP_TO:,} classes; all pairs of {len(source):,} take '
+            "seconds, leave it out"
+        )
+    return source
+
+
 def dense_of(
     source: Source, classes: Sequence[str], provenance: Provenance, lower_bound: float | None
 ) -> SimilarityMatrix:
@@ -90,7 +120,7 @@ def neighbours_of(
     *,
     lower_bound: float | None = None,
     search: str = "exact",
-    recall: float = RECALL,
+    recall: float | None = None,
 ) -> Neighbours:
     """Return what makes the rows of a source's top-k matrix: those of its dense matrix, bounded, and of that the top k.
 
@@ -103,29 +133,27 @@ def neighbours_of(
     lower_bound
         l in [0, 1); None for the default, which some pairs tell (`simmatrix.normalise.sampled_bound`).
     search
-        ``"exact"``, or ``"faiss"`` for vectors, which may miss some neighbours; its settings and its recall on some
-        classes are recorded with the top k.
+        ``"exact"``, or ``"faiss"`` for more than 10,000 vectors, which may miss some neighbours; its settings and its
+        recall on some classes are recorded with the top k.
     recall
-        The least recall that FAISS has to reach.
+        The least recall that FAISS has to reach, 0.95 if not given.
 
     Raises
     ------
     ParameterError
-        If a parameter is out of its range, or FAISS is to search what is no vectors.
+        If a parameter is out of its range, or FAISS is to search few vectors, or what is no vectors.
     SourceError
         If FAISS is not installed, or does not reach the recall.
     """
     check_top_k(count, len(source))
-    check_choice("search", search, SEARCHES)
+    check_search(search, recall)
+    vectors = _many_vectors(source) if search == "faiss" else None
     bound, steps = bounded(source, lower_bound)
     settings: Step = {}
-    if search == "faiss":
+    if vectors is not None:
         from simmatrix.neighbours.approximate import Approximate
-        from simmatrix.neighbours.vectors import Cosines
 
-        if not isinstance(source, Cosines):
-            raise ParameterError('search="faiss" finds vectors; all other sources are searched exactly, leave it out')
-        source = Approximate(source, count, Finish(bound), recall)
+        source = Approximate(vectors, count, Finish(bound), RECALL if recall is None else recall)
         settings = source.settings
     steps = (*steps, {"step": "top_k", "count": count, **settings})
     return Neighbours(source, count, bound, classes, provenance.with_step(*steps))

@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from simmatrix import normalise
 from simmatrix.forms import Dense, Toeplitz
 from simmatrix.shapes import Float, Int
+
+_Prepared = TypeVar("_Prepared")
 
 
 def raw_type(count: int) -> type[np.float64] | type[np.float32]:
@@ -79,6 +81,18 @@ class Finish:
 
 class Source(ABC):
     """The similarities of C classes, symmetric. A source can be pickled, so that any process can make some rows."""
+
+    _prepared: tuple[int, Any] | None = None
+
+    def prepared(self, count: int, prepare: Callable[[int], _Prepared]) -> _Prepared:
+        """Return what a search for `count` neighbours needs of all classes: made once a process, and not pickled."""
+        if self._prepared is None or self._prepared[0] != count:
+            self._prepared = count, prepare(count)
+        found: _Prepared = self._prepared[1]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_prepared"}
 
     @abstractmethod
     def __len__(self) -> int:

@@ -92,7 +92,7 @@ class Tree(Source):
         return values
 
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
-        kept = self._kept(count + 1)
+        kept = self.prepared(count + 1, self._kept)
         # What the ancestors of a class keep: at most as many times `count` as it has ancestors.
         ancestors = int(np.diff(self.pairing.closure.first).max())
         parts = self._parts(len(rows), (count + 1) * ancestors)

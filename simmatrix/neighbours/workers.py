@@ -1,13 +1,16 @@
 """Shards made by workers on Dask (the extra scale): processes on this machine, or a cluster that runs already.
 
-The scheduler, its retries and its dashboard are Dask's own. What the rows are made from is written once, to a file that
+The scheduler and its retries are Dask's own. What the rows are made from is written once, to a file that
 the workers map into their memory; a task brings its number only. All have to see the folder that is written to.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -21,7 +24,7 @@ from simmatrix.files import write_atomically
 from simmatrix.neighbours.matrix import Neighbours
 from simmatrix.neighbours.writing import Run, Task
 from simmatrix.provenance import Provenance
-from simmatrix.shards import Shard
+from simmatrix.shards import Shard, vectors_beside
 from simmatrix.version import __version__
 
 if TYPE_CHECKING:
@@ -61,14 +64,19 @@ def working(workers: int | None = None, address: str | None = None) -> Iterator[
     try:
         import dask
         from dask.distributed import Client, LocalCluster
+        from distributed.utils import silence_logging_cmgr
     except ImportError:
         raise SourceError("Dask is not installed; install it: pip install simloss[scale]") from None
     with ExitStack() as stack:
+        # What goes wrong is told once, by an error of ours.
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": _LOSSES}))
         if workers is None:
             client = stack.enter_context(_connected(Client, str(address)))
         else:
-            local = {"dashboard_address": "localhost:0", "memory_limit": 0, "silence_logs": 50}
+            # No dashboard, and what answers for it in Dask is on this machine alone.
+            quiet = {"dashboard_address": "localhost:0", "scheduler_kwargs": {"dashboard": False}}
+            local = {**quiet, "memory_limit": 0, "silence_logs": 50}
             cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **local))
             client = stack.enter_context(Client(cluster))
         _check_workers(client, address)
@@ -76,10 +84,28 @@ def working(workers: int | None = None, address: str | None = None) -> Iterator[
 
 
 def _connected(client: type[Client], address: str) -> Client:
-    try:
-        return client(address, timeout=_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TimeoutError):
-        raise SourceError(f"no Dask scheduler answers at {address}; start one (dask scheduler), or check it") from None
+    # A client that can't be made is closed when it is collected, which fails again, late and loudly. This thread may
+    # have an event loop already, as in a notebook.
+    with ThreadPoolExecutor(1) as pool:
+        is_there = pool.submit(asyncio.run, _is_scheduler(address)).result()
+    if not is_there:
+        raise SourceError(f"no Dask scheduler answers at {address}; start one (dask scheduler), or check it")
+    return client(address, timeout=_SECONDS, set_as_default=False)
+
+
+async def _is_scheduler(address: str) -> bool:
+    from distributed.comm import connect
+    from distributed.core import send_recv
+    from distributed.security import Security
+
+    with suppress(OSError, ValueError, TimeoutError):
+        comm = await connect(address, timeout=_SECONDS, **Security().get_connection_args("client"))
+        try:
+            found = await asyncio.wait_for(send_recv(comm, op="identity"), _SECONDS)
+        finally:
+            comm.abort()
+        return bool(found["type"] == "Scheduler")
+    return False
 
 
 def _check_workers(client: Client, address: str | None) -> None:
@@ -114,34 +140,40 @@ class _Shared(NamedTuple):
 
 
 def _run(client: Client, neighbours: Neighbours, tasks: list[Task]) -> Iterator[tuple[int, Shard]]:
-    from distributed.scheduler import KilledWorker
-
     if not tasks:
         return
     index = tasks[0].index
-    file = index.with_name(f".{index.name}.vectors")
-    try:
-        # Workers need neither the names nor what is told of them.
-        shared = _shared(replace(neighbours, classes=(), provenance=Provenance()), file)
+    # Workers need neither the names nor what is told of them.
+    shared = _shared(replace(neighbours, classes=(), provenance=Provenance()), vectors_beside(index))
+    with _told(client):
         futures = {client.submit(_made, shared, task, pure=False): task for task in tasks}
-        for future in _as_done(client, futures):
-            task = futures[future]
-            try:
-                shard = future.result()
-            except SimilarityError:
-                raise
-            except KilledWorker:
-                raise SourceError(
-                    f"workers were lost {_LOSSES} times while they made shard {task.number} of {task.of}; give them "
-                    f"more memory, and {_AGAIN}"
-                ) from None
+    for future in _as_done(client, futures):
+        task = futures[future]
+        with _told(client, task):
+            shard = future.result()
             future.release()
-            if not index.with_name(shard.file).is_file():
-                raise OutputError(f"a worker wrote {shard.file} elsewhere; write to a folder that all share", index)
-            yield task.number, shard
-    finally:
-        with suppress(OSError):
-            file.unlink()
+        if not index.with_name(shard.file).is_file():
+            raise OutputError(f"a worker wrote {shard.file} elsewhere; write to a folder that all share", index)
+        yield task.number, shard
+
+
+@contextmanager
+def _told(client: Client, task: Task | None = None) -> Iterator[None]:
+    """Turn what Dask and the workers raise inside the block into an error that says what to do."""
+    from distributed.scheduler import KilledWorker
+
+    which = "the shards" if task is None else f"shard {task.number} of {task.of}"
+    try:
+        yield
+    except SimilarityError:
+        raise
+    except KilledWorker:
+        raise SourceError(f"all workers that made {which} were lost; give them more memory, and {_AGAIN}") from None
+    except Exception as error:
+        if client.status != "running":
+            raise SourceError(f"the Dask scheduler went away; start it, and {_AGAIN}") from None
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SourceError(f"a worker failed in {which} ({what}); mend that, and {_AGAIN}") from error
 
 
 def _as_done(client: Client, futures: Iterable[Future]) -> Iterator[Future]:
@@ -153,15 +185,14 @@ def _as_done(client: Client, futures: Iterable[Future]) -> Iterator[Future]:
 
     pending, looks = set(futures), 0
     while pending:
-        try:
-            with client.as_current():
+        with _told(client), client.as_current():
+            try:
                 done, pending = wait(pending, timeout=_SECONDS, return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            looks = 0 if client.nthreads() else looks + 1
-            if looks == 2:
-                raise SourceError(f"no workers are left; start some, and {_AGAIN}") from None
-        else:
-            yield from done
+            except TimeoutError:
+                done, looks = set(), 0 if client.nthreads() else looks + 1
+        if looks == 2:
+            raise SourceError(f"no workers are left; start some, and {_AGAIN}")
+        yield from done
 
 
 def _shared(neighbours: Neighbours, file: Path) -> _Shared:

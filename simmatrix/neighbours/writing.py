@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import PickleBuffer, dumps
 from typing import TypeAlias
 
 import numpy as np
@@ -79,12 +80,19 @@ def write(neighbours: Neighbours, path: Path, run: Run = one_by_one, progress: P
 
 
 def _key(neighbours: Neighbours, count: int) -> str:
-    """Return what two builds have in common whose shards are the same: inputs, parameters, steps, names, release."""
+    """Return what two builds have in common whose shards are the same: inputs, parameters, steps, names, release.
+
+    Inputs of which no file tells, such as arrays and columns, count by the source that was made of them.
+    """
     origin = neighbours.provenance
     told = Provenance(origin.builder, origin.params, origin.source, {}, origin.normalisation).to_metadata()
     digest = hashlib.sha256(canonical_json([told, count, __version__]).encode())
     for name in neighbours.classes:
         digest.update(name.encode() + b"\n")
+    arrays: list[PickleBuffer] = []
+    digest.update(dumps(neighbours.source, protocol=5, buffer_callback=arrays.append))
+    for array in arrays:
+        digest.update(array.raw())
     return digest.hexdigest()
 
 

@@ -534,8 +534,9 @@ class Exploration:
 def _doubt(told: Mapping[str, Any]) -> float | None:
     """Return how doubtful a class's sense is, if it is a number: a foreign file may have anything there."""
     doubt = told.get("doubt")
-    is_number = isinstance(doubt, int | float) and not isinstance(doubt, bool) and abs(doubt) <= 1
-    return float(doubt) if is_number else None
+    if isinstance(doubt, int | float) and not isinstance(doubt, bool) and abs(doubt) <= 1:
+        return float(doubt)
+    return None
 
 
 def _texts(content: object) -> list[str]:

@@ -104,6 +104,7 @@ def test_bad_sources(case: str, folder: Path, command: Command) -> None:
             ("--search faiss finds the nearest of each class; say how many, such as --top-k 32",),
         ),
         ("--from-embeddings glove-6b-50d --search faiss --top-k 1 --recall 2", ("a recall of 2.0 is outside (0, 1]",)),
+        ("--from-embeddings glove-6b-50d --top-k 1 --recall 0.9", ("--recall 0.9 is for --search faiss; all other",)),
         ("--from-ratings missing.csv", ("missing.csv: there is no such file",)),
         ("--from-ratings c.csv --scale ten", ("--scale must be two numbers such as '0:10', got 'ten'",)),
         ("--from-encoder missing", ("missing: is neither a folder nor the name of a model",)),

@@ -13,8 +13,8 @@ import simmatrix
 from simloss import ClassParallelSimLoss, LinearSimLoss, SimilarityWarning, SimLoss, Sparse
 from simloss.errors import ArgumentError
 from simloss.forms import columns_of
-from simmatrix import shards
 from simmatrix.errors import ClassOrderError
+from tests.simmatrix.peak import BYTES, SHARDS, most_held, write_large
 
 C = 70
 
@@ -62,7 +62,7 @@ def parts(path: Path, size: int, **options: object) -> list[ClassParallelSimLoss
     return [ClassParallelSimLoss.from_file(path, rank, size, **options) for rank in range(size)]
 
 
-def test_each_process_has_its_columns(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_has_its_columns(files: tuple[Path, Path]) -> None:
     one, several = files
     whole = SimLoss.from_file(one).similarity
     assert isinstance(whole, Sparse)
@@ -82,19 +82,15 @@ def test_each_process_has_its_columns(files: tuple[Path, Path], monkeypatch: pyt
         assert all(map(torch.equal, first.similarity, second.similarity))
     with pytest.raises(ClassOrderError):
         ClassParallelSimLoss.from_file(several, 0, 2, classes=[*names[1:], "other"])
-    # No more than a shard is held beside the part.
-    held: list[int] = []
-    read = shards._read_shard
 
-    def watched(*arguments: object) -> object:
-        held.append(1)
-        return read(*arguments)
 
-    monkeypatch.setattr(shards, "_read_shard", watched)
-    monkeypatch.setattr(simmatrix.matrix, "read_matrix", None)
-    monkeypatch.setattr(simmatrix.matrix, "_loaded", None)
-    parts(several, 2)
-    assert len(held) == 2 * 7
+def test_no_more_than_a_few_shards_are_held_beside_the_part(tmp_path: Path) -> None:
+    """A shard has 2 MB, and takes a few times that while it is checked."""
+    write_large(path := tmp_path / "large.safetensors.index.json")
+    imports = "import simloss, warnings; warnings.simplefilter('ignore')"
+    for size in (2, 8):
+        held = most_held(path, f"simloss.ClassParallelSimLoss.from_file(path, 1, {size})", imports)
+        assert BYTES / size <= held <= BYTES / size + 8 * BYTES / SHARDS, held
 
 
 def test_a_process_alone_computes_the_loss(files: tuple[Path, Path]) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from simmatrix import data
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import SourceError
+from simmatrix.name_array import TextArray
 
 NAMES = ("rose", "sweet pepper", "Käfer", "T-shirt/top", "日本")
 
@@ -26,6 +27,19 @@ FORMS = {
     ".json": json.dumps(NAMES, indent=1),
     ".indices.json": json.dumps({str(index): name for index, name in reversed(list(enumerate(NAMES)))}),
 }
+
+
+def test_the_checksum_of_many_names_is_that_of_their_json_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    dumps, sizes = json.dumps, []
+    monkeypatch.setattr(json, "dumps", lambda names, **options: sizes.append(len(names)) or dumps(names, **options))
+    monkeypatch.setattr("simmatrix.classes._TOGETHER", 5)
+    for count in (2, 5, 6, 23):
+        names = [f'class "{index}" é' for index in range(count)]
+        expected = hashlib.sha256(dumps(names, ensure_ascii=False).encode()).hexdigest()
+        found = {ClassList(TextArray.of(names)).sha256, ClassList(tuple(names)).sha256}
+        assert found == {expected}
+    # Never all of many at a time, as texts of their own.
+    assert max(sizes) == 5
 
 
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "BOM"])

@@ -8,7 +8,7 @@ from simmatrix.preview import Preview
 from simmatrix.pyramid import Difference, Pyramid
 from tests.simmatrix.matrices import peak_memory, random_matrix
 
-SIZE = 45
+SIZE = 85
 
 
 def _pixel(values: np.ndarray, step: int, row: int, column: int, itself: float) -> tuple[float, float]:
@@ -53,7 +53,7 @@ def test_every_pixel_is_the_mean_and_the_greatest_of_its_block(form: str, monkey
     ]
     values = [preview.made().to_dense().astype(np.float64)[np.ix_(order, order)] for preview in previews]
     one = Pyramid(previews[0], order)
-    assert one.levels == 5
+    assert one.levels == 6
     _check(one, values[0], 1.0)
     _check(Pyramid(Difference(*previews), order), values[1] - values[0], 0.0)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -21,6 +22,7 @@ from simmatrix.name_array import MANY, TextArray
 from simmatrix.provenance import FoundArray
 from simmatrix.shards import Rows, make_shard, read_columns, unfinished
 from tests.simmatrix.matrices import random_matrix
+from tests.simmatrix.peak import BYTES, SHARDS, most_held, write_large
 from tests.simmatrix.test_storage import GOLDEN, assert_same, golden_matrix
 
 NAME = "matrix.safetensors.index.json"
@@ -85,6 +87,19 @@ def test_round_trip_for_any_number_of_shards(tmp_path: Path) -> None:
                 load(path, rows=rows)
 
 
+def test_rows_that_are_no_range_are_refused(tmp_path: Path) -> None:
+    save(matrix(), tmp_path / "one.safetensors")
+    # The tests' own checks of types come before ours.
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        for path in (tmp_path / "one.safetensors", in_shards(tmp_path, matrix())):
+            for bad in ([0, 1], 3, "0:3", slice(0, 3), np.arange(2)):
+                with pytest.raises(ParameterError, match=r"rows must be a range, such as range\(0, 100\), not "):
+                    load(path, rows=bad)
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
 def test_other_libraries_read_the_shards(tmp_path: Path) -> None:
     """As they read models: the index says which file holds which tensor."""
     one = matrix()
@@ -134,9 +149,19 @@ def test_many_names_stay_an_array_and_what_was_found_is_read_when_asked(tmp_path
     )
     assert dict(told.items()) == dict(found.items())
     assert list(loaded.provenance.only(["class 18", "class 27"]).resolution) == ["class 27"]
-    # Less than the arrays and one shard more.
-    sizes = sum(one.nbytes for one in (loaded.values.data, loaded.values.indices, loaded.values.indptr))
-    assert sizes == 4 * (3 * MANY + 1)
+
+
+def test_a_reader_holds_what_it_returns_and_a_few_shards(tmp_path: Path) -> None:
+    """A shard has 2 MB, and takes a few times that while it is checked."""
+    write_large(path := tmp_path / NAME)
+    room = 8 * BYTES / SHARDS
+    for what, kept in (
+        ("simmatrix.load(path)", BYTES),
+        ("simmatrix.load(path, rows=range(10_000, 10_010))", 0),
+        ("simmatrix.shards.read_columns(path, lambda count: range(count // 2))", BYTES / 2),
+    ):
+        held = most_held(path, what, "import simmatrix.shards")
+        assert kept <= held <= kept + room, (what, held)
 
 
 def damaged(tmp_path: Path) -> list[tuple[str, Callable[[Path], None], str]]:
@@ -178,6 +203,8 @@ def damaged(tmp_path: Path) -> list[tuple[str, Callable[[Path], None], str]]:
         ("elsewhere", lambda at: rewrite(at, "matrix-", "../matrix-"), "lists no files that make a matrix"),
         ("fewer", lambda at: rewrite(at, '"classes": "40"', '"classes": "39"'), "lists no files that make a matrix"),
         ("greedy", lambda at: rewrite(at, '"classes": "40"', '"classes": "4000000000"'), "lists no files"),
+        ("a map", lambda at: rewrite(at, '"weight_map": {', '"weight_map": {"x": "x.safetensors",'), "lists no files"),
+        ("a map's file", lambda at: rewrite(at, '"class_names": "matrix-', '"class_names": "n-'), "lists no files"),
         ("no JSON", lambda at: rewrite(at, '"weight_map"', "weight_map"), "is no index of a matrix, or a damaged one"),
     ]
 
@@ -315,6 +342,41 @@ def test_shards_that_another_index_lists_stay(tmp_path: Path) -> None:
     (tmp_path / "kept.safetensors.index.json").unlink()
     in_shards(tmp_path, matrix(seed=2), 2)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_files_that_are_not_its_own_stay_whatever_the_index_says(tmp_path: Path) -> None:
+    path = in_shards(tmp_path, matrix(seed=1), 2)
+    weights = tmp_path / "my_weights.safetensors"
+    weights.write_bytes(b"precious")
+    sound = json.loads(path.read_text())
+    # One more in the map: that is no index of ours, and is left alone.
+    path.write_text(json.dumps({**sound, "weight_map": {**sound["weight_map"], "extra": weights.name}}))
+    for call in (lambda: load(path), lambda: in_shards(tmp_path, matrix(seed=2), 2)):
+        with pytest.raises((SourceError, OutputError), match=r"lists no files|is no index of a similarity matrix"):
+            call()
+    # In the place of a shard, with its checksum.
+    shards = json.loads(sound["metadata"]["shards"])
+    text = json.dumps(sound).replace(shards[1][0], weights.name)
+    path.write_text(text.replace(shards[1][4], hashlib.sha256(b"precious").hexdigest()))
+    in_shards(tmp_path, matrix(seed=2), 2)
+    assert weights.read_bytes() == b"precious"
+    assert_same(load(path), matrix(seed=2))
+    # An index that was given another name still has its own files, which go.
+    path.rename(tmp_path / "other.safetensors.index.json")
+    save(matrix(seed=3), tmp_path / "other.safetensors.index.json", shards=2)
+    assert {one.name[:6] for one in tmp_path.iterdir()} == {"other-", "other.", "my_wei"}
+
+
+def test_what_workers_mapped_is_removed(tmp_path: Path) -> None:
+    """A run that was killed left it."""
+    path = tmp_path / NAME
+    module.vectors_beside(path).write_bytes(b"x")
+    in_shards(tmp_path, matrix(), 2)
+    assert not module.vectors_beside(path).exists()
+    module.vectors_beside(path).write_bytes(b"x")
+    with pytest.raises(KeyboardInterrupt):
+        write(path, matrix(), "key", 2)
+    assert not module.vectors_beside(path).exists()
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:

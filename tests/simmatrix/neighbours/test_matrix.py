@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -12,10 +13,12 @@ from simmatrix.builders.wordnet import wordnet_similarity
 from simmatrix.data import vector_file_path
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.neighbours.approximate import Approximate
-from simmatrix.neighbours.matrix import neighbours_of
+from simmatrix.neighbours.matrix import bounded, neighbours_of
 from simmatrix.neighbours.source import Finish
+from simmatrix.neighbours.tree import Tree
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import sampled, sampled_bound
+from simmatrix.taxonomy.graph import Edge, from_edges
 
 NAMES = simmatrix.read_classes("cifar100").names
 AGES = simmatrix.ClassList(NAMES, {"age": tuple(str(index**1.5) for index in range(100))})
@@ -49,9 +52,11 @@ def test_the_file_is_that_of_the_dense_matrix_s_top_k(
 def test_the_default_bound_of_many_classes_is_that_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simmatrix.normalise.EXACT_UP_TO", 99)
     monkeypatch.setattr("simmatrix.normalise._SAMPLED", 20)
-    assert sampled(100).tolist() == list(range(0, 100, 5))
+    rows = by_hash(100, 20)
+    assert sampled(100).tolist() == rows
+    assert sampled(20).tolist() == list(range(20))
     raw = wordnet_similarity(simmatrix.read_classes("cifar100"), measure="jcn").values
-    some = raw[::5, ::5]
+    some = raw[np.ix_(rows, rows)]
     pairs = np.sort(some[np.triu_indices(20, 1)])
     for matrix in (
         simmatrix.from_wordnet("cifar100", measure="jcn"),
@@ -66,6 +71,35 @@ def test_the_default_bound_of_many_classes_is_that_of_some(monkeypatch: pytest.M
         0.25,
         {"from": "median", "sampled_pairs": 10},
     )
+
+
+def by_hash(count: int, kept: int) -> list[int]:
+    """Return the positions with the least SplitMix64 hash, in Python's whole numbers."""
+    keys = []
+    for position in range(count):
+        key = (position + 1) * 0x9E3779B97F4A7C15 % 2**64
+        key = (key ^ key >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        key = (key ^ key >> 27) * 0x94D049BB133111EB % 2**64
+        keys.append(key ^ key >> 31)
+    # What SplitMix64 gives first and second for the seed 0.
+    assert keys[:2] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
+    return sorted(sorted(range(count), key=keys.__getitem__)[:kept])
+
+
+def test_the_default_bound_of_a_periodic_list_is_the_median_of_all_its_pairs() -> None:
+    """Parents before their nine children each: every tenth class is a parent."""
+    parents, children = 1010, 9
+    edges = [Edge("root", f"p{number}") for number in range(parents)]
+    edges += [Edge(f"p{number}", f"p{number}c{child}") for number in range(parents) for child in range(children)]
+    taxonomy = from_edges(edges, "periodic")
+    names = [f"p{number}{rest}" for number in range(parents) for rest in ("", *(f"c{n}" for n in range(children)))]
+    at = {name: node for node, name in enumerate(taxonomy.names)}
+    bound, _ = bounded(Tree(taxonomy, np.array([at[name] for name in names]), "path"), None)
+    # Children of two parents are four steps apart, and nearly all pairs are of these: 1 / (1 + 4).
+    assert bound == pytest.approx(1 / 5, rel=2.0**-24)
+    for period in (2, 3, 10, 89, 100):
+        remainders = np.bincount(sampled(100_000) % period, minlength=period)
+        assert remainders.max() < 1000 / period + 5 * (1000 / period) ** 0.5
 
 
 def vectors(count: int) -> Cosines:
@@ -93,13 +127,33 @@ def test_faiss(packed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     other = matrix.to_dense()
     np.testing.assert_array_equal(other[other > 0], whole[other > 0])
     rows = sampled(3000)
-    shared = np.count_nonzero((other > 0)[rows] & (exact.to_dense() > 0)[rows])
-    assert step["recall"] == round(shared / np.count_nonzero(exact.to_dense()[rows]), 4) >= 0.9
+    # That each class is nearest to itself is nothing found.
+    asked = exact.to_dense() > 0
+    np.fill_diagonal(asked, val=False)
+    assert asked[rows].sum(axis=1).max() == 8
+    assert step["recall"] == round(np.count_nonzero(asked[rows] & (other > 0)[rows]) / asked[rows].sum(), 4) >= 0.9
     assert step["sampled_rows"] == len(rows)
     # The same bytes again.
     matrix.save(tmp_path / "one")
     neighbours_of(source, 8, names, given, lower_bound=0.1, search="faiss", recall=0.9).matrix().save(tmp_path / "two")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_where_no_class_has_a_neighbour_none_is_missed() -> None:
+    assert Approximate(Cosines(np.eye(64)), 1, Finish(0.5), 1.0).settings["recall"] == 1.0
+
+
+def test_threads_are_as_before_where_the_training_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = vectors(100)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(3)
+    try:
+        source.vectors[0, 0] = np.nan
+        with pytest.raises(RuntimeError, match="NaN"):
+            Approximate(source, 3, Finish(), 0.9)
+        assert faiss.omp_get_max_threads() == 3
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def test_a_recall_that_is_not_reached_is_refused() -> None:
@@ -117,6 +171,10 @@ def test_a_recall_that_is_not_reached_is_refused() -> None:
         ({"search": "faiss"}, r'search="faiss" finds the nearest of each class; say how many, such as top_k=32'),
         ({"search": "fais", "top_k": 3}, "search must be 'exact' or 'faiss', got 'fais'"),
         ({"search": "faiss", "top_k": 3, "recall": 1.5}, r"a recall of 1.5 is outside \(0, 1\]"),
+        ({"top_k": 3, "recall": 7.5}, r"a recall of 7.5 is outside \(0, 1\]"),
+        ({"recall": float("nan")}, r"a recall of nan is outside \(0, 1\]"),
+        ({"top_k": 3, "recall": 0.95}, 'recall=0.95 is for search="faiss"; all other searches find all, leave it out'),
+        ({"search": "faiss", "top_k": 3}, 'search="faiss" is for more than 10,000 classes; all pairs of 100 take sec'),
     ],
 )
 def test_what_is_wrong_is_refused(options: dict[str, object], message: str) -> None:
@@ -124,12 +182,13 @@ def test_what_is_wrong_is_refused(options: dict[str, object], message: str) -> N
         simmatrix.from_embeddings(classes="cifar100", **options)
 
 
-def test_faiss_searches_vectors_only() -> None:
+def test_faiss_searches_vectors_only(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = wordnet_similarity(simmatrix.read_classes("cifar10"))
     with pytest.raises(ParameterError, match="all other sources are searched exactly"):
         raw.normalised(0.0, 3, search="faiss")
     words = embedding_similarity(
         VectorSource(vector_file_path("glove-6b-50d"), "glove"), simmatrix.read_classes("cifar10")
     )
+    monkeypatch.setattr("simmatrix.normalise.EXACT_UP_TO", 9)
     matrix = words.normalised(0.0, 3, search="faiss", recall=0.5)
     assert matrix.form == "sparse"

@@ -4,6 +4,7 @@ import math
 import pickle
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -157,3 +158,29 @@ def test_the_best_of_candidates_by_hand() -> None:
     assert found.last(np.array([2, 0]), 2).tolist() == [0.5, 0]
     new = found.replaced(np.array([1]), lambda _: Rows(np.int32([0, 3]), np.float32([1, 0.25]), np.array([2])))
     assert new.indices.tolist() == [1, 2, 3, 0, 3]
+
+
+@pytest.mark.parametrize("module", [tree, line])
+def test_what_all_classes_have_in_common_is_prepared_once(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task of a build asks for some rows of the same source."""
+    random = np.random.default_rng(0)
+    if module is line:
+        source: Source = Line(random.random(400), laplace)
+    else:
+        nodes = [Edge(f"n{int(random.integers(0, child))}", f"n{child}") for child in range(1, 400)]
+        source = Tree(from_edges(nodes, "random"), np.arange(400), "path")
+    name = "_order" if module is line else "_kept"
+    prepare, calls = getattr(type(source), name), []
+    monkeypatch.setattr(type(source), name, lambda self, count: calls.append(count) or prepare(self, count))
+    whole = source.nearest(np.arange(400), 5, Finish())
+    size = len(pickle.dumps(source))
+    parts = [source.nearest(np.arange(start, start + 100), 5, Finish()) for start in range(0, 400, 100)]
+    assert len(calls) == 1
+    for at, array in enumerate(whole):
+        assert np.array_equal(array, np.concatenate([part[at] for part in parts]))
+    # A worker prepares it by itself, and another number of neighbours needs something else.
+    del source._prepared
+    assert len(pickle.dumps(source)) == size
+    assert np.array_equal(source.nearest(np.arange(9), 3, Finish()).counts, np.full(9, 4))
+    again = pickle.loads(pickle.dumps(source)).nearest(np.arange(400), 5, Finish())  # noqa: S301
+    assert all(map(np.array_equal, again, whole))

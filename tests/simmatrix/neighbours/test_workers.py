@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +19,15 @@ import pytest
 
 from simmatrix import OutputError, ParameterError, SourceError, load, shards
 from simmatrix.neighbours import workers, writing
+from simmatrix.neighbours.approximate import Approximate
 from simmatrix.neighbours.workers import working
 from simmatrix.neighbours.writing import Run, in_shards, write
+from simmatrix.shards import vectors_beside
 from tests.simmatrix.neighbours import worked
 from tests.simmatrix.neighbours.worked import ROWS, neighbours
 
 ROOT = Path(__file__).resolve().parents[3]
+AGAIN = "run the same again: it goes on from the shards that are done"
 NAME = "matrix.safetensors.index.json"
 pytestmark = pytest.mark.filterwarnings("default")  # what Dask and its event loops say of themselves
 
@@ -98,39 +102,96 @@ def test_workers_write_the_same_bytes(run: Run, expected: dict[str, bytes], tmp_
     assert len(done) == worked.CLASSES // ROWS
     # What a worker keeps opened is not taken for what another build has in the same place.
     write(neighbours(seed=1), tmp_path / NAME, run)
-    assert load(tmp_path / NAME).provenance.params["seed"] == 1
-    assert contents(tmp_path).keys() & expected.keys() == {NAME, *(name for name in expected if "classes" in name)}
+    (tmp_path / "alone").mkdir()
+    write(neighbours(seed=1), tmp_path / "alone" / NAME)
+    alone = contents(tmp_path / "alone")
+    shutil.rmtree(tmp_path / "alone")
+    assert contents(tmp_path) == alone
+    assert alone.keys() & expected.keys() == {NAME, *(name for name in expected if "classes" in name)}
 
 
-def killed_meanwhile(run: Run, folder: Path, delay: float, rng: random.Random) -> None:
+def test_workers_write_what_faiss_finds(run: Run, tmp_path: Path) -> None:
+    """The index of FAISS is trained once, and sent to the workers."""
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    found = neighbours(search="faiss")
+    assert isinstance(found.source, Approximate)
+    write(found, tmp_path / "here" / NAME)
+    write(found, tmp_path / "there" / NAME, run)
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+    exact, approximate = neighbours().matrix().values, load(tmp_path / "there" / NAME).values
+    assert 0 < (exact != approximate).nnz < 0.1 * exact.nnz
+
+
+def failing(shared: object, task: writing.Task) -> None:
+    raise MemoryError("no\nroom")
+
+
+def test_what_dask_and_workers_raise_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dask.distributed import LocalCluster
+
+    path = tmp_path / NAME
+    local = {"processes": False, "protocol": "tcp", "dashboard_address": "localhost:0", "silence_logs": 50}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, **local) as cluster,
+        working(address=cluster.scheduler_address) as run,
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(workers, "_made", failing)
+            refused(
+                lambda: write(neighbours(), path, run),
+                SourceError,
+                "failed in shard ",
+                "MemoryError: no room",
+                AGAIN,
+            )
+        monkeypatch.setattr(workers, "_SECONDS", 1)
+        # The scheduler goes away when the first shard is there.
+        refused(
+            lambda: write(neighbours(), path, run, lambda *_done: cluster.close()),
+            SourceError,
+            "the Dask scheduler went away; start it",
+            AGAIN,
+        )
+    assert 1 <= len([one for one in contents(tmp_path) if "-of-" in one]) < worked.CLASSES // ROWS
+    assert not vectors_beside(path).exists()
+
+
+def killed_meanwhile(run: Run, folder: Path, delay: float, rng: random.Random) -> int:
+    """Write the matrix, kill a worker meanwhile, and return how many were killed before it was there."""
+    killed = []
+
     def kill() -> None:
         time.sleep(delay)
         # Dask does not start a worker again that is killed while it starts: one is always left.
         if len(found := processes()) > 1:
             rng.choice(found).kill()
+            killed.append(not (folder / NAME).exists())
 
+    for _wait in range(50):
+        if len(processes()) >= 2:
+            break
+        time.sleep(0.1)
     killer = threading.Thread(target=kill)
     killer.start()
     write(neighbours(), folder / NAME, run)
     killer.join()
+    return sum(killed)
 
 
 @pytest.mark.slow
 def test_workers_that_are_killed_are_replaced(run: Run, expected: dict[str, bytes], tmp_path: Path) -> None:
-    rng = random.Random(0)
+    rng, killed = random.Random(0), 0
     for moment in range(20):
         folder = tmp_path / str(moment)
         folder.mkdir()
-        for _wait in range(50):
-            if len(processes()) >= 2:
-                break
-            time.sleep(0.1)
-        killed_meanwhile(run, folder, rng.uniform(0, 1.5), rng)
+        killed += killed_meanwhile(run, folder, rng.uniform(0, 0.5), rng)
         assert contents(folder) == expected, moment
+    assert killed >= 10
 
 
 def test_a_worker_that_is_killed_is_replaced(run: Run, expected: dict[str, bytes], tmp_path: Path) -> None:
-    killed_meanwhile(run, tmp_path, 0.2, random.Random(1))
+    assert killed_meanwhile(run, tmp_path, 0.05, random.Random(1)) == 1
     assert contents(tmp_path) == expected
 
 
@@ -143,18 +204,26 @@ def test_killed_as_a_whole_the_old_matrix_is_whole_and_the_next_run_goes_on(tmp_
         one.parent.mkdir()
     subprocess.run([*program, path, "0"], cwd=ROOT, env=environment, check=True, capture_output=True)
     write(neighbours(seed=1), reference)
-    old = load(path).values
-    rng = random.Random(0)
+    old, new = contents(path.parent), contents(reference.parent)
+    rng, left = random.Random(0), 0
     for _moment in range(6):
         with subprocess.Popen([*program, path, "1"], cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
             time.sleep(rng.uniform(0, 0.7))
             os.kill(process.pid, signal.SIGKILL)
-        found = load(path)
-        assert (found.values != (old if found.provenance.params["seed"] == 0 else load(path).values)).nnz == 0
+        there = contents(path.parent)
+        matrix = old if there[NAME] == old[NAME] else new
+        assert {name: there[name] for name in matrix} == matrix
+        left = max(left, len(there.keys() & new.keys() - old.keys()))
+        if matrix is new:
+            break
+    assert left >= 3, "no run was killed in its midst"
+    made = {one.name: one.stat().st_mtime_ns for one in path.parent.glob("*-of-*") if one.name in new}
     subprocess.run([*program, path, "1"], cwd=ROOT, env=environment, check=True, capture_output=True)
-    assert contents(path.parent) == contents(reference.parent)
+    assert contents(path.parent) == new
+    # What was whole was not made again.
+    assert made.items() <= {name: (path.parent / name).stat().st_mtime_ns for name in new}.items()
 
 
 def refused(call: Callable[[], object], error: type[Exception], *texts: str) -> None:

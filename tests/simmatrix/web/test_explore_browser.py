@@ -267,6 +267,23 @@ def test_the_map_follows_a_slider_that_rests(tmp_path: Path, opened: Open, servi
     assert found[4] == f"{block.max():.3f}"
 
 
+def test_tiles_that_are_in_sight_no_more_are_taken_back(tmp_path: Path, opened: Open, serving: Open) -> None:
+    random_matrix("dense", 700).save(tmp_path / "one.safetensors")
+    page = ready(opened(serving("explore", "one.safetensors", "--no-browser")))
+    asked: list[str] = []
+    failed: list[str] = []
+    # These are never answered.
+    page.route("**/tile?*order=clusters*", lambda route: asked.append(route.request.url))
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.select_option("#order", "clusters")
+    page.wait_for_function("() => document.getElementById('map-first').dataset.pending !== '0'")
+    page.wait_for_timeout(200)
+    page.select_option("#order", "file")
+    settled(page)
+    assert len(asked) > 0
+    assert sorted(failed) == sorted(asked)
+
+
 def test_sliding(tmp_path: Path, opened: Open, serving: Open, screenshot: Open) -> None:
     matrix = simmatrix.from_embeddings("glove-6b-50d", classes="cifar100", lower_bound=0.0)
     matrix.save(tmp_path / "glove.safetensors")
@@ -592,6 +609,7 @@ def test_a_name_is_never_run(tmp_path: Path, opened: Open, serving: Open) -> Non
     page.fill("#group-2", nasty[1])
     page.click("#set")
     page.wait_for_selector("#edits button")
+    settled(page)
     assert page.locator("img, #main script, #main i, #main svg svg").count() == 0
     assert page.inner_text("#told").endswith("built by <i>wordnet</i>")
     # Even a script that got in would not run.
