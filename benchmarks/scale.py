@@ -182,7 +182,8 @@ def page() -> str:
             [
                 NAMES[one["part"]],
                 f"{count:,.0f}",
-                f"{float(one['wall_s']):.1f} s",
+                # Of the command only the memory is asked for, which other work on the machine does not change.
+                "" if is_command else f"{float(one['wall_s']):.1f} s",
                 "" if is_command else f"{float(one['cpu_s']):.1f} s",
                 # Of some rows only, these say nothing of all.
                 "" if in_part else f"{peak:,.0f} MB",

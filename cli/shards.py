@@ -59,7 +59,7 @@ def in_shards(file: Path, workers: int | None, dask: str | None, *, is_final: bo
     from simmatrix.neighbours import writing
 
     with ExitStack() as stack:
-        run = writing.one_by_one
+        run: writing.Run = writing.one_by_one
         if workers is not None or dask is not None:
             from simmatrix.neighbours.workers import working
 

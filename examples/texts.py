@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from methods import DECIDED, DRAWN, PANELS, SETTINGS, Yardstick, drawn, edges_of, median_bound, results_of
 from report import TREE, Page, carry_out
-from safetensors.numpy import load_file
 from sweep import DataError, Result, Trial, options
 from torch import Tensor, nn
 
 import simmatrix
+from simmatrix.container import open_container
 from simmatrix.data import vector_file_path
 
 __all__ = ["Experiment", "Part", "Recipe", "Texts", "bags_of", "fit", "initial_vectors", "main", "words_in"]
@@ -83,7 +83,8 @@ def bags_of(texts: Sequence[str], labels: Sequence[int]) -> Texts:
 
 def initial_vectors(words: Sequence[str]) -> Tensor:
     """Return the bundled vectors of words (V, d); random ones for words that have none."""
-    bundled = load_file(vector_file_path(VECTORS))
+    with open_container(vector_file_path(VECTORS), "install simloss again") as file:
+        bundled = {name: file.read(name) for name in ("vocabulary", "vectors")}
     rows = {word: row for row, word in enumerate(bundled["vocabulary"].tobytes().decode().split("\n"))}
     known = bundled["vectors"].astype(np.float32)
     vectors = SPREAD * torch.randn(len(words), known.shape[1], generator=torch.Generator().manual_seed(0))

@@ -87,7 +87,7 @@ def _sparse_entries(matrix: Sparse, rows: Int[Tensor, " n"], columns: Int[Tensor
 
 def _checked(
     similarity: Similarities | None, distance: Distances | None, classes: Names | None
-) -> tuple[Similarity, tuple[str, ...] | None]:
+) -> tuple[Similarity, Sequence[str] | None]:
     """Return what is given, its values checked, in the order of the classes, and their names."""
     if similarity is not None and distance is None:
         return _similarity(similarity, classes)
@@ -96,14 +96,14 @@ def _checked(
     raise TypeError("give either a similarity or, by keyword, a distance")
 
 
-def _similarity(similarity: Similarities, classes: Names | None) -> tuple[Similarity, tuple[str, ...] | None]:
+def _similarity(similarity: Similarities, classes: Names | None) -> tuple[Similarity, Sequence[str] | None]:
     given = torch.from_numpy(np.array(similarity)) if isinstance(similarity, np.ndarray) else similarity
     form, names = form_and_classes(given, classes)
     check_similarity_values(form)
     return form, names
 
 
-def _distance(distance: Distances, classes: Names | None) -> tuple[Dense, tuple[str, ...] | None]:
+def _distance(distance: Distances, classes: Names | None) -> tuple[Dense, Sequence[str] | None]:
     if not isinstance(distance, (Tensor, np.ndarray)):
         raise TypeError(f"distance must be a tensor or an array, got {type(distance).__name__}")
     values = torch.from_numpy(np.array(distance)) if isinstance(distance, np.ndarray) else distance.detach()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -117,7 +118,8 @@ class _Positions(NamedTuple):
     span: float
 
 
-class _OfDistance(NamedTuple):
+@dataclass(frozen=True)
+class _OfDistance:
     """The similarity of a distance between places, in units of `unit`, the shorter way round a circle."""
 
     similarity: Callable[[Float[np.ndarray, "*shape"]], Float[np.ndarray, "*shape"]]

@@ -103,7 +103,7 @@ def choose_senses(
         of_class = np.unique(keys, return_inverse=True)[1]
         supports.append((weights.group, _Support(above, owners, of_class, len(counts))))
     prior = weights.tags * np.log(np.concatenate(tags) + 1.0)
-    probabilities = 1 / np.repeat(counts, counts)
+    probabilities: Float[np.ndarray, " M"] = 1 / np.repeat(counts, counts)
     for _round in range(_ROUNDS):
         taken = np.bincount(nodes, probabilities)[nodes] - probabilities
         scores = prior - weights.taken * np.minimum(taken, 1)

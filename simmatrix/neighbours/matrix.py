@@ -105,7 +105,7 @@ def _many_vectors(source: Source) -> Cosines:
 
 
 def dense_of(
-    source: Source, classes: tuple[str, ...], provenance: Provenance, lower_bound: float | None
+    source: Source, classes: Sequence[str], provenance: Provenance, lower_bound: float | None
 ) -> SimilarityMatrix:
     """Return the matrix of many classes in which nothing is left out; parameters as of `neighbours_of`."""
     bound, steps = bounded(source, lower_bound)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -60,7 +61,8 @@ class Rows(NamedTuple):
         return joined(rows)
 
 
-class Finish(NamedTuple):
+@dataclass(frozen=True)
+class Finish:
     """What becomes of raw similarities in [-1, 1]: negative ones are 0, then the lower bound is taken off."""
 
     bound: float = 0.0

@@ -145,7 +145,7 @@ class Tree(Source):
         )
         least = last[owner_of]
         is_later = (most == least) & (then < least) & (last_class[owner_of] < kept.next_class[above])
-        return (most > 0) & (most >= least) & ~is_later
+        return np.asarray((most > 0) & (most >= least) & ~is_later)
 
     def _over(
         self, entries: Int[np.ndarray, " a"], levels: Int[np.ndarray, " a"], finish: Finish

@@ -50,7 +50,7 @@ class Cosines(Source):
     """
 
     def __init__(self, unit: Float[np.ndarray, "C d"]) -> None:
-        self.vectors = np.empty(unit.shape, np.float32)
+        self.vectors: Float[np.ndarray, "C d"] = np.empty(unit.shape, np.float32)
         self.inverses = np.empty(len(unit))
         for rows in _slices(len(unit), max(1, _EXACT // unit.shape[1])):
             self.vectors[rows] = np.rint(unit[rows] * _GRID) / _GRID

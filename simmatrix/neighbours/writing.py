@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import PickleBuffer, dumps
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,7 +22,8 @@ from simmatrix.shards import Shard, make_shard, shard_ranges, unfinished
 from simmatrix.version import __version__
 
 
-class Task(NamedTuple):
+@dataclass(frozen=True)
+class Task:
     """One shard to make: where, which of how many, and its rows."""
 
     index: Path

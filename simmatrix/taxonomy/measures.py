@@ -53,7 +53,7 @@ def lch(lengths: Numbers, depth: int) -> Numbers:
 
 def res(common: Numbers, _first: Numbers, _second: Numbers, most: float) -> Numbers:
     """IC(c) / max IC, c the common ancestor of the greatest information content (Resnik 1995); in [0, 1]."""
-    return common / most
+    return np.asarray(common / most)
 
 
 def lin(common: Numbers, first: Numbers, second: Numbers, _most: float) -> Numbers:
@@ -69,7 +69,7 @@ def jcn(common: Numbers, first: Numbers, second: Numbers, most: float) -> Number
 
     2 max IC is the greatest distance there can be.
     """
-    return 1 - (first + second - 2 * common) / (2 * most)
+    return np.asarray(1 - (first + second - 2 * common) / (2 * most))
 
 
 def lcs_height(common: Numbers, _first: Numbers, _second: Numbers, most: float) -> Numbers:
@@ -167,11 +167,9 @@ class _ByAncestor(Pairing):
         self._own = scores[closure.places]
         # What does not depend on the two nodes does not on how far they are.
         self._is_alone = formula in (res, lcs_height)
-        self._steps, steps = (
-            (self._own[:1], np.zeros_like(closure.places))
-            if self._is_alone
-            else np.unique(self._own, return_inverse=True)
-        )
+        self._steps: Numbers
+        self._steps, steps = np.unique(self._own[:1] if self._is_alone else self._own, return_inverse=True)
+        steps = np.zeros_like(closure.places) if self._is_alone else steps
         self.levels = steps[closure.sources]
 
     def fill(self, out: Square, finish: Finishing | None = None) -> None:
@@ -216,7 +214,7 @@ class _Wup(Pairing):
         self._ranks[by_depth] = np.arange(len(names))
 
     @cached_property
-    def levels(self) -> Int[np.ndarray, " a"]:  # type: ignore[override] - worked out only where it is asked for
+    def levels(self) -> Int[np.ndarray, " a"]:  # type: ignore[override]  # worked out only where it is asked for
         """The shortest ways between the C nodes and their ancestors, which may lead over others."""
         every = self._taxonomy.closure(self.closure.nodes)
         lengths = np.empty(len(self.closure.sources), np.int64)
@@ -270,7 +268,7 @@ class _Wup(Pairing):
 
     def _share(self, length: Int[np.ndarray, "*shape"], common: Int[np.ndarray, "*shape"]) -> Numbers:
         """l(b, c) / 2 D(c), as it is kept."""
-        return (length / (2.0 * (self.closure.depths[common] + 1))).astype(self._dtype)
+        return np.asarray(length / (2.0 * (self.closure.depths[common] + 1)), self._dtype)
 
     def _value(self, one: Numbers, other: Numbers) -> Numbers:
         # The sum of the two first: in another order it would round differently in the other half.

@@ -12,7 +12,7 @@ from gensim.models import KeyedVectors
 
 from simmatrix import data, from_embeddings, normalise
 from simmatrix.builders import embeddings
-from simmatrix.builders.embeddings import VectorSource, embedding_similarity
+from simmatrix.builders.embeddings import VectorSource, _stacked, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
@@ -20,6 +20,7 @@ from simmatrix.neighbours import vectors as vectors_module
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.summary import concerns
 from simmatrix.vectors.formats import read_vectors, words_of
+from tests.simmatrix.matrices import peak_memory
 
 BUNDLED = data.vector_file_path("glove-6b-50d")
 ROWS = {"rose": [1, 2, -2], "tulip": [2, 1, 0.5], "red": [-1, 0, 1], "truck": [3, -4, 0], "rosé": [0.1, 0.1, 9]}
@@ -256,3 +257,12 @@ def test_the_checksum_is_of_the_bytes_that_were_read(tmp_path: Path, monkeypatch
         else:
             with pytest.raises(SourceError, match="was changed while it was read"):
                 checksums(path)
+
+
+def test_the_rows_of_many_classes_are_not_kept_beside_their_array() -> None:
+    row = np.random.default_rng(0).standard_normal(50)
+    found = []
+    most = peak_memory(lambda: found.append(_stacked((row * number for number in range(2000)), 2000)))
+    assert np.array_equal(found[0], np.stack([row * number for number in range(2000)]))
+    # As a list they would take as much again, and more.
+    assert found[0].nbytes <= most < 1.5 * found[0].nbytes

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -385,7 +386,12 @@ def test_figures_are_counted(tmp_path: Path) -> None:
     # 300 of 1,000 raters differ from the others; their pairs are counted one by one.
     many = [said(str(number), (0, 1, 2), 0 if number < 700 else 1) for number in range(1000)]
     pairs_alike = sum((one < 700) == (other < 700) for one, other in combinations(range(1000), 2))
+    tracemalloc.start()
     assert agreement(many, "triplets") == {"agreement": pairs_alike / (1000 * 999 // 2), "shared": 1}
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Not one by one: a list of the 499,500 pairs takes 4 MB.
+    assert peak < 1_000_000
     pairs = [said("a", (0, 1), 1), said("b", (1, 0), 1), said("a", (0, 2), 5), said("b", (0, 2), 5)]
     assert agreement(pairs, "ratings") == {"agreement": 1, "shared": 2}
     assert agreement(pairs[:1], "ratings") == {"agreement": None, "shared": 0}

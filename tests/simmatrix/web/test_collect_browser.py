@@ -157,7 +157,8 @@ def test_ratings_by_mouse_on_a_small_dark_page_and_the_dashboard(
         owner.wait_for_selector("#figures tbody tr")
         assert "15" in owner.locator("#figures tr", has_text="answers").first.inner_text()
         owner.get_by_role("button", name="Build it").click()
-        owner.wait_for_selector("#pairs:not([hidden])")
+        # A process that steps back for all others.
+        owner.wait_for_selector("#pairs:not([hidden])", timeout=120_000)
         assert set(owner.locator("#pairs tbody tr").first.locator("td").all_inner_texts()[:2]) <= {*FLOWERS, *NAMES[3:]}
         assert owner.locator("#heat").get_attribute("aria-label").startswith("Heat map of 6 classes")
         screenshot(owner, "collect-dashboard")
