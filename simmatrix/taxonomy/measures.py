@@ -61,7 +61,7 @@ def lin(common: Numbers, first: Numbers, second: Numbers, _most: float) -> Numbe
     total = first + second
     if total.size and total.min() > 0:
         return np.asarray(2 * common / total)
-    return np.divide(2 * common, total, out=np.ones_like(total), where=total > 0)
+    return np.asarray(np.divide(2 * common, total, out=np.ones_like(total), where=total > 0))
 
 
 def jcn(common: Numbers, first: Numbers, second: Numbers, most: float) -> Numbers:
