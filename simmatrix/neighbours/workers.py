@@ -94,7 +94,7 @@ def _connected(client: type[Client], address: str) -> Client:
 
 
 async def _is_scheduler(address: str) -> bool:
-    from distributed.comm import connect
+    from distributed.comm.core import connect
     from distributed.core import send_recv
     from distributed.security import Security
 
