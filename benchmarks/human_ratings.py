@@ -24,7 +24,7 @@ from measure import encoder_folder, table, write_result
 
 import simmatrix
 from simmatrix.builders.wordnet import find_word
-from simmatrix.taxonomy.measures import MEASURES
+from simmatrix.choices import MEASURES
 from simmatrix.taxonomy.wordnet import bundled_wordnet
 
 SIMLEX_NOUNS = slice(111, 777)

@@ -54,7 +54,8 @@ def step(criterion: LinearSimLoss, features: Tensor, labels: Tensor) -> tuple[fl
     torch.autograd.backward(loss)
     with torch.no_grad():
         for part in criterion.parameters():
-            part -= RATE * part.grad if part.grad is not None else 0
+            if part.grad is not None:
+                part.sub_(RATE * part.grad)
             part.grad = None
     return loss.item(), time.perf_counter() - started
 

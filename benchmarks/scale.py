@@ -165,8 +165,9 @@ def run(parts: list[str], sizes: list[int], every: int) -> None:
 
 def power(part: str) -> float | None:
     """Return the power of C with which CPU seconds grow, fitted to all measurements; None where there are too few."""
-    points = [(float(one["classes"]), float(one["cpu_s"])) for one in kept() if one["part"] == part]
-    return float(np.polyfit(*np.log(points).T, 1)[0]) if len(points) > 2 else None
+    rows = [one for one in kept() if one["part"] == part]
+    classes, seconds = (np.log([float(one[column]) for one in rows]) for column in ("classes", "cpu_s"))
+    return float(np.polyfit(classes, seconds, 1)[0]) if len(rows) > 2 else None
 
 
 def page() -> str:

@@ -28,7 +28,8 @@ import numpy as np
 from measure import median_run, table, write_result
 
 import simmatrix
-from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT, intrinsic, taxonomy_values
+from simmatrix.choices import MEASURES
+from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic, taxonomy_values
 from simmatrix.taxonomy.wordnet import bundled_wordnet
 
 ROOT = Path(__file__).resolve().parents[1]
