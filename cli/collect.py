@@ -129,8 +129,11 @@ def _design(
 
 
 def _export(study: Path, file: Path, *, force: bool) -> None:
+    from simmatrix.errors import OutputError
     from simmatrix.study import export_study
 
+    if file.suffix != ".csv":
+        raise OutputError("an export is a table with commas; name it with .csv at the end", file)
     count, left_out, others = export_study(study, file, force=force)
     print_line(f"{count:,} answers written to {file}; {others:,} more were skipped, taken back or catch trials")
     if left_out:

@@ -297,6 +297,8 @@ def read_answers(path: Path, task: str) -> Text:
         found = tally(path)
         if found.design.task != task:
             raise SourceError(f"is a study of {found.design.task}; build it with from_{found.design.task}", path)
+        if not found.answers:
+            raise SourceError("is a study without answers so far; build from it when people have answered", path)
         return _exported(found)
     raw = read_bytes(path)
     first = raw.split(b"\n", 1)[0].decode("utf-8-sig", "replace").strip()

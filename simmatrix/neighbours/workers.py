@@ -66,7 +66,7 @@ def working(workers: int | None = None, address: str | None = None) -> Iterator[
         from dask.distributed import Client, LocalCluster
         from distributed.utils import silence_logging_cmgr
     except ImportError:
-        raise SourceError("Dask is not installed; install it: pip install simloss[scale]") from None
+        raise SourceError('Dask is not installed; install it: pip install "simloss[scale]"') from None
     with ExitStack() as stack:
         # What goes wrong is told once, by an error of ours.
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL))

@@ -51,6 +51,8 @@ def test_bad_input_is_one_message_and_nothing_is_written(command: Command) -> No
     (command.folder / "other.txt").write_text("rose\ntulip\nlorry\n")
     (command.folder / "images").mkdir()
     answered(command.folder / "study.db", is_whole=False)
+    with Study(command.folder / "empty.db", TRIPLETS):
+        pass
     new = ("collect", "new.db", "--classes", "flowers.txt", "--no-browser")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -64,10 +66,12 @@ def test_bad_input_is_one_message_and_nothing_is_written(command: Command) -> No
             ((*new, "--task", "triplets", "--images", "images"), ("images: has no picture for rose, tulip",)),
             ((*new, "--task", "triplets", "--consent", "none.txt"), ("none.txt: there is no such file",)),
             (("collect", "none.db", "--export", "x.csv"), ("none.db: there is no such file",)),
+            (("collect", "flowers.txt", "--export", "x.json"), ("x.json: an export is a table with commas; name it",)),
             (("collect", "flowers.txt", "--export", "x.csv"), ("flowers.txt: is no study of simmatrix collect",)),
             (("collect", "study.db", "--classes", "other.txt"), ("study of other classes", "bus, lorry, oak, truck")),
             (("collect", "study.db", "--no-browser", "--port", port), (f"port {port} is in use; give another port",)),
             (("build", "--from-ratings", "study.db", "--classes", "flowers.txt"), ("--from-triplets",)),
+            (("build", "--from-triplets", "empty.db", "--classes", "flowers.txt"), ("a study without answers so far",)),
         ):
             assert_mendable(command(*arguments), *parts)
             assert sorted(path.name for path in command.folder.iterdir()) == before, arguments

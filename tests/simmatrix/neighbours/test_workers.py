@@ -261,7 +261,7 @@ def test_who_can_not_work_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.
             write(neighbours(), tmp_path / NAME, other)
     assert len(contents(tmp_path)) == worked.CLASSES // ROWS + 2
     monkeypatch.setitem(sys.modules, "dask", None)
-    refused(begun(1), SourceError, "Dask is not installed; install it: pip install simloss[scale]")
+    refused(begun(1), SourceError, 'Dask is not installed; install it: pip install "simloss[scale]"')
 
 
 def test_a_disk_that_fills_up_leaves_the_old_matrix(run: Run, expected: dict[str, bytes], tmp_path: Path) -> None:
