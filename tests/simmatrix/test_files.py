@@ -220,6 +220,8 @@ def parts():
     yield b"half"
     os.kill(os.getpid(), getattr(signal, sys.argv[2]))
     yield b"rest"
+# A parent that ignores it, such as nohup, hands that on.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if sys.argv[3] == "own":
     signal.signal(signal.SIGTERM, lambda *_: print("mine"))
 if sys.argv[3] == "ignored":

@@ -15,11 +15,11 @@ from simmatrix.provenance import Provenance
 CLASSES, ROWS = 4000, 250
 
 
-def neighbours(seed: int = 0, count: int = 8, search: str = "exact") -> Neighbours:
+def neighbours(seed: int = 0, count: int = 8, search: str = "exact", classes: int = CLASSES) -> Neighbours:
     """Return what makes the 8 nearest of 4,000 random vectors."""
-    vectors = np.random.default_rng(seed).normal(size=(CLASSES, 48))
+    vectors = np.random.default_rng(seed).normal(size=(classes, 48))
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    names = tuple(f"class {index}" for index in range(CLASSES))
+    names = tuple(f"class {index}" for index in range(classes))
     return neighbours_of(
         Cosines(unit), count, names, Provenance("test", {"seed": seed}), lower_bound=0.1, search=search
     )
