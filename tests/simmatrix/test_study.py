@@ -364,7 +364,8 @@ with Study(path, designed(path)) as study:
 """
 
 
-@pytest.mark.parametrize("moments", [5, pytest.param(100, marks=pytest.mark.slow)])
+# KILLS=100 tries as many moments.
+@pytest.mark.parametrize("moments", [5, pytest.param(int(os.environ.get("KILLS", "30")), marks=pytest.mark.slow)])
 def test_no_acknowledged_answer_is_lost_when_the_process_is_killed(tmp_path: Path, moments: int) -> None:
     path, chance = tmp_path / "study.db", random.Random(moments)
     with Study(path, TRIPLETS) as study:
