@@ -177,7 +177,8 @@ def _read(text: str, classes: ClassList, path: Path) -> _Table:
     if width > 4 and all(names.count(name) == 1 for name in _HEADINGS):
         # Columns that are named, and others beside them.
         places = [names.index(name) for name in _HEADINGS]
-        table = ((line, [cells[at] for at in places] if len(cells) == len(names) else cells) for line, cells in table)
+        # A row of another length has no place to be read from: it is refused below.
+        table = ((line, [cells[at] for at in places] if len(cells) == len(names) else []) for line, cells in table)
         width = len(places)
     elif header and width not in (3, 4):
         raise SourceError(f"has {width} cells; {_REMEDY}", path, top)

@@ -26,6 +26,7 @@ from simmatrix.builders.ratings import rating_similarity
 from simmatrix.builders.ready import given_similarity
 from simmatrix.builders.triplets import triplet_similarity
 from simmatrix.classes import ClassList, read_classes
+from simmatrix.errors import SourceError
 from simmatrix.files import decoded, read_bytes
 from simmatrix.taxonomy.wndb import read_corpus_counts
 from simmatrix.taxonomy.wordnet import bundled_wordnet
@@ -373,7 +374,11 @@ def _ratings(path: Path) -> Any:
 
 
 def _triplets(path: Path) -> Any:
-    return np.asarray(triplet_similarity(path, ClassList(tuple(CLASSES)), unknown="ignore").values, np.float64)
+    raw = triplet_similarity(path, ClassList(tuple(CLASSES)), unknown="ignore")
+    if raw.provenance.params.get("method") == "embedding":
+        # What is read is seen by the counts alone; where pairs are missing there are none, but an embedding.
+        raise SourceError("not every pair is in a triplet", path)
+    return np.asarray(raw.values, np.float64)
 
 
 def _confusion_oracle(raw: bytes) -> list[Any]:

@@ -736,6 +736,12 @@ def triplets(raw: bytes, classes: list[str]) -> list[Any]:
     """Return the share of the triplets that hold both of two classes in which neither is the odd one."""
 
     def reading(head: list[list[str]], rows: list[list[str]]) -> Any:
+        names = ["".join(filter(str.isalnum, cell.casefold())) for cell in head[0]] if head else []
+        if len(names) > 4 and all(names.count(name) == 1 for name in ("a", "b", "c", "odd")):
+            # Other columns may stand beside the named ones.
+            need(all(len(row) == len(names) for row in rows), "ragged")
+            places = [names.index(name) for name in ("a", "b", "c", "odd")]
+            head, rows = [[row[at] for at in places] for row in head], [[row[at] for at in places] for row in rows]
         need(rows and len({len(row) for row in [*head, *rows]}) == 1 and len(rows[0]) in (3, 4), "ragged")
         if head:
             need("".join(filter(str.isalnum, head[0][-1].casefold())) in ("odd", "oddoneout"), "header")
