@@ -278,7 +278,7 @@ def test_another_design_is_refused(tmp_path: Path) -> None:
         ({"classes": (*NAMES[:3], "bus")}, "is a study of other classes (they differ in bus, truck); give"),
         ({"classes": NAMES[::-1]}, "(they are in another order)"),
         ({"scale": "0:10"}, "was begun with the scale 1:7, not 0:10; leave that option out"),
-        ({"has_images": True}, "was begun with pictures not shown, not shown"),
+        ({"has_images": True}, "was begun with questions about names, not pictures; leave that option out"),
         ({"consent": "Hello"}, "was begun with another text of consent"),
         ({"task": "triplets"}, "was begun with the task ratings, not triplets"),
     ):
