@@ -24,7 +24,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simmatrix.choices import TASKS
+from simmatrix.choices import QUESTIONS, TASKS
 from simmatrix.errors import OutputError, ParameterError, SourceError
 from simmatrix.files import (
     check_input,
@@ -677,6 +677,8 @@ def designed(
     if classes is None or task is None:
         raise ParameterError(f"there is no study {path} yet; to begin it, give classes and a task (--classes, --task)")
     check_choice("task", task, TASKS)
+    if method is not None:
+        check_choice("method", method, QUESTIONS)
     if task == "ratings" and scale is None:
         raise ParameterError('ratings need a scale with two ends; give it, as scale="1:7"')
     if task == "triplets" and scale is not None:

@@ -300,6 +300,7 @@ def test_a_new_study_needs_classes_a_task_and_a_scale_with_two_ends(tmp_path: Pa
         ({"classes": NAMES[:1], "task": "ratings", "scale": "1:7"}, "ratings need two classes at least, there are 1"),
         ({"classes": many, "task": "triplets"}, r"actively among 5,000 classes at most, there are 5,001; draw them at"),
         ({"classes": NAMES, "task": "pairs"}, "task must be 'triplets' or 'ratings', got 'pairs'"),
+        ({"classes": NAMES, "task": "triplets", "method": "any"}, "method must be 'active' or 'random', got 'any'"),
     ):
         with pytest.raises(ParameterError, match=message):
             designed(tmp_path / "new.db", **given)  # type: ignore[arg-type]
