@@ -397,6 +397,8 @@ def test_figures_are_counted(tmp_path: Path) -> None:
     pairs = [said("a", (0, 1), 1), said("b", (1, 0), 1), said("a", (0, 2), 5), said("b", (0, 2), 5)]
     assert agreement(pairs, "ratings") == {"agreement": 1, "shared": 2}
     assert agreement(pairs[:1], "ratings") == {"agreement": None, "shared": 0}
+    # Of ratings that are all alike alpha is undefined.
+    assert agreement(pairs[:2], "ratings") == {"agreement": None, "shared": 1}
 
 
 def test_pictures_are_served_by_number_and_nothing_else_is(tmp_path: Path) -> None:
