@@ -1,4 +1,4 @@
-"""The rows of a top-k matrix go to shards as they are made, so that no process ever holds the whole matrix."""
+"""The rows of a top-k matrix go to shards as they are made: no process holds the whole matrix in the meantime."""
 
 from __future__ import annotations
 
