@@ -99,10 +99,11 @@ def _first(scores: Float[Tensor, "n C"], count: int) -> Int[Tensor, "n k"]:
     """Return the classes of the greatest scores, of equal ones the first. topk promises nothing about these."""
     if count == 1:
         return scores.argmax(1, keepdim=True)
-    if scores.is_cpu and count > _FEW and scores.dtype != torch.float64:
-        return _sorted(scores.float())[:, :count]
     more = min(count + 1, scores.shape[1])
-    if scores.is_cpu and more > _FEW:
+    is_long = scores.is_cpu and more > _FEW
+    if is_long and scores.dtype != torch.float64:
+        return _sorted(scores.float())[:, :count]
+    if is_long:
         # NumPy's sort is several times as fast as torch's.
         order = torch.from_numpy(np.argsort(-scores.numpy(), axis=1)[:, :more])
     else:
