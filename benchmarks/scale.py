@@ -74,12 +74,14 @@ else:
     source = Tree(nouns, np.arange(count), "path")
 once = time.perf_counter() - wall, time.process_time() - cpu
 wall, cpu = time.perf_counter(), time.process_time()
-some = np.arange(0, count, int(sys.argv[4]))
+every = int(sys.argv[4])
+some = np.arange(0, count, every)
 rows = source.nearest(some, kept, Finish())
 result = sum(array.nbytes for array in rows) / 1e6
 times = count / len(some)
 if times > 1:
-    said += f" every {sys.argv[4]}th row"
+    suffix = "th" if every % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(every % 10, "th")
+    said += f" every {every}{suffix} row"
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
 print(part, count, once[0] + wall * times, once[1] + cpu * times, megabytes(), start, result, said.strip(), sep="\\t")
 """
@@ -223,28 +225,6 @@ def page() -> str:
     return body
 
 
-def fits() -> str:
-    """Return what the largest measurements say of other numbers of classes."""
-    lines, rows = [], []
-    for part in ("words", "faiss"):
-        slope = power(part)
-        if slope is None:
-            continue
-        one = next(one for one in reversed(kept()) if one["part"] == part)
-        count, cpu = float(one["classes"]), float(one["cpu_s"])
-        lines.append(
-            f"- {NAMES[part]}: {cpu:.0f} CPU seconds at {count:,.0f} classes, times (C / {count:,.0f})^{slope:.2f}, "
-            "divided by the workers"
-        )
-        for exponent in (4, 5, 6, 7):
-            hours = cpu * (10.0**exponent / count) ** slope / 3600
-            rows.append([NAMES[part], f"10^{exponent}", *(f"{hours / workers:,.3f}" for workers in (1, 32))])
-    if not rows:
-        return ""
-    header = ["32 nearest of", "classes", "hours, 1 worker", "32 workers"]
-    return "\n\nWorked out, not measured:\n\n" + "\n".join(lines) + "\n\n" + table(header, rows)
-
-
 def main() -> None:
     """Measure what is asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -254,7 +234,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="measure of so many rows one, and multiply the time")
     options = parser.parse_args()
     run(list(options.parts) or list(names), options.sizes, options.every)
-    write_result("scale", "python benchmarks/scale.py", f"{page()}{fits()}")
+    write_result("scale", "python benchmarks/scale.py", page())
 
 
 if __name__ == "__main__":

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from simmatrix.cli.options import MatrixPath, recorded_list
+from simmatrix.cli.options import MatrixPath, known_list, read_list
 from simmatrix.cli.output import print_line
-
-if TYPE_CHECKING:
-    from simmatrix.classes import ClassList
-    from simmatrix.matrix import SimilarityMatrix
 
 
 def explore(
@@ -57,7 +53,7 @@ def explore(
         file,
         other=None if other is None else simmatrix.load(other),
         other_file=other,
-        classes=_listed(matrix, classes),
+        classes=known_list(matrix, read_list(classes, None, None)),
     )
     if export is not None:
         write_page(exploration, export)
@@ -70,11 +66,3 @@ def explore(
         browser=browser,
         say=lambda address: print_line(f"{address} (Ctrl-C stops it)"),
     )
-
-
-def _listed(matrix: SimilarityMatrix, given: str | None) -> ClassList | None:
-    """Return the class list given, or the bundled one that the matrix was built for; None where none is known."""
-    import simmatrix
-
-    name = given or recorded_list(matrix)
-    return None if name is None else simmatrix.read_classes(name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from simmatrix.cli.options import AsJson, ClassColumn, MatrixPath, Separator, read_list, recorded_list
+from simmatrix.cli.options import AsJson, ClassColumn, MatrixPath, Separator, known_list, read_list
 from simmatrix.cli.output import percent, print_line, print_pairs, print_table, warn
 
 if TYPE_CHECKING:
@@ -157,8 +157,7 @@ def _groups(
     from simmatrix.builders.automatic import level_columns
     from simmatrix.builders.taxonomy import TaxonomyColumns, source_of
 
-    name = recorded_list(matrix)
-    found = given or (simmatrix.read_classes(name) if name else None)
+    found = known_list(matrix, given)
     listed = found.select(matrix.classes) if found else simmatrix.ClassList(matrix.classes)
     columns = level_columns(listed)
     if taxonomy is not None and taxonomy != "wordnet":

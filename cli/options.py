@@ -93,20 +93,21 @@ def read_list(name: str | None, class_column: str | None, separator: str | None)
 
 
 def with_superclasses(matrix: SimilarityMatrix, given: ClassList | None) -> ClassList | None:
-    """Return the class list given, or the bundled one that a matrix was built for, in the matrix's order."""
+    """Return `known_list` in the matrix's order; `SourceError` if the list given has no superclasses."""
     import simmatrix
 
-    name = recorded_list(matrix)
     if given is not None and "superclass" not in given.columns:
         columns = ", ".join(given.columns) or "no column but class"
         raise simmatrix.SourceError(f"has no superclass column (it has {columns}); add one", given.source)
-    listed = given or (simmatrix.read_classes(name) if name else None)
+    listed = known_list(matrix, given)
     return listed and listed.select(matrix.classes)
 
 
-def recorded_list(matrix: SimilarityMatrix) -> str | None:
-    """Return the name of the bundled class list among a matrix's inputs; None where there is none."""
+def known_list(matrix: SimilarityMatrix, given: ClassList | None) -> ClassList | None:
+    """Return the class list given, or the bundled one that a matrix was built for; None where there is neither."""
+    import simmatrix
     from simmatrix import data
 
     bundled = data.class_list_names()
-    return next((one.name for one in matrix.provenance.source if one.role == "classes" and one.name in bundled), None)
+    names = (one.name for one in matrix.provenance.source if one.role == "classes" and one.name in bundled)
+    return given or next(map(simmatrix.read_classes, names), None)

@@ -251,4 +251,4 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
         call = f'simloss.SimLoss.from_file("{file}", classes=train_set.classes, {options})'
         print_line(f"next: criterion = {call}", "cyan")
         if is_ordered:
-            print_line("of classes in an order soft labels are milder still: simloss.SoftLabelLoss (docs/choosing.md)")
+            print_line("for classes in order, soft labels are milder still: simloss.SoftLabelLoss (docs/choosing.md)")

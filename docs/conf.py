@@ -28,7 +28,7 @@ myst_heading_anchors = 4
 html_theme = "furo"
 html_title = f"SimLoss {release}"
 html_static_path: list[str] = []
-# Two classes have an attribute `share`; a signature that names a parameter so means neither.
+# Two classes have an attribute `share`, so that Sphinx finds the parameter of that name ambiguous.
 suppress_warnings = ["ref.python"]
 # In the docstrings a single backtick marks code.
 default_role = "code"

@@ -38,7 +38,7 @@ def check_options(
 
 def check_similarity(similarity: Similarity) -> None:
     """Raise for parts that make no square matrix of floating-point numbers, or that wait for a gradient."""
-    # No `match` on classes: torch.compile knows that since torch 2.11 alone.
+    # No `match` on classes: torch.compile can't trace it before torch 2.11.
     if isinstance(similarity, Dense):
         shape = similarity.values.shape
         if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:

@@ -109,7 +109,7 @@ def from_matrix(matrix: simmatrix.SimilarityMatrix) -> Similarity:
 
 def class_count(similarity: Similarity) -> int:
     """Return the number of classes of a whole matrix."""
-    # No `match` on classes here and below: torch.compile knows that since torch 2.11 alone.
+    # No `match` on classes here and below: torch.compile can't trace it before torch 2.11.
     if isinstance(similarity, Dense):
         return similarity.values.shape[0]
     if isinstance(similarity, Toeplitz):

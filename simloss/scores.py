@@ -162,6 +162,6 @@ def shares(rows: Float[Tensor, "N C"], *, from_logits: bool) -> Float[Tensor, "N
         return rows.double()
     greatest = rows.amax(1, keepdim=True)
     e = (rows - greatest.double()).exp_()
-    # Where it is infinite, the difference is NaN for the classes that have it, and all the others are as good as none.
+    # Where the greatest is infinite, its own difference is NaN; the classes that have it share all, the others have 0.
     is_plain = not has_no_values(greatest) and not greatest.isinf().any()
     return e if is_plain else e.masked_fill_(rows == greatest, 1.0)

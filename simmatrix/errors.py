@@ -83,7 +83,15 @@ class SenseWarning(UserWarning):
 
 
 class OutputError(SimilarityError):
-    """An output that can't or must not be written, with the file that it is about; see `SourceError`."""
+    """An output that can't or must not be written.
+
+    Parameters
+    ----------
+    message
+        What is wrong and what to do about it.
+    path
+        The file it is about, if it is about one.
+    """
 
     def __init__(self, message: str, path: str | Path | None = None) -> None:
         super().__init__(_place(path) + message)

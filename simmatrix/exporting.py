@@ -64,10 +64,9 @@ _ROWS = 64
 def _text(delimiter: str, rows: list[list[str]]) -> bytes:
     text = io.StringIO()
     # A row that starts with # would be read as a comment, if it were not quoted.
-    is_comment = any(row[0].startswith("#") for row in rows)
-    csv.writer(
-        text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL if is_comment else csv.QUOTE_MINIMAL
-    ).writerows(rows)
+    is_quoted = any(row[0].startswith("#") for row in rows)
+    quoting = csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
+    csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=quoting).writerows(rows)
     return text.getvalue().encode()
 
 

@@ -129,7 +129,7 @@ _WITHOUT_SOURCE = (
 
 
 def _spelt(pattern: str, kind: str, reason: str, shown: int = 0, options: str = "", fewest: int = 1) -> _Finder:
-    """Return what finds names that all match a pattern; so many of them are shown behind the reason."""
+    """Return a function that finds names that all match a pattern; the reason shows the first `shown` of them."""
     fits = re.compile(pattern).fullmatch
 
     def find(names: Sequence[str]) -> Kind | None:

@@ -519,15 +519,14 @@ def load(path: str | Path, *, rows: range | None = None) -> SimilarityMatrix | M
     place = _place_of(path)
     if rows is None:
         return _loaded(place)[0]
-    if is_index(place):
-        from simmatrix.shards import read_shards
+    from simmatrix.shards import checked_rows, read_shards
 
+    if is_index(place):
         found = read_shards(place, rows)
         values = csr_of(*found.rows, len(found.classes))
         return MatrixRows(values, rows, found.classes, found.provenance)
     matrix = _loaded(place)[0]
-    if rows.step != 1 or not 0 <= rows.start < rows.stop <= len(matrix):
-        raise SourceError(f"has no {rows}; its rows are range(0, {len(matrix)}), in steps of 1", place)
+    checked_rows(rows, len(matrix), place)
     return MatrixRows(matrix.values[rows.start : rows.stop], rows, matrix.classes, matrix.provenance)
 
 

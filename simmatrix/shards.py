@@ -439,9 +439,11 @@ def read_shards(path: Path, rows: range | None = None, progress: Progress = sile
     SourceError
         If a file is missing, damaged or another than the index lists, or the rows are not there.
     """
-    return _steady(
-        path, lambda index: _read(index, range(index.size) if rows is None else _checked(rows, index), progress)
-    )
+
+    def read(index: Index) -> ShardsFile:
+        return _read(index, range(index.size) if rows is None else checked_rows(rows, index.size, path), progress)
+
+    return _steady(path, read)
 
 
 def _steady(path: Path, read: Callable[[Index], _Found]) -> _Found:
@@ -456,9 +458,10 @@ def _steady(path: Path, read: Callable[[Index], _Found]) -> _Found:
     raise AssertionError
 
 
-def _checked(rows: range, index: Index) -> range:
-    if rows.step != 1 or not 0 <= rows.start < rows.stop <= index.size:
-        raise SourceError(f"has no {rows}; its rows are range(0, {index.size}), in steps of 1", index.path)
+def checked_rows(rows: range, count: int, path: Path) -> range:
+    """Return rows that follow each other among those of `count` classes. Raises `SourceError` for others."""
+    if rows.step != 1 or not 0 <= rows.start < rows.stop <= count:
+        raise SourceError(f"has no {rows}; its rows are range(0, {count}), in steps of 1", path)
     return rows
 
 

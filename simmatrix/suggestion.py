@@ -32,9 +32,9 @@ _WORDS_OF_TEXTS = 4
 
 
 class Lookup(NamedTuple):
-    """What a source finds of a class list: how many classes, how many in doubt, which not, and which by head alone.
+    """How many classes of a list a source finds, how many of these in doubt, and which it lacks or finds by head alone.
 
-    The head are the last words of a name: ``crow`` of ``Fish_Crow``.
+    The head of a name is its last words: ``crow`` of ``Fish_Crow``.
     """
 
     source: str

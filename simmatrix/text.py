@@ -85,7 +85,7 @@ def shown_name(name: str | Path) -> str:
 
 
 def some(texts: Sequence[str], most: int = _SHOWN, count: int | None = None) -> str:
-    """Return the first of several texts, and how many more there are; of `count`, where the others are not made.
+    """Return the first of several texts, and how many more there are; there are `count` if `texts` lacks the others.
 
     Examples
     --------

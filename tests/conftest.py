@@ -11,7 +11,7 @@ import jaxtyping
 import pytest
 from hypothesis import settings
 
-import tests.enforced  # noqa: F401 - by its name the hook finds it
+import tests.enforced  # noqa: F401 - the hook finds it by its name
 
 if TYPE_CHECKING:
     from tests.cli.command import Command

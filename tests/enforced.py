@@ -1,6 +1,6 @@
 """A type checker for jaxtyping's import hook that looks at shapes and dtypes alone.
 
-simloss's own checks have to meet whatever a caller may pass, and tests of them pass it.
+simloss checks the kinds of its arguments itself, and tests of these checks pass wrong kinds: so these are let through.
 """
 
 from __future__ import annotations

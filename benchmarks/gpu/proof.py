@@ -4,10 +4,8 @@
 
 It needs no network and no installation: torch, Triton, NumPy, SciPy and pytest are enough, and the checkout is taken as
 it is. Each stage has a limit and writes as it goes, so a proof that is cut short loses nothing that was done. What it
-found stands in `summary.md`, with a line a stage; the status is 1 if a stage failed. `--dry` runs the same stages on a
-CPU, in small: it checks the scripts, not the kernels.
-
-The committed table is `benchmarks/results/gpu-NAME.md`: the summary and what `benchmarks/loss.py` wrote.
+found stands in `summary.md`, with a line a stage, and the times in `loss-cuda.md`; the status is 1 if a stage failed.
+`--dry` runs the same stages on a CPU, in small: it checks the scripts, not the kernels.
 """
 
 from __future__ import annotations
@@ -131,10 +129,10 @@ def main() -> None:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg"}
         about = subprocess.run([sys.executable, "-c", ABOUT], capture_output=True, text=True, check=False)
         out.write(f"# Proof of the CUDA kernels\n\n{about.stdout or about.stderr}\n")
-        lines = []
+        lines: list[str] = []
         for group in stages(folder, dry=options.dry):
-            lines += run_together(group, folder, environment, end)
-            out.write("\n".join(lines[-len(group) :]) + "\n")
+            lines += (found := run_together(group, folder, environment, end))
+            out.write("\n".join(found) + "\n")
     print((folder / "summary.md").read_text(encoding="utf-8"))
     sys.exit(0 if all("status 0;" in line for line in lines if line.startswith("- ")) else 1)
 

@@ -55,10 +55,14 @@ class Case(NamedTuple):
 
 
 class Device(NamedTuple):
-    """Where it runs, and whether this is a dry run."""
+    """Where it runs: on a GPU, or dry, in small, on the CPU."""
 
-    name: str
     dry: bool
+
+    @property
+    def name(self) -> str:
+        """The name that torch has for it."""
+        return "cpu" if self.dry else "cuda"
 
 
 # --- what is right ----------------------------------------------------------------------------------------------------
@@ -680,7 +684,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="small shapes on the CPU")
     options = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = False
-    device = Device("cpu" if options.dry else "cuda", options.dry)
+    device = Device(options.dry)
     part, parts = map(int, options.part.split("/"))
     end, counts = time.monotonic() + options.seconds, {"passed": 0, "failed": 0, "left out": 0}
     with options.found.open("a", encoding="utf-8", buffering=1) as file:

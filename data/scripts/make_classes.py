@@ -18,8 +18,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from safetensors.numpy import load_file
-
+from simmatrix.container import open_container
 from simmatrix.taxonomy.wndb import read_part
 
 if TYPE_CHECKING:
@@ -70,7 +69,8 @@ def main() -> None:
 
 def vocabulary(path: Path) -> set[str]:
     """Return the words of a file of bundled vectors."""
-    return set(load_file(path)["vocabulary"].tobytes().decode().split("\n"))
+    with open_container(path, "make it again") as file:
+        return set(file.read("vocabulary").tobytes().decode().split("\n"))
 
 
 def table(path: Path) -> list[dict[str, str]]:

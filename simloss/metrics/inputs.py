@@ -70,7 +70,7 @@ class Predictions:
         return self._ranked[count]
 
     def rankings(self, count: int, height: int) -> Iterator[tuple[Int[Tensor, " b"], Int[Tensor, "b k"]]]:
-        """Return the true classes and `ranked` of so many examples at a time: rankings of all take much memory."""
+        """Give the true classes and `ranked`, `height` examples at a time: rankings of all take much memory."""
         values = self.classes if self.scores is None else self.scores
         assert values is not None  # noqa: S101 - the caller has asked `has_ranking`
         for labels, part in zip(torch.split(self.labels, height), torch.split(values, height), strict=True):
@@ -99,14 +99,14 @@ def _first(scores: Float[Tensor, "n C"], count: int) -> Int[Tensor, "n k"]:
     """Return the classes of the greatest scores, of equal ones the first. topk promises nothing about these."""
     if count == 1:
         return scores.argmax(1, keepdim=True)
-    if scores.is_cpu and count > _FEW and scores.dtype != torch.float64:
-        return _sorted(scores.float())[:, :count]
     more = min(count + 1, scores.shape[1])
-    if scores.is_cpu and more > _FEW:
+    if more <= _FEW or not scores.is_cpu:
+        order = scores.topk(more, 1).indices
+    elif scores.dtype != torch.float64:
+        return _sorted(scores.float())[:, :count]
+    else:
         # NumPy's sort is several times as fast as torch's.
         order = torch.from_numpy(np.argsort(-scores.numpy(), axis=1)[:, :more])
-    else:
-        order = scores.topk(more, 1).indices
     ranked, values = order[:, :count].contiguous(), scores.gather(1, order)
     is_tied = (values[:, 1:] == values[:, :-1]).any(1)
     if is_tied.any():
@@ -124,7 +124,7 @@ def _sorted(scores: Float[Tensor, "n C"]) -> Int[Tensor, "n C"]:
     classes = np.arange(scores.shape[1])
 
     def rank(values: Tensor, keys: Tensor) -> None:
-        # 0.0 is added to make -0.0 the same as 0.0. Of negative numbers the bits ascend as the number descends.
+        # Adding 0.0 turns -0.0 into 0.0. The bits of negative numbers ascend as the numbers descend.
         bits = (-(values.numpy() + np.float32(0.0))).view(np.int32)
         place = keys.numpy()
         np.bitwise_xor(bits, (bits >> 31) & 0x7FFFFFFF, out=place, dtype=np.int64)

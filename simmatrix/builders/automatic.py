@@ -27,7 +27,7 @@ class KnownSource(NamedTuple):
 def known_source(classes: ClassList) -> KnownSource:
     """Return the source that a class list speaks for: by its columns, or word vectors if its names are words.
 
-    `SourceError` if they are none (`simmatrix.kinds`), for which word vectors would find nonsense.
+    `SourceError` if they are no words (`simmatrix.kinds`): word vectors would find nonsense. It says what to do.
 
     Examples
     --------

@@ -74,7 +74,7 @@ class Approximate(Source):
     def _look_at_more(self, count: int, finish: Finish, recall: float) -> Step:
         rows = sampled(len(self))
         wanted = _others(rows, self.exact.nearest(rows, count, finish), len(self))
-        lists, share = self._lists(), 0.0
+        lists = self._lists()
         lists.nprobe = max(1, lists.nlist // 64)
         while True:
             found = _others(rows, self.nearest(rows, count, finish), len(self))

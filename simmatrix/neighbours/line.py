@@ -14,8 +14,6 @@ from simmatrix.toeplitz import toeplitz_view
 _BLOCK, _CANDIDATES = 64, 1 << 20
 # By how much less a distance is taken where it bounds others, so that rounding makes none of them more similar.
 _ROUNDING = 1e-9
-
-
 # A distance beyond float64 is infinite, and its similarity 0.
 _no_warning = np.errstate(over="ignore", under="ignore")
 

@@ -80,8 +80,7 @@ class Cosines(Source):
         return self._scaled(products, rows, columns).astype(raw_type(len(self)))
 
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
-        parts = [self._nearest(rows[part], count, finish) for part in _slices(len(rows), _ROWS)]
-        return joined(parts)
+        return joined([self._nearest(rows[part], count, finish) for part in _slices(len(rows), _ROWS)])
 
     def pairs(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Return the raw similarities of pairs of classes."""

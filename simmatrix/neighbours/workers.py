@@ -7,8 +7,8 @@ the workers map into their memory; a task brings its number only. All have to se
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -136,7 +136,7 @@ class _Shared(NamedTuple):
     file: Path
     head: bytes
     spans: tuple[tuple[int, int], ...]
-    sha256: str  # of the file: a worker keeps what it has opened, and the next build may have other arrays
+    run: bytes  # drawn anew: a worker keeps what it has opened, and the next build may have other arrays there
 
 
 def _run(client: Client, neighbours: Neighbours, tasks: list[Task]) -> Iterator[tuple[int, Shard]]:
@@ -209,11 +209,8 @@ def _shared(neighbours: Neighbours, file: Path) -> _Shared:
         parts += [raw, b"\0" * padding]
         start += raw.nbytes + padding
     parts.append(b"\0")
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
     write_atomically(file, parts)
-    return _Shared(file, head, tuple(spans), digest.hexdigest())
+    return _Shared(file, head, tuple(spans), os.urandom(16))
 
 
 @lru_cache(maxsize=1)

@@ -1,11 +1,11 @@
-"""The rows of a top-k matrix go to shards as they are made, so that no process ever holds the whole matrix."""
+"""The rows of a top-k matrix go to shards as they are made: no process holds the whole matrix in the meantime."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import PickleBuffer, dumps
 from typing import TypeAlias
@@ -17,7 +17,6 @@ from simmatrix.container import canonical_json
 from simmatrix.files import Progress, silent
 from simmatrix.matrix import SimilarityMatrix, load
 from simmatrix.neighbours.matrix import ELSEWHERE, Neighbours
-from simmatrix.provenance import Provenance
 from simmatrix.shards import Shard, make_shard, shard_ranges, unfinished
 from simmatrix.version import __version__
 
@@ -84,8 +83,7 @@ def _key(neighbours: Neighbours, count: int) -> str:
 
     Inputs of which no file tells, such as arrays and columns, count by the source that was made of them.
     """
-    origin = neighbours.provenance
-    told = Provenance(origin.builder, origin.params, origin.source, {}, origin.normalisation).to_metadata()
+    told = replace(neighbours.provenance, resolution={}).to_metadata()
     digest = hashlib.sha256(canonical_json([told, count, __version__]).encode())
     for name in neighbours.classes:
         digest.update(name.encode() + b"\n")
