@@ -74,7 +74,7 @@ def triplet_curve(wanted: np.ndarray, method: str, seed: int) -> Curve:
             number = max(2 * count, len(known) // 10)
             three = best_triplets(known, count, number, len(known))
         else:
-            # It makes no difference when these are looked at.
+            # Random questions do not depend on the answers: how often a matrix is built changes nothing.
             three = any_triplets(count, max(2 * count, len(known) // 4), random)
         known = np.concatenate([known, answered(wanted, three, random)])
 
@@ -88,7 +88,7 @@ def rating_curve(wanted: np.ndarray, method: str, seed: int) -> tuple[Curve, flo
     # In rounds each pair is asked as often as any other: the fewest answers first.
     rounds = [random.permutation(len(similar)) for _ in range(RATINGS[-1] // len(similar) + 1)]
     asked = np.concatenate(rounds) if method == "active" else random.integers(0, len(similar), RATINGS[-1])
-    ratings = np.clip(np.round(1 + 6 * place[asked] + random.normal(size=len(asked))[: len(asked)]), 1, 7)
+    ratings = np.clip(np.round(1 + 6 * place[asked] + random.normal(size=len(asked))), 1, 7)
     for number in RATINGS:
         times = np.bincount(asked[:number], minlength=len(similar))
         with np.errstate(invalid="ignore"):
@@ -131,8 +131,9 @@ def draw(curves: dict[str, list[Curve]], path: Path) -> None:
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def simulate() -> None:
+def main() -> None:
     """Simulate studies of triplets and of ratings, and write the tables and the plot."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     wanted = truth()
     names = ("active", "random")
     with ProcessPoolExecutor(2) as workers:
@@ -162,13 +163,6 @@ def simulate() -> None:
         f"and active ones {covered['active']:.0%}."
     )
     write_result("collect", "python benchmarks/collect.py", body)
-
-
-def main() -> None:
-    """Simulate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
-    simulate()
 
 
 if __name__ == "__main__":

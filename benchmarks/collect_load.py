@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from measure import write_result
 
-from simmatrix.study import Study, designed
+from simmatrix.study import tally
 
 
 class Client:
@@ -111,8 +111,8 @@ def main() -> None:
             acknowledged = asyncio.run(everybody(address, options.participants, options.pause, times))
             seconds = time.perf_counter() - started
             server.send_signal(signal.SIGINT)
-        with Study(path, designed(path)) as study:
-            kept = len(study.answers()) + len(study.answers(catches=True))
+        found = tally(path)
+        kept = len(found.answers) + len(found.catches)
     middle, most, worst = (1000 * np.quantile(times, share) for share in (0.5, 0.95, 0.99))
     write_result(
         "collect_load",

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from simmatrix.choices import Questions, Task
 from simmatrix.cli.options import ClassColumn
 from simmatrix.cli.output import print_line, print_pairs, warn
-
-if TYPE_CHECKING:
-    from simmatrix.study import Design
 
 
 def collect(
@@ -44,10 +41,13 @@ def collect(
     ] = None,
     choose: Annotated[
         Questions | None,
-        typer.Option(help="Those next of which least is known, the default of triplets; or any, that of ratings."),
+        typer.Option(help="Ask those of which least is known (the default of triplets), or any (that of ratings)."),
     ] = None,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to serve; elsewhere the link holds a secret.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="The address to serve at; if others can reach it, the link holds a secret."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="The port; a free one if not given.")] = None,
     public_url: Annotated[
@@ -67,23 +67,32 @@ def collect(
     if export is not None:
         _export(study, export, force=force)
         return
-    from simmatrix import web
+    from simmatrix import read_classes, web
 
     web.check_installed()
     from simmatrix.errors import ParameterError
-    from simmatrix.study import Study, read_text
+    from simmatrix.files import decoded, read_bytes
+    from simmatrix.study import Study, designed
     from simmatrix.web.collect import link, study_app
     from simmatrix.web.images import find_images
     from simmatrix.web.serving import LOCAL, checked_public_url, listen, serve
 
-    text = None if consent is None else read_text(consent)
-    design = _design(study, classes, class_column, task, scale, images, text, questions, choose)
+    design = designed(
+        study,
+        consent=None if consent is None else decoded(read_bytes(consent), consent).strip(),
+        classes=None if classes is None else tuple(read_classes(classes, class_column=class_column).names),
+        task=task,
+        scale=scale,
+        has_images=True if images else None,
+        questions=questions,
+        method=choose,
+    )
     if design.has_images and images is None:
         raise ParameterError('the study shows pictures; give their folder (images="FOLDER")')
     pictures = find_images(images, design.classes) if images else ()
     is_public = bool(public_url) or (host not in LOCAL and host != "::1")
     public_url = checked_public_url(public_url) if public_url else ""
-    # Before a study is begun: where it can't be served, there shall be none.
+    # Tried before a study is begun: where it can't be served, no file is made.
     listen(host, port).close()
     with Study(study, design) as opened:
         chosen = os.environ.get("SIMMATRIX_PASSWORD")
@@ -98,34 +107,6 @@ def collect(
             print_pairs([*rows, ("stop", "Ctrl-C; the study goes on when it is served again")])
 
         serve(app, host, port, browser=browser, path=path, public_url=public_url, say=say)
-
-
-def _design(
-    study: Path,
-    classes: str | None,
-    class_column: str | None,
-    task: str | None,
-    scale: str | None,
-    images: Path | None,
-    consent: str | None,
-    questions: int | None,
-    choose: str | None,
-) -> Design:
-    """Return what was asked for on the command line, completed by what the study says."""
-    import simmatrix
-    from simmatrix.study import designed
-
-    names = None if classes is None else tuple(simmatrix.read_classes(classes, class_column=class_column).names)
-    return designed(
-        study,
-        classes=names,
-        task=task,
-        scale=scale,
-        has_images=True if images else None,
-        consent=consent,
-        questions=questions,
-        method=choose,
-    )
 
 
 def _export(study: Path, file: Path, *, force: bool) -> None:

@@ -168,8 +168,9 @@ def network(count: int) -> nn.Module:
     """Return the paper's network, from images (N, 3, 60, 60) in uint8 to logits (N, C)."""
     return nn.Sequential(
         Scale(),
-        *(nn.Conv2d(3, 20, 5), nn.ReLU(), nn.MaxPool2d(2)),  # 28x28
-        *(nn.Conv2d(20, 40, 7), nn.ReLU(), nn.MaxPool2d(2)),  # 11x11
+        # To pool before the rectifier gives the same bits in less time.
+        *(nn.Conv2d(3, 20, 5), nn.MaxPool2d(2), nn.ReLU()),  # 28x28
+        *(nn.Conv2d(20, 40, 7), nn.MaxPool2d(2), nn.ReLU()),  # 11x11
         *(nn.Conv2d(40, 80, 11), nn.ReLU(), nn.Flatten()),
         *(nn.Linear(80, 120), nn.ReLU(), nn.Linear(120, count)),
     )

@@ -67,7 +67,7 @@ class ClusterTree:
     children
         (C - 1, 2), the two nodes that node C + i is made of, the left one first.
     similarities
-        (C - 1), how similar the two are: on average, or where the tree says so at best.
+        (C - 1), how similar the two are: on average, or in a tree of `near_clusters` at best.
     """
 
     children: Int[np.ndarray, "n 2"]
@@ -207,13 +207,13 @@ def near_clusters(matrix: SimilarityMatrix) -> ClusterTree:
     near = matrix.stored.top_k(min(_NEAREST, size - 1)).values.tocoo()
     is_other = near.row != near.col
     rows, columns = (part[is_other].astype(np.int32) for part in (near.row, near.col))  # as SciPy's graphs have them
-    # The length of an edge is above 0, else it were none.
+    # Lengths are above 0, since SciPy takes an edge of length 0 for none.
     graph = csr_array((2.0 - near.data[is_other], (rows, columns)), (size, size))
     edges = minimum_spanning_tree(graph).tocoo()
     order = np.lexsort((edges.col, edges.row, edges.data))
     joins = [*zip(*(part[order].tolist() for part in (edges.row, edges.col, edges.data)), strict=True)]
     joins += [(0, other, 2.0) for other in range(1, size)]
-    # The cluster that each node is in by now, by way of others; and the first class of each.
+    # The node into which each one was joined, itself if into none so far; and the first class of each.
     within, firsts = list(range(2 * size - 1)), list(range(size))
 
     def cluster(node: int) -> int:

@@ -1,8 +1,8 @@
 """A matrix of C x C as a picture at every scale: mean and maximum of square blocks, so that a lone high value shows.
 
-At level k a pixel is a block of 2^k x 2^k similarities. Fine levels are read from the matrix when they are asked for;
-what is coarser than level 3 is made of one pass over it, and keeps C^2 / 32 numbers. The ones on the diagonal, which
-say nothing, are left out of every block but those that are nothing else.
+At level k a pixel is a block of 2^k x 2^k similarities. Levels 0 to 2 are read from the matrix when they are asked for;
+level 3 and the coarser ones are made in one pass over it, which keeps C^2 / 32 numbers of level 3. The ones on the
+diagonal, which say nothing, are left out of every block but those that are nothing else.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Entries(Protocol):
 
 
 class Difference(NamedTuple):
-    """The second's similarities less the first's, of the same classes in the same order; in [-1, 1]."""
+    """The second's similarities minus the first's, of the same classes in the same order; in [-1, 1]."""
 
     first: Entries
     second: Entries
@@ -85,7 +85,7 @@ class Pyramid:
     order
         (C), the class at each place.
     check
-        Called between the parts of a pass over all values. What it raises ends the pass, when none waits for it.
+        Called between the parts of a pass over all values. What it raises ends the pass, which nobody wants any more.
 
     Examples
     --------

@@ -24,13 +24,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simmatrix.choices import TASKS
+from simmatrix.choices import QUESTIONS, TASKS
 from simmatrix.errors import OutputError, ParameterError, SourceError
 from simmatrix.files import (
     check_input,
     check_output_folder,
     check_regular,
-    decoded,
     read_bytes,
     reading,
     write_atomically,
@@ -41,8 +40,8 @@ _APPLICATION = 0x53694D78
 _VERSION = 1
 # A reader may see the file in the middle of a checkpoint: it looks again, so many times.
 _LOOKS, _BETWEEN_LOOKS = 5, 0.02
-# Who fails more of these than half, of two at least, is left out of what is built.
-_FEWEST_CATCHES = 2
+FEWEST_CATCHES = 2
+"""A rater who fails more than half of at least so many catch trials is left out of what is built."""
 _LONGEST_ID = 64
 # The arrays of C x C from which active triplets are drawn take about 1 GB then.
 MOST_ACTIVE = 5000
@@ -69,7 +68,7 @@ CREATE UNIQUE INDEX of_question ON answer (question) WHERE NOT is_undone;
 """
 # Every answer that counts as one: not skipped, not taken back, about a real question.
 _COUNTED = """
-SELECT participant.name, question.items, answer.value, answer.milliseconds, answer.answered, participant.id
+SELECT participant.name, question.items, answer.value, answer.milliseconds, answer.answered
 FROM answer JOIN question ON question.id = answer.question JOIN participant ON participant.id = question.participant
 WHERE NOT answer.is_undone AND answer.value IS NOT NULL AND question.kind {kind} 'catch' ORDER BY answer.id
 """
@@ -92,7 +91,8 @@ class Design:
     scale
         Of ratings: the values for "not similar" and "the same".
     method
-        Which question comes next: ``"random"``, or ``"active"``, of which least is known (`simmatrix.web.questions`).
+        Which question comes next: any (``"random"``), or the one of which least is known (``"active"``; see
+        `simmatrix.web.questions`).
     questions
         How many each participant is asked, catch trials not counted.
     consent
@@ -121,7 +121,7 @@ class Participant(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a participant is asked: classes by index, in the order shown. Two of a catch trial are the same."""
+    """What a participant is asked: classes by index, in the order shown. In a catch trial two of them are the same."""
 
     number: int
     items: tuple[int, ...]
@@ -180,7 +180,7 @@ def _reader(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _is_study(path: Path) -> bool:
-    """Tell whether a file is a study; refuse the databases of others, of which nothing is changed.
+    """Tell whether a file is a study; refuse other databases, and change nothing in them.
 
     The file is opened by SQLite alone: where this process closed a handle of its own, the system would end all locks
     that SQLite holds on the file, and other processes would take its log away.
@@ -253,7 +253,7 @@ class Tally(NamedTuple):
     answers, catches
         Every answer that counts, and those to catch trials.
     careless
-        The raters who failed more than half of their catch trials, of two at least: what they say is left out.
+        The raters who failed more than half of their catch trials, of two at least: their answers are left out.
     raters
         How many take part.
     skipped
@@ -317,8 +317,7 @@ def export_study(path: Path, file: Path, *, force: bool = False) -> tuple[int, t
     """Write the answers of a study that count as CSV, from which the same matrix is built as from the study.
 
     The first line is a comment with what else the builders need to know. Skipped questions, answers that were taken
-    back and catch trials are not among the answers. Left out is also what was answered by who failed more than half of
-    the catch trials, of two at least.
+    back and catch trials are not written, nor is any answer of a careless rater (`Tally.careless`).
 
     Returns
     -------
@@ -341,7 +340,7 @@ def _exported(found: Tally) -> Text:
     scale = "none" if design.scale is None else ":".join(map(_number, design.scale))
     out.write(f"{_MARK} method={design.method} scale={scale} left_out={len(found.careless)}\n")
     plain = csv.writer(out, lineterminator="\n")
-    # Of a row that begins with the sign of a comment.
+    # A row that begins with # would be read as a comment: its cells are quoted.
     quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     head = ["a", "b", "c", "odd"] if design.task == "triplets" else ["a", "b", "rating"]
     plain.writerow([*head, "rater", "milliseconds", "answered"])
@@ -360,22 +359,17 @@ def _number(value: float) -> str:
     return str(value).removesuffix(".0")
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file, UTF-8."""
-    return decoded(read_bytes(path), path).strip()
-
-
 def _answers(database: sqlite3.Connection, kind: str = "<>") -> list[Answered]:
     rows = database.execute(_COUNTED.format(kind=kind)).fetchall()
-    return [Answered(name, tuple(json.loads(items)), value, took, when) for name, items, value, took, when, _ in rows]
+    return [Answered(rater, tuple(json.loads(items)), *rest) for rater, items, *rest in rows]
 
 
-def is_caught(design: Design, one: Answered) -> bool:
+def _is_failed(design: Design, one: Answered) -> bool:
     """Tell whether a catch trial was failed: two of its classes are the same, and the answer says otherwise."""
     if design.task == "ratings":
         assert design.scale is not None  # noqa: S101 - of ratings there is one
         low, high = design.scale
-        # The upper quarter of the scale is meant by "the same".
+        # The upper quarter of the scale says "the same".
         return one.value < high - (high - low) / 4
     odd = one.items[int(one.value)]
     return one.items.count(odd) > 1
@@ -384,10 +378,10 @@ def is_caught(design: Design, one: Answered) -> bool:
 def _careless(catches: Sequence[Answered], design: Design) -> tuple[str, ...]:
     trials: dict[str, list[bool]] = {}
     for one in catches:
-        trials.setdefault(one.rater, []).append(is_caught(design, one))
+        trials.setdefault(one.rater, []).append(_is_failed(design, one))
     return tuple(
         sorted(
-            name for name, failed in trials.items() if len(failed) >= _FEWEST_CATCHES and sum(failed) * 2 > len(failed)
+            name for name, failed in trials.items() if len(failed) >= FEWEST_CATCHES and sum(failed) * 2 > len(failed)
         )
     )
 
@@ -482,10 +476,10 @@ class Study:
         Raises
         ------
         ParameterError
-            If the id is taken, or none that can be shown.
+            If the id is taken, too long, or no text that can be shown.
         """
         name = all_composed([name.strip()])[0]
-        if name and (len(name) > _LONGEST_ID or not is_name(name) or not (name[0].isalnum())):
+        if name and (len(name) > _LONGEST_ID or not is_name(name) or not name[0].isalnum()):
             raise ParameterError(
                 f"an id has at most {_LONGEST_ID} characters, starts with a letter or a digit, and can be shown; "
                 "choose another"
@@ -596,14 +590,14 @@ class Study:
         rows = self._database.execute("SELECT items FROM question WHERE participant = ? ORDER BY id", who[:1])
         return [tuple(json.loads(row[0])) for row in rows]
 
-    def answers(self, *, catches: bool = False) -> list[Answered]:
-        """Return every answer that counts, or those to catch trials."""
+    def answers(self) -> list[Answered]:
+        """Return every answer that counts."""
         with _told(self.path):
-            return _answers(self._database, "=" if catches else "<>")
+            return _answers(self._database)
 
 
 def _hidden(code: str) -> str:
-    """Return what the file keeps of a code: who reads the file can't go on as someone else."""
+    """Return what the file keeps of a code: nobody who reads the file can go on as someone else."""
     return hashlib.sha256(code.encode()).hexdigest()
 
 
@@ -618,7 +612,7 @@ def _check_value(design: Design, value: float | int) -> None:
 _FIELDS = {
     "task": "the task",
     "scale": "the scale",
-    "has_images": "pictures",
+    "has_images": "questions about",
     "method": "questions that are",
     "questions": "a number of questions of",
     "consent": "the text of consent",
@@ -683,6 +677,8 @@ def designed(
     if classes is None or task is None:
         raise ParameterError(f"there is no study {path} yet; to begin it, give classes and a task (--classes, --task)")
     check_choice("task", task, TASKS)
+    if method is not None:
+        check_choice("method", method, QUESTIONS)
     if task == "ratings" and scale is None:
         raise ParameterError('ratings need a scale with two ends; give it, as scale="1:7"')
     if task == "triplets" and scale is not None:
@@ -710,7 +706,7 @@ def _is_there(path: Path) -> bool:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ":".join(f"{end:g}" for end in value)
-    return {True: "shown", False: "not shown"}[value] if isinstance(value, bool) else str(value)
+    return ("pictures" if value else "names") if isinstance(value, bool) else str(value)
 
 
 def _locked(path: Path) -> io.BufferedRandom:

@@ -19,8 +19,8 @@ from simmatrix.shapes import Float, Int
 
 # The penalty leaves fewer dimensions than these where the triplets hold fewer.
 _DIMENSIONS = 16
-# From weak to strong, until held-out triplets become less likely. Each fit starts from the one before, and from points
-# that a strong penalty has drawn to 0 no fit comes away.
+# From weak to strong, until held-out triplets become less likely. Each fit starts from the one before; in the other
+# direction a strong penalty would draw all points to 0, where a fit stays.
 _PENALTIES = tuple(2.0**power for power in range(-2, 8))
 # One triplet in ten is held out, always the same ones.
 _ONE_IN = 10
@@ -31,7 +31,7 @@ _DECIMALS = 6
 
 
 class Embedding(NamedTuple):
-    """A fit to all triplets, and what was found out on those held out.
+    """A fit to all triplets, and how well it predicts triplets that are held out.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Embedding(NamedTuple):
 
 
 class _Triplets(NamedTuple):
-    """Distinct triplets as their three pairs, the one that was left together first, and how often each was answered."""
+    """Distinct triplets as their three pairs, first the one left together, and how often each triplet was answered."""
 
     classes: int
     rows: Int[np.ndarray, " p"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -174,12 +174,10 @@ def _read(text: str, classes: ClassList, path: Path) -> _Table:
     table = rows(text, path)
     top, header = next(table, (0, []))
     width, names = len(header), [key(cell) for cell in header]
+    places: Sequence[int] = range(width)
     if width > 4 and all(names.count(name) == 1 for name in _HEADINGS):
         # Columns that are named, and others beside them.
         places = [names.index(name) for name in _HEADINGS]
-        # A row of another length has no place to be read from: it is refused below.
-        table = ((line, [cells[at] for at in places] if len(cells) == len(names) else []) for line, cells in table)
-        width = len(places)
     elif header and width not in (3, 4):
         raise SourceError(f"has {width} cells; {_REMEDY}", path, top)
     elif header and not (names[-1] in ("odd", "oddoneout") and header[-1] not in classes.names):
@@ -190,13 +188,13 @@ def _read(text: str, classes: ClassList, path: Path) -> _Table:
     for line, cells in table:
         if len(cells) != width:
             raise SourceError(f"has {len(cells)} cells, the first row has {width}; {_REMEDY}", path, line)
-        codes.extend([ids.setdefault(cell, len(ids)) for cell in cells])
+        codes.extend([ids.setdefault(cells[at], len(ids)) for at in places])
         lines.append(line)
         if len(first_lines) < len(ids):
             first_lines += [line] * (len(ids) - len(first_lines))
     if not lines:
         raise SourceError(f"holds no triplets; {_REMEDY}", path)
-    answers = np.frombuffer(codes, dtype=np.int64).reshape(-1, width)
+    answers = np.frombuffer(codes, dtype=np.int64).reshape(-1, len(places))
     words = dict(zip(ids, first_lines, strict=True))
     return _Table(words, _odd_last(answers, tuple(words), lines, path))
 

@@ -23,8 +23,9 @@ class Background:
 
     def submit(self, work: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> Future[_T]:
         """Have something done."""
-        # A process starts with the signals blocked that were so in the thread that starts it. Ctrl-C is for the server,
-        # which ends this one; no line of it may fail in between. Python's tracker unblocks it when it starts.
+        # Ctrl-C is for the server alone, which ends the process: by itself the process would show a traceback. It keeps
+        # the signals blocked that are blocked in the thread that starts it. Python's tracker unblocks them when it
+        # starts, and so is started before.
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:

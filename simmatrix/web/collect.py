@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 import secrets
 import time
 from collections import Counter, OrderedDict, defaultdict
@@ -33,7 +32,7 @@ from simmatrix.study import Answered, Design, DiskFullError, Participant, Questi
 from simmatrix.web.background import Background
 from simmatrix.web.images import TYPES
 from simmatrix.web.questions import Chooser
-from simmatrix.web.serving import LOCAL, application, page
+from simmatrix.web.serving import LOCAL, application, content_of, page
 
 _PARTICIPANT, _OWNER = "simmatrix-participant", "simmatrix-dashboard"
 _BODY = 1 << 14
@@ -47,9 +46,10 @@ _MOST_WATCHED = 10_000
 # A break is no response time.
 _LONGEST_RESPONSE = 24 * 3600 * 1000
 _LARGEST = 1 << 62
-# Larger matrices are not drawn on the dashboard, and of these classes none is built.
+# A matrix of more classes is not drawn on the dashboard, and one of more than the second number is not built there.
 _MOST_DRAWN, _MOST_BUILT = 400, 5000
-_SHOWN_PAIRS = 20
+# Raters and pairs that it lists.
+_LISTED = 20
 
 _T = TypeVar("_T")
 
@@ -118,7 +118,7 @@ class _Pages:
         self.logins, self.all_logins = Limits(*_LOGINS), Limits(*_ALL_LOGINS)
         # One thread has the file: while an answer goes to the disk, other requests are read and answered.
         self.thread = ThreadPoolExecutor(1)
-        # The dashboard reads it by connections of its own, and keeps no answer waiting.
+        # The dashboard reads the file by connections of its own, and keeps no answer waiting.
         self.reader = ThreadPoolExecutor(1)
         self.builder = Background()
         routes = [
@@ -156,7 +156,7 @@ class _Pages:
         self.chooser.close()
 
     async def kept(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Do something with the file, in the thread that has it."""
+        """Do something with the file, in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, work, *arguments)
 
     async def who(self, request: Request) -> Participant:
@@ -173,8 +173,7 @@ class _Pages:
 
     async def start(self, request: Request) -> Response:
         who = await self.visitor(request)
-        root = request.scope.get("root_path", "")
-        common = {"design": self.design, "root": root, "total": self.chooser.total()}
+        common = {"design": self.design, "total": self.chooser.total()}
         if who is None:
             return page(request, "study_start.html", **common)
         return page(request, "study.html", who=who, code=request.cookies[_PARTICIPANT], steps=self.steps(), **common)
@@ -189,7 +188,7 @@ class _Pages:
 
     async def join(self, request: Request) -> Response:
         self.entries.check(_address(request))
-        content = await _content(request)
+        content = await content_of(request)
         if content.get("agreed") is not True:
             raise ParameterError("nobody takes part without agreeing; tick the box if you do")
         _who, code = await self.kept(self.study.join, _text(content, "name"))
@@ -197,7 +196,7 @@ class _Pages:
 
     async def resume(self, request: Request) -> Response:
         self.entries.check(_address(request))
-        code = _text(await _content(request), "code").strip()
+        code = _text(await content_of(request), "code").strip()
         if await self.kept(self.study.participant, code) is None:
             raise ParameterError("nobody takes part with this code; check it, or begin anew")
         return self.remembered(JSONResponse({"code": code}), _PARTICIPANT, code)
@@ -212,7 +211,7 @@ class _Pages:
         return response
 
     def _state(self, who: Participant, question: Question | None) -> dict[str, Any]:
-        """Return what the page shows; of a question nothing that would tell a catch trial from others."""
+        """Return what the page shows. Nothing in it tells a catch trial from other questions."""
         done, total = self.study.done(who), self.chooser.total()
         if question is None:
             return {"question": None, "done": done, "of": max(done, total)}
@@ -247,7 +246,7 @@ class _Pages:
 
     async def answer(self, request: Request) -> Response:
         who = await self.who(request)
-        content = await _content(request)
+        content = await content_of(request)
         number, value, took = content.get("question"), content.get("value"), content.get("milliseconds", 0)
         if not _is_number(number) or not (value is None or _is_number(value)):
             raise ParameterError("this is no answer; load the page again")
@@ -266,19 +265,21 @@ class _Pages:
         headers = {"cache-control": "private, max-age=3600"}
         return FileResponse(path, media_type=TYPES[path.suffix.lower()], headers=headers)
 
+    def is_owner(self, request: Request) -> bool:
+        return request.cookies.get(_OWNER, "") in self.owners
+
     def check_owner(self, request: Request) -> None:
-        if request.cookies.get(_OWNER, "") not in self.owners:
+        if not self.is_owner(request):
             raise HTTPException(401, "log in first")
 
     async def dashboard(self, request: Request) -> Response:
-        is_owner = request.cookies.get(_OWNER, "") in self.owners
-        common = {"root": request.scope.get("root_path", ""), "design": self.design}
-        return page(request, "dashboard.html" if is_owner else "dashboard_login.html", **common)
+        name = "dashboard.html" if self.is_owner(request) else "dashboard_login.html"
+        return page(request, name, design=self.design)
 
     async def login(self, request: Request) -> Response:
         self.logins.check(_address(request))
         self.all_logins.check("")
-        given = _text(await _content(request), "password")
+        given = _text(await content_of(request), "password")
         if not hmac.compare_digest(given.encode(), self.password.encode()):
             raise HTTPException(403, "the password is another one; the command that serves the study has shown it")
         session = secrets.token_urlsafe(24)
@@ -310,7 +311,7 @@ def figures(path: Path) -> dict[str, Any]:
         "catches": len(found.catches),
         "careless": list(found.careless),
         "response": median(one.milliseconds for one in answers) / 1000 if answers else None,
-        "by_rater": Counter(one.rater for one in answers).most_common(_SHOWN_PAIRS),
+        "by_rater": Counter(one.rater for one in answers).most_common(_LISTED),
         **coverage(answers, len(found.design.classes)),
         **agreement(answers, found.design.task),
     }
@@ -327,7 +328,7 @@ def built(path: Path, design: Design) -> dict[str, Any]:
         matrix = from_ratings(path, names, complete="low-rank", duplicates="mean")
     values = np.asarray(matrix.values, dtype=np.float64)
     first, second = np.triu_indices(len(names), 1)
-    best = np.argsort(-values[first, second], kind="stable")[:_SHOWN_PAIRS]
+    best = np.argsort(-values[first, second], kind="stable")[:_LISTED]
     pairs = [[names[first[at]], names[second[at]], round(float(values[first[at], second[at]]), 3)] for at in best]
     error = matrix.provenance.params.get("held_out_error")
     found: dict[str, Any] = {"pairs": pairs, "error": error, "values": []}
@@ -367,17 +368,6 @@ def agreement(answers: Sequence[Answered], task: str) -> dict[str, Any]:
         same = sum(comb(times, 2) for values in shared for times in Counter(values).values())
         found = same / sum(comb(len(values), 2) for values in shared)
     return {"agreement": found, "shared": len(shared)}
-
-
-async def _content(request: Request) -> dict[str, Any]:
-    """Return the JSON object that a request brings."""
-    try:
-        found = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise HTTPException(400, "the request holds no JSON object; load the page again")
-    return found
 
 
 def _is_number(value: object) -> TypeGuard[float]:

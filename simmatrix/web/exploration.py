@@ -33,7 +33,7 @@ Found = TypeVar("Found")
 NEIGHBOURS = 20
 """How many neighbours of a class are shown."""
 
-# Classes up to which clusters are worked out before anything is shown: it takes less than a second.
+# Up to so many classes clusters are worked out before anything is shown: it takes less than a second.
 _CLUSTERED_AT_FIRST = 600
 _COMPLETIONS = 12
 _LISTED = 200
@@ -42,7 +42,7 @@ _MOST_PAIRS = 100_000
 _DIFFERING = 50
 # Branches of the dendrogram that are open at first.
 _BRANCHES = 16
-# What a tile holds: 16 bits a number.
+# The greatest number in a tile, of 16 bits.
 _STEPS = 65535
 
 
@@ -92,12 +92,12 @@ class Kept:
                         self._found.popitem(last=False)
                 return made
             finally:
-                # Who waits for the lock finds what was made, or tries again.
+                # Another thread that waits for the lock finds what was made, or tries again.
                 with self._lock:
                     self._locks.pop(key, None)
 
     def forget(self, is_old: Callable[[Any], bool]) -> None:
-        """Drop what is kept under some keys."""
+        """Drop what is kept under old keys."""
         with self._lock:
             for key in [*filter(is_old, self._found)]:
                 del self._found[key]
@@ -148,6 +148,7 @@ class Exploration:
         self._pyramids = Kept(1 if other is None else 2)
         self._orders, self._profiles, self._told = Kept(3), Kept(4), Kept(2)
         self.preview = Preview(self.matrix, lambda: self.profile(None))
+        self._second = None if other is None else Preview(other)
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -174,7 +175,7 @@ class Exploration:
 
     @property
     def first_order(self) -> str:
-        """The order that is shown at first: the most telling one that is there at once."""
+        """The order that is shown at first: by clusters, unless these take too long."""
         if len(self) <= _CLUSTERED_AT_FIRST:
             return "clusters"
         return self.orders[1]
@@ -255,7 +256,7 @@ class Exploration:
             "others": _texts(told.get("others"))[:_COMPLETIONS],
             "senses": [{"synset": synset, "means": means} for synset, means in self.senses(index)],
             "neighbours": self._neighbours(self.preview, index),
-            "otherNeighbours": None if self.other is None else self._neighbours(Preview(self.other), index),
+            "otherNeighbours": None if self._second is None else self._neighbours(self._second, index),
         }
 
     def senses(self, index: int) -> list[tuple[str, str]]:
@@ -355,16 +356,11 @@ class Exploration:
         return {
             "pairs": result.pairs,
             "sampledFrom": result.sampled_from,
-            "unjudged": result.unjudged,
             "spearman": result.spearman,
             "kendall": result.kendall,
             "superclassAuc": result.superclass_auc,
             "differences": [
-                {
-                    "classes": [self.named(index[name]) for name in one.classes],
-                    "values": one.values,
-                    "ranks": one.rank_difference,
-                }
+                {"classes": [self.named(index[name]) for name in one.classes], "values": one.values}
                 for one in result.differences
             ],
         }
@@ -476,10 +472,9 @@ class Exploration:
         """Return the first matrix, the second one, or the second less the first, in an order, at every scale."""
         with self._lock:
             preview, version = self.preview, self.version
-        sources: dict[str, Callable[[], Entries]] = {"first": lambda: preview}
-        if self.other is not None:
-            second = Preview(self.other)
-            sources |= {"second": lambda: second, "difference": lambda: Difference(preview, second)}
+        sources: dict[str, Entries] = {"first": preview}
+        if self._second is not None:
+            sources |= {"second": self._second, "difference": Difference(preview, self._second)}
         if layer not in sources:
             raise ParameterError(f"there is no picture {layer!r:.40}; choose {', '.join(sources)}")
 
@@ -488,7 +483,7 @@ class Exploration:
                 raise SupersededError("the matrix was changed meanwhile; ask for the tile of its last version")
 
         key = (layer, order, 0 if layer == "second" else version)
-        return self._pyramids.get(key, lambda: Pyramid(sources[layer](), self.order(order).places, check))
+        return self._pyramids.get(key, lambda: Pyramid(sources[layer], self.order(order).places, check))
 
     def _limited(self, top_k: int | None) -> SimilarityMatrix:
         return self.matrix if top_k is None else self._profiles.get(("top", top_k), lambda: self.matrix.top_k(top_k))

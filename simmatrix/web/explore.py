@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from starlette.routing import Route
 
 from simmatrix.errors import ParameterError
 from simmatrix.web.exploration import Exploration, Json, SupersededError
-from simmatrix.web.serving import application, page
+from simmatrix.web.serving import application, content_of, page
 
 Content = dict[str, Any]
 
@@ -95,12 +94,7 @@ def _answer(function: Callable[[Request], Any]) -> Callable[[Request], Response]
 
 def _change(function: Callable[[Content], Json]) -> Callable[[Request], Any]:
     async def change(request: Request) -> Response:
-        try:
-            content = json.loads(await request.body())
-        except (ValueError, RecursionError):
-            raise ParameterError("the request is no JSON") from None
-        if not isinstance(content, dict):
-            raise ParameterError("the request is no JSON object")
+        content = await content_of(request)
         try:
             return JSONResponse(await run_in_threadpool(function, content))
         except FileExistsError as error:

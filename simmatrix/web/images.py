@@ -17,7 +17,7 @@ TYPES = {
     ".webp": "image/webp",
     ".avif": "image/avif",
 }
-"""What is served, and as what. No SVG, which may hold scripts."""
+"""The suffixes of files that are served, and their media types. No SVG, which may hold scripts."""
 
 
 def find_images(folder: Path, classes: Sequence[str]) -> tuple[tuple[Path, ...], ...]:

@@ -25,19 +25,18 @@ import numpy as np
 
 from simmatrix.builders.ordinal import choice, embed
 from simmatrix.shapes import Float, Int
-from simmatrix.study import Participant, Study
+from simmatrix.study import FEWEST_CATCHES, Participant, Study
 from simmatrix.web.background import Background
 
 _log = logging.getLogger(__name__)
-# Of a participant who gives fewer than two catch trials nothing can be told; each stands at this part of its stretch.
-_CATCH_EVERY, _FEWEST_CATCHES, _CATCH_AT = 20, 2, 0.6
-# Where common questions stand among every ten.
+# The catch trials cut the questions into stretches of equal length; each trial stands at this part of its stretch.
+_CATCH_EVERY, _CATCH_AT = 20, 0.6
+# The place of the common question among every ten.
 _COMMON_AT, _COMMON_EVERY = 5, 10
 _COMMON = 100
-# All questions are written down where they are so few; otherwise they are drawn until one is new.
-_FEW = 5000
-_TRIES = 200
-# The pairs of so many are counted one by one; beyond, those with the fewest answers among some that are drawn.
+# Up to so many questions are all listed; of more, questions are drawn until one is new, so many times at most.
+_FEW, _TRIES = 5000, 200
+# Up to so many pairs are all counted; of more, those with the fewest answers are sought among some that are drawn.
 _COUNTED = 1_000_000
 # A fit is made anew after so many answers for each class, and gives somewhat more questions than that.
 _ANSWERS_A_CLASS, _FEWEST_ANSWERS = 2, 40
@@ -68,7 +67,7 @@ def best_triplets(answers: Int[np.ndarray, "T 3"], count: int, number: int, seed
     candidates = _candidates(opinions[0], random)
     likely = np.stack([choice(one, candidates) for one in opinions])
     gain = _entropy(likely.mean(axis=0)) - _entropy(likely).mean(axis=0)
-    # No class stands in many more of them than others do: what is learnt of it after the first few changes the rest.
+    # No class stands in many more of them than others do: after its first few answers the rest would tell less.
     most = max(3, math.ceil(6 * number / count))
     used, kept = np.zeros(count, dtype=np.int64), []
     for at in np.argsort(-gain, kind="stable").tolist():
@@ -100,10 +99,10 @@ def _posterior(
 def _add_curvature(
     precision: Float[np.ndarray, "C d d"], points: Float[np.ndarray, "C d"], answers: Int[np.ndarray, "T 3"]
 ) -> None:
-    """Add what answers say about each class's point, were the others fixed."""
+    """Add what answers say about each class's point while all others are fixed."""
     likely = choice(points, answers)
-    # Of each class in a triplet: the two pairs that it is in, and how likely these are to be left together. Column k of
-    # `likely` is the pair without the k-th.
+    # Each class in a triplet is in two pairs, which are left together with some likelihood: column k of `likely` is
+    # that of the pair without the k-th class.
     for one, other, third in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
         place = points[answers[:, one]]
         # The gradients of the pairs' similarities by this class's point.
@@ -170,7 +169,7 @@ class Chooser:
         return min(self._design.questions, self._kinds())
 
     def _catches(self) -> int:
-        return max(_FEWEST_CATCHES, round(self._real() / _CATCH_EVERY))
+        return max(FEWEST_CATCHES, round(self._real() / _CATCH_EVERY))
 
     def total(self) -> int:
         """Return how many questions a participant is asked, catch trials included."""
@@ -181,7 +180,7 @@ class Chooser:
         asked = [tuple(sorted(one)) for one in self._study.asked(who)]
         real = [one for one in asked if len(set(one)) == self._size]
         at, caught, seen = len(real), len(asked) - len(real), set(real)
-        # After how many other questions the next catch trial comes.
+        # The next catch trial comes after so many other questions.
         if caught < self._catches() and at >= int((caught + _CATCH_AT) * self._real() / self._catches()):
             one, other = self._random.choice(self._count, 2, replace=False).tolist()
             return self._shown((one, one, other) if self._size == 3 else (one, one)), "catch"
@@ -234,7 +233,7 @@ class Chooser:
         if not self._is_active or self._size == 2:
             return
         if self._fit is not None and self._fit.done():
-            # The answer is kept by now, and the study goes on with other questions whatever happened to these.
+            # The answer is kept by now. Where a fit failed, the study goes on with other questions.
             if error := self._fit.exception():
                 _log.warning("the next questions are drawn by chance, since choosing them failed: %r", error)
             else:

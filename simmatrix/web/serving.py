@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import hmac
+import json
 import secrets
 import socket
 import webbrowser
@@ -71,15 +72,15 @@ class Guard:
     app
         What is guarded.
     hosts
-        The names in the header Host that are ours, without the port. None takes any, for a page that is reached from
-        other machines and has a secret of its own.
+        The names in the header Host that are ours, without the port. None takes any name, for a page that is reached
+        from other machines and has a secret of its own.
     secret
-        What the tokens are made from. The same after a restart lets open pages go on.
+        What the tokens are made from. If it is the same after a restart, open pages go on.
     body
         The largest body of a request, in bytes.
     public_url
         The address, without a path, under which a proxy hands requests on: its name is one of ours, too, and so is this
-        origin, whatever host the proxy names. Of https the cookie is sent by no other way.
+        origin, whatever host the proxy names. If it is https, the cookie is sent by https alone.
     """
 
     def __init__(
@@ -211,9 +212,30 @@ def template(name: str, **context: object) -> str:
     return _templates.get_template(name).render(**context)
 
 
-def page(request: Request, name: str, status: int = 200, **context: object) -> Response:
-    """Return a template as a page, with the token for what changes something as ``csrf``."""
-    return HTMLResponse(template(name, csrf=request.scope["csrf"], **context), status)
+def page(request: Request, name: str, **context: object) -> Response:
+    """Return a template as a page.
+
+    ``csrf`` is the token for what changes something, and ``root`` the path below which the pages lie.
+    """
+    root = request.scope.get("root_path", "")
+    return HTMLResponse(template(name, csrf=request.scope["csrf"], root=root, **context))
+
+
+async def content_of(request: Request) -> dict[str, Any]:
+    """Return the JSON object that a request brings.
+
+    Raises
+    ------
+    ParameterError
+        If it brings none.
+    """
+    try:
+        content = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ParameterError("the request holds no JSON object; load the page again")
+    return content
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -222,10 +244,10 @@ def listen(host: str, port: int | None) -> socket.socket:
     Raises
     ------
     ParameterError
-        If the port is in use, may not be used, or the host is no address of this machine.
+        If there is no such port, it is in use or may not be used, or the host is no address of this machine.
     """
     if port is not None and not 0 <= port <= 65535:
-        raise ParameterError(f"port {port} is none; give 1 to 65535, or none for a free one")
+        raise ParameterError(f"there is no port {port}; give one from 1 to 65535, or none for a free one")
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         # A port whose last connections are about to close can be taken again; one that is in use can't.
@@ -247,7 +269,7 @@ def checked_public_url(url: str) -> str:
     Raises
     ------
     ParameterError
-        If it is none, or has more than a scheme, a host and a port.
+        If it is no address, or has more than a scheme, a host and a port.
     """
     try:
         parts = urlsplit(url)
@@ -314,10 +336,9 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        # Whoever asks could name any address in a proxy's header.
+        # Anybody could write any address into a proxy's header.
         proxy_headers=False,
         timeout_graceful_shutdown=3,
-        lifespan="auto",
     )
     server = uvicorn.Server(config)
     # The socket listens already: what the browser asks for before the server has started waits for it.

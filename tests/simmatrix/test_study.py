@@ -278,7 +278,7 @@ def test_another_design_is_refused(tmp_path: Path) -> None:
         ({"classes": (*NAMES[:3], "bus")}, "is a study of other classes (they differ in bus, truck); give"),
         ({"classes": NAMES[::-1]}, "(they are in another order)"),
         ({"scale": "0:10"}, "was begun with the scale 1:7, not 0:10; leave that option out"),
-        ({"has_images": True}, "was begun with pictures not shown, not shown"),
+        ({"has_images": True}, "was begun with questions about names, not pictures; leave that option out"),
         ({"consent": "Hello"}, "was begun with another text of consent"),
         ({"task": "triplets"}, "was begun with the task ratings, not triplets"),
     ):
@@ -300,6 +300,7 @@ def test_a_new_study_needs_classes_a_task_and_a_scale_with_two_ends(tmp_path: Pa
         ({"classes": NAMES[:1], "task": "ratings", "scale": "1:7"}, "ratings need two classes at least, there are 1"),
         ({"classes": many, "task": "triplets"}, r"actively among 5,000 classes at most, there are 5,001; draw them at"),
         ({"classes": NAMES, "task": "pairs"}, "task must be 'triplets' or 'ratings', got 'pairs'"),
+        ({"classes": NAMES, "task": "triplets", "method": "any"}, "method must be 'active' or 'random', got 'any'"),
     ):
         with pytest.raises(ParameterError, match=message):
             designed(tmp_path / "new.db", **given)  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ function fill(table, rows) {
 }
 
 function agreement(found) {
-  if (found.agreement === null) return "no question was answered by two";
+  if (!found.shared) return "no question was answered by two";
+  if (found.agreement === null) return "undefined, since all answers that can be compared are alike";
   const shown = task === "triplets"
     ? `${percent(found.agreement)} pick the same (chance: 33.3 %)`
     : `Krippendorff's alpha ${found.agreement.toFixed(2)}`;
@@ -54,12 +55,12 @@ function draw(names, values) {
 async function build() {
   say("building …");
   const found = await ask(`${root}/dashboard/matrix`);
-  draw(found.names ?? [], found.values);
+  draw(found.names, found.values);
   find("pairs").hidden = false;
   find("pairs").tBodies[0].replaceChildren(...found.pairs.map(([one, other, value]) => element(
     "tr", {}, element("td", {}, one), element("td", {}, other), element("td", { class: "number" }, value.toFixed(3)),
   )));
-  say(found.error === null || found.error === undefined
+  say(found.error === null
     ? "built" : `built by an ordinal embedding; it errs on ${percent(found.error)} of the triplets held out (guessing: 66.7 %)`);
 }
 

@@ -135,6 +135,7 @@ GOOD = "rose,tulip,truck\n"
         ("rose;tulip;truck\n", 1, "separates its cells by semicolons; separate them by commas or tabs$"),
         (GOOD + "rose,tulip\n", 2, "has 2 cells, the first row has 3; "),
         (GOOD + "rose,tulip,truck,truck\n", 2, "has 4 cells, the first row has 3; "),
+        ("rater,a,b,c,odd\nx,rose,tulip,truck\n", 2, "has 4 cells, the first row has 5; "),
         (GOOD + "rose,tulip,rose\n", 2, "the triplet rose, tulip, rose holds one twice; it takes three different ones"),
         (GOOD + "rose,rose,tulip\n", 2, "the triplet rose, rose, tulip holds one twice"),
         (GOOD + "tulip,rose,rose\n", 2, "the triplet tulip, rose, rose holds one twice"),

@@ -145,8 +145,9 @@ def test_races_give_each_rater_one_answer(tmp_path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        for catches, times in ((False, 5), (True, 2)):
-            assert sorted(one.rater for one in study.answers(catches=catches)) == sorted(
+        found = tally(study.path)
+        for answers, times in ((found.answers, 5), (found.catches, 2)):
+            assert sorted(one.rater for one in answers) == sorted(
                 f"r{number}" for number in range(4) for _ in range(times)
             )
 
@@ -322,7 +323,8 @@ def test_a_full_disk_is_told_and_nothing_acknowledged(tmp_path: Path, monkeypatc
             state, said = answer.json(), said + 1
         assert answer.status_code == 507
         assert "could not be kept, since the disk of the study is full" in answer.json()["error"]
-        assert len(study.answers()) + len(study.answers(catches=True)) == said > 0
+        found = tally(study.path)
+        assert len(found.answers) + len(found.catches) == said > 0
         study._database.execute("PRAGMA max_page_count = 1000000")
         assert ann.state() == state
         assert ann.post("/answer", {"question": state["question"], "value": 0}).status_code == 200
@@ -395,6 +397,8 @@ def test_figures_are_counted(tmp_path: Path) -> None:
     pairs = [said("a", (0, 1), 1), said("b", (1, 0), 1), said("a", (0, 2), 5), said("b", (0, 2), 5)]
     assert agreement(pairs, "ratings") == {"agreement": 1, "shared": 2}
     assert agreement(pairs[:1], "ratings") == {"agreement": None, "shared": 0}
+    # Of ratings that are all alike alpha is undefined.
+    assert agreement(pairs[:2], "ratings") == {"agreement": None, "shared": 1}
 
 
 def test_pictures_are_served_by_number_and_nothing_else_is(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_port_in_use_is_one_clear_message() -> None:
     with listen("127.0.0.1", port) as again:
         assert again.getsockname()[1] == port
     for host, number, message in (
-        ("127.0.0.1", 70000, "port 70000 is none"),
+        ("127.0.0.1", 70000, "there is no port 70000; give one from 1 to 65535"),
         ("203.0.113.1", None, "can't serve at 203"),
         ("no.such.host.invalid", None, "can't serve at no"),
     ):

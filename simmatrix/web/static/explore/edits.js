@@ -27,7 +27,7 @@ export function editsPanel(panel, source, page) {
     }
     const made = element("fieldset", {}, element("legend", { class: "heard" }, title), parts);
     completing(adding, source, (chosen) => { add([chosen.name]); adding.value = ""; });
-    return { made, get names() { return names.value.split("\n").map((name) => name.trim()).filter((name) => name); }, add };
+    return { made, get names() { return names.value.split("\n").map((name) => name.trim()).filter((name) => name); } };
   }
 
   const [first, second] = [group("group-1", "First class or group"), group("group-2", "Second class or group")];

@@ -79,7 +79,6 @@ export function limitsPanel(panel, source, page) {
   return {
     show(found) {
       state = found;
-      const others = about.classes - 1;
       const rows = [
         ["influence", `${found.influence.toPrecision(4)} (0 is cross entropy)`],
         ["density", `${(100 * found.density).toFixed(1)} % of the pairs are above 0`],
@@ -91,7 +90,7 @@ export function limitsPanel(panel, source, page) {
       set(boundNumber, Number(found.lowerBound.toPrecision(6)));
       set(influence, found.mostInfluence ? Math.round(1000 * found.influence / found.mostInfluence) : 0);
       set(influenceNumber, Number(found.influence.toPrecision(6)));
-      set(topK, Math.min(found.topK ?? 0, others));
+      set(topK, found.topK ?? 0);
       set(topKNumber, found.topK ?? 0);
     },
   };

@@ -1,4 +1,4 @@
-// Where a page that stands alone gets what it shows: from what is written in it. remote.js has the same functions.
+// Where a page that stands alone gets what it shows: from its own content. remote.js has these functions and more.
 
 async function unpacked(text) {
   const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));

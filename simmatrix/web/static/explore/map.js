@@ -2,12 +2,14 @@
 
 import { coloured, value } from "./colours.js";
 
+// Tiles that each map keeps, names that are asked for at a time, and the pixels a class needs for its name to be shown.
 const KEPT = 160;
+const NAMES = 256;
 const LABELS_FROM = 9;
-// For so many milliseconds a slider rests before the map follows it.
+// A slider has to rest for so many milliseconds before the map follows it.
 const REST = 200;
 
-// What all maps of the page share: which part is seen, in which order, of which version, and where the cursor is.
+// What all maps of the page share: the part that is seen, its order and version, and where the cursor is.
 export class View {
   constructor(about) {
     Object.assign(this, { about, order: about.order, what: "greatest", version: about.version, latest: about.version, top: 1, differenceTop: 1 });
@@ -30,7 +32,7 @@ export class View {
     this.draw();
   }
 
-  // The least scale: half the whole map, or of more classes than are seen as a whole what the coarsest level shows.
+  // The least scale: that of half the whole map; if the map is never seen as a whole, that of the coarsest level.
   least() {
     const { width, height } = this.maps[0].room();
     const { isWhole, levels } = this.about;
@@ -77,7 +79,7 @@ export class View {
     for (const listener of this.listeners) listener();
   }
 
-  // Asks for no tile until the change that is sent has come, and a slider rests.
+  // Asks for no tile until the server has made the change that was sent, and a slider rests.
   hold() {
     clearTimeout(this.resting);
     this.resting = undefined;
@@ -92,7 +94,7 @@ export class View {
     this.draw();
   }
 
-  // Takes over a version once no other one has come for a while: what a slider passes is not asked for.
+  // Takes over a version once no other one has come for a while: tiles of values that a slider passes are not asked for.
   changed(version) {
     this.hold();
     this.latest = version;
@@ -106,17 +108,17 @@ export class View {
 
   // Returns the name of the class at a place if it is known, and asks for it and its neighbours if it is not.
   name(place, source) {
-    const part = Math.floor(place / 256);
+    const part = Math.floor(place / NAMES);
     const key = `${this.order} ${part}`;
     if (!this.names.has(key)) {
       this.names.set(key, []);
-      source.names(this.order, part * 256, part * 256 + 256).then((found) => {
+      source.names(this.order, part * NAMES, (part + 1) * NAMES).then((found) => {
         this.names.set(key, found);
         this.draw();
         for (const listener of this.listeners) listener();
       }, () => this.names.delete(key));
     }
-    return this.names.get(key)[place % 256];
+    return this.names.get(key)[place % NAMES];
   }
 }
 
@@ -169,7 +171,7 @@ export class HeatMap {
 
   level() {
     const pixel = 1 / (this.view.scale * (window.devicePixelRatio || 1));
-    // A block is no smaller than a pixel: of smaller ones some would not be seen.
+    // A block is no smaller than a pixel: some smaller blocks would not be seen.
     return Math.min(Math.max(Math.ceil(Math.log2(pixel) - 1e-9), 0), this.view.about.levels - 1);
   }
 
@@ -222,7 +224,7 @@ export class HeatMap {
   // The colours end at the greatest similarity of two classes: on a scale to 1 small ones would all be dark.
   findTop(tile, level) {
     const { isWhole, classes } = this.view.about;
-    // Of a map that is never seen as a whole, what has been seen.
+    // If the map is never seen as a whole: the greatest that has been seen.
     let top = isWhole ? 0 : this.top ?? 0;
     for (let at = 0; at < tile.greatest.length; at += 1) {
       const row = Math.floor(at / tile.width);
@@ -287,7 +289,7 @@ export class HeatMap {
     if (margin) this.paintNames(context, margin, width, height);
   }
 
-  // Takes back what was asked for and is in sight no more: of a step long passed, or of a zoom level.
+  // Takes back requests for tiles that are out of sight by now: of an earlier step of a slider, or of another zoom level.
   dropUnwanted() {
     for (const [key, tile] of this.tiles) {
       if (!tile.aborting || (this.wanted.has(key) && !this.view.isHeld)) continue;
@@ -353,10 +355,11 @@ export class HeatMap {
     for (let level = this.level(); level < this.view.about.levels; level += 1) {
       const side = 2 ** level;
       const [down, right] = [Math.floor(row / side), Math.floor(column / side)];
-      const [top, left] = [Math.floor(down / 256), Math.floor(right / 256)];
+      const size = this.view.about.tile;
+      const [top, left] = [Math.floor(down / size), Math.floor(right / size)];
       const tile = this.tiles.get(this.key(level, top, left));
       if (tile?.isReady) {
-        const at = (down % 256) * tile.width + right % 256;
+        const at = (down % size) * tile.width + right % size;
         const [mean, greatest] = [tile.mean[at], tile.greatest[at]].map((one) => value(one, this.isDifference));
         return { side, mean, greatest };
       }

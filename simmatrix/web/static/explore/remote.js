@@ -1,4 +1,4 @@
-// Where the page gets what it shows: from the server. local.js has the same functions for a page that stands alone.
+// Where the page gets what it shows: from the server. local.js has some of these functions for a page that stands alone.
 
 import { ask } from "../base.js";
 

@@ -4,7 +4,7 @@ import { element, trying } from "../base.js";
 
 let fields = 0;
 
-// Makes an input a field for a class; calls onChosen with the class that is taken.
+// Makes an input a field for a class; calls onChosen with the class that is chosen.
 export function completing(input, source, onChosen) {
   fields += 1;
   const list = element("ul", { role: "listbox", id: `completions-${fields}`, class: "completions", hidden: true, "aria-label": "classes" });
@@ -41,13 +41,11 @@ export function completing(input, source, onChosen) {
     const chosen = found[index];
     if (!chosen) return;
     input.value = chosen.label;
-    input.dataset.name = chosen.name;
     show([]);
     onChosen(chosen);
   }
 
   input.addEventListener("input", async () => {
-    delete input.dataset.name;
     asked += 1;
     const mine = asked;
     const classes = await trying(() => source.search(input.value)) ?? [];

@@ -1,4 +1,4 @@
-// The dendrogram: clusters of clusters, drawn so far as they are open. A branch is folded and unfolded by Enter or a click.
+// The dendrogram: clusters of clusters, of which the open ones are drawn. Enter or a click folds and unfolds a branch.
 
 import { element, trying } from "../base.js";
 
@@ -24,9 +24,9 @@ export function treePanel(panel, source, page) {
   let root = null;
   let current = null;
 
-  // How wide the branches are: what is right of them is for names.
+  // The width of the branches; the names stand to the right of them.
   let wide = 300;
-  // The scale ends a little right of the most similar branch that was seen.
+  // The scale ends a little to the right of the most similar branch that was seen.
   let most = 0;
   const x = (similarity) => 8 + (wide - 16) * Math.min(Math.max(similarity / (most * 1.2 || 1), 0), 1);
   function measure(branch) {
@@ -63,10 +63,9 @@ export function treePanel(panel, source, page) {
 
   function draw() {
     wide = Math.min(Math.max(holder.clientWidth - 220, 120), 300);
-    const rows = [];
+    let rows = 0;
     const items = [];
     const lines = [];
-    const labels = [];
     // Without recursion: a tree may be deep. Returns where each branch's line ends.
     const place = (top) => {
       const todo = [{ branch: top, from: 8, level: 1, isDone: false }];
@@ -89,11 +88,10 @@ export function treePanel(panel, source, page) {
           lines.push(`M${at} ${ends[0]}V${ends[1]}M${one.from} ${middle}H${at}`);
         } else {
           items.push({ branch, level });
-          const middle = (rows.length + 0.5) * ROW;
-          rows.push(branch);
+          const middle = (rows + 0.5) * ROW;
+          rows += 1;
           y.set(branch.node, middle);
           lines.push(`M${one.from} ${middle}H${isInner(branch) ? at : wide - 8}`);
-          labels.push(middle);
         }
       }
       return y;
@@ -118,7 +116,7 @@ export function treePanel(panel, source, page) {
           : drawn("circle", { cx: at, cy: middle, r: 3 }),
       ...(open ? [] : [drawn("text", { x: wide, y: middle, "dominant-baseline": "middle" }, text(branch))]));
     });
-    const height = rows.length * ROW;
+    const height = rows * ROW;
     const svg = drawn("svg", { role: "tree", "aria-label": "dendrogram", viewBox: `0 0 ${wide + 400} ${height}`, width: wide + 400, height },
       drawn("path", { class: "branches", d: lines.join("") }), ...marks);
     const hadFocus = holder.contains(document.activeElement);
