@@ -61,6 +61,8 @@ class Suggestion:
     table
         The class list as a table to edit: with ``synset``, its ``meaning`` and ``doubt`` (0 to 1, and 2 for what was
         not found), ``phrase``, and ``position`` where the classes have an order.
+    build
+        The command without the class list, ``"simmatrix build --from-wordnet"``; empty if none fits. See `command_for`.
     """
 
     source: str
@@ -68,6 +70,11 @@ class Suggestion:
     command: str
     lookups: tuple[Lookup, ...]
     table: ClassList
+    build: str = ""
+
+    def command_for(self, path: str | Path) -> str:
+        """Return the command that builds from the table once it is saved; empty if no source fits."""
+        return self.build and f"{self.build} --classes {shlex.quote(str(path))}"
 
     def doubtful(self, count: int = 20) -> tuple[str, ...]:
         """Return the classes whose sense is in doubt, or that WordNet lacks, the most doubtful first."""
@@ -134,7 +141,8 @@ def suggest(classes: Classes) -> Suggestion:
         columns = {"position": positions} if positions else {"phrase": listed.column("phrase")}
         source = "" if not kind.options else "from_taxonomy" if kind.name == "paths" else "from_order"
         reason = kind.reason if kind.options else f"{kind.reason}, which say nothing of the classes"
-        return Suggestion(source, reason, kind.command(path) if source else "", (), _with_columns(listed, **columns))
+        command, build = (kind.command(path), f"simmatrix build {kind.options}") if source else ("", "")
+        return Suggestion(source, reason, command, (), _with_columns(listed, **columns), build)
     wordnet = open_wordnet()
     found = look_up(wordnet, listed)
     tries, _ = attempts_of(listed)
@@ -156,10 +164,11 @@ def suggest(classes: Classes) -> Suggestion:
     if known is not None:
         columns = known.arguments.get("taxonomy", ())
         # Named, since the synsets that the table adds would decide first.
-        option = f"--from-taxonomy {shlex.quote(','.join(columns))} " if columns else ""
-        return Suggestion(known.function, known.reason, f"simmatrix build {option}--classes {named}", lookups, table)
+        build = f"simmatrix build --from-taxonomy {shlex.quote(','.join(columns))}" if columns else "simmatrix build"
+        return Suggestion(known.function, known.reason, f"{build} --classes {named}", lookups, table, build)
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)
-    return Suggestion(source, reason, f"simmatrix build {options} --classes {named}" if source else "", lookups, table)
+    build = f"simmatrix build {options}"
+    return Suggestion(source, reason, f"{build} --classes {named}", lookups, table, build)
 
 
 def _by_lookup(

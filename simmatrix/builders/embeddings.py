@@ -122,8 +122,7 @@ def embedding_similarity(
 
     A class of several words has the mean of their unit vectors.
     """
-    if oov not in OOV:
-        check_choice("oov", oov, OOV)
+    check_choice("oov", oov, OOV)
     tries, wanted = attempts_of(classes)
     stop = Event()
     with VectorFile(source.path, source.format, source.vocabulary) as file, ThreadPoolExecutor(1) as pool:

@@ -2,8 +2,8 @@
 
 The vectors are divided among the nearest of some centres (an inverted file), and a class is compared with those of the
 centres nearest to it. From `_PACKED` classes on they are compared by 4 bits for two numbers first, and the best of
-these by themselves. How many centres are looked at is doubled until enough is found of what the exact way finds for
-some of the classes; that each class is nearest to itself does not count. The similarities of what is found are exact.
+these in full. The number of centres looked at is doubled until enough is found of what the exact way finds for some of
+the classes, each class itself not counted. The similarities of what is found are exact.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from simmatrix.normalise import sampled
 from simmatrix.provenance import Step
 from simmatrix.shapes import Float, Int
 
-# From so many classes on vectors are compared by few bits first, and by themselves as many times more than are kept.
+# From so many classes on, vectors are compared by few bits first, and so many times as many as are kept then in full.
 _PACKED, _REFINED = 100_000, 16
-# Vectors that a centre is trained from, and rounds of training.
+# The most vectors that a centre is trained from, and the rounds of training.
 _TRAINED, _ROUNDS = 64, 8
 # Rows that are searched for at a time.
 _ROWS = 4096

@@ -60,8 +60,7 @@ class Neighbours:
         if (elsewhere := ELSEWHERE.get()) is not None:
             return elsewhere(self)
         found = self.rows(0, len(self))
-        starts = np.concatenate([[0], np.cumsum(found.counts)])
-        return SimilarityMatrix.of(sparse(found.values, found.indices, starts), self.classes, self.provenance)
+        return SimilarityMatrix.of(sparse(found.values, found.indices, found.starts), self.classes, self.provenance)
 
 
 def bounded(source: Source, lower_bound: float | None) -> tuple[float, tuple[Step, ...]]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -42,10 +43,15 @@ class Rows(NamedTuple):
     values: Float[np.ndarray, " n"]
     counts: Int[np.ndarray, " rows"]
 
+    @property
+    def starts(self) -> Int[np.ndarray, " rows1"]:
+        """Where each row begins, and where the last one ends."""
+        return np.concatenate([[0], np.cumsum(self.counts)])
+
     def last(self, rows: Int[np.ndarray, " rows"], count: int) -> Float[np.ndarray, " rows"]:
         """Return the least similarity that stands in each of these rows, 0 where there is room for one of `count`."""
         others = np.where(self.indices == np.repeat(rows, self.counts), np.float32(2), self.values)
-        least = np.minimum.reduceat(others, np.cumsum(self.counts) - self.counts)
+        least = np.minimum.reduceat(others, self.starts[:-1])
         least[self.counts <= count] = 0
         return least
 
@@ -53,8 +59,7 @@ class Rows(NamedTuple):
         """Return the rows with some of them made anew, each by itself."""
         if not len(places):
             return self
-        ends = np.cumsum(self.counts).tolist()
-        spans = zip([0, *ends], ends, strict=False)
+        spans = pairwise(self.starts.tolist())
         rows = [Rows(self.indices[a:b], self.values[a:b], np.array([b - a])) for a, b in spans]
         for place in places.tolist():
             rows[place] = row(place)

@@ -27,10 +27,9 @@ _ROWS, _COLUMNS = 256, 1024
 _BLOCK = 1024
 # Pairs of vectors that are multiplied exactly at a time, in numbers.
 _EXACT = 1 << 22
-# Candidates of a row, on average, from which on those that were overtaken are let go.
-_CROWDED = 4
-# And from which on some rows are taken at a time: where very many vectors are the same.
-_MANY = 16
+# Above so many candidates a row, in units of what is kept, those that were overtaken are let go; and if more than so
+# many are left, since very many vectors are the same, the rows are done in two halves.
+_CROWDED, _MANY = 4, 16
 
 
 class Cosines(Source):
