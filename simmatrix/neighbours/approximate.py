@@ -94,12 +94,16 @@ class Approximate(Source):
         nearest = np.argsort(gaps, axis=1, kind="stable")
         enough = min(max(_NEAR * len(self) // len(sizes), _NEAR_CLASSES * (count + 1)), len(self))
         last = np.argmax(np.cumsum(sizes[nearest], axis=1) >= enough, axis=1)
-        self._gap = np.float32(np.median(gaps[np.arange(len(rows)), nearest[np.arange(len(rows)), last]]))
-        scores = self._scores(products, self._last_near(rows, count, finish.bound))
+        near = gaps[np.arange(len(rows)), nearest[np.arange(len(rows)), last]]
+        # The median, one of them: a difference of products, which is exact as these are.
+        self._gap = np.sort(near)[len(near) // 2]
+        # How likely it is that a cell holds classes more similar than the last one so far: of no unit.
+        scores = (products - self._last_near(rows, count, finish.bound)[:, None]) / self._spreads
         scores[gaps <= self._gap] = np.inf
         if len(columns):
             ranked = np.sort(scores[owners, cells[columns]])[::-1]
-            self._least_score = ranked[math.ceil(recall * len(ranked)) - 1]
+            # Less what rounding may take off.
+            self._least_score = ranked[math.ceil(recall * len(ranked)) - 1] - np.float32(1e-5)
         share = float(((scores >= self._least_score) @ sizes).mean()) / len(self)
         if np.isfinite(self._least_score) and share > _MOST:
             raise SourceError(
@@ -132,11 +136,12 @@ class Approximate(Source):
         if self._compare_near(rows, candidates):
             least = self._last(rows, candidates, count)
 
-            def likely(products: Float[np.ndarray, "n m"], part: slice) -> Bool[np.ndarray, "n m"]:
-                is_far = products < products.max(axis=1, keepdims=True) - self._gap
-                return np.asarray(is_far & (self._scores(products, least[part]) >= self._least_score))
-
-            if self._compare(rows, candidates, *self._looks(rows, likely)[:2]):
+            # Of a score, solved for the product: fewer passes over all cells.
+            owners, cells, gaps = self._looks(
+                rows, lambda products, part: products - self._least_score * self._spreads >= least[part, None]
+            )
+            is_far = gaps > self._gap
+            if self._compare(rows, candidates, owners[is_far], cells[is_far]):
                 owners, members, _ = candidates.settled()
                 columns = self._order[members]
                 return best_of(rows, owners, columns, finish(self.exact.pairs(rows[owners], columns)), count)
@@ -149,12 +154,6 @@ class Approximate(Source):
 
     def _products(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n m"]:
         return np.asarray(_coarse(self.exact.vectors[rows]) @ self._means.T)
-
-    def _scores(self, products: Float[np.ndarray, "n m"], least: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n m"]:
-        """Return how likely it is that a cell holds classes more similar than `least`: ascending, of no unit."""
-        scores = products - least[:, None]
-        scores /= self._spreads
-        return np.asarray(scores)
 
     def _last(self, rows: Int[np.ndarray, " n"], candidates: Candidates, count: int) -> Float[np.ndarray, " n"]:
         """Return the similarity of the last candidate that counts, the same whichever rows there are besides."""
@@ -178,28 +177,28 @@ class Approximate(Source):
 
     def _compare_near(self, rows: Int[np.ndarray, " n"], candidates: Candidates) -> bool:
         """Compare rows with the nearest cells, as `_compare` does: the nearest one first."""
-        owners, cells, is_nearest = self._looks(
+        owners, cells, gaps = self._looks(
             rows, lambda products, _part: products >= products.max(axis=1, keepdims=True) - self._gap
         )
-        return all(self._compare(rows, candidates, owners[some], cells[some]) for some in (is_nearest, ~is_nearest))
+        return all(self._compare(rows, candidates, owners[some], cells[some]) for some in (gaps == 0, gaps > 0))
 
     def _looks(
         self,
         rows: Int[np.ndarray, " n"],
         choose: Callable[[Float[np.ndarray, "n m"], slice], Bool[np.ndarray, "n m"]],
-    ) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"], Bool[np.ndarray, " l"]]:
-        """Return which rows look at which cells, by cell, and whether that is the nearest one."""
+    ) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"], Float[np.ndarray, " l"]]:
+        """Return which rows look at which cells, by cell, and how much nearer the nearest one is."""
         found = []
         for part in slices(len(rows), _LOOKED):
             products = self._products(rows[part])
             places = np.flatnonzero(choose(products, part))
             owners, cells = np.divmod(places.astype(np.int32), np.int32(products.shape[1]))
-            is_nearest = products.ravel()[places] == products.max(axis=1)[owners]
-            found.append((owners + np.int32(part.start), cells, is_nearest))
-        owners, cells, is_nearest = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+            gaps = products.max(axis=1)[owners] - products.ravel()[places]
+            found.append((owners + np.int32(part.start), cells, gaps))
+        owners, cells, gaps = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
         # Of 16 bits, which are sorted by counting.
         order = np.argsort(cells.astype(np.uint16), kind="stable")
-        return owners[order], cells[order], is_nearest[order]
+        return owners[order], cells[order], gaps[order]
 
     def _compare(
         self,
