@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simmatrix import classes
-from simmatrix.name_array import MANY, TextArray, index_of
+from simmatrix import classes, name_array
+from simmatrix.name_array import TextArray, index_of
 from simmatrix.text import are_names, composed, is_name
 
 ODD = ["", " ", "a\nb", "\x7f", "ß", "e\u0301", "\u202e", "🚚", "日本", "rose", "a b", "\u00a0", "x" * 300]
@@ -52,8 +52,6 @@ def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
     """All texts have one hash: who trusts it alone takes each for the first."""
     import builtins
 
-    from simmatrix import name_array
-
     monkeypatch.setattr(name_array, "hash", lambda _text: 7, raising=False)
     found = TextArray.of(["rose", "tulip", "oak", "tulip", "ox", "rose"])
     assert builtins.hash("a") != builtins.hash("b")
@@ -75,9 +73,11 @@ def test_bytes_that_are_no_texts_are_refused() -> None:
             TextArray(np.frombuffer(raw, np.uint8), np.array(offsets, np.int64))
 
 
-def test_many_names_are_no_objects() -> None:
-    names = [f"class number {index}" for index in range(MANY)]
-    size = sum(map(len, names)) + 8 * (MANY + 1)
+def test_many_names_are_no_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = 5000
+    monkeypatch.setattr(name_array, "MANY", many)
+    names = [f"class number {index}" for index in range(many)]
+    size = sum(map(len, names)) + 8 * (many + 1)
     assert isinstance(classes.names_in_order(names[:-1]), tuple)
     listed = classes.ClassList(names)
     assert isinstance(listed.names, TextArray)
