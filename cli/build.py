@@ -201,7 +201,7 @@ def build(
     # First of all, while there are no other locals: the options by their names in `simmatrix.cli.sources`.
     given = options_of(locals())
     import simmatrix
-    from simmatrix.name_array import MANY
+    from simmatrix.names import MANY
     from simmatrix.normalise import check_top_k
     from simmatrix.storage import SUFFIX, check_output
 

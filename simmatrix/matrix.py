@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from simmatrix import normalise
-from simmatrix.classes import Names, names_in_order
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, SourceError
 from simmatrix.files import Progress, reading, silent
 from simmatrix.forms import (
@@ -28,11 +27,11 @@ from simmatrix.forms import (
     frozen,
     read_only,
 )
-from simmatrix.name_array import are_class_names, index_of
+from simmatrix.names import Names, are_names, index_of, is_name, names_in_order
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import SUFFIX, is_index, read_matrix, write_matrix
-from simmatrix.text import a_few, hinted, is_name, shown_name, some
+from simmatrix.text import a_few, hinted, shown_name, some
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -87,7 +86,7 @@ class SimilarityMatrix:
 
     def __post_init__(self) -> None:
         stored, classes = form_of(self.values), names_in_order(self.classes)
-        _check(stored, classes, is_named=are_class_names(classes))
+        _check(stored, classes, is_named=are_names(classes))
         object.__setattr__(self, "stored", stored)
         object.__setattr__(self, "values", stored.values)
         object.__setattr__(self, "classes", classes)

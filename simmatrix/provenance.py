@@ -14,8 +14,7 @@ import numpy as np
 
 from simmatrix.container import canonical_json, parsed_json
 from simmatrix.errors import SourceError
-from simmatrix.name_array import TextArray
-from simmatrix.text import all_composed
+from simmatrix.names import TextArray, all_composed
 
 # A blend of blends has three levels for each.
 _MOST_LEVELS = 200

@@ -24,7 +24,7 @@ from simmatrix.container import CODES, Container, canonical_json, open_container
 from simmatrix.errors import MatrixError, OutputError, ParameterError, SourceError
 from simmatrix.files import Progress, check_output_folder, open_input, reading, silent, whole, write_atomically, writing
 from simmatrix.forms import Form, Sparse
-from simmatrix.name_array import MANY, TextArray
+from simmatrix.names import MANY, TextArray
 from simmatrix.provenance import FoundArray, Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import SUFFIX

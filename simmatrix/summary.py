@@ -13,7 +13,7 @@ from simmatrix.classes import ClassList
 from simmatrix.forms import Form, Stored, blocks
 from simmatrix.kinds import is_english, misfit, out_of_order
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.name_array import MANY
+from simmatrix.names import MANY
 from simmatrix.text import a_few, some, some_lines, visible
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)

@@ -1,4 +1,4 @@
-"""Text that names and messages share: what can be a name, which spelling of it counts, which others are near it."""
+"""Text that messages share: how names and lists are shown, which other names are near one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import TypeGuard
 
 from simmatrix.errors import ParameterError
 
@@ -42,32 +41,6 @@ def visible(text: str) -> str:
         character.encode("unicode_escape").decode() if is_unsafe(character) and character != "\n" else character
         for character in text
     )
-
-
-def is_name(name: object) -> TypeGuard[str]:
-    r"""Tell whether something can be the name of a class: text that is not blank and safe to show.
-
-    Examples
-    --------
-    >>> is_name("T-shirt/top"), is_name(" "), is_name("a\nb"), is_name(3)
-    (True, False, False, False)
-    """
-    return isinstance(name, str) and bool(name.strip()) and (name.isprintable() or not any(map(is_unsafe, name)))
-
-
-def are_names(names: Sequence[str]) -> bool:
-    """Tell whether texts can be the names of classes: two or more different names."""
-    return len(set(names)) == len(names) >= 2 and all(map(is_name, names))
-
-
-def composed(text: str) -> str:
-    """Return the one spelling of a name: accented letters as one character each (NFC), however they were typed."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def all_composed(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return `composed` of each text."""
-    return tuple(map(composed, texts))
 
 
 def shown_name(name: str | Path) -> str:

@@ -16,7 +16,8 @@ from typing import NamedTuple, TypeAlias, cast
 
 from simmatrix.errors import SourceError
 from simmatrix.files import Progress, refusal, silent
-from simmatrix.text import is_name, shown_name, some
+from simmatrix.names import is_name
+from simmatrix.text import shown_name, some
 from simmatrix.vectors.vectors import Files
 
 GZIP_MAGIC = b"\x1f\x8b"
