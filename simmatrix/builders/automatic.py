@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import simmatrix
@@ -36,12 +37,19 @@ def known_source(classes: ClassList) -> KnownSource:
     """
     if known := known_columns(classes):
         return known
-    kind = kind_of(classes)
+    names = phrases_of(classes)
+    kind = kind_of(names)
     if kind is not None and kind.name == "synsets":
         return KnownSource("from_wordnet", {}, kind.reason)
-    if why := misfit(classes):
+    if why := misfit(names, classes.source):
         raise SourceError(why, classes.source)
     return KnownSource("from_embeddings", {}, "the class list has neither synsets nor superclasses")
+
+
+def phrases_of(classes: ClassList) -> Sequence[str]:
+    """Return what says in words what the classes are: their phrases if each has one, else their names."""
+    phrases = classes.column("phrase")
+    return phrases if all(phrases) else classes.names
 
 
 def known_columns(classes: ClassList) -> KnownSource | None:
