@@ -1,20 +1,17 @@
-"""What every reader of word vectors returns, the contract that readers share, and the words that go with an array."""
+"""What readers of word vectors take and return, and the words that go with an array."""
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event
 from typing import NamedTuple
 
 import numpy as np
 
 from simmatrix.errors import SourceError
-from simmatrix.files import Progress, decoded, digest_of, open_input, reading, refusal, silent, whole
+from simmatrix.files import Progress, decoded, reading, silent, whole
 from simmatrix.shapes import Float
+from simmatrix.vectors.streams import Files
 
 LARGEST_DIMENSION = 1 << 16
 """No word vector is longer; a damaged file must not fill the memory."""
@@ -35,62 +32,6 @@ class Vectors(NamedTuple):
     found: Mapping[str, WordVector]
     compose: Callable[[str], WordVector] | None = None
     """Makes a vector for any other word from its parts, if the format can (fastText's subwords); it reads the file."""
-
-
-class Files(AbstractContextManager["Files"]):
-    """The files of one reading. Each is opened once, so its checksum is that of the bytes that were read."""
-
-    def __init__(self) -> None:
-        self._opened: dict[Path, tuple[io.FileIO, os.stat_result]] = {}
-
-    def open(self, path: Path) -> io.FileIO:
-        """Return an open file, at its beginning."""
-        if path not in self._opened:
-            file = open_input(path)
-            self._opened[path] = file, os.fstat(file.fileno())
-        file = self._opened[path][0]
-        file.seek(0)
-        return file
-
-    def reader(self, path: Path) -> Callable[[int, int], bytes]:
-        """Return a function that reads bytes of a file from a place on."""
-        file = self.open(path)
-
-        def read_at(place: int, size: int) -> bytes:
-            try:
-                file.seek(place)
-                content = file.read(size)
-            except OSError as error:
-                raise refusal(error, path) from None
-            if len(content) < size:
-                raise SourceError("is cut short; get the file again", path)
-            return content
-
-        return read_at
-
-    def size(self, path: Path) -> int:
-        """Return the size of an open file in bytes."""
-        return self._opened[path][1].st_size
-
-    def sha256(self, path: Path, progress: Progress = silent, stop: Event | None = None) -> str:
-        """Return the checksum of an open file; others may read it meanwhile."""
-        with reading(path):
-            return digest_of(self._opened[path][0], progress, stop)
-
-    def beside(self, path: Path) -> list[Path]:
-        """Return the files that were opened besides one, in the order in which they were opened."""
-        return [one for one in self._opened if one != path]
-
-    def check(self) -> None:
-        """Raise `SourceError` if the bytes of a file were changed since it was opened."""
-        for path, (file, before) in self._opened.items():
-            now = os.fstat(file.fileno())
-            if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
-                raise SourceError("was changed while it was read; read it again", path)
-
-    def __exit__(self, *_error: object) -> None:
-        for file, _status in self._opened.values():
-            file.close()
 
 
 class Request(NamedTuple):
