@@ -206,7 +206,7 @@ def _read_named(source: str | Path, class_column: str | None) -> ClassList:
         is_split = where.name.lower() in _SPLITS and where.parent.name
         return _listed(read_folder(path), path, where.parent.name if is_split else where.name)
     if path.suffix.lower() in BY_SUFFIX and not (isinstance(source, str) and "," in source and not is_there):
-        return _read_file(path, path.name, class_column)
+        return _read_file(path, shown_name(path), class_column)
     if is_there:
         check_input(path)
         raise SourceError(f"a class list ends in {or_list(BY_SUFFIX)}; rename or convert the file", path)
@@ -218,15 +218,15 @@ def _read_named(source: str | Path, class_column: str | None) -> ClassList:
     raise SourceError(f"is neither a bundled class list nor a file that ends in {or_list(BY_SUFFIX)}; {hint}", path)
 
 
-def _read_file(path: Path, source: str, class_column: str | None = None) -> ClassList:
-    if path.suffix.lower() in (".txt", ".names") and class_column is None and (found := _read_long(path)):
+def _read_file(path: Path, source: str, class_column: str | None) -> ClassList:
+    form = path.suffix.lower()
+    if form in (".txt", ".names") and class_column is None and (found := _read_long(path)):
         # What is wrong with names is said by the reader of whole texts, which knows their lines.
         with suppress(SourceError):
-            return ClassList(found[0], source=shown_name(source), sha256=found[1])
+            return ClassList(found[0], source=source, sha256=found[1])
     raw = read_bytes(path)
-    read = BY_SUFFIX[path.suffix.lower()]
-    rows = read(decoded(without_annotations(raw), path), path, class_column)
-    return _listed(rows, path, shown_name(source), hashlib.sha256(raw).hexdigest())
+    text = decoded(without_annotations(raw) if form == ".json" else raw, path)
+    return _listed(BY_SUFFIX[form](text, path, class_column), path, source, hashlib.sha256(raw).hexdigest())
 
 
 def _read_long(path: Path) -> tuple[TextArray, str] | None:

@@ -56,14 +56,14 @@ def write_matrix(path: Path, tensors: Mapping[str, np.ndarray], classes: Sequenc
     check_output(path)
     if unsound := provenance.unsound():
         raise OutputError(f"can't hold the matrix's {unsound}; give text and finite numbers, in few levels", path)
-    names = canonical_json(list(classes))
+    origin, names = provenance.to_metadata(), canonical_json(list(classes))
     metadata = {
         "format": FORMAT,
         "format_version": str(version),
         "kind": KIND,
         "classes": names,
         "classes_sha256": hashlib.sha256(names.encode()).hexdigest(),
-        **provenance.to_metadata(),
+        **origin,
         "tool_version": __version__,
     }
     header, *arrays = serialised(tensors, metadata)
