@@ -17,9 +17,9 @@ from typing import Any, NoReturn, TypeAlias
 from simmatrix import data
 from simmatrix.classes_in import BY_SUFFIX, Row, levels, plain_names, read_folder, read_unnamed, without_annotations
 from simmatrix.errors import ParameterError, SourceError
-from simmatrix.files import check_input, decoded, open_input, read_bytes, reading
+from simmatrix.files import check_input, decoded, open_input, read_bytes, reading, shown_name
 from simmatrix.names import MANY, Names, TextArray, all_composed, are_names, index_of, is_name, kept, names_in_order
-from simmatrix.text import nearest, or_list, shown_name
+from simmatrix.text import nearest, or_list
 
 
 def check_superclasses(superclasses: Mapping[str, str]) -> None:

@@ -23,7 +23,7 @@ Names: TypeAlias = "Iterable[str] | Mapping[Any, Any]"
 """Names of classes in label order, or a mapping between them and their indices."""
 
 MANY = 100_000
-"""From so many on the names of classes are kept in an array."""
+"""So many names of classes, and more, are kept in an array."""
 
 _BLOCK = 1 << 14
 _DELETE = 0x7F
@@ -117,7 +117,7 @@ def kept(texts: Iterable[str]) -> Sequence[str]:
     try:
         return TextArray.of(composed_texts)
     except UnicodeEncodeError:
-        # Half of a character pair is no text; whoever checks the names says so.
+        # Half of a character pair can't be encoded; whoever checks the names refuses it.
         return composed_texts
 
 
@@ -125,7 +125,7 @@ class TextArray(Sequence[str]):
     """A read-only sequence of texts: text i is the UTF-8 in `data[offsets[i]:offsets[i + 1]]`.
 
     It compares and iterates as a tuple of the texts does, and a slice of it is such a tuple. Where a text stands is
-    found by hashes of eight bytes a text, made when that is first asked.
+    found by hashes of eight bytes a text, which are made when they are first needed.
 
     Raises
     ------
@@ -263,7 +263,7 @@ class TextArray(Sequence[str]):
         return all(composed(text) == text for _at, text in self._unlike(_is_ascii))
 
     def _unlike(self, is_simple: Callable[[bytes, Int[np.ndarray, " n"]], bool]) -> Iterator[tuple[int, str]]:
-        """Go through the texts of the blocks that are not simple: a million are told at once where they are."""
+        """Go through the texts of all blocks but the simple ones, whose bytes tell enough at one look."""
         for start in range(0, len(self), _BLOCK):
             ends = self.offsets[start : start + _BLOCK + 1]
             if not is_simple(bytes(self._bytes[ends[0] : ends[-1]]), ends[:-1] - ends[0]):

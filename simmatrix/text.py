@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import islice, zip_longest
-from pathlib import Path
 
 from simmatrix.errors import ParameterError
 
@@ -41,20 +40,6 @@ def visible(text: str) -> str:
         character.encode("unicode_escape").decode() if is_unsafe(character) and character != "\n" else character
         for character in text
     )
-
-
-def shown_name(name: str | Path) -> str:
-    r"""Return a name, or a file's name without its folders, with lone surrogates escaped.
-
-    Python puts these into names of files that are no UTF-8.
-
-    Examples
-    --------
-    >>> shown_name(Path("folder/ratings.csv")), shown_name("a\udcff")
-    ('ratings.csv', 'a\\udcff')
-    """
-    text = name.name if isinstance(name, Path) else name
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def some(texts: Sequence[str], most: int = _SHOWN, count: int | None = None) -> str:

@@ -17,13 +17,13 @@ from simmatrix.builders.raw import RawSource
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
-from simmatrix.files import Progress, silent
+from simmatrix.files import Progress, shown_name, silent
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.text import check_choice, nearest_to_each, or_list, shown_name, some_lines
+from simmatrix.text import check_choice, nearest_to_each, or_list, some_lines
 from simmatrix.vectors.formats import VectorFile, vector_file
 from simmatrix.vectors.streams import Files, archive_name
 from simmatrix.vectors.vectors import Vectors, WordVector

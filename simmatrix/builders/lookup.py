@@ -31,8 +31,9 @@ from typing import Any, NamedTuple
 from simmatrix.choices import UNKNOWN
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.files import shown_name
 from simmatrix.provenance import Input
-from simmatrix.text import check_choice, did_you_mean, hinted, or_list, shown_name, some
+from simmatrix.text import check_choice, did_you_mean, hinted, or_list, some
 
 _SEPARATORS = re.compile(r"[\s_/()\[\],;:&+>|]+")
 _HYPHENS = re.compile("[-\u2010\u2011]")

@@ -16,9 +16,9 @@ from threading import Event
 from typing import NamedTuple, TypeAlias, cast
 
 from simmatrix.errors import SourceError
-from simmatrix.files import Progress, digest_of, open_input, reading, refusal, silent
+from simmatrix.files import Progress, digest_of, open_input, reading, refusal, shown_name, silent
 from simmatrix.names import is_name
-from simmatrix.text import shown_name, some
+from simmatrix.text import some
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
