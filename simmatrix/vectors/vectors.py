@@ -1,22 +1,21 @@
-"""What readers of word vectors take and return, and the words that go with an array."""
+"""What readers of word vectors take and return, and the reader of all formats that hold an array."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from simmatrix.errors import SourceError
-from simmatrix.files import Progress, decoded, reading, silent, whole
+from simmatrix.files import Progress, silent
 from simmatrix.shapes import Float
 from simmatrix.vectors.streams import Files
 
 LARGEST_DIMENSION = 1 << 16
 """No word vector is longer; a damaged file must not fill the memory."""
-
-_BESIDE = (".txt", ".vocab", ".vocab.txt")
 
 
 class WordVector(NamedTuple):
@@ -55,42 +54,37 @@ class Reader(NamedTuple):
     """Whether the file is read once from start to end, so that it may be gzip or zip."""
 
 
-def pick(
-    wanted: Set[str],
-    words: Iterable[str],
-    count: int,
-    rows: Callable[[Sequence[int]], Float[np.ndarray, "n d"]],
-    path: Path,
-) -> Vectors:
-    """Return the wanted words' vectors; `rows` reads some of the file's `count` rows. A repeated word has its first."""
-    places: dict[str, int] = {}
-    size = 0
-    for index, word in enumerate(words):
-        size = index + 1
-        if word in wanted:
-            places.setdefault(word, index)
-    if size != count:
-        raise SourceError(
-            f"has {count} vectors for a vocabulary of {size} words; give the vocabulary that belongs to it", path
-        )
-    # A float64 beyond float32's range becomes infinite, which is an error for whoever uses the word.
-    with np.errstate(all="ignore"):
-        values = rows(list(places.values())).astype(np.float32) if places else ()
-    return Vectors({word: WordVector(row) for word, row in zip(places, values, strict=True)})
+class Table(NamedTuple):
+    """An array of vectors with its words: `rows` reads some of its `count` rows, by ascending indices."""
+
+    words: Iterable[str]
+    count: int
+    rows: Callable[[Sequence[int]], Float[np.ndarray, "n d"]]
 
 
-def vocabulary_beside(request: Request) -> list[str]:
-    """Read the vocabulary that was given, or lies beside the file under a usual name."""
-    path = request.vocabulary
-    if path is None:
-        candidates = [request.path.with_suffix(suffix) for suffix in _BESIDE]
-        path = next((candidate for candidate in candidates if candidate.is_file()), None)
-        if path is None:
-            names = ", ".join(candidate.name for candidate in candidates)
-            raise SourceError(
-                f'has no vocabulary; give one (vocabulary="FILE", one word a line), or put it beside it as {names}',
-                request.path,
-            )
-    with reading(path):
-        raw = whole(request.files.open(path), path)
-    return decoded(raw, path).removesuffix("\n").split("\n")
+def reader_of(open_table: Callable[[Request], AbstractContextManager[Table]], *, takes_vocabulary: bool) -> Reader:
+    """Return the reader of a format whose array `open_table` opens. A word that is there twice has its first row."""
+
+    def read(request: Request) -> Vectors:
+        places: dict[str, int] = {}
+        size = 0
+        with open_table(request) as (words, count, rows):
+            for index, word in enumerate(words):
+                size = index + 1
+                if word in request.wanted:
+                    places.setdefault(word, index)
+            if size != count:
+                raise SourceError(
+                    f"has {count} vectors for a vocabulary of {size} words; give the vocabulary that belongs to it",
+                    request.path,
+                )
+            # A float64 beyond float32's range becomes infinite, which is an error for whoever uses the word.
+            with np.errstate(all="ignore"):
+                values = rows(list(places.values())).astype(np.float32) if places else ()
+        return Vectors({word: WordVector(row) for word, row in zip(places, values, strict=True)})
+
+    def words(request: Request) -> Iterator[str]:
+        with open_table(request) as table:
+            yield from table.words
+
+    return Reader(read, words, takes_vocabulary)
