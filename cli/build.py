@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -227,11 +227,10 @@ def build(
     is_final = influence is None and pairs is None
     if top_k is not None and has_workers:
         check_divided(len(listed), top_k, source, given.get("search", "exact"), is_final=is_final)
-    with (
-        # A matrix that becomes another one afterwards is written once, as what was asked for.
-        in_shards(file, workers, dask) if is_divided and is_final else nullcontext([]) as written,
-        warnings.catch_warnings(),
-    ):
+    # A matrix that becomes another one afterwards is written once, as what was asked for.
+    writes_rows = is_divided and is_final
+    shards: AbstractContextManager[list[Any]] = in_shards(file, workers, dask) if writes_rows else nullcontext([])
+    with shards as written, warnings.catch_warnings():
         # Doubtful senses are told with the other concerns.
         warnings.simplefilter("ignore", simmatrix.SenseWarning)
         matrix = source.build(given, listed, lower_bound if influence is None else 0.0)

@@ -55,10 +55,10 @@ class Reader(NamedTuple):
 
 
 class Table(NamedTuple):
-    """An array of vectors with its words: `rows` reads some of its `count` rows, by ascending indices."""
+    """An array of vectors with its words: `rows` reads some of its `size` rows, by ascending indices."""
 
     words: Iterable[str]
-    count: int
+    size: int
     rows: Callable[[Sequence[int]], Float[np.ndarray, "n d"]]
 
 
@@ -67,15 +67,15 @@ def reader_of(open_table: Callable[[Request], AbstractContextManager[Table]], *,
 
     def read(request: Request) -> Vectors:
         places: dict[str, int] = {}
-        size = 0
-        with open_table(request) as (words, count, rows):
+        count = 0
+        with open_table(request) as (words, size, rows):
             for index, word in enumerate(words):
-                size = index + 1
+                count = index + 1
                 if word in request.wanted:
                     places.setdefault(word, index)
-            if size != count:
+            if count != size:
                 raise SourceError(
-                    f"has {count} vectors for a vocabulary of {size} words; give the vocabulary that belongs to it",
+                    f"has {size} vectors for a vocabulary of {count} words; give the vocabulary that belongs to it",
                     request.path,
                 )
             # A float64 beyond float32's range becomes infinite, which is an error for whoever uses the word.
