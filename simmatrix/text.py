@@ -96,18 +96,6 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:
         raise ParameterError(f"{argument} must be {or_list(map(repr, known))}, got {value!r}")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint with the known words that are spelt most like a word; empty if there are none.
-
-    Examples
-    --------
-    >>> did_you_mean("vilet", ["rose", "violet"])
-    ' (did you mean violet?)'
-    """
-    close = nearest(word, known)
-    return f" (did you mean {or_list(close)}?)" if close else ""
-
-
 def hinted(words: Sequence[str], known: Iterable[str], hint: str = "did you mean {}?") -> list[str]:
     """Return words in quotes; each that `some` shows has a hint with the known words that are spelt like it.
 
