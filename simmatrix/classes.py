@@ -170,15 +170,15 @@ def _of_object(source: Any) -> ClassList:
         first = tuple(one[0] for one in source.classes)
         return ClassList(ids, {"name": first, "synset": ids, "phrase": synonyms})
     if hasattr(source, "num_classes") and hasattr(source, "names"):
-        return ClassList(source.names)
+        return ClassList(names_in_order(source.names))
     for attribute in ("classes", "classes_", "class_to_idx", "id2label"):
         if hasattr(source, attribute):
-            return ClassList(getattr(source, attribute))
+            return ClassList(names_in_order(getattr(source, attribute)))
     if not isinstance(source, Iterable):
         raise ParameterError(
             f"the classes are {source!r:.60}, which holds none; give names, a file, or a data set that has classes"
         )
-    return ClassList(source)
+    return ClassList(names_in_order(source))
 
 
 def _with_levels(listed: ClassList, separator: str) -> ClassList:
