@@ -73,7 +73,7 @@ def options_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def renamed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the options with `--format` under the name that it has now, and what to say about it.
+    """Return the options with `--format` under its present name, and what to say about it.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def chosen(given: Mapping[str, Any]) -> Source | None:
 
 
 def known(given: Mapping[str, Any], classes: ClassList) -> tuple[Source, dict[str, Any], str]:
-    """Return the source that the class list itself speaks for, the options with it among them, and the reason.
+    """Return the source that fits the class list by itself, the options together with it, and the reason.
 
     Raises
     ------

@@ -109,7 +109,7 @@ def _checksum(names: Sequence[str]) -> str:
 Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList | Any"
 
 _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
-# More than a million names; the rest of what comes in is not waited for.
+# Room for more than a million names; a stream that brings more is refused before its end.
 _LARGEST_STREAM = 1 << 28
 # Shorter texts are read at once; longer ones may hold very many names.
 _LONG = 1 << 20
@@ -221,7 +221,7 @@ def _read_named(source: str | Path, class_column: str | None) -> ClassList:
 def _read_file(path: Path, source: str, class_column: str | None) -> ClassList:
     form = path.suffix.lower()
     if form in (".txt", ".names") and class_column is None and (found := _read_long(path)):
-        # What is wrong with names is said by the reader of whole texts, which knows their lines.
+        # The reader of whole texts says what is wrong with names, since it knows their lines.
         with suppress(SourceError):
             return ClassList(found[0], source=source, sha256=found[1])
     raw = read_bytes(path)

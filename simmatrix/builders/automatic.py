@@ -26,7 +26,7 @@ class KnownSource(NamedTuple):
 
 
 def known_source(classes: ClassList) -> KnownSource:
-    """Return the source that a class list speaks for: by its columns, or word vectors if its names are words.
+    """Return the source that fits a class list by itself: by its columns, or word vectors if its names are words.
 
     `SourceError` if they are no words (`simmatrix.kinds`): word vectors would find nonsense. It says what to do.
 
@@ -53,7 +53,7 @@ def phrases_of(classes: ClassList) -> Sequence[str]:
 
 
 def known_columns(classes: ClassList) -> KnownSource | None:
-    """Return the source that the columns of a class list speak for, the surest one; None if there is none."""
+    """Return the surest source that fits the columns of a class list; None if there is none."""
     if any(classes.column("synset")):
         return KnownSource("from_wordnet", {}, "the class list has the column synset")
     if columns := level_columns(classes):

@@ -175,7 +175,7 @@ def embedding_similarity(
 
 
 def _stacked(rows: Iterator[Float[np.ndarray, " d"]], count: int) -> Float[np.ndarray, "C d"]:
-    """Return rows as one array, none of them kept beside it."""
+    """Return rows as one array, filled row by row: memory holds no second copy of them."""
     first = next(rows)
     stacked = np.empty((count, len(first)))
     for at, row in enumerate(chain([first], rows)):

@@ -42,7 +42,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class _Layout(NamedTuple):
-    """What the first lines tell: values a vector, the header's word count, bytes up to the blank that a line has."""
+    """What the first lines tell: the numbers of a vector, the header's word count, and a line's number of blanks."""
 
     dimension: int
     promised: int | None
