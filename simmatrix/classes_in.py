@@ -27,8 +27,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from simmatrix.errors import SourceError
 from simmatrix.files import reading
-from simmatrix.name_array import TextArray
-from simmatrix.text import composed, or_list, some
+from simmatrix.names import TextArray, composed
+from simmatrix.text import or_list, some
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simmatrix import data
-from simmatrix.builders.automatic import known_columns
+from simmatrix.builders.automatic import known_columns, phrases_of
 from simmatrix.builders.embeddings import DEFAULT_VECTORS
 from simmatrix.builders.lookup import Resolution, attempts_of, resolve, words
 from simmatrix.builders.wordnet import DOUBTFUL, Found, definition_of, look_up, open_wordnet
@@ -133,9 +133,9 @@ def suggest(classes: Classes) -> Suggestion:
     path = str(classes) if isinstance(classes, str | Path) else listed.source
     named = shlex.quote(path)
     known = known_columns(listed)
-    kind = None if known else kind_of(listed)
+    kind = None if known else kind_of(phrases_of(listed))
     if kind is None and not known:
-        kind = misspelt(listed)
+        kind = misspelt(listed.names)
     if kind is not None and kind.name != "synsets":
         positions = [f"{one:g}" for one in kind.positions or ()]
         columns = {"position": positions} if positions else {"phrase": listed.column("phrase")}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from simmatrix import data
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import SourceError
-from simmatrix.name_array import TextArray
+from simmatrix.names import TextArray
 
 NAMES = ("rose", "sweet pepper", "Käfer", "T-shirt/top", "日本")
 
