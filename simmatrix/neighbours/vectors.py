@@ -25,8 +25,8 @@ _GRID = 2.0**26
 _ROWS, _COLUMNS = 256, 1024
 # Rows of a dense product that are worked out at a time.
 _BLOCK = 1024
-# Numbers of vectors that are rounded at a time, and of pairs that are multiplied exactly, in the cache.
-_ROUNDED, _EXACT = 1 << 22, 1 << 16
+# Numbers of vectors that are rounded at a time, or multiplied exactly: they fit the cache.
+_EXACT = 1 << 16
 # Above so many candidates a row, in units of what is kept, those that were overtaken are let go; and if more than so
 # many are left, since very many vectors are the same, the rows are done in two halves.
 _CROWDED, _MANY = 4, 16
@@ -51,7 +51,7 @@ class Cosines(Source):
     def __init__(self, unit: Float[np.ndarray, "C d"]) -> None:
         self.vectors: Float[np.ndarray, "C d"] = np.empty(unit.shape, np.float32)
         self.inverses = np.empty(len(unit))
-        for rows in slices(len(unit), max(1, _ROUNDED // unit.shape[1])):
+        for rows in slices(len(unit), max(1, _EXACT // unit.shape[1])):
             self.vectors[rows] = np.rint(unit[rows] * _GRID) / _GRID
             exact = self.vectors[rows].astype(np.float64)
             self.inverses[rows] = 1 / np.sqrt(np.einsum("ij,ij->i", exact, exact))
