@@ -137,10 +137,16 @@ def test_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     matrix.save(tmp_path / "one")
     neighbours_of(source, 8, names, given, lower_bound=0.1, search="faiss", recall=0.9).matrix().save(tmp_path / "two")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    # And whichever rows are asked for together.
-    some = np.random.default_rng(1).permutation(3000)[:100]
-    pieces = [found.source.nearest(part, 8, Finish(found.bound)) for part in (some[:1], some[1:8], some[8:])]
-    assert np.array_equal(np.concatenate([piece.indices for piece in pieces]), matrix.values[some].indices)
+
+
+def test_faiss_finds_the_same_whichever_rows_are_asked_for_together() -> None:
+    random = np.random.default_rng(0)
+    unit = random.standard_normal((3000, 12))  # not in clusters: cells that are not the nearest count too
+    found = Approximate(Cosines(unit / np.linalg.norm(unit, axis=1, keepdims=True)), 8, Finish(), 0.95)
+    some = random.permutation(3000)[:100]
+    together = found.nearest(some, 8, Finish())
+    pieces = [found.nearest(part, 8, Finish()) for part in (some[:1], some[1:8], some[8:])]
+    assert np.array_equal(np.concatenate([piece.indices for piece in pieces]), together.indices)
 
 
 def test_faiss_finds_among_vectors_of_which_many_are_the_same() -> None:
