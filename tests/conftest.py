@@ -13,7 +13,7 @@ import jaxtyping
 import pytest
 from hypothesis import settings
 
-import tests.enforced  # noqa: F401 - the hook finds it by its name
+import tests.enforced
 
 if TYPE_CHECKING:
     from tests.cli.command import Command
@@ -23,6 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Before anything imports the packages: what is imported already, the hook can't reach.
+jaxtyping.jaxtyped = tests.enforced.jaxtyped
 jaxtyping.install_import_hook("simmatrix", "tests.enforced.checked")
 # Triton reads its kernels' source, so their modules are left as they are.
 _SIMLOSS = Path(__file__).parents[1] / "simloss"
