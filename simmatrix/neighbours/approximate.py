@@ -36,6 +36,10 @@ _NEAR, _NEAR_CLASSES = 8, 4
 _MOST = 0.5
 # Rows that are searched for at a time; of rows and cells whose products are made at a time; of rows and classes.
 _ROWS, _LOOKED, _BLOCK, _COLUMNS = 1 << 15, 256, 1 << 9, 1 << 9
+# Fewer rows at a time where together they look at more cells than this; each neighbour to keep takes as much as three.
+_HELD = 1 << 22
+# What rounding may take off a product less a score times a spread.
+_ROUNDING = np.float32(2.0**-20)
 
 
 class Approximate(Source):
@@ -68,17 +72,19 @@ class Approximate(Source):
             lengths = np.linalg.norm(means, axis=1, keepdims=True)
             centres = _coarse(np.where(lengths > 0, means / np.where(lengths > 0, lengths, 1), centres))
             cells = _cells(vectors, centres)
+        # A cell without classes has no mean: a class that is unlike all others would find its 0 nearest.
+        used, cells = np.unique(cells, return_inverse=True)
         self._order = np.argsort(cells, kind="stable")
-        self._starts = np.searchsorted(cells[self._order], np.arange(len(centres) + 1))
+        self._starts = np.searchsorted(cells[self._order], np.arange(len(used) + 1))
         # The vectors once more, cell by cell.
         self._members = vectors[self._order]
-        means = _means(vectors, cells, len(centres))
+        means = _means(vectors, cells, len(used))
         # How far the classes of a cell are from their mean, in any one direction.
         self._spreads = np.sqrt(np.maximum(1 - np.square(means).sum(axis=1), 1e-6)).astype(np.float32)
         self._means = _coarse(means)
-        self._gap, self._least_score = np.float32(0), np.float32(np.inf)
+        self._gap, self._least_score, self._looked = np.float32(0), np.float32(np.inf), 1
         share, found = self._set(cells, count, finish, recall)
-        self.settings: Step = {"search": "faiss", "cells": len(centres), "compared": round(share, 4), **found}
+        self.settings: Step = {"search": "faiss", "cells": len(used), "compared": round(share, 4), **found}
 
     def _set(self, cells: Int[np.ndarray, " C"], count: int, finish: Finish, recall: float) -> tuple[float, Step]:
         """Set which cells are looked at, and return the share of classes in them, and the recall."""
@@ -102,9 +108,10 @@ class Approximate(Source):
         scores[gaps <= self._gap] = np.inf
         if len(columns):
             ranked = np.sort(scores[owners, cells[columns]])[::-1]
-            # Less what rounding may take off.
-            self._least_score = ranked[math.ceil(recall * len(ranked)) - 1] - np.float32(1e-5)
-        share = float(((scores >= self._least_score) @ sizes).mean()) / len(self)
+            self._least_score = ranked[math.ceil(recall * len(ranked)) - 1]
+        is_looked_at = scores >= self._least_score
+        self._looked = math.ceil(is_looked_at.sum(axis=1).mean())
+        share = float((is_looked_at @ sizes).mean()) / len(self)
         if np.isfinite(self._least_score) and share > _MOST:
             raise SourceError(
                 f"to find {recall:.1%} of the {count} nearest of {len(rows)} classes, each would have to be compared "
@@ -129,12 +136,13 @@ class Approximate(Source):
         return self.exact.block(rows, columns)
 
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
-        return joined([self._nearest(rows[part], count, finish) for part in slices(len(rows), _ROWS)])
+        size = min(_ROWS, max(1, _HELD // max(self._looked, 3 * (count + 1))))
+        return joined([self._nearest(rows[part], count, finish) for part in slices(len(rows), size)])
 
     def _nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
         candidates = self._candidates(rows, count, finish.bound)
         if self._compare_near(rows, candidates):
-            least = self._last(rows, candidates, count)
+            least = self._last(rows, candidates, count, finish.bound) - _ROUNDING
 
             # Of a score, solved for the product: fewer passes over all cells.
             owners, cells, gaps = self._looks(
@@ -155,23 +163,26 @@ class Approximate(Source):
     def _products(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n m"]:
         return np.asarray(_coarse(self.exact.vectors[rows]) @ self._means.T)
 
-    def _last(self, rows: Int[np.ndarray, " n"], candidates: Candidates, count: int) -> Float[np.ndarray, " n"]:
+    def _last(
+        self, rows: Int[np.ndarray, " n"], candidates: Candidates, count: int, bound: float
+    ) -> Float[np.ndarray, " n"]:
         """Return the similarity of the last candidate that counts, the same whichever rows there are besides."""
         owners, members, values = candidates.settled()
-        last = np.full(len(rows), candidates.floor, np.float32)
+        last = np.full(len(rows), bound, np.float32)
         full, rough = kth_greatest(owners, values, len(rows), count + 1)
         last[full] = rough
         # What may be the last one is computed exactly.
         near = np.flatnonzero(np.abs(values - last[owners]) <= candidates.slack)
         values = values.copy()
         values[near] = self.exact.pairs(rows[owners[near]], self._order[members[near]])
-        last[full] = kth_greatest(owners, values, len(rows), count + 1)[1]
+        # How many there are below the bound depends on rounding.
+        last[full] = np.maximum(kth_greatest(owners, values, len(rows), count + 1)[1], np.float32(bound))
         return last
 
     def _last_near(self, rows: Int[np.ndarray, " n"], count: int, bound: float) -> Float[np.ndarray, " n"]:
         candidates = self._candidates(rows, count, bound)
         if self._compare_near(rows, candidates):
-            return self._last(rows, candidates, count)
+            return self._last(rows, candidates, count, bound)
         middle = len(rows) // 2
         return np.concatenate([self._last_near(half, count, bound) for half in (rows[:middle], rows[middle:])])
 

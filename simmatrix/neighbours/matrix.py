@@ -142,7 +142,7 @@ def neighbours_of(
     ParameterError
         If a parameter is out of its range, or FAISS is to search few vectors, or what is no vectors.
     SourceError
-        If FAISS is not installed, or does not reach the recall.
+        If FAISS is not installed, or most pairs would have to be compared for the recall.
     """
     check_top_k(count, len(source))
     check_search(search, recall)

@@ -159,6 +159,22 @@ def test_faiss_finds_among_vectors_of_which_many_are_the_same() -> None:
     assert (found.nearest(rows, 4, Finish()).values == source.nearest(rows, 4, Finish()).values).mean() > 0.9
 
 
+def test_faiss_finds_for_a_class_that_is_unlike_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 vectors in a cone leave some of the 512 cells empty, and one points the other way."""
+    random = np.random.default_rng(0)
+    unit = (random.standard_normal((400, 16)) / 10 + np.eye(16)[0])[random.integers(0, 400, 20_000)]
+    unit[5000] = random.standard_normal(16) / 10 - np.eye(16)[0]
+    found = Approximate(Cosines(unit / np.linalg.norm(unit, axis=1, keepdims=True)), 4, Finish(), 0.9)
+    assert found.nearest(np.array([5000]), 4, Finish()).indices.tolist() == [5000]
+    # Few rows at a time, since each looks at some cells and keeps some classes.
+    monkeypatch.setattr("simmatrix.neighbours.approximate._HELD", 300)
+    sizes: list[int] = []
+    search = found._nearest
+    monkeypatch.setattr(found, "_nearest", lambda rows, *given: (sizes.append(len(rows)), search(rows, *given))[1])
+    found.nearest(np.arange(4), 49, Finish())
+    assert sizes[:2] == [2, 2]
+
+
 def test_where_no_class_has_a_neighbour_none_is_missed() -> None:
     assert Approximate(Cosines(np.eye(64)), 1, Finish(0.5), 1.0).settings["recall"] == 1.0
 

@@ -110,7 +110,7 @@ def test_workers_write_the_same_bytes(run: Run, expected: dict[str, bytes], tmp_
 
 
 def test_workers_write_what_faiss_finds(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The index of FAISS is trained once, and sent to the workers."""
+    """The centres are trained once, and sent to the workers with all that is made of them."""
     monkeypatch.setattr(shards, "ROWS", 4000)
     many = 10_500  # FAISS is for more than 10,000
     for folder in ("here", "there"):
