@@ -118,9 +118,7 @@ def build(
     ] = None,
     recall: Annotated[
         float | None,
-        typer.Option(
-            metavar="R", help="The least share of them that FAISS has to find, on some classes; 0.95 if not given."
-        ),
+        typer.Option(metavar="R", help="The share of the true nearest that FAISS has to find (0.95)."),
     ] = None,
     decay: Annotated[
         float | None,
@@ -162,7 +160,7 @@ def build(
     complete: Annotated[
         Completion | None,
         typer.Option(
-            help="How to fill in pairs that nobody judged; else an error, or of triplets an ordinal embedding."
+            help="How to fill in pairs that nobody judged. If not given, ratings are refused and triplets are embedded."
         ),
     ] = None,
     duplicates: Annotated[
@@ -197,7 +195,10 @@ def build(
     """Build a similarity matrix from one source and write it to a file.
 
     If no source is named, it is what the class list itself knows: WordNet if it has a synset column, else the taxonomy
-    of its superclass columns, else the bundled word vectors.
+    of its superclass columns, else the bundled word vectors. If neither a lower bound nor an influence is given, the
+    median of all pairs is the lower bound of word vectors, encoders, WordNet and taxonomies.
+
+    For example: simmatrix build --classes cifar100 --from-wordnet -o cifar100.safetensors
     """
     # First of all, while there are no other locals: the options by their names in `simmatrix.cli.sources`.
     given = options_of(locals())

@@ -186,8 +186,8 @@ def setting(value: object, depth: int = 0) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share of 1 as a percentage."""
-    return f"{share:.1%}"
+    """Write a share of 1 as a percentage, a small one with two digits that count."""
+    return f"{share:.1%}" if share == 0 or share >= 0.001 else f"{share * 100:.2g}%"
 
 
 def _console(*, stderr: bool = False) -> Console:

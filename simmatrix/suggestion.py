@@ -184,7 +184,7 @@ def _by_lookup(
     if not (in_wordnet.missing or clash) and len(in_wordnet.by_head) <= len(listed) * _MOST_BY_HEAD:
         return "from_wordnet", f"WordNet has all of the names{_of_heads(in_wordnet)}", "--from-wordnet"
     lacking = clash or (
-        f"WordNet lacks {some(in_wordnet.missing, 3)}"
+        f"WordNet lacks {some(hinted(in_wordnet.missing, wordnet.vocabulary()), 3)}"
         if in_wordnet.missing
         else f"WordNet knows only the last words of {some(in_wordnet.by_head, 3)}, which --from-wordnet takes"
     )
@@ -205,8 +205,6 @@ def _by_lookup(
     if len(in_vectors.missing) <= most:
         reason = f"the word vectors have all of the names but {some(in_vectors.missing, 3)}; {lacking}"
         return "from_embeddings", reason, f"--from-embeddings {DEFAULT_VECTORS} --oov drop"
-    if in_wordnet.missing:
-        lacking = f"WordNet lacks {some(hinted(in_wordnet.missing, wordnet.vocabulary()), 3)}"
     return (
         "from_encoder",
         f"the word vectors lack {some(in_vectors.missing, 3)}; {lacking}",

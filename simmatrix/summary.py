@@ -173,6 +173,8 @@ _LONGEST = 200
 # Names of more classes are not read as a scale: it would take longer than to build the matrix.
 _LONGEST_SCALE = 10_000
 _LOOKED_AT = 10_000
+# Below this influence the loss is nearly cross entropy.
+_LEAST_INFLUENCE = 0.01
 # The builders that look names up as words, and the vectors that are known to be English.
 _OF_WORDS = ("embeddings", "wordnet", "encoder")
 _ENGLISH = "glove-6b-50d"
@@ -268,6 +270,12 @@ def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
             else "no two classes are similar in this source, take another source or measure"
         )
         yield f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
+    elif figures.influence < _LEAST_INFLUENCE:
+        remedy = "give a greater decay or length scale" if origin.builder == "order" else "give a smaller lower bound"
+        yield (
+            f"the similarities of a class to all others sum to {figures.influence:.2g} on average, so training with it "
+            f"is nearly plain cross entropy; {remedy}"
+        )
     if count := figures.indistinguishable_pairs:
         pairs_have = "pair has" if count == 1 else "pairs have"
         first = a_few(["/".join(pair) for pair in figures.indistinguishable])

@@ -43,7 +43,8 @@ def known_source(classes: ClassList) -> KnownSource:
         return KnownSource("from_wordnet", {}, kind.reason)
     if why := misfit(names, classes.source):
         raise SourceError(why, classes.source)
-    return KnownSource("from_embeddings", {}, "the class list has neither synsets nor superclasses")
+    reason = "the class list has neither synsets nor superclasses; simmatrix suggest looks for a better source"
+    return KnownSource("from_embeddings", {}, reason)
 
 
 def phrases_of(classes: ClassList) -> Sequence[str]:

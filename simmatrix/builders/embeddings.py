@@ -242,8 +242,8 @@ def _not_found(
             (
                 f"{source} has no vector for {len(missing)} of the classes:",
                 some_lines(lines, len(lines)),
-                "give them another phrase (a phrase column in the class list), take other vectors or an encoder, "
-                'which takes any text (from_encoder), or leave them out (oov="drop")',
+                "correct their spelling, give them another phrase (a phrase column in the class list), take other "
+                'vectors or an encoder, which takes any text (from_encoder), or leave them out (oov="drop")',
             )
         ),
         tuple(missing),

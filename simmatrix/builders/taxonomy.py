@@ -170,7 +170,8 @@ def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[
         lacking = [column for column in columns if column not in classes.columns]
         if lacking:
             close = nearest(lacking[0], classes.columns)
-            hint = f"did you mean {or_list(close)}?" if close else f"columns are {or_list(classes.columns or ['none'])}"
+            columns_are = f"its columns are {or_list(classes.columns)}" if classes.columns else "it has no columns"
+            hint = f"did you mean {or_list(close)}?" if close else columns_are
             raise SourceError(f"{lacking[0]!r} is neither a file nor a column of {classes.source}; {hint}")
     return columns if len(known) == len(columns) else ()
 

@@ -499,9 +499,9 @@ def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundErr
             (
                 f"{wordnet.name} has no synset for {len(missing)} of the classes:",
                 some_lines((f"{name}: no {text!r}{hints[name]}" for name, text in asked.items()), len(missing)),
-                "give them a synset (a synset column in the class list; 'simmatrix senses WORD' lists the senses of a "
-                "word), take them out, or take a source that knows their words (from_embeddings) or any text "
-                "(from_encoder)",
+                "correct their spelling, give them a synset (a synset column in the class list; 'simmatrix senses "
+                'WORD\' lists the senses of a word), leave them out (oov="drop"), or take a source that knows their '
+                "words (from_embeddings) or any text (from_encoder)",
             )
         ),
         tuple(missing),
