@@ -201,6 +201,11 @@ def page() -> str:
     for part, name in (("words", "exact"), ("faiss", "FAISS")):
         if (slope := power(part)) is not None:
             body += f"\n\nCPU seconds of words, {name}, grow with C to the power of {slope:.2f} (fitted to all rows)."
+    seconds = {(one["part"], int(one["classes"])): float(one["cpu_s"]) for one in kept()}
+    both = [count for part, count in seconds if part == "faiss" and ("words", count) in seconds]
+    if both:
+        times = ", ".join(f"{seconds['words', count] / seconds['faiss', count]:.1f} for {count:,}" for count in both)
+        body += f"\n\nTimes by which FAISS takes fewer CPU seconds than the exact way, for so many classes: {times}."
     for one in kept():
         if one["part"] == "faiss":
             body += f"\n\nFAISS at {int(one['classes']):,} classes: `{one['said']}`."

@@ -56,8 +56,8 @@ def _parsed(part: str) -> tuple[Path, float]:
 
 
 def _loaded(file: Path) -> tuple[SimilarityMatrix, Input]:
+    from simmatrix.files import shown_name
     from simmatrix.matrix import load_input
-    from simmatrix.text import shown_name
 
     with progress_bar(f"reading {shown_name(file)}") as progress:
         return load_input(file, progress)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,7 +22,7 @@ from simmatrix.choices import (
     VectorFormat,
 )
 from simmatrix.cli.options import ClassColumn, Influence, LowerBound, PairsFile, Separator, TopK, check_bounds, limited
-from simmatrix.cli.output import built_by, progress_bar, report, warn
+from simmatrix.cli.output import built_by, report, warn
 from simmatrix.cli.shards import check_divided, check_shards, in_shards
 from simmatrix.cli.sources import chosen, known, options_of, renamed
 
@@ -117,9 +118,7 @@ def build(
     ] = None,
     recall: Annotated[
         float | None,
-        typer.Option(
-            metavar="R", help="The least share of them that FAISS has to find, on some classes; 0.95 if not given."
-        ),
+        typer.Option(metavar="R", help="The share of the true nearest that FAISS has to find (0.95)."),
     ] = None,
     decay: Annotated[
         float | None,
@@ -161,7 +160,7 @@ def build(
     complete: Annotated[
         Completion | None,
         typer.Option(
-            help="How to fill in pairs that nobody judged; else an error, or of triplets an ordinal embedding."
+            help="How to fill in pairs that nobody judged. If not given, ratings are refused and triplets are embedded."
         ),
     ] = None,
     duplicates: Annotated[
@@ -196,14 +195,17 @@ def build(
     """Build a similarity matrix from one source and write it to a file.
 
     If no source is named, it is what the class list itself knows: WordNet if it has a synset column, else the taxonomy
-    of its superclass columns, else the bundled word vectors.
+    of its superclass columns, else the bundled word vectors. If neither a lower bound nor an influence is given, the
+    median of all pairs is the lower bound of word vectors, encoders, WordNet and taxonomies.
+
+    For example: simmatrix build --classes cifar100 --from-wordnet -o cifar100.safetensors
     """
     # First of all, while there are no other locals: the options by their names in `simmatrix.cli.sources`.
     given = options_of(locals())
     import simmatrix
-    from simmatrix.name_array import MANY
+    from simmatrix.names import MANY
     from simmatrix.normalise import check_top_k
-    from simmatrix.storage import SUFFIX, check_output
+    from simmatrix.storage import SUFFIX, check_output, is_index
 
     given, said = renamed(given)
     source = chosen(given)
@@ -213,7 +215,9 @@ def build(
     listed = simmatrix.read_classes(classes, class_column=class_column, separator=separator)
     are_many = top_k is not None and (len(listed) >= MANY or workers or dask)
     file = output or Path(f"{Path(listed.source).stem}{SUFFIX if are_many else '.safetensors'}")
-    check_shards(file, top_k, workers, dask)
+    is_divided, has_workers = is_index(file), workers is not None or dask is not None
+    if is_divided or has_workers:
+        check_shards(file, top_k, workers, dask)
     check_output(file)
     if top_k is not None:
         check_top_k(top_k, len(listed))
@@ -222,16 +226,15 @@ def build(
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
     is_final = influence is None and pairs is None
-    if top_k is not None and (workers is not None or dask is not None):
+    if top_k is not None and has_workers:
         check_divided(len(listed), top_k, source, given.get("search", "exact"), is_final=is_final)
-    with (
-        in_shards(file, workers, dask, is_final=is_final) as written,
-        warnings.catch_warnings(),
-        progress_bar(f"building {source.option.removeprefix('--')}") as progress,
-    ):
+    # A matrix that becomes another one afterwards is written once, as what was asked for.
+    writes_rows = is_divided and is_final
+    shards: AbstractContextManager[list[Any]] = in_shards(file, workers, dask) if writes_rows else nullcontext([])
+    with shards as written, warnings.catch_warnings():
         # Doubtful senses are told with the other concerns.
         warnings.simplefilter("ignore", simmatrix.SenseWarning)
-        matrix = source.build(given, listed, lower_bound if influence is None else 0.0, progress)
+        matrix = source.build(given, listed, lower_bound if influence is None else 0.0)
     matrix, bound = limited(matrix, None if source.finds_top_k else top_k, influence, pairs)
     # What was written row by row and is left as it is stands there.
     if matrix not in written:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from shutil import rmtree
@@ -55,6 +54,8 @@ def card(
 
 def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
     """Return the card, Markdown with the Hub's metadata above it."""
+    import json
+
     import simmatrix
     from simmatrix.summary import RECOMMENDED
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +66,8 @@ def collect(
     if export is not None:
         _export(study, export, force=force)
         return
+    import secrets
+
     from simmatrix import read_classes, web
 
     web.check_installed()

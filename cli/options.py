@@ -21,9 +21,8 @@ Influence: TypeAlias = Annotated[
     float | None,
     typer.Option(
         metavar="I",
-        help="In place of --lower-bound: find the bound under which a class's similarities to all others sum to I on "
-        "average, after --top-k. From 0, which is cross entropy, to what there is. If neither is given, build takes "
-        "off the median of all pairs with --from-embeddings, --from-wordnet, --from-taxonomy and --from-encoder.",
+        help="In place of --lower-bound: the sum of a class's similarities to all others, on average. The bound that "
+        "gives this sum is found. 0 is cross entropy.",
     ),
 ]
 PairsFile: TypeAlias = Annotated[

@@ -186,8 +186,8 @@ def setting(value: object, depth: int = 0) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share of 1 as a percentage."""
-    return f"{share:.1%}"
+    """Write a share of 1 as a percentage, a small one with two digits that count."""
+    return f"{share:.1%}" if share == 0 or share >= 0.001 else f"{share * 100:.2g}%"
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -228,7 +228,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     from simmatrix.storage import size_of
     from simmatrix.summary import RECOMMENDED, RECOMMENDED_FOR_ORDER, concerns, counts
 
-    figures = counts(matrix)
+    figures, size = counts(matrix), size_of(file)
     print_pairs(
         [
             ("classes", str(figures.classes)),
@@ -236,7 +236,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
             ("density", percent(figures.density)),
             ("influence", f"{figures.influence:.3g} (0 is cross entropy)"),
             ("isolated", f"{percent(figures.identity_rows)} of the classes are similar to no other"),
-            ("file", f"{file} ({size_of(file):,} bytes)"),
+            ("file", f"{file} ({size:,} bytes)"),
         ]
     )
     dropped = matrix.provenance.params.get("dropped", [])

@@ -46,16 +46,8 @@ def check_divided(classes: int, top_k: int, source: Source, search: str, *, is_f
 
 
 @contextmanager
-def in_shards(file: Path, workers: int | None, dask: str | None, *, is_final: bool) -> Iterator[list[SimilarityMatrix]]:
-    """Have matrices that are found inside the block written to shards, and give the list of those that were.
-
-    None are that become another matrix afterwards: what is in the file is replaced once, by what was asked for.
-    """
-    from simmatrix.storage import is_index
-
-    if not is_index(file) or not is_final:
-        yield []
-        return
+def in_shards(file: Path, workers: int | None, dask: str | None) -> Iterator[list[SimilarityMatrix]]:
+    """Have matrices that are found inside the block written to shards, and give the list of those that were."""
     from simmatrix.neighbours import writing
 
     with ExitStack() as stack:

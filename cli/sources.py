@@ -9,10 +9,10 @@ import typer
 from typer.core import TyperCommand
 
 from simmatrix.choices import TAXONOMY_FORMATS, VECTOR_FORMATS
+from simmatrix.cli.output import progress_bar
 
 if TYPE_CHECKING:
     from simmatrix.classes import ClassList
-    from simmatrix.files import Progress
     from simmatrix.matrix import SimilarityMatrix
 
 
@@ -29,23 +29,23 @@ class Source(NamedTuple):
         """The option on the command line."""
         return _option(self.name)
 
-    def build(
-        self, given: Mapping[str, Any], classes: ClassList, lower_bound: float | None, progress: Progress
-    ) -> SimilarityMatrix:
-        """Build from what was given on the command line."""
+    def build(self, given: Mapping[str, Any], classes: ClassList, lower_bound: float | None) -> SimilarityMatrix:
+        """Build from what was given on the command line, under a progress bar."""
         import simmatrix
 
         function: Callable[..., SimilarityMatrix] = getattr(simmatrix, self.name)
         # A flag is True; other sources have a value, which is the function's first argument.
         where = () if given.get(self.name, True) is True else (given[self.name],)
-        return function(
-            *where,
-            classes=classes,
-            **({} if lower_bound is None else {"lower_bound": lower_bound}),
-            **{("format" if name.endswith("_format") else name): given[name] for name in self.options if name in given},
-            **({"progress": progress} if self.reports_progress else {}),
-            **({"top_k": given["top_k"]} if self.finds_top_k and "top_k" in given else {}),
-        )
+        names = {name: "format" if name.endswith("_format") else name for name in self.options if name in given}
+        arguments = {argument: given[name] for name, argument in names.items()}
+        if lower_bound is not None:
+            arguments["lower_bound"] = lower_bound
+        if self.finds_top_k and "top_k" in given:
+            arguments["top_k"] = given["top_k"]
+        with progress_bar(f"building {self.option.removeprefix('--')}") as progress:
+            if self.reports_progress:
+                arguments["progress"] = progress
+            return function(*where, classes=classes, **arguments)
 
 
 # In the order of the help.
@@ -73,7 +73,7 @@ def options_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def renamed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the options with `--format` under the name that it has now, and what to say about it.
+    """Return the options with `--format` under its present name, and what to say about it.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def chosen(given: Mapping[str, Any]) -> Source | None:
 
 
 def known(given: Mapping[str, Any], classes: ClassList) -> tuple[Source, dict[str, Any], str]:
-    """Return the source that the class list itself speaks for, the options with it among them, and the reason.
+    """Return the source that fits the class list by itself, the options together with it, and the reason.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -56,24 +55,18 @@ def suggest(
     )
     doubtful = found.doubtful(count)
     if doubtful:
-        rows = {name: row for row, name in enumerate(found.table.names)}
         columns = [found.table.column(name) for name in ("synset", "meaning", "doubt")]
+        rows = {
+            name: [name, synset, meaning, doubt if synset else "not found"]
+            for name, synset, meaning, doubt in zip(found.table.names, *columns, strict=True)
+        }
         print_line("")
         print_table(
             ["class", "synset", "meaning", "doubt"],
-            (
-                [name, synset, meaning, doubt if synset else "not found"]
-                for name in doubtful
-                for synset, meaning, doubt in [[column[rows[name]] for column in columns]]
-            ),
+            (rows[name] for name in doubtful),
             right=["doubt"],
         )
     if output is not None:
         print_line(f"{output}: {len(found.table)} classes to edit")
     if found.command:
-        command = found.command
-        if output is not None:
-            # The command for the table, which may be edited first.
-            options = command.rpartition(" && ")[2].rpartition(" --classes ")[0]
-            command = f"{options} --classes {shlex.quote(str(output))}"
-        print_line(f"next: {command}", "cyan")
+        print_line(f"next: {found.command if output is None else found.command_for(output)}", "cyan")

@@ -54,9 +54,6 @@ SCRIPTS = (
     "examples/evidence.py",
 )
 QUICK_START = "examples/quickstart.py"
-COMMANDS = ("build", "show", "validate", "judge", "plot", "compare", "blend", "card", "classes", "senses")
-COMMANDS += ("suggest", "export", "explore", "collect")
-
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
 RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")
 
@@ -77,7 +74,7 @@ def commands_page() -> str:
     """Return the page of commands, from what each says of itself."""
     from typer.testing import CliRunner
 
-    from simmatrix.cli.app import app
+    from simmatrix.cli.app import COMMANDS, app
 
     parts = ["# Commands\n\nMade by `python docs/generate.py` from the commands' own help.\n"]
     for name in ("", *COMMANDS):

@@ -19,7 +19,7 @@ from simloss.errors import ArgumentError, DtypeError
 from simloss.forms import Similarity, Sparse, Toeplitz, class_count, rows
 from simloss.loss import form_and_classes
 from simloss.reduction import is_autocast, label_weights, reduced, split_ignored, weighted, work_dtype
-from simmatrix.classes import Names
+from simmatrix.names import Names
 from simmatrix.shapes import Float
 
 

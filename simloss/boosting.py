@@ -20,7 +20,7 @@ from simloss.checks import check_options, check_similarity_values
 from simloss.errors import ArgumentError
 from simloss.forms import Dense, Sparse, Toeplitz, class_count, rows
 from simloss.loss import form_and_classes, sim_loss
-from simmatrix.classes import Names
+from simmatrix.names import Names
 from simmatrix.shapes import Float
 
 # As in XGBoost: a row that is decided beyond all doubt still has a curvature to divide by.

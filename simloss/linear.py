@@ -23,7 +23,7 @@ from simloss.loss import SimLoss
 from simloss.reduction import is_autocast, row_scale, split_ignored
 from simloss.rows import row_losses, scale_gradient_
 from simloss.rows.call import Call, mix_of
-from simmatrix.classes import Names
+from simmatrix.names import Names
 from simmatrix.shapes import Float, Int
 
 

@@ -43,7 +43,7 @@ from simloss.reduction import (
 from simloss.rows import native
 from simloss.rows.call import mix_of
 from simloss.targets import distribution_losses
-from simmatrix.classes import Names, names_in_order
+from simmatrix.names import Names, names_in_order
 from simmatrix.shapes import Float
 from simmatrix.summary import FAINT, gradient_kept
 

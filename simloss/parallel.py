@@ -30,7 +30,7 @@ from simloss.reduction import is_autocast, row_scale, split_ignored, work_dtype
 from simloss.rows import scale_gradient_
 from simloss.rows.call import Call, mix_of, mixture
 from simloss.rows.eager import least_sum
-from simmatrix.classes import Names, names_in_order
+from simmatrix.names import Names, names_in_order
 from simmatrix.shapes import Bool, Float, Int
 
 if TYPE_CHECKING:

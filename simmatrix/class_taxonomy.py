@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from simmatrix.classes import Classes, ClassList, Names, names_in_order, read_classes
+from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassOrderError, ParameterError
+from simmatrix.names import Names, names_in_order
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.taxonomy.graph import Taxonomy
 

@@ -10,77 +10,22 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
 
 from simmatrix import data
 from simmatrix.classes_in import BY_SUFFIX, Row, levels, plain_names, read_folder, read_unnamed, without_annotations
-from simmatrix.errors import ClassOrderError, ParameterError, SourceError
-from simmatrix.files import check_input, decoded, open_input, read_bytes, reading
-from simmatrix.name_array import MANY, TextArray, are_class_names, index_of, kept
-from simmatrix.text import all_composed, is_name, nearest, or_list, shown_name
-
-Names: TypeAlias = "Iterable[str] | Mapping[Any, Any]"
-"""Names of classes in label order, or a mapping between them and their indices."""
-
-
-def names_in_order(classes: Names) -> Sequence[str]:
-    """Return the names of classes in label order, each in its one spelling (NFC): a tuple, of many a `TextArray`.
-
-    A sequence of names is an order. A mapping is one if its keys or its values are the indices 0 to C - 1, as in
-    ``id2label`` and ``class_to_idx``, and is read by index. A set is in no order, and one text is no list of names.
-
-    Raises
-    ------
-    ClassOrderError
-        If there is no order, or what stands in it is no name.
-
-    Examples
-    --------
-    >>> names_in_order({"tulip": 1, "rose": 0})
-    ('rose', 'tulip')
-    """
-    if isinstance(classes, str):
-        raise ClassOrderError(
-            f"the classes are one text, {classes!r}; give a list of names (simmatrix.read_classes reads files)"
-        )
-    if isinstance(classes, set | frozenset):
-        raise ClassOrderError("the classes are a set, which has no order; give a list of their names in label order")
-    if not isinstance(classes, Iterable):
-        raise ClassOrderError(f"the classes are {classes!r:.60}; give a list of their names in label order")
-    if isinstance(classes, TextArray) and classes.are_composed():
-        return classes
-    found = tuple(_by_index(classes) if isinstance(classes, Mapping) else classes)
-    for position, name in enumerate(found):
-        if not isinstance(name, str):
-            raise ClassOrderError(
-                f"class {position} (counted from 0) is {name!r}, a {type(name).__name__}; give the classes by name "
-                "(for torchvision's ImageNet these are its wnids)"
-            )
-    # Plain text, also where the names are an array's scalars or members of an enumeration.
-    return kept(map(str.__str__, found))
+from simmatrix.errors import ParameterError, SourceError
+from simmatrix.files import check_input, decoded, open_input, read_bytes, reading, shown_name
+from simmatrix.names import MANY, Names, TextArray, all_composed, are_names, index_of, is_name, kept, names_in_order
+from simmatrix.text import nearest, or_list
 
 
 def check_superclasses(superclasses: Mapping[str, str]) -> None:
     """Raise `SourceError` if a class has no superclass."""
     if lacking := [name for name, superclass in superclasses.items() if not superclass]:
         raise SourceError(f"the class list has no superclass for {lacking[0]!r}; fill in its superclass column")
-
-
-def _by_index(classes: Mapping[Any, Any]) -> list[Any]:
-    indices = range(len(classes))
-    by_key = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in classes.items()}
-    by_value: dict[Any, Any] = {index: name for name, index in classes.items() if isinstance(index, Integral)}
-    found = [[way[index] for index in indices] for way in (by_key, by_value) if way.keys() == set(indices)]
-    # Names may be digits, as those of MNIST: where both could be the indices, the names are the ones that are text.
-    for names in sorted(found, key=lambda names: not all(isinstance(name, str) for name in names)):
-        return names
-    raise ClassOrderError(
-        f"the classes are a mapping, and neither its keys nor its values are the indices 0 to {len(classes) - 1}; give "
-        "a list of names in label order"
-    )
 
 
 @dataclass(frozen=True)
@@ -118,7 +63,7 @@ class ClassList:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", names_in_order(self.names))
-        if not are_class_names(self.names):
+        if not are_names(self.names):
             _explain(self.names, self.source)
         for column, values in self.columns.items():
             if len(values) != len(self.names):
@@ -164,7 +109,7 @@ def _checksum(names: Sequence[str]) -> str:
 Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList | Any"
 
 _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
-# More than a million names; the rest of what comes in is not waited for.
+# Room for more than a million names; a stream that brings more is refused before its end.
 _LARGEST_STREAM = 1 << 28
 # Shorter texts are read at once; longer ones may hold very many names.
 _LONG = 1 << 20
@@ -261,7 +206,7 @@ def _read_named(source: str | Path, class_column: str | None) -> ClassList:
         is_split = where.name.lower() in _SPLITS and where.parent.name
         return _listed(read_folder(path), path, where.parent.name if is_split else where.name)
     if path.suffix.lower() in BY_SUFFIX and not (isinstance(source, str) and "," in source and not is_there):
-        return _read_file(path, path.name, class_column)
+        return _read_file(path, shown_name(path), class_column)
     if is_there:
         check_input(path)
         raise SourceError(f"a class list ends in {or_list(BY_SUFFIX)}; rename or convert the file", path)
@@ -273,15 +218,15 @@ def _read_named(source: str | Path, class_column: str | None) -> ClassList:
     raise SourceError(f"is neither a bundled class list nor a file that ends in {or_list(BY_SUFFIX)}; {hint}", path)
 
 
-def _read_file(path: Path, source: str, class_column: str | None = None) -> ClassList:
-    if path.suffix.lower() in (".txt", ".names") and class_column is None and (found := _read_long(path)):
-        # What is wrong with names is said by the reader of whole texts, which knows their lines.
+def _read_file(path: Path, source: str, class_column: str | None) -> ClassList:
+    form = path.suffix.lower()
+    if form in (".txt", ".names") and class_column is None and (found := _read_long(path)):
+        # The reader of whole texts says what is wrong with names, since it knows their lines.
         with suppress(SourceError):
-            return ClassList(found[0], source=shown_name(source), sha256=found[1])
+            return ClassList(found[0], source=source, sha256=found[1])
     raw = read_bytes(path)
-    read = BY_SUFFIX[path.suffix.lower()]
-    rows = read(decoded(without_annotations(raw), path), path, class_column)
-    return _listed(rows, path, shown_name(source), hashlib.sha256(raw).hexdigest())
+    text = decoded(without_annotations(raw) if form == ".json" else raw, path)
+    return _listed(BY_SUFFIX[form](text, path, class_column), path, source, hashlib.sha256(raw).hexdigest())
 
 
 def _read_long(path: Path) -> tuple[TextArray, str] | None:

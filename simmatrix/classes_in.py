@@ -27,8 +27,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from simmatrix.errors import SourceError
 from simmatrix.files import reading
-from simmatrix.name_array import TextArray
-from simmatrix.text import composed, or_list, some
+from simmatrix.names import TextArray, composed
+from simmatrix.text import or_list, some
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -155,11 +155,13 @@ def read_table(delimiter: str) -> Reader:
                 if not any(cell.strip() for cell in cells):
                     raise SourceError("the row is empty; take it out", path, reader.line_num)
                 if len(cells) != len(header):
-                    raise SourceError(
-                        f"has {len(cells)} fields, the header has {len(header)}; quote a field that holds a separator",
-                        path,
-                        reader.line_num,
+                    remedy = (
+                        "write the others too, empty where there is nothing"
+                        if len(cells) < len(header)
+                        else "quote a field that holds a separator"
                     )
+                    counted = f"has {len(cells)} field{'s' if len(cells) > 1 else ''}, the header has {len(header)}"
+                    raise SourceError(f"{counted}; {remedy}", path, reader.line_num)
                 others = {one: cell.strip() for one, cell in zip(named, cells, strict=True)}
                 rows.append(Row(others.pop(heading), reader.line_num, others))
         except csv.Error as error:

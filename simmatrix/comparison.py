@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simmatrix.classes import check_superclasses, names_in_order
+from simmatrix.classes import check_superclasses
 from simmatrix.errors import ClassOrderError, MatrixError, ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.name_array import MANY
+from simmatrix.names import MANY, names_in_order
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.text import some
 

@@ -36,6 +36,20 @@ _MISTAKEN = (
 _TEMPORARY = re.compile(r"\.simmatrix-[0-9a-f]{8}\.tmp")
 
 
+def shown_name(name: str | Path) -> str:
+    r"""Return a name, or a file's name without its folders, with lone surrogates escaped.
+
+    Python puts these into names of files that are no UTF-8.
+
+    Examples
+    --------
+    >>> shown_name(Path("folder/ratings.csv")), shown_name("a\udcff")
+    ('ratings.csv', 'a\\udcff')
+    """
+    text = name.name if isinstance(name, Path) else name
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def refusal(error: OSError | ValueError, path: Path) -> SourceError:
     """Return what the operating system's refusal to read a file means to its user; ValueError is Python's for paths."""
     match error:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from simmatrix.classes import ClassList
 from simmatrix.text import nearest, some
 
 # Fewer classes than this have no order worth telling.
@@ -39,54 +38,52 @@ class Kind(NamedTuple):
         return f"simmatrix build {self.options} --classes {listed}"
 
 
-def kind_of(classes: ClassList) -> Kind | None:
-    """Return what kind of names a class list has; None if they seem to be words.
-
-    If all classes have a ``phrase``, the phrases count instead of the names.
+def kind_of(names: Sequence[str]) -> Kind | None:
+    """Return what kind of names the classes have; None if they seem to be words.
 
     Examples
     --------
-    >>> kind_of(ClassList(("poor", "fair", "good", "excellent"))).reason
+    >>> kind_of(("poor", "fair", "good", "excellent")).reason
     'the names are grades: poor < fair < good < excellent'
-    >>> kind_of(ClassList(("LABEL_0", "LABEL_1", "LABEL_2"))).name
+    >>> kind_of(("LABEL_0", "LABEL_1", "LABEL_2")).name
     'placeholders'
-    >>> kind_of(ClassList(("rose", "tulip", "oak")))
+    >>> kind_of(("rose", "tulip", "oak"))
     """
-    phrases = classes.column("phrase")
-    names = phrases if all(phrases) else classes.names
     return next(filter(None, (kind(names) for kind in _KINDS)), None)
 
 
-def misspelt(classes: ClassList) -> Kind | None:
+def misspelt(names: Sequence[str]) -> Kind | None:
     """Return the order that names would have if one of them were spelt like a known one; None if there is none.
 
     Examples
     --------
-    >>> misspelt(ClassList(("Monday", "Tuesday", "Wensday", "Thursday"))).reason
+    >>> misspelt(("Monday", "Tuesday", "Wensday", "Thursday")).reason
     'the names are days of the week, which go round, if Wensday is wednesday'
     """
     circles = [re.split(r"[ |]", one) for one in _CIRCLES.values()]
     for known in (*circles, *([level for level, _ in _levels(scale)] for scale in _SCALES)):
-        wrong = [name for name in classes.names if _folded(name) not in known]
-        if len(wrong) != 1 or len(classes) <= _FEWEST:
+        wrong = [name for name in names if _folded(name) not in known]
+        if len(wrong) != 1 or len(names) <= _FEWEST:
             continue
         for meant in nearest(_folded(wrong[0]), known, 1):
-            names = tuple(meant if name == wrong[0] else name for name in classes.names)
-            kind = kind_of(ClassList(names)) if len(set(names)) == len(names) else None
+            corrected = tuple(meant if name == wrong[0] else name for name in names)
+            kind = kind_of(corrected) if len(set(corrected)) == len(names) else None
             if kind is not None:
                 return kind._replace(reason=f"{kind.reason}, if {wrong[0]} is {meant}")
     return None
 
 
-def out_of_order(classes: ClassList) -> str:
+def out_of_order(names: Sequence[str], source: str) -> str:
     """Return the order that the names have and the classes don't, with the right command; empty if they agree.
+
+    `source` is the class list as the command names it.
 
     Examples
     --------
-    >>> out_of_order(ClassList(("low", "high", "medium"), source="c.txt")).partition("; ")[0]
+    >>> out_of_order(("low", "high", "medium"), "c.txt").partition("; ")[0]
     'the names are grades: low < medium < high, and the classes stand in another order'
     """
-    kind = kind_of(classes)
+    kind = kind_of(names)
     if kind is None or kind.positions is None:
         return ""
     steps = [after - before for before, after in pairwise(kind.positions)]
@@ -94,18 +91,18 @@ def out_of_order(classes: ClassList) -> str:
     turns = 1 if kind.name == "circle" else 0
     if min(sum(step < 0 for step in steps), sum(step > 0 for step in steps)) <= turns:
         return ""
-    command = kind.command(classes.source)
+    command = kind.command(source)
     return f"{kind.reason}, and the classes stand in another order; build from that: {command}"
 
 
-def misfit(classes: ClassList) -> str:
+def misfit(names: Sequence[str], source: str) -> str:
     """Return why names can't be looked up as words, and the right command; empty if they can."""
-    kind = kind_of(classes)
+    kind = kind_of(names)
     if kind is None or kind.name == "synsets":
         return ""
     if not kind.options:
         return f"{kind.reason}; {_WITHOUT_SOURCE}"
-    command = kind.command(classes.source)
+    command = kind.command(source)
     return f"{kind.reason}, of which word vectors and WordNet know nothing; build from that: {command}"
 
 

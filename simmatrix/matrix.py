@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from simmatrix import normalise
-from simmatrix.classes import Names, names_in_order
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, SourceError
-from simmatrix.files import Progress, reading, silent
+from simmatrix.files import Progress, reading, shown_name, silent
 from simmatrix.forms import (
     Dense,
     Form,
@@ -28,11 +27,11 @@ from simmatrix.forms import (
     frozen,
     read_only,
 )
-from simmatrix.name_array import are_class_names, index_of
+from simmatrix.names import Names, are_names, index_of, is_name, names_in_order
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import SUFFIX, is_index, read_matrix, write_matrix
-from simmatrix.text import a_few, hinted, is_name, shown_name, some
+from simmatrix.text import a_few, hinted, some
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -87,7 +86,7 @@ class SimilarityMatrix:
 
     def __post_init__(self) -> None:
         stored, classes = form_of(self.values), names_in_order(self.classes)
-        _check(stored, classes, is_named=are_class_names(classes))
+        _check(stored, classes, is_named=are_names(classes))
         object.__setattr__(self, "stored", stored)
         object.__setattr__(self, "values", stored.values)
         object.__setattr__(self, "classes", classes)
@@ -362,8 +361,9 @@ def _check(stored: Form, classes: Sequence[str], *, is_named: bool) -> None:
         raise MatrixError("a similarity needs at least two classes")
     if not is_named:
         _explain_names(classes)
+    values = stored.stored().values
     # NaN fails both comparisons.
-    if not all(block.min() >= 0 and block.max() <= 1 for block, _ in stored.stored().parts() if block.size):
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
         wrong = _where(stored, lambda values: ~((values >= 0) & (values <= 1)), classes)
         raise MatrixError(f"not in [0, 1]: {wrong}; normalise the values first")
     diagonal = stored.values.diagonal()
@@ -541,7 +541,7 @@ def load_columns(path: str | Path, here: Callable[[int], range]) -> Columns | No
 
 
 def _place_of(path: str | Path) -> Path:
-    """Return the file that is meant: on this machine, and the index where the rows are in shards."""
+    """Return the file on this machine that a path means; of a matrix in shards, its index."""
     if isinstance(path, str) and path.startswith("hf://"):
         from simmatrix.hub import downloaded
 
@@ -561,7 +561,7 @@ def _place_of(path: str | Path) -> Path:
 
 
 def _loaded(path: Path, progress: Progress | None = None) -> tuple[SimilarityMatrix, str]:
-    """Return the matrix in a file, and with a `progress` to report to the file's checksum."""
+    """Return the matrix in a file, and the file's checksum if there is a `progress` to report to."""
     try:
         if is_index(path):
             from simmatrix.shards import read_shards

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simmatrix.errors import ParameterError, SourceError
-from simmatrix.files import decoded, read_bytes
+from simmatrix.files import decoded, read_bytes, shown_name
+from simmatrix.names import composed
 from simmatrix.provenance import Input
 from simmatrix.tables import OF_RATINGS, key, numbers, rows
-from simmatrix.text import composed, shown_name
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix

@@ -16,9 +16,10 @@ import numpy as np
 
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import open_input, reading
+from simmatrix.names import all_composed
 from simmatrix.npy import member
 from simmatrix.shapes import Float, Int
-from simmatrix.text import all_composed, some
+from simmatrix.text import some
 from simmatrix.vectors.streams import unpacking
 
 KINDS = ("logits", "probabilities")

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simmatrix.container import canonical_json, parsed_json
-from simmatrix.errors import SourceError
-from simmatrix.name_array import TextArray
-from simmatrix.text import all_composed
+from simmatrix.errors import OutputError, SourceError
+from simmatrix.names import TextArray, all_composed
 
 # A blend of blends has three levels for each.
 _MOST_LEVELS = 200
@@ -58,7 +57,7 @@ class Provenance:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
-        # A read-only view is that of another provenance, of which this one is a copy.
+        # A read-only view comes from another provenance, which has composed its names.
         found = self.resolution
         if not isinstance(found, MappingProxyType | FoundArray):
             found = MappingProxyType(dict(zip(all_composed(found), found.values(), strict=True)))
@@ -98,6 +97,11 @@ class Provenance:
             "normalisation": all(_is_plain(dict(step)) for step in self.normalisation),
         }
         return next((name for name, is_sound in tests.items() if not is_sound), "")
+
+    def check(self, path: Path) -> None:
+        """Raise `OutputError` if the file at `path` can't hold a part."""
+        if unsound := self.unsound():
+            raise OutputError(f"can't hold the matrix's {unsound}; give text and finite numbers, in few levels", path)
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], path: Path) -> Provenance:

@@ -24,7 +24,7 @@ from simmatrix.container import CODES, Container, canonical_json, open_container
 from simmatrix.errors import MatrixError, OutputError, ParameterError, SourceError
 from simmatrix.files import Progress, check_output_folder, open_input, reading, silent, whole, write_atomically, writing
 from simmatrix.forms import Form, Sparse
-from simmatrix.name_array import MANY, TextArray
+from simmatrix.names import MANY, TextArray
 from simmatrix.provenance import FoundArray, Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.storage import SUFFIX
@@ -176,8 +176,7 @@ def write_shards(
         raise OutputError(f"a matrix {what} is written as one file ({one}); only sparse ones are, in shards", path)
     if shards is not None and not 1 <= shards <= min(len(form), _MOST_SHARDS):
         raise ParameterError(f"shards must be from 1 to {min(len(form), _MOST_SHARDS)}, got {shards}")
-    if unsound := provenance.unsound():
-        raise OutputError(f"can't hold the matrix's {unsound}; give text and finite numbers, in few levels", path)
+    provenance.check(path)
     starts, columns, values = form.tensors().values()
     with unfinished(path) as build:
         ranges = shard_ranges(len(form), shards)

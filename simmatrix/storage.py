@@ -51,19 +51,18 @@ class MatrixFile(NamedTuple):
 
 def write_matrix(path: Path, tensors: Mapping[str, np.ndarray], classes: Sequence[str], provenance: Provenance) -> None:
     """Write a matrix's tensors, in their order, and what is told of it; see `simmatrix.save`."""
-    # The first version that has these tensors: older releases read what they can.
+    # The oldest version that has these tensors, so that older releases can read the file.
     version = min(one for one, layouts in _LAYOUTS.items() if tensors.keys() in [layout.keys() for layout in layouts])
     check_output(path)
-    if unsound := provenance.unsound():
-        raise OutputError(f"can't hold the matrix's {unsound}; give text and finite numbers, in few levels", path)
-    names = canonical_json(list(classes))
+    provenance.check(path)
+    origin, names = provenance.to_metadata(), canonical_json(list(classes))
     metadata = {
         "format": FORMAT,
         "format_version": str(version),
         "kind": KIND,
         "classes": names,
         "classes_sha256": hashlib.sha256(names.encode()).hexdigest(),
-        **provenance.to_metadata(),
+        **origin,
         "tool_version": __version__,
     }
     header, *arrays = serialised(tensors, metadata)
@@ -96,7 +95,7 @@ def size_of(path: Path) -> int:
 def check_output(path: Path) -> None:
     """Raise `OutputError` unless a matrix may be written to `path`: nothing is there yet, or a similarity matrix is.
 
-    Nor is it written under a name that says it were of another format.
+    A name that belongs to another format is refused too.
     """
     if is_index(path):
         from simmatrix.shards import check_index
@@ -118,7 +117,7 @@ def check_output(path: Path) -> None:
 
 
 def read_matrix(path: Path, progress: Progress | None = None) -> MatrixFile:
-    """Read a file that `write_matrix` wrote, and with a `progress` to report to its checksum too: of the same bytes.
+    """Read a file that `write_matrix` wrote; with a `progress`, take the checksum of the same bytes too.
 
     Raises
     ------

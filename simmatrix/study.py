@@ -34,7 +34,8 @@ from simmatrix.files import (
     reading,
     write_atomically,
 )
-from simmatrix.text import all_composed, check_choice, is_name, some
+from simmatrix.names import all_composed, is_name
+from simmatrix.text import check_choice, some
 
 _APPLICATION = 0x53694D78
 _VERSION = 1

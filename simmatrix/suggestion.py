@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simmatrix import data
-from simmatrix.builders.automatic import known_columns
+from simmatrix.builders.automatic import known_columns, phrases_of
 from simmatrix.builders.embeddings import DEFAULT_VECTORS
 from simmatrix.builders.lookup import Resolution, attempts_of, resolve, words
 from simmatrix.builders.wordnet import DOUBTFUL, Found, definition_of, look_up, open_wordnet
@@ -61,6 +61,8 @@ class Suggestion:
     table
         The class list as a table to edit: with ``synset``, its ``meaning`` and ``doubt`` (0 to 1, and 2 for what was
         not found), ``phrase``, and ``position`` where the classes have an order.
+    build
+        The command without the class list, ``"simmatrix build --from-wordnet"``; empty if none fits. See `command_for`.
     """
 
     source: str
@@ -68,6 +70,11 @@ class Suggestion:
     command: str
     lookups: tuple[Lookup, ...]
     table: ClassList
+    build: str = ""
+
+    def command_for(self, path: str | Path) -> str:
+        """Return the command that builds from the table once it is saved; empty if no source fits."""
+        return self.build and f"{self.build} --classes {shlex.quote(str(path))}"
 
     def doubtful(self, count: int = 20) -> tuple[str, ...]:
         """Return the classes whose sense is in doubt, or that WordNet lacks, the most doubtful first."""
@@ -126,15 +133,16 @@ def suggest(classes: Classes) -> Suggestion:
     path = str(classes) if isinstance(classes, str | Path) else listed.source
     named = shlex.quote(path)
     known = known_columns(listed)
-    kind = None if known else kind_of(listed)
+    kind = None if known else kind_of(phrases_of(listed))
     if kind is None and not known:
-        kind = misspelt(listed)
+        kind = misspelt(listed.names)
     if kind is not None and kind.name != "synsets":
         positions = [f"{one:g}" for one in kind.positions or ()]
         columns = {"position": positions} if positions else {"phrase": listed.column("phrase")}
         source = "" if not kind.options else "from_taxonomy" if kind.name == "paths" else "from_order"
         reason = kind.reason if kind.options else f"{kind.reason}, which say nothing of the classes"
-        return Suggestion(source, reason, kind.command(path) if source else "", (), _with_columns(listed, **columns))
+        command, build = (kind.command(path), f"simmatrix build {kind.options}") if source else ("", "")
+        return Suggestion(source, reason, command, (), _with_columns(listed, **columns), build)
     wordnet = open_wordnet()
     found = look_up(wordnet, listed)
     tries, _ = attempts_of(listed)
@@ -156,10 +164,11 @@ def suggest(classes: Classes) -> Suggestion:
     if known is not None:
         columns = known.arguments.get("taxonomy", ())
         # Named, since the synsets that the table adds would decide first.
-        option = f"--from-taxonomy {shlex.quote(','.join(columns))} " if columns else ""
-        return Suggestion(known.function, known.reason, f"simmatrix build {option}--classes {named}", lookups, table)
+        build = f"simmatrix build --from-taxonomy {shlex.quote(','.join(columns))}" if columns else "simmatrix build"
+        return Suggestion(known.function, known.reason, f"{build} --classes {named}", lookups, table, build)
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)
-    return Suggestion(source, reason, f"simmatrix build {options} --classes {named}" if source else "", lookups, table)
+    build = f"simmatrix build {options}"
+    return Suggestion(source, reason, f"{build} --classes {named}", lookups, table, build)
 
 
 def _by_lookup(
@@ -175,7 +184,7 @@ def _by_lookup(
     if not (in_wordnet.missing or clash) and len(in_wordnet.by_head) <= len(listed) * _MOST_BY_HEAD:
         return "from_wordnet", f"WordNet has all of the names{_of_heads(in_wordnet)}", "--from-wordnet"
     lacking = clash or (
-        f"WordNet lacks {some(in_wordnet.missing, 3)}"
+        f"WordNet lacks {some(hinted(in_wordnet.missing, wordnet.vocabulary()), 3)}"
         if in_wordnet.missing
         else f"WordNet knows only the last words of {some(in_wordnet.by_head, 3)}, which --from-wordnet takes"
     )
@@ -196,8 +205,6 @@ def _by_lookup(
     if len(in_vectors.missing) <= most:
         reason = f"the word vectors have all of the names but {some(in_vectors.missing, 3)}; {lacking}"
         return "from_embeddings", reason, f"--from-embeddings {DEFAULT_VECTORS} --oov drop"
-    if in_wordnet.missing:
-        lacking = f"WordNet lacks {some(hinted(in_wordnet.missing, wordnet.vocabulary()), 3)}"
     return (
         "from_encoder",
         f"the word vectors lack {some(in_vectors.missing, 3)}; {lacking}",

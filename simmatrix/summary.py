@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from simmatrix.classes import ClassList
 from simmatrix.forms import Form, Stored, blocks
 from simmatrix.kinds import is_english, misfit, out_of_order
 from simmatrix.matrix import SimilarityMatrix
-from simmatrix.name_array import MANY
+from simmatrix.names import MANY
 from simmatrix.text import a_few, some, some_lines, visible
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -80,14 +79,14 @@ def counts(matrix: SimilarityMatrix) -> Counts:
     >>> counts(SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("rose", "tulip"))).density
     1.0
     """
-    size, names, others = len(matrix), matrix.classes, matrix.stored.others(SHOWN_PAIRS)
-    completed, evidence = None, matrix.evidence
+    names, influence, others = matrix.classes, matrix.influence, matrix.stored.others(SHOWN_PAIRS)
+    size, completed, evidence = len(names), None, matrix.evidence
     if evidence is not None:
         judged = sum(int(np.count_nonzero(evidence[rows])) for rows in blocks(evidence))
         completed = (size * (size - 1) - judged + int(np.count_nonzero(evidence.diagonal()))) // 2
     return Counts(
         classes=size,
-        influence=matrix.influence,
+        influence=influence,
         density=others.positive / (size * (size - 1)),
         identity_rows=others.identity_rows / size,
         indistinguishable=tuple((names[i], names[j]) for i, j in others.same),
@@ -174,6 +173,8 @@ _LONGEST = 200
 # Names of more classes are not read as a scale: it would take longer than to build the matrix.
 _LONGEST_SCALE = 10_000
 _LOOKED_AT = 10_000
+# Below this influence the loss is nearly cross entropy.
+_LEAST_INFLUENCE = 0.01
 # The builders that look names up as words, and the vectors that are known to be English.
 _OF_WORDS = ("embeddings", "wordnet", "encoder")
 _ENGLISH = "glove-6b-50d"
@@ -198,7 +199,7 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
     """
     if figures is None:
         figures = counts(matrix)
-    seen = matrix if len(matrix) < MANY else matrix.select(matrix.classes[:_LOOKED_AT])
+    seen = matrix if figures.classes < MANY else matrix.select(matrix.classes[:_LOOKED_AT])
     told = (_misfit(seen), *_counted(seen, figures), *_found_otherwise(seen), _ambiguous(seen))
     noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
     return (
@@ -210,15 +211,14 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
 def _misfit(matrix: SimilarityMatrix) -> str:
     """Say that the names have another order, are no words, or are words of another language."""
     origin = matrix.provenance
-    looked_up = [
-        name for name in matrix.classes if str(origin.resolution.get(name, {}).get("how", "")).startswith("name")
-    ]
+    names = matrix.classes
+    looked_up = [name for name in names if str(origin.resolution.get(name, {}).get("how", "")).startswith("name")]
     source = next((one.name for one in origin.source if one.role == "classes"), "classes")
-    if origin.builder == "order" and "positions" not in origin.params and len(matrix) <= _LONGEST_SCALE:
-        return out_of_order(ClassList(matrix.classes, source=source))
-    if origin.builder not in _OF_WORDS or len(looked_up) < max(2, len(matrix) / 2):
+    if origin.builder == "order" and "positions" not in origin.params and len(names) <= _LONGEST_SCALE:
+        return out_of_order(names, source)
+    if origin.builder not in _OF_WORDS or len(looked_up) < max(2, len(names) / 2):
         return ""
-    if why := misfit(ClassList(tuple(looked_up), source=source)):
+    if why := misfit(looked_up, source):
         return why
     if (
         origin.builder == "embeddings"
@@ -270,6 +270,12 @@ def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
             else "no two classes are similar in this source, take another source or measure"
         )
         yield f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
+    elif figures.influence < _LEAST_INFLUENCE:
+        remedy = "give a greater decay or length scale" if origin.builder == "order" else "give a smaller lower bound"
+        yield (
+            f"the similarities of a class to all others sum to {figures.influence:.2g} on average, so training with it "
+            f"is nearly plain cross entropy; {remedy}"
+        )
     if count := figures.indistinguishable_pairs:
         pairs_have = "pair has" if count == 1 else "pairs have"
         first = a_few(["/".join(pair) for pair in figures.indistinguishable])

@@ -1,12 +1,10 @@
-"""Text that names and messages share: what can be a name, which spelling of it counts, which others are near it."""
+"""Text that messages share: how names and lists are shown, which other names are near one."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import islice, zip_longest
-from pathlib import Path
-from typing import TypeGuard
 
 from simmatrix.errors import ParameterError
 
@@ -42,46 +40,6 @@ def visible(text: str) -> str:
         character.encode("unicode_escape").decode() if is_unsafe(character) and character != "\n" else character
         for character in text
     )
-
-
-def is_name(name: object) -> TypeGuard[str]:
-    r"""Tell whether something can be the name of a class: text that is not blank and safe to show.
-
-    Examples
-    --------
-    >>> is_name("T-shirt/top"), is_name(" "), is_name("a\nb"), is_name(3)
-    (True, False, False, False)
-    """
-    return isinstance(name, str) and bool(name.strip()) and (name.isprintable() or not any(map(is_unsafe, name)))
-
-
-def are_names(names: Sequence[str]) -> bool:
-    """Tell whether texts can be the names of classes: two or more different names."""
-    return len(set(names)) == len(names) >= 2 and all(map(is_name, names))
-
-
-def composed(text: str) -> str:
-    """Return the one spelling of a name: accented letters as one character each (NFC), however they were typed."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def all_composed(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return `composed` of each text."""
-    return tuple(map(composed, texts))
-
-
-def shown_name(name: str | Path) -> str:
-    r"""Return a name, or a file's name without its folders, with lone surrogates escaped.
-
-    Python puts these into names of files that are no UTF-8.
-
-    Examples
-    --------
-    >>> shown_name(Path("folder/ratings.csv")), shown_name("a\udcff")
-    ('ratings.csv', 'a\\udcff')
-    """
-    text = name.name if isinstance(name, Path) else name
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def some(texts: Sequence[str], most: int = _SHOWN, count: int | None = None) -> str:
@@ -136,18 +94,6 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:
     known = tuple(choices)
     if value not in known:
         raise ParameterError(f"{argument} must be {or_list(map(repr, known))}, got {value!r}")
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint with the known words that are spelt most like a word; empty if there are none.
-
-    Examples
-    --------
-    >>> did_you_mean("vilet", ["rose", "violet"])
-    ' (did you mean violet?)'
-    """
-    close = nearest(word, known)
-    return f" (did you mean {or_list(close)}?)" if close else ""
 
 
 def hinted(words: Sequence[str], known: Iterable[str], hint: str = "did you mean {}?") -> list[str]:

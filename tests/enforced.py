@@ -1,4 +1,4 @@
-"""A type checker for jaxtyping's import hook that looks at shapes and dtypes alone.
+"""Type checkers for jaxtyping's import hook: one of all annotations, and one that looks at shapes and dtypes alone.
 
 simloss checks the kinds of its arguments itself, and tests of these checks pass wrong kinds: so these are let through.
 """
@@ -6,10 +6,48 @@ simloss checks the kinds of its arguments itself, and tests of these checks pass
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from types import FunctionType, SimpleNamespace
+from typing import Any, get_args, get_type_hints
 
 import jaxtyping
 from beartype import beartype
+
+_made: dict[object, Callable[..., Any]] = {}
+_jaxtyped = jaxtyping.jaxtyped
+
+
+def jaxtyped(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
+    """Do what `jaxtyping.jaxtyped` does, but leave functions that name no shape to the type checker alone.
+
+    To bind and remember the shapes of a call takes some 20 microseconds, and most calls have none.
+    """
+
+    def decorated(one: Any) -> Any:
+        if isinstance(one, FunctionType) and "<locals>" not in one.__qualname__:
+            written, hints = one.__annotations__, _hints(one)
+            if not any(map(_names_shape, hints.values())):
+                one.__annotations__ = hints
+                found = typechecker(one)
+                one.__annotations__ = found.__annotations__ = written
+                return found
+        return _jaxtyped(one, typechecker=typechecker)
+
+    return decorated
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what checks a call of the function; of a function inside another it is made once.
+
+    jaxtyping hands over no function of the package but an empty one with its annotations. It does so each time that the
+    inner function is defined, and beartype takes milliseconds for it.
+    """
+    if "<locals>" not in function.__qualname__:
+        return beartype(function)
+    # Each Float[...] is a type of its own, also where it says the same.
+    key = (function.__module__, function.__qualname__, function.__code__.co_varnames, repr(function.__annotations__))
+    if key not in _made:
+        _made[key] = beartype(function)
+    return _made[key]
 
 
 def only_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,7 +56,19 @@ def only_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
     if all(hint is Any for hint in named.values()):
         return function
     function.__annotations__ = named
-    return beartype(function)
+    return checked(function)
+
+
+def _hints(function: FunctionType) -> dict[str, Any]:
+    """Return the annotations of a function that can be evaluated where it is defined, as jaxtyping does."""
+    hints = {}
+    for name, written in function.__annotations__.items():
+        alone = SimpleNamespace(__annotations__={name: written})
+        try:
+            hints[name] = get_type_hints(alone, function.__globals__, include_extras=True)[name]
+        except Exception:  # as jaxtyping does: of names that are imported for type checkers alone, for one
+            hints[name] = Any
+    return hints
 
 
 def _names_shape(hint: object) -> bool:

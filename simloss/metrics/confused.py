@@ -12,7 +12,7 @@ from simloss.metrics.inputs import read_predictions
 from simloss.metrics.pairs import Similarities
 from simloss.metrics.severity import MistakeSeverity
 from simloss.scores import as_tensor
-from simmatrix.classes import Names
+from simmatrix.names import Names
 
 
 class ConfusedPair(NamedTuple):

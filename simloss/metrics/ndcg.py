@@ -11,7 +11,7 @@ from torch import Tensor
 from simloss.forms import Dense, rows
 from simloss.metrics.inputs import Predictions
 from simloss.metrics.pairs import MeanOverPairs, Similarities
-from simmatrix.classes import Names
+from simmatrix.names import Names
 from simmatrix.shapes import Float, Int
 
 # Numbers ranked at a time.

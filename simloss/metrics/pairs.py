@@ -14,7 +14,7 @@ from simloss.checks import check_similarity_values
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, class_count
 from simloss.loss import form_and_classes
 from simloss.metrics.mean import MeanOverExamples
-from simmatrix.classes import Names, names_in_order
+from simmatrix.names import Names, names_in_order
 from simmatrix.shapes import Float, Int
 
 Similarities: TypeAlias = "simmatrix.SimilarityMatrix | Tensor | np.ndarray | Sparse | Toeplitz"

@@ -33,7 +33,7 @@ from simloss.metrics.positions import PositionMAE, PositionMSE
 from simloss.metrics.severity import MistakeSeverity
 from simloss.metrics.superclasses import FailedSuperclassAccuracy, SuperclassAccuracy
 from simloss.scores import as_tensor
-from simmatrix.classes import Names
+from simmatrix.names import Names
 
 
 class MistakeReport(MetricCollection):

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from simloss.metrics.pairs import Distances, MeanOverPairs, Similarities
-from simmatrix.classes import Names
+from simmatrix.names import Names
 from simmatrix.shapes import Float, Int
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import simmatrix
@@ -25,7 +26,7 @@ class KnownSource(NamedTuple):
 
 
 def known_source(classes: ClassList) -> KnownSource:
-    """Return the source that a class list speaks for: by its columns, or word vectors if its names are words.
+    """Return the source that fits a class list by itself: by its columns, or word vectors if its names are words.
 
     `SourceError` if they are no words (`simmatrix.kinds`): word vectors would find nonsense. It says what to do.
 
@@ -36,16 +37,24 @@ def known_source(classes: ClassList) -> KnownSource:
     """
     if known := known_columns(classes):
         return known
-    kind = kind_of(classes)
+    names = phrases_of(classes)
+    kind = kind_of(names)
     if kind is not None and kind.name == "synsets":
         return KnownSource("from_wordnet", {}, kind.reason)
-    if why := misfit(classes):
+    if why := misfit(names, classes.source):
         raise SourceError(why, classes.source)
-    return KnownSource("from_embeddings", {}, "the class list has neither synsets nor superclasses")
+    reason = "the class list has neither synsets nor superclasses; simmatrix suggest looks for a better source"
+    return KnownSource("from_embeddings", {}, reason)
+
+
+def phrases_of(classes: ClassList) -> Sequence[str]:
+    """Return what says in words what the classes are: their phrases if each has one, else their names."""
+    phrases = classes.column("phrase")
+    return phrases if all(phrases) else classes.names
 
 
 def known_columns(classes: ClassList) -> KnownSource | None:
-    """Return the source that the columns of a class list speak for, the surest one; None if there is none."""
+    """Return the surest source that fits the columns of a class list; None if there is none."""
     if any(classes.column("synset")):
         return KnownSource("from_wordnet", {}, "the class list has the column synset")
     if columns := level_columns(classes):

@@ -17,15 +17,15 @@ from simmatrix.builders.raw import RawSource
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
-from simmatrix.files import Progress, silent
+from simmatrix.files import Progress, shown_name, silent
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.text import check_choice, nearest_to_each, or_list, shown_name, some_lines
-from simmatrix.vectors.formats import VectorFile
-from simmatrix.vectors.streams import archive_name
+from simmatrix.text import check_choice, nearest_to_each, or_list, some_lines
+from simmatrix.vectors.formats import VectorFile, vector_file
+from simmatrix.vectors.streams import Files, archive_name
 from simmatrix.vectors.vectors import Vectors, WordVector
 
 DEFAULT_VECTORS = "glove-6b-50d"
@@ -122,14 +122,14 @@ def embedding_similarity(
 
     A class of several words has the mean of their unit vectors.
     """
-    if oov not in OOV:
-        check_choice("oov", oov, OOV)
+    check_choice("oov", oov, OOV)
     tries, wanted = attempts_of(classes)
     stop = Event()
-    with VectorFile(source.path, source.format, source.vocabulary) as file, ThreadPoolExecutor(1) as pool:
+    with Files(source.path) as files, ThreadPoolExecutor(1) as pool:
+        file = vector_file(files, source.format, source.vocabulary)
         # The checksum needs the whole file as well; hashing releases Python's lock, so both go on at once.
         # A reader of single rows takes hardly any time, so the progress is that of the checksum.
-        checksum = pool.submit(file.sha256, silent if file.reader.streams else progress, stop)
+        checksum = pool.submit(files.sha256, silent if file.reader.streams else progress, stop)
         try:
             vectors = file.read(wanted, progress)
             resolutions = [resolve(one, vectors.found) for one in tries]
@@ -155,7 +155,7 @@ def embedding_similarity(
             inputs = [
                 Input("vectors", source.name, checksum.result()),
                 Input("classes", classes.source, classes.sha256),
-                *(Input(role, shown_name(path), sha256) for role, path, sha256 in file.beside()),
+                *(Input(role, shown_name(path), sha256) for role, path, sha256 in files.beside()),
             ]
         except BaseException:
             # Also on Ctrl-C: the checksum is not needed any more.
@@ -175,7 +175,7 @@ def embedding_similarity(
 
 
 def _stacked(rows: Iterator[Float[np.ndarray, " d"]], count: int) -> Float[np.ndarray, "C d"]:
-    """Return rows as one array, none of them kept beside it."""
+    """Return rows as one array, filled row by row: memory holds no second copy of them."""
     first = next(rows)
     stacked = np.empty((count, len(first)))
     for at, row in enumerate(chain([first], rows)):
@@ -242,8 +242,8 @@ def _not_found(
             (
                 f"{source} has no vector for {len(missing)} of the classes:",
                 some_lines(lines, len(lines)),
-                "give them another phrase (a phrase column in the class list), take other vectors or an encoder, "
-                'which takes any text (from_encoder), or leave them out (oov="drop")',
+                "correct their spelling, give them another phrase (a phrase column in the class list), take other "
+                'vectors or an encoder, which takes any text (from_encoder), or leave them out (oov="drop")',
             )
         ),
         tuple(missing),

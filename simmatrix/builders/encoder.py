@@ -25,13 +25,12 @@ from simmatrix.builders.lookup import plain_text
 from simmatrix.builders.raw import RawSource
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
-from simmatrix.files import reading, sha256_of
+from simmatrix.files import reading, sha256_of, shown_name
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
-from simmatrix.text import shown_name
 
 _LIBRARY = "sentence-transformers"
 # Older versions run code from a local folder unasked.

@@ -31,8 +31,9 @@ from typing import Any, NamedTuple
 from simmatrix.choices import UNKNOWN
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
+from simmatrix.files import shown_name
 from simmatrix.provenance import Input
-from simmatrix.text import check_choice, did_you_mean, hinted, or_list, shown_name, some
+from simmatrix.text import check_choice, hinted, nearest, or_list, some
 
 _SEPARATORS = re.compile(r"[\s_/()\[\],;:&+>|]+")
 _HYPHENS = re.compile("[-\u2010\u2011]")
@@ -305,7 +306,8 @@ def match(
     if strange and unknown == "error":
         name, *others = strange
         more = f", nor are {some([*map(repr, others)])}" if others else ""
-        hint = did_you_mean(name, classes.names)
+        close = nearest(name, classes.names)
+        hint = f" (did you mean {or_list(close)}?)" if close else ""
         raise SourceError(f"{name!r} is no class of {classes.source}{hint}{more}; {remedy}", path, names[name])
     found = {index: name for name, index in indices.items()}
     resolution = {

@@ -15,12 +15,13 @@ from simmatrix.choices import KERNELS
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.names import composed
 from simmatrix.neighbours.line import Line
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, without_commas
-from simmatrix.text import check_choice, composed, nearest, or_list, some
+from simmatrix.text import check_choice, nearest, or_list, some
 
 
 def from_order(

@@ -23,7 +23,7 @@ from simmatrix.text import check_choice
 if TYPE_CHECKING:
     from simmatrix.neighbours.matrix import Neighbours
 
-# A row of a sparse matrix has to be this much shorter than one of a dense matrix to be found by itself.
+# The top k is found row by row where a row keeps at most one class in so many.
 _FEW = 8
 
 
@@ -108,11 +108,11 @@ class RawSource:
         search: str = "exact",
         recall: float | None = None,
     ) -> SimilarityMatrix:
-        """Return the matrix as `RawSimilarity.normalised` does, or of that the top k.
+        """Return the matrix as `RawSimilarity.normalised` does, or its top k.
 
         The top k of many classes is found without the rest, to the same bytes.
         """
-        # Nothing is to check of a small matrix, which loads no module of neighbours.
+        # With the defaults there is nothing to check, and no module of neighbours is loaded.
         if (search, recall) != ("exact", None):
             from simmatrix.neighbours.matrix import check_search
 

@@ -15,11 +15,12 @@ from simmatrix.builders.square import Square, parsed_scale, read_square, square_
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.names import all_composed
 from simmatrix.neighbours.source import raw_type
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
 from simmatrix.shapes import Float
-from simmatrix.text import all_composed, some
+from simmatrix.text import some
 
 # The error of a cosine in float32, as a share of the scale's width. Mapping the values to [0, 1] cuts it off.
 _ROUNDING = 1e-5

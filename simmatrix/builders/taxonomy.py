@@ -22,7 +22,7 @@ from simmatrix.builders.raw import RawSource, without_missing
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
-from simmatrix.files import decoded, read_bytes
+from simmatrix.files import decoded, read_bytes, shown_name
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.tree import Tree
 from simmatrix.normalise import check_lower_bound
@@ -31,7 +31,7 @@ from simmatrix.shapes import Int
 from simmatrix.taxonomy.graph import Taxonomy
 from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic
 from simmatrix.taxonomy.written import column_taxonomy, detect, read_taxonomy
-from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, shown_name, some_lines
+from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, some_lines
 
 _SHOWN = 5
 
@@ -170,7 +170,8 @@ def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[
         lacking = [column for column in columns if column not in classes.columns]
         if lacking:
             close = nearest(lacking[0], classes.columns)
-            hint = f"did you mean {or_list(close)}?" if close else f"columns are {or_list(classes.columns or ['none'])}"
+            columns_are = f"its columns are {or_list(classes.columns)}" if classes.columns else "it has no columns"
+            hint = f"did you mean {or_list(close)}?" if close else columns_are
             raise SourceError(f"{lacking[0]!r} is neither a file nor a column of {classes.source}; {hint}")
     return columns if len(known) == len(columns) else ()
 

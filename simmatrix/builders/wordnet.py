@@ -45,14 +45,16 @@ from simmatrix.builders.senses import Weights, choose_senses, grouping
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SenseWarning, SourceError
+from simmatrix.files import shown_name
 from simmatrix.matrix import SimilarityMatrix
+from simmatrix.names import composed
 from simmatrix.neighbours.tree import Tree
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance
 from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated
 from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
-from simmatrix.text import a_few, check_choice, composed, hinted, nearest_to_each, or_list, shown_name, some, some_lines
+from simmatrix.text import a_few, check_choice, hinted, nearest_to_each, or_list, some, some_lines
 
 DOUBTFUL = 0.5
 """From here on a sense is worth a look: the next one is half as probable."""
@@ -497,9 +499,9 @@ def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundErr
             (
                 f"{wordnet.name} has no synset for {len(missing)} of the classes:",
                 some_lines((f"{name}: no {text!r}{hints[name]}" for name, text in asked.items()), len(missing)),
-                "give them a synset (a synset column in the class list; 'simmatrix senses WORD' lists the senses of a "
-                "word), take them out, or take a source that knows their words (from_embeddings) or any text "
-                "(from_encoder)",
+                "correct their spelling, give them a synset (a synset column in the class list; 'simmatrix senses "
+                'WORD\' lists the senses of a word), leave them out (oov="drop"), or take a source that knows their '
+                "words (from_embeddings) or any text (from_encoder)",
             )
         ),
         tuple(missing),

@@ -1,35 +1,49 @@
-"""The nearest of many vectors as FAISS finds them (Douze et al. 2024): faster than exact, and not all of them.
+"""The nearest of many vectors, not all of them: an inverted file (Jégou et al. 2011) whose centres FAISS trains.
 
-The vectors are divided among the nearest of some centres (an inverted file), and a class is compared with those of the
-centres nearest to it. From `_PACKED` classes on they are compared by 4 bits for two numbers first, and the best of
-these by themselves. How many centres are looked at is doubled until enough is found of what the exact way finds for
-some of the classes; that each class is nearest to itself does not count. The similarities of what is found are exact.
+Each class is in the cell of the centre nearest to it. A class is compared with those of the cells nearest to it, and
+then with those of each cell in which another one is likely to be nearer than what was found. How likely is enough is
+set by some classes, of which the exact way tells the neighbours, each class itself not counted. All classes that look
+at one cell are compared with it at once, by one product of matrices. FAISS's own search (Douze et al. 2024) looks at
+one class after the other. The similarities of what is found are exact.
+
+Bits. What is looked at must not depend on which classes are asked for together, so products with the cells' means are
+exact in float32: both are rounded to multiples of 2^-11, whose products are multiples of 2^-22 below 2.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from simmatrix.errors import SourceError
-from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined
-from simmatrix.neighbours.vectors import Cosines
+from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined, kth_greatest
+from simmatrix.neighbours.vectors import Candidates, Cosines, slices
 from simmatrix.normalise import sampled
 from simmatrix.provenance import Step
-from simmatrix.shapes import Float, Int
+from simmatrix.shapes import Bool, Float, Int
 
-# From so many classes on vectors are compared by few bits first, and by themselves as many times more than are kept.
-_PACKED, _REFINED = 100_000, 16
-# Vectors that a centre is trained from, and rounds of training.
-_TRAINED, _ROUNDS = 64, 8
-# Rows that are searched for at a time.
-_ROWS = 4096
+_GRID = 2.0**11
+# Vectors a centre and rounds of training by FAISS, and rounds after it with all vectors.
+_TRAINED, _ROUNDS, _ROUNDS_OF_ALL = 16, 4, 2
+# How many cells, and how many times as many classes as are kept, are looked at first.
+_NEAR, _NEAR_CLASSES = 8, 4
+# To compare more than this share of the classes costs as much as the exact way.
+_MOST = 0.5
+# Rows that are searched for at a time; of rows and cells whose products are made at a time; of rows and classes.
+_ROWS, _LOOKED, _BLOCK, _COLUMNS = 1 << 15, 256, 1 << 9, 1 << 9
+# Fewer rows at a time where together they look at more cells than this; each neighbour to keep takes as much as three.
+_HELD = 1 << 22
+# What rounding may take off a product less a score times a spread.
+_ROUNDING = np.float32(2.0**-20)
 
 
 class Approximate(Source):
-    """Vectors that FAISS searches.
+    """Vectors of which each class is compared with some.
 
     Parameters
     ----------
@@ -45,63 +59,75 @@ class Approximate(Source):
     Raises
     ------
     SourceError
-        If FAISS is not installed, or finds less.
+        If FAISS is not installed, or about as many would have to be compared as the exact way compares.
     """
 
     def __init__(self, exact: Cosines, count: int, finish: Finish, recall: float) -> None:
-        faiss = _faiss()
-        self.exact, width = exact, exact.vectors.shape[1]
-        centres = min(2 ** round(math.log2(4 * math.sqrt(len(exact)))), len(exact))
-        packed = len(exact) >= _PACKED and width % 2 == 0
-        name = f"IVF{centres}," + (f"PQ{width // 2}x4fs,RFlat" if packed else "Flat")
-        self._index = faiss.index_factory(width, name, faiss.METRIC_INNER_PRODUCT)
-        lists = self._lists()
-        lists.cp.niter, lists.cp.max_points_per_centroid, lists.cp.min_points_per_centroid = _ROUNDS, _TRAINED, 1
-        # Sums of several threads round by how they divide the work, and then other centres come out.
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)
-        try:
-            self._index.train(exact.vectors)
-        finally:
-            faiss.omp_set_num_threads(threads)
-        self._index.add(exact.vectors)
-        if packed:
-            self._index.k_factor = float(_REFINED)
-        found = self._look_at_more(count, finish, recall)
-        refined = {"refined": _REFINED} if packed else {}
-        self.settings: Step = {"search": "faiss", "index": name, "probes": int(lists.nprobe), **refined, **found}
+        self.exact = exact
+        vectors, size = exact.vectors, len(exact)
+        centres = _trained(vectors, min(2 ** round(math.log2(4 * math.sqrt(size))), size))
+        cells = _cells(vectors, centres)
+        for _ in range(_ROUNDS_OF_ALL):
+            means = _means(vectors, cells, len(centres))
+            lengths = np.linalg.norm(means, axis=1, keepdims=True)
+            centres = _coarse(np.where(lengths > 0, means / np.where(lengths > 0, lengths, 1), centres))
+            cells = _cells(vectors, centres)
+        # A cell without classes has no mean: a class that is unlike all others would find its 0 nearest.
+        used, cells = np.unique(cells, return_inverse=True)
+        self._order = np.argsort(cells, kind="stable")
+        self._starts = np.searchsorted(cells[self._order], np.arange(len(used) + 1))
+        # The vectors once more, cell by cell.
+        self._members = vectors[self._order]
+        means = _means(vectors, cells, len(used))
+        # How far the classes of a cell are from their mean, in any one direction.
+        self._spreads = np.sqrt(np.maximum(1 - np.square(means).sum(axis=1), 1e-6)).astype(np.float32)
+        self._means = _coarse(means)
+        self._gap, self._least_score, self._looked = np.float32(0), np.float32(np.inf), 1
+        share, found = self._set(cells, count, finish, recall)
+        self.settings: Step = {"search": "faiss", "cells": len(used), "compared": round(share, 4), **found}
 
-    def _look_at_more(self, count: int, finish: Finish, recall: float) -> Step:
+    def _set(self, cells: Int[np.ndarray, " C"], count: int, finish: Finish, recall: float) -> tuple[float, Step]:
+        """Set which cells are looked at, and return the share of classes in them, and the recall."""
         rows = sampled(len(self))
-        wanted = _others(rows, self.exact.nearest(rows, count, finish), len(self))
-        lists = self._lists()
-        lists.nprobe = max(1, lists.nlist // 64)
-        while True:
-            found = _others(rows, self.nearest(rows, count, finish), len(self))
-            # Where no class has a neighbour above the bound, none is missed.
-            share = np.isin(wanted, found, assume_unique=True).mean() if len(wanted) else 1.0
-            if share >= recall:
-                return {"recall": round(float(share), 4), "sampled_rows": len(rows)}
-            # Half of the centres cost as much as the exact way.
-            if lists.nprobe * 2 > lists.nlist // 2:
-                raise SourceError(
-                    f"FAISS finds {share:.1%} of the {count} nearest of {len(rows)} classes, less than "
-                    f'{recall:.1%}; take search="exact", or a smaller recall'
-                )
-            lists.nprobe *= 2
-
-    def _lists(self) -> Any:
-        """Return the inverted file, which may be inside of another index."""
-        return _faiss().extract_index_ivf(self._index)
+        wanted = self.exact.nearest(rows, count, finish)
+        owners = np.repeat(np.arange(len(rows)), wanted.counts)
+        others = wanted.indices != rows[owners]
+        owners, columns = owners[others], wanted.indices[others]
+        sizes = np.diff(self._starts)
+        products = self._products(rows)
+        gaps = products.max(axis=1, keepdims=True) - products
+        # Of the nearest cells, so many that there is enough in them.
+        nearest = np.argsort(gaps, axis=1, kind="stable")
+        enough = min(max(_NEAR * len(self) // len(sizes), _NEAR_CLASSES * (count + 1)), len(self))
+        last = np.argmax(np.cumsum(sizes[nearest], axis=1) >= enough, axis=1)
+        near = gaps[np.arange(len(rows)), nearest[np.arange(len(rows)), last]]
+        # The median, one of them: a difference of products, which is exact as these are.
+        self._gap = np.sort(near)[len(near) // 2]
+        # How likely it is that a cell holds classes more similar than the last one so far: of no unit.
+        scores = (products - self._last_near(rows, count, finish.bound)[:, None]) / self._spreads
+        scores[gaps <= self._gap] = np.inf
+        if len(columns):
+            ranked = np.sort(scores[owners, cells[columns]])[::-1]
+            self._least_score = ranked[math.ceil(recall * len(ranked)) - 1]
+        is_looked_at = scores >= self._least_score
+        self._looked = math.ceil(is_looked_at.sum(axis=1).mean())
+        share = float((is_looked_at @ sizes).mean()) / len(self)
+        if np.isfinite(self._least_score) and share > _MOST:
+            raise SourceError(
+                f"to find {recall:.1%} of the {count} nearest of {len(rows)} classes, each would have to be compared "
+                f'with {share:.0%} of all, which takes as long as all; take search="exact", or a smaller recall'
+            )
+        found = self.nearest(rows, count, finish)
+        pairs = owners * len(self) + columns
+        there = np.isin(pairs, np.repeat(np.arange(len(rows)), found.counts) * len(self) + found.indices)
+        # Where no class has a neighbour above the bound, none is missed.
+        return share, {
+            "recall": round(float(there.mean()), 4) if len(there) else 1.0,
+            "sampled_rows": len(rows),
+        }
 
     def __len__(self) -> int:
         return len(self.exact)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_index": _faiss().serialize_index(self._index)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _index=_faiss().deserialize_index(state["_index"]))
 
     def dense(self) -> Float[np.ndarray, "C C"]:
         return self.exact.dense()
@@ -110,29 +136,139 @@ class Approximate(Source):
         return self.exact.block(rows, columns)
 
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
-        parts = (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
-        return joined([self._nearest(part, count, finish) for part in parts])
+        size = min(_ROWS, max(1, _HELD // max(self._looked, 3 * (count + 1))))
+        return joined([self._nearest(rows[part], count, finish) for part in slices(len(rows), size)])
 
     def _nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
-        # One more than asked for: each class is nearest to itself.
-        _, found = self._index.search(self.exact.vectors[rows], count + 1)
-        owners, columns = np.repeat(np.arange(len(rows)), count + 1), found.ravel()
-        there = columns >= 0
-        owners, columns = owners[there], columns[there]
-        return best_of(rows, owners, columns, finish(self.exact.pairs(rows[owners], columns)), count)
+        candidates = self._candidates(rows, count, finish.bound)
+        if self._compare_near(rows, candidates):
+            least = self._last(rows, candidates, count, finish.bound) - _ROUNDING
+
+            # Of a score, solved for the product: fewer passes over all cells.
+            owners, cells, gaps = self._looks(
+                rows, lambda products, part: products - self._least_score * self._spreads >= least[part, None]
+            )
+            is_far = gaps > self._gap
+            if self._compare(rows, candidates, owners[is_far], cells[is_far]):
+                owners, members, _ = candidates.settled()
+                columns = self._order[members]
+                return best_of(rows, owners, columns, finish(self.exact.pairs(rows[owners], columns)), count)
+        # Very many are the same.
+        middle = len(rows) // 2
+        return joined([self._nearest(rows[:middle], count, finish), self._nearest(rows[middle:], count, finish)])
+
+    def _candidates(self, rows: Int[np.ndarray, " n"], count: int, bound: float) -> Candidates:
+        return Candidates(len(rows), count + 1, bound, self._members.shape[1])
+
+    def _products(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n m"]:
+        return np.asarray(_coarse(self.exact.vectors[rows]) @ self._means.T)
+
+    def _last(
+        self, rows: Int[np.ndarray, " n"], candidates: Candidates, count: int, bound: float
+    ) -> Float[np.ndarray, " n"]:
+        """Return the similarity of the last candidate that counts, the same whichever rows there are besides."""
+        owners, members, values = candidates.settled()
+        last = np.full(len(rows), bound, np.float32)
+        full, rough = kth_greatest(owners, values, len(rows), count + 1)
+        last[full] = rough
+        # What may be the last one is computed exactly.
+        near = np.flatnonzero(np.abs(values - last[owners]) <= candidates.slack)
+        values = values.copy()
+        values[near] = self.exact.pairs(rows[owners[near]], self._order[members[near]])
+        # How many there are below the bound depends on rounding.
+        last[full] = np.maximum(kth_greatest(owners, values, len(rows), count + 1)[1], np.float32(bound))
+        return last
+
+    def _last_near(self, rows: Int[np.ndarray, " n"], count: int, bound: float) -> Float[np.ndarray, " n"]:
+        candidates = self._candidates(rows, count, bound)
+        if self._compare_near(rows, candidates):
+            return self._last(rows, candidates, count, bound)
+        middle = len(rows) // 2
+        return np.concatenate([self._last_near(half, count, bound) for half in (rows[:middle], rows[middle:])])
+
+    def _compare_near(self, rows: Int[np.ndarray, " n"], candidates: Candidates) -> bool:
+        """Compare rows with the nearest cells, as `_compare` does: the nearest one first."""
+        owners, cells, gaps = self._looks(
+            rows, lambda products, _part: products >= products.max(axis=1, keepdims=True) - self._gap
+        )
+        return all(self._compare(rows, candidates, owners[some], cells[some]) for some in (gaps == 0, gaps > 0))
+
+    def _looks(
+        self,
+        rows: Int[np.ndarray, " n"],
+        choose: Callable[[Float[np.ndarray, "n m"], slice], Bool[np.ndarray, "n m"]],
+    ) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"], Float[np.ndarray, " l"]]:
+        """Return which rows look at which cells, by cell, and how much nearer the nearest one is."""
+        found = []
+        for part in slices(len(rows), _LOOKED):
+            products = self._products(rows[part])
+            places = np.flatnonzero(choose(products, part))
+            owners, cells = np.divmod(places.astype(np.int32), np.int32(products.shape[1]))
+            gaps = products.max(axis=1)[owners] - products.ravel()[places]
+            found.append((owners + np.int32(part.start), cells, gaps))
+        owners, cells, gaps = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        # Of 16 bits, which are sorted by counting.
+        order = np.argsort(cells.astype(np.uint16), kind="stable")
+        return owners[order], cells[order], gaps[order]
+
+    def _compare(
+        self,
+        rows: Int[np.ndarray, " n"],
+        candidates: Candidates,
+        owners: Int[np.ndarray, " l"],
+        cells: Int[np.ndarray, " l"],
+    ) -> bool:
+        """Compare rows with all classes of the cells that they look at; return whether there was room."""
+        left = self.exact.vectors[rows]
+        # Written to again and again: memory that is new each time costs as much as the products.
+        space = np.empty(_BLOCK * _COLUMNS, np.float32)
+        looks = np.searchsorted(cells, np.arange(len(self._means) + 1)).tolist()
+        for (first, last), (start, stop) in zip(pairwise(looks), pairwise(self._starts.tolist()), strict=True):
+            for looking in slices(last, _BLOCK, first):
+                some = owners[looking]
+                one = left.take(some, axis=0)
+                for part in slices(stop, _COLUMNS, start):
+                    there = self._members[part]
+                    block = space[: len(one) * len(there)].reshape(len(one), -1)
+                    if not candidates.add(np.matmul(one, there.T, out=block), some, part.start):
+                        return False
+        return True
 
 
-def _others(rows: Int[np.ndarray, " rows"], found: Rows, size: int) -> Int[np.ndarray, " n"]:
-    """Return the entries of rows off the diagonal, each as one number."""
-    owners = np.repeat(rows, found.counts)
-    return np.asarray((owners * size + found.indices)[owners != found.indices])
+def _coarse(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    return np.asarray(np.rint(vectors * np.float32(_GRID)) / np.float32(_GRID), np.float32)
 
 
-def _faiss() -> Any:
+def _cells(vectors: Float[np.ndarray, "C d"], centres: Float[np.ndarray, "m d"]) -> Int[np.ndarray, " C"]:
+    """Return the centre nearest to each vector."""
+    parts = slices(len(vectors), _LOOKED)
+    return np.concatenate([(_coarse(vectors[part]) @ centres.T).argmax(axis=1) for part in parts])
+
+
+def _means(vectors: Float[np.ndarray, "C d"], cells: Int[np.ndarray, " C"], count: int) -> Float[np.ndarray, "m d"]:
+    """Return the mean of the vectors of each cell, 0 of none."""
+    size = len(vectors)
+    inside = csr_array((np.ones(size, np.float32), cells, np.arange(size + 1)), shape=(size, count))
+    return np.asarray((inside.T @ vectors) / np.maximum(np.bincount(cells, minlength=count), 1)[:, None])
+
+
+def _trained(vectors: Float[np.ndarray, "C d"], count: int) -> Float[np.ndarray, "m d"]:
+    """Return the centres that FAISS finds, of length 1."""
     try:
         import faiss
     except ImportError:
         raise SourceError(
             'search="faiss" needs the library faiss-cpu; install it: pip install "simloss[scale]"'
         ) from None
-    return faiss
+    width = vectors.shape[1]
+    training: Any = faiss.Clustering(width, count)
+    training.spherical, training.niter = True, _ROUNDS
+    training.max_points_per_centroid, training.min_points_per_centroid = _TRAINED, 1
+    # Sums of several threads round by how they divide the work, and then other centres come out.
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        training.train(vectors, faiss.IndexFlatIP(width))
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return _coarse(faiss.vector_to_array(training.centroids).reshape(count, width))

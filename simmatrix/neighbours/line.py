@@ -12,7 +12,7 @@ from simmatrix.toeplitz import toeplitz_view
 
 # Rows of a dense matrix that are worked out at a time, and candidates of some rows.
 _BLOCK, _CANDIDATES = 64, 1 << 20
-# By how much less a distance is taken where it bounds others, so that rounding makes none of them more similar.
+# A distance that bounds others is taken shorter by this share, so that rounding makes none of them more similar.
 _ROUNDING = 1e-9
 # A distance beyond float64 is infinite, and its similarity 0.
 _no_warning = np.errstate(over="ignore", under="ignore")

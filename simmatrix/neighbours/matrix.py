@@ -60,8 +60,7 @@ class Neighbours:
         if (elsewhere := ELSEWHERE.get()) is not None:
             return elsewhere(self)
         found = self.rows(0, len(self))
-        starts = np.concatenate([[0], np.cumsum(found.counts)])
-        return SimilarityMatrix.of(sparse(found.values, found.indices, starts), self.classes, self.provenance)
+        return SimilarityMatrix.of(sparse(found.values, found.indices, found.starts), self.classes, self.provenance)
 
 
 def bounded(source: Source, lower_bound: float | None) -> tuple[float, tuple[Step, ...]]:
@@ -143,7 +142,7 @@ def neighbours_of(
     ParameterError
         If a parameter is out of its range, or FAISS is to search few vectors, or what is no vectors.
     SourceError
-        If FAISS is not installed, or does not reach the recall.
+        If FAISS is not installed, or most pairs would have to be compared for the recall.
     """
     check_top_k(count, len(source))
     check_search(search, recall)

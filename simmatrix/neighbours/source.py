@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -42,10 +43,15 @@ class Rows(NamedTuple):
     values: Float[np.ndarray, " n"]
     counts: Int[np.ndarray, " rows"]
 
+    @property
+    def starts(self) -> Int[np.ndarray, " rows1"]:
+        """Where each row begins, and where the last one ends."""
+        return np.concatenate([[0], np.cumsum(self.counts)])
+
     def last(self, rows: Int[np.ndarray, " rows"], count: int) -> Float[np.ndarray, " rows"]:
         """Return the least similarity that stands in each of these rows, 0 where there is room for one of `count`."""
         others = np.where(self.indices == np.repeat(rows, self.counts), np.float32(2), self.values)
-        least = np.minimum.reduceat(others, np.cumsum(self.counts) - self.counts)
+        least = np.minimum.reduceat(others, self.starts[:-1])
         least[self.counts <= count] = 0
         return least
 
@@ -53,8 +59,7 @@ class Rows(NamedTuple):
         """Return the rows with some of them made anew, each by itself."""
         if not len(places):
             return self
-        ends = np.cumsum(self.counts).tolist()
-        spans = zip([0, *ends], ends, strict=False)
+        spans = pairwise(self.starts.tolist())
         rows = [Rows(self.indices[a:b], self.values[a:b], np.array([b - a])) for a, b in spans]
         for place in places.tolist():
             rows[place] = row(place)
@@ -118,6 +123,20 @@ class Source(ABC):
         """
 
 
+def kth_greatest(
+    owners: Int[np.ndarray, " m"], values: Float[np.ndarray, " m"], rows: int, count: int
+) -> tuple[Int[np.ndarray, " full"], Float[np.ndarray, " full"]]:
+    """Return the rows that have `count` values or more, ascending, and the `count`-th greatest of each; float32."""
+    # By row, and in a row the greatest first: one number to sort by, of the row and of the bits of a float32.
+    bits = values.view(np.int32)
+    keys = (owners.astype(np.int64) << 32) - np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    keys.sort()
+    starts = np.searchsorted(keys, (np.arange(rows + 1) << 32) - (1 << 31))
+    full = np.flatnonzero(np.diff(starts) >= count)
+    bits = ((full << 32) - keys[starts[full] + count - 1]).astype(np.int32)
+    return full, np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int32).view(np.float32)
+
+
 def best_of(
     rows: Int[np.ndarray, " n"],
     owners: Int[np.ndarray, " m"],
@@ -132,21 +151,29 @@ def best_of(
     rows
         The classes whose neighbours are asked for.
     owners, columns, values
-        Candidates: for which of the rows (ascending), which class, and how similar it is. None is there twice.
+        Candidates: for which of the rows, which class, and how similar it is; float32. None is there twice.
     count
         How many others each row keeps.
     """
-    keep = (values > 0) & (columns != rows[owners])
-    owners, columns, values = owners[keep], columns[keep], values[keep]
-    order = np.lexsort((columns, -values, owners))
-    starts = np.searchsorted(owners, np.arange(len(rows)))
-    order = order[np.arange(len(order)) - starts[owners] < count]
+    keep = np.flatnonzero((values > 0) & (columns != rows[owners]))
     everyone = np.arange(len(rows))
-    owners = np.concatenate([owners[order], everyone])
-    columns = np.concatenate([columns[order], rows])
-    values = np.concatenate([values[order], np.ones(len(rows), np.float32)])
-    order = np.lexsort((columns, owners))
-    return Rows(columns[order].astype(np.int32), values[order], np.bincount(owners, minlength=len(rows)))
+    # Each class itself is there before all others, and so never left out.
+    owners = np.concatenate([owners[keep], everyone])
+    columns = np.concatenate([columns[keep], rows])
+    values = np.concatenate([values[keep], np.full(len(rows), 2, np.float32)])
+    order = np.argsort((owners << 32) + columns)
+    owners, columns, values = owners[order], columns[order], values[order]
+    least = np.zeros(len(rows), np.float32)
+    full, last = kth_greatest(owners, values, len(rows), count + 1)
+    least[full] = last
+    is_kept = values > least[owners]
+    # Of those as good as the last one, the first for which there is room.
+    tied = np.flatnonzero(values == least[owners])
+    room = count + 1 - np.bincount(owners[is_kept], minlength=len(rows))
+    place = np.arange(len(tied)) - np.searchsorted(owners[tied], owners[tied])
+    is_kept[tied[place < room[owners[tied]]]] = True
+    counts = np.bincount(owners[is_kept], minlength=len(rows))
+    return Rows(columns[is_kept].astype(np.int32), np.minimum(values[is_kept], np.float32(1)), counts)
 
 
 def joined(parts: list[Rows]) -> Rows:

@@ -135,9 +135,9 @@ class Tree(Source):
     ) -> Bool[np.ndarray, " a"]:
         """Tell for each row and ancestor whether what the ancestor left out may be among the row's nearest."""
         # The last neighbour of each row; the first entry of a row that has room is 0, which nothing left out is below.
-        last, starts = found.last(rows, count), np.cumsum(found.counts) - found.counts
+        last = found.last(rows, count)
         is_last = found.values == np.repeat(last, found.counts)
-        last_class = np.maximum.reduceat(np.where(is_last, found.indices, _NONE), starts)
+        last_class = np.maximum.reduceat(np.where(is_last, found.indices, _NONE), found.starts[:-1])
         above = self.pairing.closure.ancestors[entries]
         most, then = (
             np.where(level < 0, np.float32(0), self._over(entries, level, finish))

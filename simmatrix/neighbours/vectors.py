@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined, raw_type
+from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined, kth_greatest, raw_type
 from simmatrix.shapes import Float, Int
 
 _GRID = 2.0**26
@@ -25,12 +25,11 @@ _GRID = 2.0**26
 _ROWS, _COLUMNS = 256, 1024
 # Rows of a dense product that are worked out at a time.
 _BLOCK = 1024
-# Pairs of vectors that are multiplied exactly at a time, in numbers.
-_EXACT = 1 << 22
-# Candidates of a row, on average, from which on those that were overtaken are let go.
-_CROWDED = 4
-# And from which on some rows are taken at a time: where very many vectors are the same.
-_MANY = 16
+# Numbers of vectors that are rounded at a time, or multiplied exactly: they fit the cache.
+_EXACT = 1 << 16
+# Above so many candidates a row, in units of what is kept, those that were overtaken are let go; and if more than so
+# many are left, since very many vectors are the same, the rows are done in two halves.
+_CROWDED, _MANY = 4, 16
 
 
 class Cosines(Source):
@@ -52,7 +51,7 @@ class Cosines(Source):
     def __init__(self, unit: Float[np.ndarray, "C d"]) -> None:
         self.vectors: Float[np.ndarray, "C d"] = np.empty(unit.shape, np.float32)
         self.inverses = np.empty(len(unit))
-        for rows in _slices(len(unit), max(1, _EXACT // unit.shape[1])):
+        for rows in slices(len(unit), max(1, _EXACT // unit.shape[1])):
             self.vectors[rows] = np.rint(unit[rows] * _GRID) / _GRID
             exact = self.vectors[rows].astype(np.float64)
             self.inverses[rows] = 1 / np.sqrt(np.einsum("ij,ij->i", exact, exact))
@@ -66,10 +65,10 @@ class Cosines(Source):
         if self._unit is not None:
             return cosine(self._unit)
         values = np.empty((count, count), np.float32)
-        for rows in _slices(count, _BLOCK):
+        for rows in slices(count, _BLOCK):
             left = self.vectors[rows].astype(np.float64)
             # The upper triangle, mirrored.
-            for columns in _slices(count, _BLOCK, rows.start):
+            for columns in slices(count, _BLOCK, rows.start):
                 block = self._scaled(left @ self.vectors[columns].astype(np.float64).T, rows, columns)
                 values[rows, columns] = block
                 values[columns, rows] = block.T
@@ -80,16 +79,15 @@ class Cosines(Source):
         return self._scaled(products, rows, columns).astype(raw_type(len(self)))
 
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
-        return joined([self._nearest(rows[part], count, finish) for part in _slices(len(rows), _ROWS)])
+        return joined([self._nearest(rows[part], count, finish) for part in slices(len(rows), _ROWS)])
 
     def pairs(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Return the raw similarities of pairs of classes."""
         values = np.empty(len(rows), raw_type(len(self)))
-        for part in _slices(len(rows), max(1, _EXACT // self.vectors.shape[1])):
-            left, right = (self.vectors[side[part]].astype(np.float64) for side in (rows, columns))
-            values[part] = np.einsum("ij,ij->i", left, right) * (
-                self.inverses[rows[part]] * self.inverses[columns[part]]
-            )
+        for part in slices(len(rows), max(1, _EXACT // self.vectors.shape[1])):
+            one, other = rows[part], columns[part]
+            left, right = (self.vectors.take(side, axis=0).astype(np.float64) for side in (one, other))
+            values[part] = np.vecdot(left, right) * (self.inverses[one] * self.inverses[other])
         return values
 
     def _scaled(self, products: np.ndarray, rows: slice | np.ndarray, columns: slice | np.ndarray) -> np.ndarray:
@@ -97,48 +95,76 @@ class Cosines(Source):
         return products
 
     def _nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
-        found = self._candidates(rows, count, finish.bound)
-        if found is None:
-            middle = len(rows) // 2
-            return joined([self._nearest(rows[:middle], count, finish), self._nearest(rows[middle:], count, finish)])
-        owners, columns = found
+        left = self.vectors[rows]
+        candidates = Candidates(len(rows), count + 1, finish.bound, left.shape[1])
+        everyone = np.arange(len(rows))
+        products = np.empty((len(rows), _COLUMNS), np.float32)
+        for part in slices(len(self), _COLUMNS):
+            block = products[:, : part.stop - part.start]
+            np.matmul(left, self.vectors[part].T, out=block)
+            if not candidates.add(block, everyone, part.start):
+                middle = len(rows) // 2
+                halves = (rows[:middle], rows[middle:])
+                return joined([self._nearest(half, count, finish) for half in halves])
+        owners, columns, _ = candidates.settled()
         return best_of(rows, owners, columns, finish(self.pairs(rows[owners], columns)), count)
 
-    def _candidates(
-        self, rows: Int[np.ndarray, " n"], count: int, bound: float
-    ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]] | None:
-        """Return all that may be among the nearest of each row: the row's position, ascending, and the class.
 
-        None where so many are equally near that the memory would not hold those of several rows.
-        """
-        width = self.vectors.shape[1]
+class Candidates:
+    """All that may be among the nearest of some rows, by products in float32.
+
+    Parameters
+    ----------
+    rows
+        How many rows.
+    count
+        How many candidates a row asks for. Those that are overtaken by so many others are let go.
+    bound
+        What is not above it counts for nothing.
+    width
+        How many dimensions the vectors have.
+    """
+
+    def __init__(self, rows: int, count: int, bound: float, width: int) -> None:
+        self.count = count
         # Of a product in float32: d rounded products and sums of numbers whose sizes add up to 1 at most (Cauchy and
         # Schwarz), and two vectors whose lengths are 1 but for their grid.
         error = (width + 4) * 2.0**-24 + np.sqrt(width) * 2.0**-25
         # What is within it of the last that counts may come before that, and so may what rounds to the same similarity.
-        slack = np.float32(2 * error + 2.0**-22)
-        left = self.vectors[rows]
-        # One more than asked for: each class is nearest to itself.
-        least = np.full(len(rows), max(bound - float(slack), -1.0), np.float32)
-        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        waiting = 0
-        products = np.empty((len(rows), _COLUMNS), np.float32)
-        for part in _slices(len(self), _COLUMNS):
-            block = products[:, : part.stop - part.start]
-            np.matmul(left, self.vectors[part].T, out=block)
-            if part.start == 0 and block.shape[1] > count:
-                least = np.maximum(least, np.partition(block, -count - 1, axis=1)[:, -count - 1] - slack)
-            places = _places(block >= least[:, None])
-            owners, columns = np.divmod(places, block.shape[1])
-            found.append((owners, columns + part.start, block[owners, columns]))
-            waiting += len(places)
-            if waiting > _CROWDED * len(rows) * (count + 1):
-                found = [_leading(found, len(rows), count + 1, slack, least)]
-                waiting = 0
-                if len(rows) > 1 and len(found[0][0]) > _MANY * len(rows) * (count + 1):
-                    return None
-        owners, columns, _ = _leading(found, len(rows), count + 1, slack, least)
-        return owners, columns
+        self.slack = np.float32(2 * error + 2.0**-22)
+        self.floor = np.float32(max(bound - float(self.slack), -1.0))
+        self._least, self._is_fresh = np.full(rows, self.floor), np.full(rows, True)
+        self._found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._waiting, self._limit = 0, _CROWDED * rows * count
+
+    def add(self, block: Float[np.ndarray, "n m"], owners: Int[np.ndarray, " n"], first: int) -> bool:
+        """Add products of some rows with the columns from `first` on.
+
+        False where so many are equally near that the memory would not hold those of several rows.
+        """
+        least = self._least[owners]
+        if block.shape[1] >= self.count and (fresh := np.flatnonzero(self._is_fresh[owners])).size:
+            last = np.partition(block[fresh], -self.count, axis=1)[:, -self.count]
+            least[fresh] = np.maximum(last - self.slack, self.floor)
+            self._least[owners], self._is_fresh[owners] = least, False
+        places = np.flatnonzero(block >= least[:, None])
+        inside, columns = np.divmod(places.astype(np.int32), np.int32(block.shape[1]))
+        self._found.append((owners[inside], columns + np.int32(first), block.ravel()[places]))
+        self._waiting += len(places)
+        if self._waiting > self._limit:
+            left = len(self.settled()[0])
+            return len(self._least) == 1 or left <= _MANY * len(self._least) * self.count
+        return True
+
+    def settled(self) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """Return those that are not overtaken: the row's position, the column and the product."""
+        owners, columns, values = (np.concatenate(arrays) for arrays in zip(*self._found, strict=True))
+        full, last = kth_greatest(owners, values, len(self._least), self.count)
+        self._least[full] = np.maximum(self._least[full], last - self.slack)
+        keep = np.flatnonzero(values >= self._least[owners])
+        self._found = [(owners[keep], columns[keep], values[keep])]
+        self._waiting = 0
+        return self._found[0]
 
 
 @np.errstate(under="ignore")
@@ -164,31 +190,6 @@ def cosine(unit: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
     return values
 
 
-def _leading(
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]], rows: int, count: int, slack: np.float32, least: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the candidates that are not overtaken by `count` others, by row; raise what each row takes from now on."""
-    owners, columns, values = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-    # By row, and in a row the greatest first: one number to sort by, of the row and of the bits of a float32.
-    bits = values.view(np.int32)
-    order = np.argsort((owners << 32) - np.where(bits < 0, bits ^ 0x7FFFFFFF, bits))
-    owners, columns, values = owners[order], columns[order], values[order]
-    starts = np.searchsorted(owners, np.arange(rows + 1))
-    full = np.flatnonzero(np.diff(starts) >= count)
-    least[full] = np.maximum(least[full], values[starts[full] + count - 1] - slack)
-    keep = values >= least[owners]
-    return owners[keep], columns[keep], values[keep]
-
-
-def _places(is_meant: np.ndarray) -> np.ndarray:
-    """Return where a mask is true, in the flat array; eight at a time are passed over where none is."""
-    flat = is_meant.ravel()
-    if len(flat) % 8:
-        return np.flatnonzero(flat)
-    some = np.flatnonzero(flat.view(np.uint64))
-    eight, inside = np.nonzero(flat.reshape(-1, 8)[some])
-    return np.asarray(some[eight] * 8 + inside)
-
-
-def _slices(count: int, size: int, first: int = 0) -> Iterator[slice]:
+def slices(count: int, size: int, first: int = 0) -> Iterator[slice]:
+    """Divide the places from `first` to before `count` into slices of a size."""
     return (slice(start, min(start + size, count)) for start in range(first, count, size))

@@ -10,8 +10,6 @@ from pathlib import Path
 from pickle import PickleBuffer, dumps
 from typing import TypeAlias
 
-import numpy as np
-
 from simmatrix import shards
 from simmatrix.container import canonical_json
 from simmatrix.files import Progress, silent
@@ -33,8 +31,8 @@ class Task:
 
     def done(self, neighbours: Neighbours) -> Shard:
         """Make the rows and write them."""
-        indices, values, counts = neighbours.rows(self.first, self.last)
-        rows = shards.Rows(np.concatenate([[0], np.cumsum(counts)]), indices, values)
+        found = neighbours.rows(self.first, self.last)
+        rows = shards.Rows(found.starts, found.indices, found.values)
         return make_shard(self.index, self.number, self.of, self.first, rows, len(neighbours.source))
 
 

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from simmatrix.choices import TAXONOMY_FORMATS
 from simmatrix.errors import SourceError
+from simmatrix.names import composed, is_name
 from simmatrix.taxonomy.graph import Edge, Taxonomy, from_edges
-from simmatrix.text import check_choice, composed, is_name, some
+from simmatrix.text import check_choice, some
 
 ROOT = "root"
 """The node above the coarsest groups of columns."""

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from simmatrix.container import CODES, Container, open_container
 from simmatrix.errors import SourceError
+from simmatrix.files import decoded, reading, whole
 from simmatrix.npy import Array, member, npy_array
 from simmatrix.shapes import Float
 from simmatrix.text import some
 from simmatrix.vectors.streams import unpacking
-from simmatrix.vectors.vectors import LARGEST_DIMENSION, Reader, Request, Vectors, pick, vocabulary_beside
+from simmatrix.vectors.vectors import LARGEST_DIMENSION, Request, Table, reader_of
 
 _VOCABULARY = "vocabulary"
 _FLOATS = ("F16", "F32", "F64")
 _PIECE = 1 << 20
+_BESIDE = (".txt", ".vocab", ".vocab.txt")
 
 
 def check_matrix(shape: Sequence[int], dtype: np.dtype[np.generic], path: Path) -> None:
@@ -47,25 +48,14 @@ def read_npy(path: Path, request: Request) -> Array:
     return array
 
 
-def _read_npy(request: Request) -> Vectors:
+@contextmanager
+def _npy(request: Request) -> Iterator[Table]:
     array = read_npy(request.path, request)
-    return pick(request.wanted, vocabulary_beside(request), array.shape[0], array.rows, request.path)
-
-
-NPY = Reader(_read_npy, lambda request: iter(vocabulary_beside(request)), takes_vocabulary=True)
-
-
-class _Npz(NamedTuple):
-    """An archive's one array of vectors, and the one of its words if they are inside."""
-
-    vectors: zipfile.ZipInfo
-    words: zipfile.ZipInfo | None
-    archive: zipfile.ZipFile
-    path: Path
+    yield Table(_vocabulary_beside(request), array.shape[0], array.rows)
 
 
 @contextmanager
-def _opened_npz(request: Request) -> Iterator[_Npz]:
+def _npz(request: Request) -> Iterator[Table]:
     path = request.path
     file = request.files.open(path)
     with unpacking(path), zipfile.ZipFile(file) as archive:
@@ -82,17 +72,23 @@ def _opened_npz(request: Request) -> Iterator[_Npz]:
         ):
             if len(found) != 1:
                 raise SourceError(f"holds {len(found)} {what} arrays; one was expected", path)
-        yield _Npz(matrices[0], texts[0] if inside else None, archive, path)
+        with member(archive, matrices[0], path) as (array, rest):
+            check_matrix(array.shape, array.dtype, path)
+
+            def rows(indices: Sequence[int]) -> Float[np.ndarray, "n d"]:
+                found = array.rows(indices)
+                rest()
+                return found
+
+            words = _words_inside(archive, texts[0], path) if inside else _vocabulary_beside(request)
+            yield Table(words, array.shape[0], rows)
 
 
-def _words_of(npz: _Npz, request: Request) -> Iterator[str]:
-    if npz.words is None:
-        yield from vocabulary_beside(request)
-        return
-    with member(npz.archive, npz.words, npz.path) as (array, rest):
+def _words_inside(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iterator[str]:
+    with member(archive, entry, path) as (array, rest):
         size, count = array.dtype.itemsize, array.shape[0]
         if not 0 < size <= _PIECE:
-            raise SourceError(f"its words take {size} bytes each; save them with numpy.savez", npz.path)
+            raise SourceError(f"its words take {size} bytes each; save them with numpy.savez", path)
         # NumPy stores text in four bytes a character, padded with zeros.
         encoding = {"S": "utf-8", "U": f"utf-32-{'be' if array.dtype.byteorder == '>' else 'le'}"}[array.dtype.kind]
         step = _PIECE // size
@@ -101,72 +97,59 @@ def _words_of(npz: _Npz, request: Request) -> Iterator[str]:
             try:
                 words = [raw[at : at + size].decode(encoding).rstrip("\0") for at in range(0, len(raw), size)]
             except UnicodeDecodeError:
-                raise SourceError("its words are no Unicode text; save them with numpy.savez", npz.path) from None
+                raise SourceError("its words are no Unicode text; save them with numpy.savez", path) from None
             if len(words) == step > 1 and len(set(words)) == 1:
-                raise SourceError(f"its vocabulary holds {words[0]!r} {step} times in a row; save it again", npz.path)
+                raise SourceError(f"its vocabulary holds {words[0]!r} {step} times in a row; save it again", path)
             yield from words
         rest()
 
 
-def _read_npz(request: Request) -> Vectors:
-    with _opened_npz(request) as npz, member(npz.archive, npz.vectors, npz.path) as (array, rest):
-        check_matrix(array.shape, array.dtype, request.path)
-
-        def rows(indices: Sequence[int]) -> Float[np.ndarray, "n d"]:
-            found = array.rows(indices)
-            rest()
-            return found
-
-        return pick(request.wanted, _words_of(npz, request), array.shape[0], rows, request.path)
-
-
-def _words_npz(request: Request) -> Iterator[str]:
-    with _opened_npz(request) as npz:
-        yield from _words_of(npz, request)
-
-
-NPZ = Reader(_read_npz, _words_npz, takes_vocabulary=True)
-
-
-def _container(request: Request) -> AbstractContextManager[Container]:
-    return open_container(request.path, "get the file again", request.files.open(request.path))
-
-
-def _read_safetensors(request: Request) -> Vectors:
+@contextmanager
+def _safetensors(request: Request) -> Iterator[Table]:
     path = request.path
-    with _container(request) as file:
-        matrices = {
-            name: one
-            for name, one in sorted(file.tensors.items())
-            if len(one["shape"]) == 2 and one["dtype"] in _FLOATS
-        }
+    with open_container(path, "get the file again", request.files.open(path)) as file:
+        matrices = [
+            one for _name, one in sorted(file.tensors.items()) if len(one["shape"]) == 2 and one["dtype"] in _FLOATS
+        ]
         if len(matrices) != 1:
             listed = some([f"{name!r:.40} {one['dtype']} {one['shape']}" for name, one in sorted(file.tensors.items())])
             raise SourceError(
                 f"should hold one matrix of float16, float32 or float64; it holds {listed or 'nothing'}", path
             )
-        ((_name, tensor),) = matrices.items()
+        (tensor,) = matrices
         dtype = np.dtype(CODES[tensor["dtype"]])
         check_matrix(tensor["shape"], dtype, path)
         start = file.start + tensor["data_offsets"][0]
         array = Array(request.files.reader(path), start, tuple(tensor["shape"]), dtype)
-        return pick(request.wanted, _vocabulary(file, request), array.shape[0], array.rows, path)
-
-
-def _words_safetensors(request: Request) -> Iterator[str]:
-    with _container(request) as file:
-        yield from _vocabulary(file, request)
-
-
-SAFETENSORS = Reader(_read_safetensors, _words_safetensors, takes_vocabulary=True)
+        yield Table(_vocabulary(file, request), array.shape[0], array.rows)
 
 
 def _vocabulary(file: Container, request: Request) -> list[str]:
     if request.vocabulary is not None or _VOCABULARY not in file.tensors:
-        return vocabulary_beside(request)
+        return _vocabulary_beside(request)
     try:
         if file.tensors[_VOCABULARY]["dtype"] == "U8":
             return file.read(_VOCABULARY).tobytes().decode().split("\n")
     except UnicodeDecodeError:
         pass
     raise SourceError(f"its tensor {_VOCABULARY} is not UTF-8 text in bytes (uint8); write it as such", request.path)
+
+
+def _vocabulary_beside(request: Request) -> list[str]:
+    """Read the vocabulary that was given, or lies beside the file under a usual name."""
+    path = request.vocabulary
+    if path is None:
+        candidates = [request.path.with_suffix(suffix) for suffix in _BESIDE]
+        path = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if path is None:
+            names = ", ".join(candidate.name for candidate in candidates)
+            raise SourceError(
+                f'has no vocabulary; give one (vocabulary="FILE", one word a line), or put it beside it as {names}',
+                request.path,
+            )
+    with reading(path):
+        raw = whole(request.files.open(path), path)
+    return decoded(raw, path).removesuffix("\n").split("\n")
+
+
+NPY, NPZ, SAFETENSORS = (reader_of(one, takes_vocabulary=True) for one in (_npy, _npz, _safetensors))

@@ -12,6 +12,7 @@ import io
 import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from simmatrix.errors import SourceError
 from simmatrix.files import reading
 from simmatrix.shapes import Float
 from simmatrix.vectors.arrays import check_matrix, read_npy
-from simmatrix.vectors.vectors import Reader, Request, Vectors, pick
+from simmatrix.vectors.vectors import Request, Table, reader_of
 
 # More names than any file of word vectors has; each makes a class.
 _MOST_NAMES = 1000
@@ -91,17 +92,14 @@ class _Unpickler(pickle._Unpickler):
         return Stand
 
 
-def _read(request: Request) -> Vectors:
+@contextmanager
+def _table(request: Request) -> Iterator[Table]:
     record = _load(request)
     count, rows = _rows(record, request)
-    return pick(request.wanted, _vocabulary(record, request.path), count, rows, request.path)
+    yield Table(_vocabulary(record, request.path), count, rows)
 
 
-def _words(request: Request) -> Iterator[str]:
-    yield from _vocabulary(_load(request), request.path)
-
-
-KEYED_VECTORS = Reader(_read, _words)
+KEYED_VECTORS = reader_of(_table, takes_vocabulary=False)
 
 
 def _load(request: Request) -> dict[str, Any]:

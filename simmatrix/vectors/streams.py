@@ -1,4 +1,4 @@
-"""Opening a file of word vectors as a stream of bytes, whether it is compressed or not."""
+"""Opening files of word vectors: each once, and as a stream of bytes whether it is compressed or not."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple, TypeAlias, cast
 
 from simmatrix.errors import SourceError
-from simmatrix.files import Progress, refusal, silent
-from simmatrix.text import is_name, shown_name, some
-from simmatrix.vectors.vectors import Files
+from simmatrix.files import Progress, digest_of, open_input, reading, refusal, shown_name, silent
+from simmatrix.names import is_name
+from simmatrix.text import some
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -66,6 +67,73 @@ def archive_name(path: Path) -> str:
     return shown_name(file.name if member is None else f"{file.name}:{member}")
 
 
+class Files(AbstractContextManager["Files"]):
+    """The files of one reading: that of the vectors, which `path` names, and what is read beside it.
+
+    Each is opened once, so its checksum is that of the bytes that were read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.where = path, located(path)
+        self._opened: dict[Path, tuple[io.FileIO, os.stat_result]] = {}
+
+    def open(self, path: Path) -> io.FileIO:
+        """Return an open file, at its beginning."""
+        if path not in self._opened:
+            file = open_input(path)
+            self._opened[path] = file, os.fstat(file.fileno())
+        file = self._opened[path][0]
+        file.seek(0)
+        return file
+
+    def reader(self, path: Path) -> Callable[[int, int], bytes]:
+        """Return a function that reads bytes of a file from a place on."""
+        file = self.open(path)
+
+        def read_at(place: int, size: int) -> bytes:
+            try:
+                file.seek(place)
+                content = file.read(size)
+            except OSError as error:
+                raise refusal(error, path) from None
+            if len(content) < size:
+                raise SourceError("is cut short; get the file again", path)
+            return content
+
+        return read_at
+
+    def size(self, path: Path) -> int:
+        """Return the size of an open file in bytes."""
+        return self._opened[path][1].st_size
+
+    def sha256(self, progress: Progress = silent, stop: Event | None = None) -> str:
+        """Return the checksum of the file of the vectors, which may be read meanwhile."""
+        with reading(self.where.file):
+            return digest_of(self._opened[self.where.file][0], progress, stop)
+
+    def beside(self) -> list[tuple[str, Path, str]]:
+        """Return the role, the path and the checksum of each other file that was read, in the order of reading.
+
+        Raises
+        ------
+        SourceError
+            If any file was changed since it was opened.
+        """
+        found = []
+        for path, (file, before) in self._opened.items():
+            if path != self.where.file:
+                with reading(path):
+                    found.append(("vectors" if path.suffix == ".npy" else "vocabulary", path, digest_of(file)))
+            now = os.fstat(file.fileno())
+            if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
+                raise SourceError("was changed while it was read; read it again", path)
+        return found
+
+    def __exit__(self, *_error: object) -> None:
+        for file, _status in self._opened.values():
+            file.close()
+
+
 class Stream:
     """Uncompressed bytes of a file in pieces, with progress told in bytes of the file as it lies on the disk."""
 
@@ -97,13 +165,13 @@ class Stream:
 
 
 @contextmanager
-def opened(path: Path, files: Files, progress: Progress = silent, *, arrays_packed: bool = False) -> Iterator[Stream]:
-    """Open a plain, gzip or zip file, told apart by their first bytes.
+def opened(files: Files, progress: Progress = silent, *, arrays_packed: bool = False) -> Iterator[Stream]:
+    """Open the file of the vectors, which is plain, gzip or zip by its first bytes.
 
     A zip archive with several files needs one named: ``glove.6B.zip:glove.6B.50d.txt``. With `arrays_packed` an archive
     of arrays (``.npz``) is not unpacked.
     """
-    where = located(path)
+    path, where = files.path, files.where
     with ExitStack() as stack:
         file = files.open(where.file)
         with unpacking(path):

@@ -23,7 +23,7 @@ import numpy as np
 
 from simmatrix.errors import SourceError
 from simmatrix.shapes import Bool, Int, UInt8
-from simmatrix.vectors.streams import Stream, opened
+from simmatrix.vectors.streams import opened
 from simmatrix.vectors.vectors import Reader, Request, Vectors, WordVector
 
 # Half a mebibyte and its temporaries stay in a core's cache; measured fastest from 256 KiB to 1 MiB.
@@ -42,7 +42,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class _Layout(NamedTuple):
-    """What the first lines tell: values a vector, the header's word count, bytes up to the blank that a line has."""
+    """What the first lines tell: the numbers of a vector, the header's word count, and a line's number of blanks."""
 
     dimension: int
     promised: int | None
@@ -137,14 +137,13 @@ def _vector_blocks(request: Request, *, header: bool) -> Iterator[tuple[_Block, 
     """Go through the file's lines of vectors, and check at the end that they were as many as promised."""
     lines = 0
     layout: _Layout | None = None
-    with opened(request.path, request.files, request.progress) as stream:
-        for block in _blocks(stream):
-            if layout is None:
-                layout = _layout(block, header=header, path=request.path)
-                if header:
-                    block = block._replace(starts=block.starts[1:], ends=block.ends[1:], first_line=2)
-            lines += len(block.starts)
-            yield block, layout
+    for block in _blocks(request):
+        if layout is None:
+            layout = _layout(block, header=header, path=request.path)
+            if header:
+                block = block._replace(starts=block.starts[1:], ends=block.ends[1:], first_line=2)
+        lines += len(block.starts)
+        yield block, layout
     if layout is None:
         raise SourceError("holds no vectors; get or make the file again", request.path)
     if layout.promised not in (None, lines):
@@ -167,8 +166,8 @@ GLOVE, WORD2VEC = (
 )
 
 
-def _blocks(stream: Stream) -> Iterator[_Block]:
-    """Cut a stream into blocks of whole lines.
+def _blocks(request: Request) -> Iterator[_Block]:
+    """Cut a file into blocks of whole lines.
 
     All blocks lie in one buffer, so each is good until the next is asked for. Fresh memory for every block would cost
     as much as the rest of the work: the system clears each page of it.
@@ -177,30 +176,31 @@ def _blocks(stream: Stream) -> Iterator[_Block]:
     scratch = np.empty(len(buffer), dtype=np.bool_)
     held = 0
     first_line = 1
-    while count := stream.read_into(memoryview(buffer)[held : held + _BLOCK]):
-        size = held + count
-        if first_line == 1 and buffer.startswith(_BOM):
-            size -= len(_BOM)
-            buffer[:size] = buffer[len(_BOM) : len(_BOM) + size]
-        # The last line always waits: whether blank lines end the file is known only at its end.
-        start = max(0, size - _LONGEST_END)
-        cut = buffer.rfind(b"\n", 0, start + len(buffer[start:size].rstrip(b"\r\n"))) + 1
-        if size - cut > _LONGEST_LINE:
-            raise SourceError(
-                f"has more than {_LONGEST_LINE >> 20} MiB without a line end; this is no text of word vectors",
-                stream.path,
-                first_line,
-            )
-        # The first lines stay together, since they tell the layout.
-        if cut and (first_line > 1 or size > _LONGEST_LINE or buffer.count(b"\n", 0, cut) > _FIRST_LINES):
-            yield (block := _split(buffer, scratch[:cut], first_line))
-            first_line += len(block.starts)
-            buffer[: size - cut] = buffer[cut:size]
-            size -= cut
-        held = size
-        if held + _BLOCK > len(buffer):
-            buffer = buffer + bytearray(len(buffer))
-            scratch = np.empty(len(buffer), dtype=np.bool_)
+    with opened(request.files, request.progress) as stream:
+        while count := stream.read_into(memoryview(buffer)[held : held + _BLOCK]):
+            size = held + count
+            if first_line == 1 and buffer.startswith(_BOM):
+                size -= len(_BOM)
+                buffer[:size] = buffer[len(_BOM) : len(_BOM) + size]
+            # The last line always waits: whether blank lines end the file is known only at its end.
+            start = max(0, size - _LONGEST_END)
+            cut = buffer.rfind(b"\n", 0, start + len(buffer[start:size].rstrip(b"\r\n"))) + 1
+            if size - cut > _LONGEST_LINE:
+                raise SourceError(
+                    f"has more than {_LONGEST_LINE >> 20} MiB without a line end; this is no text of word vectors",
+                    request.path,
+                    first_line,
+                )
+            # The first lines stay together, since they tell the layout.
+            if cut and (first_line > 1 or size > _LONGEST_LINE or buffer.count(b"\n", 0, cut) > _FIRST_LINES):
+                yield (block := _split(buffer, scratch[:cut], first_line))
+                first_line += len(block.starts)
+                buffer[: size - cut] = buffer[cut:size]
+                size -= cut
+            held = size
+            if held + _BLOCK > len(buffer):
+                buffer = buffer + bytearray(len(buffer))
+                scratch = np.empty(len(buffer), dtype=np.bool_)
     if last := buffer[:held].rstrip(b"\r\n"):
         yield _split(last + b"\n", np.empty(len(last) + 1, dtype=np.bool_), first_line)
 

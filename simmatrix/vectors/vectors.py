@@ -1,25 +1,21 @@
-"""What every reader of word vectors returns, the contract that readers share, and the words that go with an array."""
+"""What readers of word vectors take and return, and the reader of all formats that hold an array."""
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event
 from typing import NamedTuple
 
 import numpy as np
 
 from simmatrix.errors import SourceError
-from simmatrix.files import Progress, decoded, digest_of, open_input, reading, refusal, silent, whole
+from simmatrix.files import Progress, silent
 from simmatrix.shapes import Float
+from simmatrix.vectors.streams import Files
 
 LARGEST_DIMENSION = 1 << 16
 """No word vector is longer; a damaged file must not fill the memory."""
-
-_BESIDE = (".txt", ".vocab", ".vocab.txt")
 
 
 class WordVector(NamedTuple):
@@ -35,62 +31,6 @@ class Vectors(NamedTuple):
     found: Mapping[str, WordVector]
     compose: Callable[[str], WordVector] | None = None
     """Makes a vector for any other word from its parts, if the format can (fastText's subwords); it reads the file."""
-
-
-class Files(AbstractContextManager["Files"]):
-    """The files of one reading. Each is opened once, so its checksum is that of the bytes that were read."""
-
-    def __init__(self) -> None:
-        self._opened: dict[Path, tuple[io.FileIO, os.stat_result]] = {}
-
-    def open(self, path: Path) -> io.FileIO:
-        """Return an open file, at its beginning."""
-        if path not in self._opened:
-            file = open_input(path)
-            self._opened[path] = file, os.fstat(file.fileno())
-        file = self._opened[path][0]
-        file.seek(0)
-        return file
-
-    def reader(self, path: Path) -> Callable[[int, int], bytes]:
-        """Return a function that reads bytes of a file from a place on."""
-        file = self.open(path)
-
-        def read_at(place: int, size: int) -> bytes:
-            try:
-                file.seek(place)
-                content = file.read(size)
-            except OSError as error:
-                raise refusal(error, path) from None
-            if len(content) < size:
-                raise SourceError("is cut short; get the file again", path)
-            return content
-
-        return read_at
-
-    def size(self, path: Path) -> int:
-        """Return the size of an open file in bytes."""
-        return self._opened[path][1].st_size
-
-    def sha256(self, path: Path, progress: Progress = silent, stop: Event | None = None) -> str:
-        """Return the checksum of an open file; others may read it meanwhile."""
-        with reading(path):
-            return digest_of(self._opened[path][0], progress, stop)
-
-    def beside(self, path: Path) -> list[Path]:
-        """Return the files that were opened besides one, in the order in which they were opened."""
-        return [one for one in self._opened if one != path]
-
-    def check(self) -> None:
-        """Raise `SourceError` if the bytes of a file were changed since it was opened."""
-        for path, (file, before) in self._opened.items():
-            now = os.fstat(file.fileno())
-            if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
-                raise SourceError("was changed while it was read; read it again", path)
-
-    def __exit__(self, *_error: object) -> None:
-        for file, _status in self._opened.values():
-            file.close()
 
 
 class Request(NamedTuple):
@@ -114,42 +54,37 @@ class Reader(NamedTuple):
     """Whether the file is read once from start to end, so that it may be gzip or zip."""
 
 
-def pick(
-    wanted: Set[str],
-    words: Iterable[str],
-    count: int,
-    rows: Callable[[Sequence[int]], Float[np.ndarray, "n d"]],
-    path: Path,
-) -> Vectors:
-    """Return the wanted words' vectors; `rows` reads some of the file's `count` rows. A repeated word has its first."""
-    places: dict[str, int] = {}
-    size = 0
-    for index, word in enumerate(words):
-        size = index + 1
-        if word in wanted:
-            places.setdefault(word, index)
-    if size != count:
-        raise SourceError(
-            f"has {count} vectors for a vocabulary of {size} words; give the vocabulary that belongs to it", path
-        )
-    # A float64 beyond float32's range becomes infinite, which is an error for whoever uses the word.
-    with np.errstate(all="ignore"):
-        values = rows(list(places.values())).astype(np.float32) if places else ()
-    return Vectors({word: WordVector(row) for word, row in zip(places, values, strict=True)})
+class Table(NamedTuple):
+    """An array of vectors with its words: `rows` reads some of its `size` rows, by ascending indices."""
+
+    words: Iterable[str]
+    size: int
+    rows: Callable[[Sequence[int]], Float[np.ndarray, "n d"]]
 
 
-def vocabulary_beside(request: Request) -> list[str]:
-    """Read the vocabulary that was given, or lies beside the file under a usual name."""
-    path = request.vocabulary
-    if path is None:
-        candidates = [request.path.with_suffix(suffix) for suffix in _BESIDE]
-        path = next((candidate for candidate in candidates if candidate.is_file()), None)
-        if path is None:
-            names = ", ".join(candidate.name for candidate in candidates)
-            raise SourceError(
-                f'has no vocabulary; give one (vocabulary="FILE", one word a line), or put it beside it as {names}',
-                request.path,
-            )
-    with reading(path):
-        raw = whole(request.files.open(path), path)
-    return decoded(raw, path).removesuffix("\n").split("\n")
+def reader_of(open_table: Callable[[Request], AbstractContextManager[Table]], *, takes_vocabulary: bool) -> Reader:
+    """Return the reader of a format whose array `open_table` opens. A word that is there twice has its first row."""
+
+    def read(request: Request) -> Vectors:
+        places: dict[str, int] = {}
+        count = 0
+        with open_table(request) as (words, size, rows):
+            for index, word in enumerate(words):
+                count = index + 1
+                if word in request.wanted:
+                    places.setdefault(word, index)
+            if count != size:
+                raise SourceError(
+                    f"has {size} vectors for a vocabulary of {count} words; give the vocabulary that belongs to it",
+                    request.path,
+                )
+            # A float64 beyond float32's range becomes infinite, which is an error for whoever uses the word.
+            with np.errstate(all="ignore"):
+                values = rows(list(places.values())).astype(np.float32) if places else ()
+        return Vectors({word: WordVector(row) for word, row in zip(places, values, strict=True)})
+
+    def words(request: Request) -> Iterator[str]:
+        with open_table(request) as table:
+            yield from table.words
+
+    return Reader(read, words, takes_vocabulary)

@@ -54,7 +54,7 @@ WORD2VEC_BINARY = Reader(_read, _words, streams=True)
 
 
 def _records(request: Request) -> Iterator[tuple[bytes, memoryview]]:
-    with opened(request.path, request.files, request.progress) as stream:
+    with opened(request.files, request.progress) as stream:
         header = _header(stream)
         size = 4 * header.dimension
         buffer, position, is_end = header.rest, 0, False

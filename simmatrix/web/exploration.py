@@ -210,7 +210,7 @@ class Exploration:
             "topK": limits.top_k,
             "lowerBound": preview.bound,
             "influence": figures.influence,
-            "mostInfluence": self._limited(limits.top_k).influence,
+            "mostInfluence": preview.matrix.influence,
             "density": figures.density,
             "isolated": figures.isolated,
             "edits": [{"id": edit.id, "told": edit.told, "pairs": len(edit.pairs)} for edit in edits],
@@ -242,21 +242,27 @@ class Exploration:
         return [name for name, one in zip(self.matrix.classes, self.superclasses, strict=False) if one == superclass]
 
     def describe(self, name: str, order: str) -> Json:
-        """Return all that is known of a class: neighbours, how it was found, what it means, where it stands."""
+        """Return all that is known of a class: what `told` returns, its neighbours, and its place in an order."""
         index = self._index(name)
-        told = self.matrix.provenance.resolution.get(name, {})
         places = self.order(order).places
         return {
             **self.named(index),
+            **self.told(index),
             "place": int(np.flatnonzero(places == index)[0]),
+            "neighbours": self._neighbours(self.preview, index),
+            "otherNeighbours": None if self._second is None else self._neighbours(self._second, index),
+        }
+
+    def told(self, index: int) -> Json:
+        """Return what the files tell of a class: its superclass, how it was found, and what it means."""
+        told = self.matrix.provenance.resolution.get(self.matrix.classes[index], {})
+        return {
             "superclass": self.superclasses[index] if self.superclasses else "",
             "how": str(told.get("how", "")),
             "words": _texts(told.get("words")),
             "doubt": _doubt(told),
             "others": _texts(told.get("others"))[:_COMPLETIONS],
             "senses": [{"synset": synset, "means": means} for synset, means in self.senses(index)],
-            "neighbours": self._neighbours(self.preview, index),
-            "otherNeighbours": None if self._second is None else self._neighbours(self._second, index),
         }
 
     def senses(self, index: int) -> list[tuple[str, str]]:
@@ -265,8 +271,11 @@ class Exploration:
         synsets = [self._columns["synset"][index]] if self._columns.get("synset") else []
         if self.matrix.provenance.builder == "wordnet":
             synsets = _texts(self.matrix.provenance.resolution.get(name, {}).get("words"))
+        synsets = [synset for synset in synsets if synset]
+        if not synsets:
+            return []
         wordnet = open_wordnet()
-        found = [(synset, wordnet.find(synset)) for synset in synsets if synset]
+        found = [(synset, wordnet.find(synset)) for synset in synsets]
         return [(synset, "" if one is None else definition_of(wordnet, one)) for synset, one in found]
 
     def path(self, start: str, goal: str) -> Json:

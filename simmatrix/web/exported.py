@@ -77,12 +77,10 @@ def _content(exploration: Exploration) -> Json:
     values = np.rint(matrix.to_dense().astype(np.float64) * 65535).astype("<u2")
     tree = exploration.order("clusters").tree
     assert tree is not None  # noqa: S101 - the order by clusters has one
-    shown = ("superclass", "how", "words", "doubt", "others", "senses")
-    described = [exploration.describe(name, "file") for name in matrix.classes]
     return {
         "about": exploration.about(),
         "classes": [exploration.named(index) for index in range(count)],
-        "details": [{name: one[name] for name in shown} for one in described],
+        "details": [exploration.told(index) for index in range(count)],
         "neighbours": NEIGHBOURS,
         "orders": {by: exploration.order(by).places.tolist() for by in exploration.orders},
         "tree": {

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from simmatrix.errors import SourceError
 from simmatrix.files import reading
-from simmatrix.text import composed, some
+from simmatrix.names import composed
+from simmatrix.text import some
 
 TYPES = {
     ".jpg": "image/jpeg",

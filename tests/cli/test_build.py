@@ -302,7 +302,11 @@ def test_python_and_the_command_make_the_same_matrix(options: str, build: Build,
             "taxonomy",
             "the class list has the columns superclass, level 2",
         ),
-        ("class,weight\nseal,1\noak,2\nrose,2\n", "embeddings", "the class list has neither synsets nor superclasses"),
+        (
+            "class,weight\nseal,1\noak,2\nrose,2\n",
+            "embeddings",
+            "the class list has neither synsets nor superclasses; simmatrix suggest looks for a better source",
+        ),
     ],
 )
 def test_the_class_list_says_which_source_it_knows(text: str, source: str, reason: str, command: Command) -> None:

@@ -38,6 +38,7 @@ class Server:
         self.said: dict[str, str] = {}
         while "stop" not in self.said:
             name, _, value = self.process.stdout.readline().partition(" ")
+            assert name, self.process.communicate()[1]  # it ended
             self.said[name] = value.strip()
         self.address = self.said["participants"]
 

@@ -43,6 +43,7 @@ def test_a_terminal_gets_the_same_words(capsys: pytest.CaptureFixture[str], monk
 
 def test_percent() -> None:
     assert percent(0.1234) == "12.3%"
+    assert [percent(share) for share in (0.0, 0.001, 0.000412, 1.0)] == ["0.0%", "0.1%", "0.041%", "100.0%"]
 
 
 @pytest.mark.parametrize(("is_terminal", "waited", "bars"), [(True, 2.0, 1), (True, 0.5, 0), (False, 2.0, 0)])

@@ -44,6 +44,9 @@ def test_what_it_proposes_works(command: Command) -> None:
 def test_the_table_that_it_proposes_is_built_from(command: Command) -> None:
     Path("grades.txt").write_text("low\nhigh\nmedium\n")
     Path("groups.tsv").write_text("class\tsuperclass\nrose\tplant\noak\tplant\ncar\tmachine\n")
+    Path("a && b.txt").write_text("otter\nseal\nwalrus\n")
+    *_, last = command.good("suggest", "a && b.txt", "-o", "my.tsv").splitlines()
+    assert last == "next: simmatrix build --from-wordnet --classes my.tsv"
     for listed in ("grades.txt", "groups.tsv"):
         *_, last = command.good("suggest", listed, "-o", "my.tsv", "--force").splitlines()
         command(*last.removeprefix("next: simmatrix ").split(), "-o", f"{listed}.safetensors")

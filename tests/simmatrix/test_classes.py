@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from simmatrix import data
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import SourceError
-from simmatrix.name_array import TextArray
+from simmatrix.names import TextArray
 
 NAMES = ("rose", "sweet pepper", "Käfer", "T-shirt/top", "日本")
 
@@ -158,8 +158,8 @@ BAD = [
     ("a.csv", b"name,label\nrose,0\n", 1, "the columns name and label could both hold the classes; say which"),
     ("a.csv", b"class,x,x\nrose,1,2\n", 1, "names x twice"),
     ("a.csv", b"class\n", None, "holds no classes"),
-    ("a.csv", b"class,x\nrose,1\ntulip\n", 3, "has 1 fields, the header has 2; quote"),
-    ("a.csv", b"class,x\nrose,1\ntulip,1,2\n", 3, "has 3 fields, the header has 2"),
+    ("a.csv", b"class,x\nrose,1\ntulip\n", 3, "has 1 field, the header has 2; write the others too"),
+    ("a.csv", b"class,x\nrose,1\ntulip,1,2\n", 3, "has 3 fields, the header has 2; quote a field"),
     ("a.csv", b"class,x\nrose,1\n\ntulip,1\n", 3, "the row is empty; take it out"),
     ("a.csv", b"class,x\nrose,1\n,\ntulip,1\n", 3, "the row is empty"),
     ("a.csv", b"class,x\nrose,1\n,2\n", 3, "has no name"),

@@ -12,7 +12,7 @@ import pytest
 
 import simmatrix
 from simmatrix import ClassList, ClassOrderError, ParameterError, SimilarityError, SimilarityMatrix, read_classes
-from simmatrix.classes import names_in_order
+from simmatrix.names import names_in_order
 from simmatrix.provenance import Input, Provenance
 from simmatrix.storage import write_matrix
 

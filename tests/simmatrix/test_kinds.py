@@ -3,6 +3,7 @@
 import pytest
 
 from simmatrix import ClassList
+from simmatrix.builders.automatic import phrases_of
 from simmatrix.kinds import is_english, kind_of, misfit
 
 ORDER = "--from-order --decay 0.5"
@@ -63,26 +64,24 @@ KINDS: tuple[tuple[str, str | None, str, tuple[float, ...] | None], ...] = (
 )
 
 
-def listed(names: str, **columns: tuple[str, ...]) -> ClassList:
-    return ClassList(tuple(names.split("|")), columns)
-
-
 def test_kinds() -> None:
     for names, name, options, positions in KINDS:
-        kind = kind_of(listed(names))
+        kind = kind_of(names.split("|"))
         found = (None, "", None) if kind is None else (kind.name, kind.options, kind.positions)
         assert found == (name, options, positions), names
 
 
 def test_the_order_is_shown_from_the_least() -> None:
-    kind = kind_of(listed("high|low|medium"))
+    kind = kind_of(("high", "low", "medium"))
     assert kind is not None
     assert kind.reason == "the names are grades: low < medium < high"
 
 
 def test_phrases_count_where_each_class_has_one() -> None:
-    assert kind_of(listed("LABEL_0|LABEL_1", phrase=("rose", "tulip"))) is None
-    assert kind_of(listed("LABEL_0|LABEL_1", phrase=("rose", ""))) is not None
+    names = ("LABEL_0", "LABEL_1")
+    assert phrases_of(ClassList(names)) == names
+    assert phrases_of(ClassList(names, {"phrase": ("rose", "")})) == names
+    assert phrases_of(ClassList(names, {"phrase": ("rose", "tulip")})) == ("rose", "tulip")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,7 @@ def test_phrases_count_where_each_class_has_one() -> None:
     ],
 )
 def test_what_is_said_of_names_that_are_no_words(names: str, sentence: str) -> None:
-    assert misfit(ClassList(tuple(names.split("|")), source="my list.txt")) == sentence
+    assert misfit(names.split("|"), "my list.txt") == sentence
 
 
 def test_english() -> None:

@@ -18,7 +18,7 @@ from simmatrix import MatrixError, OutputError, ParameterError, Provenance, Simi
 from simmatrix import shards as module
 from simmatrix.files import silent
 from simmatrix.matrix import load_input
-from simmatrix.name_array import MANY, TextArray
+from simmatrix.names import MANY, TextArray
 from simmatrix.provenance import FoundArray
 from simmatrix.shards import Rows, make_shard, read_columns, unfinished
 from tests.simmatrix.matrices import random_matrix

@@ -65,6 +65,9 @@ def test_what_sources_lack_is_named_as_it_is() -> None:
     assert found.reason.startswith(
         "the word vectors lack Sphynx, keeshond; WordNet lacks 'Sphynx' (did you mean sphinx"
     )
+    vehicles = ["tractor", "bicycle", "bus", "lorry", "train", "tram", "canoe", "sledge", "wagon", "barrow"]
+    found = simmatrix.suggest([*vehicles, "bulldozzer"])
+    assert found.reason.startswith("WordNet lacks 'bulldozzer' (did you mean bulldozer, ")
 
 
 def test_classes_that_are_known_by_their_last_words_are_named() -> None:

@@ -27,6 +27,11 @@ def matrix_of(similarity: float, size: int = 30) -> SimilarityMatrix:
     [
         (matrix_of(0.01), []),
         (matrix_of(0.0), ["is the identity, so training with it is plain cross entropy; no two classes are similar"]),
+        (matrix_of(0.004, 3), ["sum to 0.008 on average, .* nearly plain cross entropy; give a smaller lower bound$"]),
+        (
+            simmatrix.from_order(["a", "b", "c"], decay=0.001),
+            ["sum to 0.0013 .*; give a greater decay or length scale$"],
+        ),
         # Of what is too much for SimLoss alone the loss warns.
         (matrix_of(0.5), []),
         (matrix_of(1.0, 3), ["3 pairs have similarity 1, .*: c0/c1, c0/c2, c1/c2$"]),

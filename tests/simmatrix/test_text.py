@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from simmatrix.text import nearest, nearest_to_each, or_list, shown_name, some, some_lines, visible
+from simmatrix.files import shown_name
+from simmatrix.text import nearest, nearest_to_each, or_list, some, some_lines, visible
 
 FLOWERS = ("rose", "tulip", "violet", "orchid", "lily", "Rosé", "roses")
 

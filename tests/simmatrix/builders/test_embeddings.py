@@ -153,8 +153,8 @@ def test_missing_classes_are_named_with_the_nearest_spellings(tmp_path: Path) ->
         "  tulpi: no 'tulpi', nearest tulip",
         "  red_lorry: no 'lorry'",
         "  n017: no 'trukc', nearest truck",
-        "give them another phrase (a phrase column in the class list), take other vectors or an encoder, which takes "
-        'any text (from_encoder), or leave them out (oov="drop")',
+        "correct their spelling, give them another phrase (a phrase column in the class list), take other vectors or "
+        'an encoder, which takes any text (from_encoder), or leave them out (oov="drop")',
     ]
 
 

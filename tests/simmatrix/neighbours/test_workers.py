@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -111,7 +110,7 @@ def test_workers_write_the_same_bytes(run: Run, expected: dict[str, bytes], tmp_
 
 
 def test_workers_write_what_faiss_finds(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The index of FAISS is trained once, and sent to the workers."""
+    """The centres are trained once, and sent to the workers with all that is made of them."""
     monkeypatch.setattr(shards, "ROWS", 4000)
     many = 10_500  # FAISS is for more than 10,000
     for folder in ("here", "there"):
@@ -159,46 +158,45 @@ def test_what_dask_and_workers_raise_is_told(tmp_path: Path, monkeypatch: pytest
     assert not vectors_beside(path).exists()
 
 
-def killed_meanwhile(run: Run, folder: Path, delay: float, rng: random.Random, others: Sequence[object] = ()) -> int:
-    """Write the matrix, kill a worker (none of the others) meanwhile, and count those killed before it was there."""
-    killed = []
+def killed_meanwhile(run: Run, folder: Path, rng: random.Random, others: Sequence[object] = ()) -> psutil.Process:
+    """Write the matrix, and return the worker (none of the others) that was killed after a shard, but not the last."""
+    at, killed = rng.randrange(1, worked.CLASSES // ROWS), []
 
-    def kill() -> None:
-        time.sleep(delay)
-        # Dask does not start a worker again that is killed while it starts: one is always left.
-        if len(found := [one for one in processes() if one not in others]) > 1:
-            rng.choice(found).kill()
-            killed.append(not (folder / NAME).exists())
+    def done(*_bytes: int) -> None:
+        nonlocal at
+        at -= 1
+        if at == 0:
+            time.sleep(rng.uniform(0, 0.05))
+            # Dask does not start a worker again that is killed while it starts: both have started.
+            first, second = (one for one in processes() if one not in others)
+            killed.append(rng.choice((first, second)))
+            killed[0].kill()
+            assert not (folder / NAME).exists()
 
-    for _wait in range(50):
-        if len(processes()) >= 2:
-            break
-        time.sleep(0.1)
-    killer = threading.Thread(target=kill)
-    killer.start()
-    write(neighbours(), folder / NAME, run)
-    killer.join()
-    return sum(killed)
+    write(neighbours(), folder / NAME, run, done)
+    (one,) = killed
+    return one
 
 
 @pytest.mark.slow
 def test_workers_that_are_killed_are_replaced(expected: dict[str, bytes], tmp_path: Path) -> None:
     """Twenty kills fall in the midst of a build, each among workers that were just started."""
-    rng, killed = random.Random(0), 0
-    for moment in range(30):
+    rng = random.Random(0)
+    for moment in range(20):
         folder, others = tmp_path / str(moment), processes()
         folder.mkdir()
         with working(2) as run:
-            killed += killed_meanwhile(run, folder, rng.uniform(0, 0.5), rng, others)
+            killed_meanwhile(run, folder, rng, others)
         assert contents(folder) == expected, moment
-        if killed == 20:
-            break
-    assert killed == 20
 
 
 def test_a_worker_that_is_killed_is_replaced(run: Run, expected: dict[str, bytes], tmp_path: Path) -> None:
-    assert killed_meanwhile(run, tmp_path, 0.05, random.Random(1)) == 1
+    killed = killed_meanwhile(run, tmp_path, random.Random(1))
     assert contents(tmp_path) == expected
+    until = time.monotonic() + 60
+    while len({*processes()} - {killed}) < 2:
+        assert time.monotonic() < until, "no worker is in its place"
+        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -212,24 +210,34 @@ def test_killed_as_a_whole_the_old_matrix_is_whole_and_the_next_run_goes_on(tmp_
     write(neighbours(seed=1), reference)
     old, new = contents(path.parent), contents(reference.parent)
     rng, journal = random.Random(0), path.with_name(".matrix.simmatrix-build")
-    for moment in range(40):
-        with subprocess.Popen([*program, path, "1"], cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
+
+    def killed(lines: int, *then: str) -> tuple[bool, list[str]]:
+        """Kill a run soon after some lines; return whether it had ended, and the shards that are noted as done."""
+        with subprocess.Popen(
+            [*program, path, "1", *then], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+        ) as process:
             assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(rng.uniform(0, 0.7))
+            for _line in range(lines):
+                process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.3))
             os.kill(process.pid, signal.SIGKILL)
         there = contents(path.parent)
-        matrix = old if there[NAME] == old[NAME] else new
+        has_ended = there[NAME] != old[NAME]
+        matrix = new if has_ended else old
         assert {name: there[name] for name in matrix} == matrix
         # What was written and is not noted yet is made again.
         noted = journal.read_text() if journal.exists() else ""
-        done = [name for name in there.keys() & new.keys() - old.keys() if name in noted]
-        if matrix is new:
+        return has_ended, [name for name in there.keys() & new.keys() - old.keys() if name in noted]
+
+    for lines in (1, 4, 9, 17):  # it has begun, and noted so many shards less one
+        has_ended, _ = killed(lines)
+        if has_ended:
             write(neighbours(), path)
-        elif moment >= 5 and len(done) >= 3:
-            break
-    assert matrix is old, "no run was killed in its midst"
-    assert len(done) >= 3, "no run was killed in its midst"
+    write(neighbours(), path)
+    for shards_done in (1, 2, 3):
+        has_ended, done = killed(2, "wait")
+        assert not has_ended
+        assert len(done) == shards_done
     made = {name: (path.parent / name).stat().st_mtime_ns for name in done}
     subprocess.run([*program, path, "1"], cwd=ROOT, env=environment, check=True, capture_output=True)
     found = contents(path.parent)

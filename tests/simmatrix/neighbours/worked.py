@@ -1,5 +1,6 @@
 """A top-k matrix that takes some seconds, and a program that writes it by workers, to be killed."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -26,12 +27,21 @@ def neighbours(seed: int = 0, count: int = 8, search: str = "exact", classes: in
 
 
 def main() -> None:
-    """Write the matrix of a seed by two workers."""
+    """Write the matrix of a seed by two workers, and say what is done; with a third argument, stop after a shard."""
     shards.ROWS = ROWS
-    with working(2) as run:
-        sys.stdout.write("begun\n")
+
+    def say(what: str) -> None:
+        sys.stdout.write(f"{what}\n")
         sys.stdout.flush()
-        write(neighbours(int(sys.argv[2])), Path(sys.argv[1]), run)
+
+    def done(*_bytes: int) -> None:
+        say("another shard")
+        if sys.argv[3:]:
+            signal.pause()
+
+    with working(2) as run:
+        say("begun")
+        write(neighbours(int(sys.argv[2])), Path(sys.argv[1]), run, done)
 
 
 if __name__ == "__main__":

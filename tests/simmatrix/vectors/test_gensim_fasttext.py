@@ -10,7 +10,8 @@ from gensim.models.fasttext import load_facebook_vectors, save_facebook_model
 from simmatrix.builders.embeddings import VectorSource, embedding_similarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
-from simmatrix.vectors.formats import VectorFile, read_vectors, words_of
+from simmatrix.vectors.formats import read_vectors, vector_file, words_of
+from simmatrix.vectors.streams import Files
 from tests.simmatrix.vectors.detection import detect_format
 
 TEXT = [["rose", "tulip", "flower"], ["truck", "lorry", "wheel"], ["rose", "flower", "red"]] * 5
@@ -35,8 +36,8 @@ def theirs(path: Path) -> KeyedVectors:
 
 def test_equal_to_gensim(path: Path, theirs: KeyedVectors) -> None:
     assert detect_format(path) == "fasttext"
-    with VectorFile(path) as file:
-        ours = file.read({*theirs.index_to_key, "unknown"})
+    with Files(path) as files:
+        ours = vector_file(files).read({*theirs.index_to_key, "unknown"})
         assert set(ours.found) == set(theirs.index_to_key)
         for word, one in ours.found.items():
             np.testing.assert_array_equal(one.values, theirs[word], strict=True)
@@ -70,8 +71,8 @@ def test_subwords_stand_in_for_missing_words(path: Path, theirs: KeyedVectors) -
 
 def test_without_subwords_a_missing_word_is_missing(tmp_path: Path) -> None:
     path = model(tmp_path, max_n=0, bucket=0)
-    with VectorFile(path) as file:
-        assert file.read({"rose"}).compose is None
+    with Files(path) as files:
+        assert vector_file(files).read({"rose"}).compose is None
     with pytest.raises(ClassNotFoundError, match="tulpi: no 'tulpi', nearest tulip"):
         embedding_similarity(VectorSource(path, path.name), ClassList(("rose", "tulpi")))
 

@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 import simmatrix
 from simmatrix.study import Study, designed, tally
 from tests.cli.command import COMMAND
+from tests.simmatrix.web.accessible import FAINT, UNLABELLED
 
 pytestmark = pytest.mark.browser
 
@@ -164,34 +165,9 @@ def test_ratings_by_mouse_on_a_small_dark_page_and_the_dashboard(
         screenshot(owner, "collect-dashboard")
 
 
-_CONTRAST = """() => {
-  const channels = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((one) => {
-    const share = one / 255;
-    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-  });
-  const light = (colour) => channels(colour).reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
-  const behind = (one) => {
-    for (let at = one; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (!/, 0\\)$|transparent/.test(colour)) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const found = [];
-  for (const one of document.querySelectorAll("main *, .skip")) {
-    const text = [...one.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!text || one.disabled || !one.checkVisibility()) continue;
-    const [low, high] = [light(getComputedStyle(one).color), light(behind(one))].sort((a, b) => a - b);
-    const contrast = (high + 0.05) / (low + 0.05);
-    if (contrast < 4.5) found.push(`${one.tagName} ${one.textContent.trim()}: ${contrast.toFixed(2)}`);
-  }
-  for (const one of document.querySelectorAll("button, input, img, canvas, progress")) {
-    const name = one.getAttribute("aria-label") || one.getAttribute("alt") || one.textContent.trim()
-      || (one.labels && one.labels.length);
-    if (one.checkVisibility() && !name) found.push(`${one.outerHTML} has no name`);
-  }
-  return found;
-}"""
+def wrong(page: Any) -> list[object]:
+    """Return the texts that are too faint, and the controls without a name."""
+    return [*page.evaluate(FAINT), *page.evaluate(UNLABELLED)]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -199,19 +175,22 @@ def test_texts_have_contrast_and_controls_have_names(tmp_path: Path, opened: Cal
     port = free_port()
     with served(tmp_path, port, *new_study(tmp_path, "--task", "ratings", "--scale", "0:100")):
         page = opened(f"http://127.0.0.1:{port}/", color_scheme=scheme)
-        assert page.evaluate(_CONTRAST) == []
+        assert wrong(page) == []
         begin_by_keys(page, "ann")
-        assert page.evaluate(_CONTRAST) == []
+        assert wrong(page) == []
         # A wide scale is slid along by the arrows; Enter goes on.
         page.locator("#slider").focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
         wait_for(page, 1)
         page.keyboard.press("p")
-        assert page.evaluate(_CONTRAST) == []
+        assert wrong(page) == []
         # A colour that is too faint is found.
         page.add_style_tag(url="/static/base.css")
         page.evaluate("document.getElementById('paused-heading').style.color = '#888'")
-        assert len(page.evaluate(_CONTRAST)) == 1
+        assert len(wrong(page)) == 1
+        # And so is a button that says nothing.
+        page.evaluate("document.getElementById('go-on').replaceChildren()")
+        assert len(wrong(page)) == 2
         page.goto(f"http://127.0.0.1:{port}/dashboard")
-        assert page.evaluate(_CONTRAST) == []
+        assert wrong(page) == []

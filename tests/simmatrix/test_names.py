@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from simmatrix import classes
-from simmatrix.name_array import MANY, TextArray, index_of
-from simmatrix.text import are_names, composed, is_name
+from simmatrix.names import TextArray, are_names, composed, index_of, is_name, names_in_order
 
 ODD = ["", " ", "a\nb", "\x7f", "ß", "e\u0301", "\u202e", "🚚", "日本", "rose", "a b", "\u00a0", "x" * 300]
 
@@ -40,7 +39,7 @@ def test_it_is_what_the_tuple_is() -> None:
         assert "no such" not in index_of(found)
         assert found.repeated() == min(repeats, default=None)
         assert found.nameless() == next((at for at, text in enumerate(texts) if not is_name(text)), None)
-        assert found.are_names() == are_names(texts)
+        assert are_names(found) == are_names(texts)
         assert found.are_composed() == all(composed(text) == text for text in texts)
         assert pickle.loads(pickle.dumps(found)) == texts == copy.deepcopy(found)  # noqa: S301 - our own
         for at in (len(texts), -len(texts) - 1):
@@ -52,9 +51,9 @@ def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
     """All texts have one hash: who trusts it alone takes each for the first."""
     import builtins
 
-    from simmatrix import name_array
+    from simmatrix import names
 
-    monkeypatch.setattr(name_array, "hash", lambda _text: 7, raising=False)
+    monkeypatch.setattr(names, "hash", lambda _text: 7, raising=False)
     found = TextArray.of(["rose", "tulip", "oak", "tulip", "ox", "rose"])
     assert builtins.hash("a") != builtins.hash("b")
     assert found.repeated() == (3, 1)
@@ -75,10 +74,12 @@ def test_bytes_that_are_no_texts_are_refused() -> None:
             TextArray(np.frombuffer(raw, np.uint8), np.array(offsets, np.int64))
 
 
-def test_many_names_are_no_objects() -> None:
-    names = [f"class number {index}" for index in range(MANY)]
-    size = sum(map(len, names)) + 8 * (MANY + 1)
-    assert isinstance(classes.names_in_order(names[:-1]), tuple)
+def test_many_names_are_no_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = 5000
+    monkeypatch.setattr("simmatrix.names.MANY", many)
+    names = [f"class number {index}" for index in range(many)]
+    size = sum(map(len, names)) + 8 * (many + 1)
+    assert isinstance(names_in_order(names[:-1]), tuple)
     listed = classes.ClassList(names)
     assert isinstance(listed.names, TextArray)
     assert listed.names.data.nbytes + listed.names.offsets.nbytes == size

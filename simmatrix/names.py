@@ -1,31 +1,131 @@
-"""Texts kept in one array of bytes: the names of a million classes take their characters, not a million objects."""
+"""The names of classes: what can be one, the one spelling of each, their order, and how very many of them are kept.
+
+The names of a million classes are kept in one array of bytes: they take their characters, not a million objects.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, SupportsIndex, overload
+from numbers import Integral
+from typing import Any, SupportsIndex, TypeAlias, TypeGuard, overload
 
 import numpy as np
 
+from simmatrix.errors import ClassOrderError
 from simmatrix.shapes import Int, UInt8
-from simmatrix.text import all_composed, are_names, composed, is_name
+from simmatrix.text import is_unsafe
+
+Names: TypeAlias = "Iterable[str] | Mapping[Any, Any]"
+"""Names of classes in label order, or a mapping between them and their indices."""
 
 MANY = 100_000
-"""From so many on the names of classes are kept in an array."""
+"""So many names of classes, and more, are kept in an array."""
 
 _BLOCK = 1 << 14
 _DELETE = 0x7F
 _HALVES = np.arange(128, 192)
 
 
+def is_name(name: object) -> TypeGuard[str]:
+    r"""Tell whether something can be the name of a class: text that is not blank and safe to show.
+
+    Examples
+    --------
+    >>> is_name("T-shirt/top"), is_name(" "), is_name("a\nb"), is_name(3)
+    (True, False, False, False)
+    """
+    return isinstance(name, str) and bool(name.strip()) and (name.isprintable() or not any(map(is_unsafe, name)))
+
+
+def are_names(names: Sequence[str]) -> bool:
+    """Tell whether texts, in an array or not, can be the names of classes: two or more different names."""
+    if isinstance(names, TextArray):
+        return len(names) >= 2 and names.nameless() is None and names.repeated() is None
+    return len(set(names)) == len(names) >= 2 and all(map(is_name, names))
+
+
+def composed(text: str) -> str:
+    """Return the one spelling of a name: accented letters as one character each (NFC), however they were typed."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def all_composed(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return `composed` of each text."""
+    return tuple(map(composed, texts))
+
+
+def names_in_order(classes: Names) -> Sequence[str]:
+    """Return the names of classes in label order, each in its one spelling (NFC): a tuple, of many a `TextArray`.
+
+    A sequence of names is an order. A mapping is one if its keys or its values are the indices 0 to C - 1, as in
+    ``id2label`` and ``class_to_idx``, and is read by index. A set is in no order, and one text is no list of names.
+
+    Raises
+    ------
+    ClassOrderError
+        If there is no order, or what stands in it is no name.
+
+    Examples
+    --------
+    >>> names_in_order({"tulip": 1, "rose": 0})
+    ('rose', 'tulip')
+    """
+    if isinstance(classes, str):
+        raise ClassOrderError(
+            f"the classes are one text, {classes!r}; give a list of names (simmatrix.read_classes reads files)"
+        )
+    if isinstance(classes, set | frozenset):
+        raise ClassOrderError("the classes are a set, which has no order; give a list of their names in label order")
+    if not isinstance(classes, Iterable):
+        raise ClassOrderError(f"the classes are {classes!r:.60}; give a list of their names in label order")
+    if isinstance(classes, TextArray) and classes.are_composed():
+        return classes
+    found = tuple(_by_index(classes) if isinstance(classes, Mapping) else classes)
+    for position, name in enumerate(found):
+        if not isinstance(name, str):
+            raise ClassOrderError(
+                f"class {position} (counted from 0) is {name!r}, a {type(name).__name__}; give the classes by name "
+                "(for torchvision's ImageNet these are its wnids)"
+            )
+    # Plain text, also where the names are an array's scalars or members of an enumeration.
+    return kept(map(str.__str__, found))
+
+
+def _by_index(classes: Mapping[Any, Any]) -> list[Any]:
+    indices = range(len(classes))
+    by_key = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in classes.items()}
+    by_value: dict[Any, Any] = {index: name for name, index in classes.items() if isinstance(index, Integral)}
+    found = [[way[index] for index in indices] for way in (by_key, by_value) if way.keys() == set(indices)]
+    # Names may be digits, as those of MNIST: where both could be the indices, the names are the ones that are text.
+    for names in sorted(found, key=lambda names: not all(isinstance(name, str) for name in names)):
+        return names
+    raise ClassOrderError(
+        f"the classes are a mapping, and neither its keys nor its values are the indices 0 to {len(classes) - 1}; give "
+        "a list of names in label order"
+    )
+
+
+def kept(texts: Iterable[str]) -> Sequence[str]:
+    """Return texts as they are kept, each in its one spelling (NFC): in a tuple, many in an array."""
+    composed_texts = all_composed(texts)
+    if len(composed_texts) < MANY:
+        return composed_texts
+    try:
+        return TextArray.of(composed_texts)
+    except UnicodeEncodeError:
+        # Half of a character pair can't be encoded; whoever checks the names refuses it.
+        return composed_texts
+
+
 class TextArray(Sequence[str]):
     """A read-only sequence of texts: text i is the UTF-8 in `data[offsets[i]:offsets[i + 1]]`.
 
     It compares and iterates as a tuple of the texts does, and a slice of it is such a tuple. Where a text stands is
-    found by hashes of eight bytes a text, made when that is first asked.
+    found by hashes of eight bytes a text, which are made when they are first needed.
 
     Raises
     ------
@@ -154,10 +254,6 @@ class TextArray(Sequence[str]):
             found += [(later, earlier[0])] if earlier else []
         return min(found, default=None)
 
-    def are_names(self) -> bool:
-        """Tell whether these can be the names of classes, as `simmatrix.text.are_names` does."""
-        return len(self) >= 2 and self.nameless() is None and self.repeated() is None
-
     def nameless(self) -> int | None:
         """Return which of the texts is the first that can't be a name, None if all can."""
         return next((at for at, text in self._unlike(_are_plain_names) if not is_name(text)), None)
@@ -167,7 +263,7 @@ class TextArray(Sequence[str]):
         return all(composed(text) == text for _at, text in self._unlike(_is_ascii))
 
     def _unlike(self, is_simple: Callable[[bytes, Int[np.ndarray, " n"]], bool]) -> Iterator[tuple[int, str]]:
-        """Go through the texts of the blocks that are not simple: a million are told at once where they are."""
+        """Go through the texts of all blocks but the simple ones, whose bytes tell enough at one look."""
         for start in range(0, len(self), _BLOCK):
             ends = self.offsets[start : start + _BLOCK + 1]
             if not is_simple(bytes(self._bytes[ends[0] : ends[-1]]), ends[:-1] - ends[0]):
@@ -190,23 +286,6 @@ def _are_plain_names(block: bytes, starts: Int[np.ndarray, " n"]) -> bool:
     if is_empty or not block.isascii() or signs.min() < ord(" ") or (signs == _DELETE).any():
         return False
     return bool(np.logical_or.reduceat(signs != ord(" "), starts).all())
-
-
-def are_class_names(names: Sequence[str]) -> bool:
-    """Tell whether texts, in an array or not, can be the names of classes."""
-    return names.are_names() if isinstance(names, TextArray) else are_names(names)
-
-
-def kept(texts: Iterable[str]) -> Sequence[str]:
-    """Return texts as they are kept, each in its one spelling (NFC): in a tuple, many in an array."""
-    composed_texts = all_composed(texts)
-    if len(composed_texts) < MANY:
-        return composed_texts
-    try:
-        return TextArray.of(composed_texts)
-    except UnicodeEncodeError:
-        # Half of a character pair is no text; whoever checks the names says so.
-        return composed_texts
 
 
 class _Places(Mapping[str, int]):
