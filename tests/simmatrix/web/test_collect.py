@@ -1,10 +1,11 @@
 """The pages of a study: what participants can do, and what they and strangers can't."""
 
+import asyncio
 import json
 import re
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -208,12 +210,21 @@ def test_foreign_pages_large_bodies_and_wrong_content_are_refused(tmp_path: Path
         # A gigabyte is refused by its announcement; without one, as soon as too much has come.
         assert ann.post("/answer", sent, **{"content-length": str(1 << 30)}).status_code == 413
 
-        def endless() -> Iterator[bytes]:  # the client takes all before it sends any
-            for _ in range(1 << 8):
-                yield b" " * (1 << 16)
-
         headers = {"x-csrf-token": ann.token, "origin": HOST}
-        assert ann.client.post("/answer", content=endless(), headers=headers).status_code == 413
+        pieces = []
+
+        async def endless() -> AsyncIterator[bytes]:
+            while len(pieces) < 1000:
+                pieces.append(b" " * (1 << 16))
+                yield pieces[-1]
+
+        async def sent_endlessly() -> httpx.Response:
+            transport, cookies = httpx.ASGITransport(app=app), dict(ann.client.cookies)
+            async with httpx.AsyncClient(transport=transport, base_url=HOST, cookies=cookies) as client:
+                return await client.post("/answer", content=endless(), headers=headers)
+
+        assert asyncio.run(sent_endlessly()).status_code == 413
+        assert len(pieces) == 1
         for body in ("", "[]", "{", "[" * 100_000, '"x"', "null"):
             found = ann.client.post("/answer", content=body, headers=headers)
             assert (found.status_code, "no JSON object" in found.text) in ((400, True), (413, False)), body[:9]
