@@ -6,6 +6,7 @@ simloss checks the kinds of its arguments itself, and tests of these checks pass
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from types import FunctionType, SimpleNamespace
 from typing import Any, get_args, get_type_hints
 
@@ -28,8 +29,8 @@ def jaxtyped(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
             if not any(map(_names_shape, hints.values())):
                 one.__annotations__ = hints
                 found = typechecker(one)
-                one.__annotations__ = found.__annotations__ = written
-                return found
+                one.__annotations__ = written
+                return one if found is one else _unless_disabled(found, one)
         return _jaxtyped(one, typechecker=typechecker)
 
     return decorated
@@ -57,6 +58,16 @@ def only_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     function.__annotations__ = named
     return checked(function)
+
+
+def _unless_disabled(found: Callable[..., Any], function: FunctionType) -> Callable[..., Any]:
+    """Return the checked function; without checks while `jaxtyping.config` says so."""
+
+    @wraps(function)
+    def called(*arguments: Any, **named: Any) -> Any:
+        return (function if jaxtyping.config.jaxtyping_disable else found)(*arguments, **named)
+
+    return called
 
 
 def _hints(function: FunctionType) -> dict[str, Any]:
