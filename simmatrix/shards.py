@@ -43,7 +43,7 @@ _IS_FILE = re.compile(r"[^/\\\x00]{1,250}\.safetensors")
 _IS_DIGEST = re.compile("[0-9a-f]{64}")
 _MOST_SHARDS = 99_999
 # Somebody may replace a matrix between the reading of its index and that of its shards.
-_TRIES = 3
+_TRIES = 10
 
 _Found = TypeVar("_Found")
 
@@ -447,12 +447,15 @@ def read_shards(path: Path, rows: range | None = None, progress: Progress = sile
 
 def _steady(path: Path, read: Callable[[Index], _Found]) -> _Found:
     """Return what is read of one index, of a newer one where it was replaced in the meantime."""
+    unchanged = 0
     for attempt in range(1, _TRIES + 1):
         index = read_index(path)
         try:
             return read(index)
         except SourceError:
-            if attempt == _TRIES or read_index(path).sha256 == index.sha256:
+            # Replaced twice meanwhile, the index may be the same one again.
+            unchanged += read_index(path).sha256 == index.sha256
+            if attempt == _TRIES or unchanged == 2:
                 raise
     raise AssertionError
 
