@@ -43,7 +43,7 @@ _IS_FILE = re.compile(r"[^/\\\x00]{1,250}\.safetensors")
 _IS_DIGEST = re.compile("[0-9a-f]{64}")
 _MOST_SHARDS = 99_999
 # Somebody may replace a matrix between the reading of its index and that of its shards.
-_TRIES = 10
+_TRIES = 20
 
 _Found = TypeVar("_Found")
 
@@ -455,7 +455,7 @@ def _steady(path: Path, read: Callable[[Index], _Found]) -> _Found:
         except SourceError:
             # Replaced twice meanwhile, the index may be the same one again.
             unchanged += read_index(path).sha256 == index.sha256
-            if attempt == _TRIES or unchanged == 2:
+            if attempt == _TRIES or unchanged == 3:
                 raise
     raise AssertionError
 
@@ -501,9 +501,13 @@ def _read(index: Index, rows: range, progress: Progress) -> ShardsFile:
 def _check_size(index: Index, shard: Shard) -> None:
     """Raise `SourceError` for a shard that is not there, or too small for its entries: no memory is taken for those."""
     path = index.beside(shard.file)
-    if not path.is_file():
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except FileNotFoundError:  # it was replaced between the two
+        size = None
+    if size is None:
         raise _missing(index, shard.file)
-    if path.stat().st_size < 8 * shard.entries:
+    if size < 8 * shard.entries:
         raise SourceError(f"is not the file that {index.path.name} lists (it is smaller); {_REMEDY}", path)
 
 
