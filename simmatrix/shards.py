@@ -9,6 +9,7 @@ of the same build.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -447,17 +448,23 @@ def read_shards(path: Path, rows: range | None = None, progress: Progress = sile
 
 def _steady(path: Path, read: Callable[[Index], _Found]) -> _Found:
     """Return what is read of one index, of a newer one where it was replaced in the meantime."""
-    unchanged = 0
     for attempt in range(1, _TRIES + 1):
-        index = read_index(path)
-        try:
-            return read(index)
-        except SourceError:
-            # Replaced twice meanwhile, the index may be the same one again.
-            unchanged += read_index(path).sha256 == index.sha256
-            if attempt == _TRIES or unchanged == 3:
-                raise
+        # While the file is open no other one can be taken for it, not even one of the same bytes.
+        with open_input(path) as file:
+            index = read_index(path)
+            try:
+                return read(index)
+            except SourceError:
+                if attempt == _TRIES or _leads_to(path, file):
+                    raise
     raise AssertionError
+
+
+def _leads_to(path: Path, file: io.FileIO) -> bool:
+    """Tell whether an open file still stands at a path."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    return False
 
 
 def checked_rows(rows: range, count: int, path: Path) -> range:
