@@ -230,6 +230,30 @@ def page() -> str:
     return body
 
 
+def fits() -> str:
+    """Return what the largest measurements say of other numbers of classes."""
+    lines, rows = [], []
+    # Bytes a class: a vector of 50 numbers, held twice by the approximate way, and 33 entries of a column and a value.
+    for part, size in (("words", 50 * 4 + 33 * 8), ("faiss", 2 * 50 * 4 + 33 * 8)):
+        slope = power(part)
+        if slope is None:
+            continue
+        one = next(one for one in reversed(kept()) if one["part"] == part)
+        count, cpu = float(one["classes"]), float(one["cpu_s"])
+        lines.append(
+            f"- {NAMES[part]}: {cpu:,.0f} CPU seconds at {count:,.0f} classes, times (C / {count:,.0f})^{slope:.2f}, "
+            f"divided by the workers; {size} bytes a class for vectors and result"
+        )
+        for exponent in (4, 5, 6, 7):
+            hours = cpu * (10.0**exponent / count) ** slope / 3600
+            memory = f"{size * 10.0**exponent / 1e6:,.0f} MB"
+            rows.append([NAMES[part], f"10^{exponent}", *(f"{hours / workers:,.3f}" for workers in (1, 32)), memory])
+    if not rows:
+        return ""
+    header = ["32 nearest of", "classes", "hours, 1 worker", "32 workers", "vectors and result"]
+    return "\n\nWorked out, not measured:\n\n" + "\n".join(lines) + "\n\n" + table(header, rows)
+
+
 def main() -> None:
     """Measure what is asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -239,7 +263,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="measure of so many rows one, and multiply the time")
     options = parser.parse_args()
     run(list(options.parts) or list(names), options.sizes, options.every)
-    write_result("scale", "python benchmarks/scale.py", page())
+    write_result("scale", "python benchmarks/scale.py", f"{page()}{fits()}")
 
 
 if __name__ == "__main__":
