@@ -60,7 +60,7 @@ class _Group(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands()  # type: ignore[assignment]  # Typer says that it may be changed, and does not do it
+        self.commands = _Commands()  # type: ignore[assignment]  # Typer changes none
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names."""

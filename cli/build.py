@@ -160,7 +160,7 @@ def build(
     complete: Annotated[
         Completion | None,
         typer.Option(
-            help="How to fill in pairs that nobody judged. If not given, ratings are refused and triplets are embedded."
+            help="How to fill in pairs that nobody judged. If not given, ratings that lack pairs are refused."
         ),
     ] = None,
     duplicates: Annotated[

@@ -22,7 +22,7 @@ Influence: TypeAlias = Annotated[
     typer.Option(
         metavar="I",
         help="In place of --lower-bound: the sum of a class's similarities to all others, on average. The bound that "
-        "gives this sum is found. 0 is cross entropy.",
+        "gives this sum, after --top-k, is found. 0 is cross entropy.",
     ),
 ]
 PairsFile: TypeAlias = Annotated[
