@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from simmatrix import pyramid, summary
+from simmatrix import summary
 from simmatrix.builders.wordnet import definition_of, open_wordnet
 from simmatrix.classes import ClassList
 from simmatrix.comparison import compare
@@ -22,10 +22,11 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_influence, check_lower_bound, check_top_k
 from simmatrix.ordering import Order, order_of
 from simmatrix.pairs import checked
-from simmatrix.paths import strongest_path
-from simmatrix.preview import BOUNDS, Preview, Profile
-from simmatrix.pyramid import TILE, Difference, Entries, Pyramid, levels_of
 from simmatrix.text import nearest
+from simmatrix.web import pyramid
+from simmatrix.web.paths import strongest_path
+from simmatrix.web.preview import BOUNDS, Preview, Profile
+from simmatrix.web.pyramid import TILE, Difference, Entries, Pyramid, levels_of
 
 Json = dict[str, Any]
 Found = TypeVar("Found")

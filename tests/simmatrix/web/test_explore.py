@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import simmatrix
-from simmatrix import ClassList, SimilarityMatrix, pyramid
+from simmatrix import ClassList, SimilarityMatrix
 from simmatrix.ordering import order_of
-from simmatrix.preview import Preview
 from simmatrix.provenance import Provenance
+from simmatrix.web import pyramid
 from simmatrix.web.exploration import Exploration, Kept
+from simmatrix.web.preview import Preview
 from tests.simmatrix.matrices import NAMES, random_matrix, random_values
 from tests.simmatrix.web.exploring import Client, client_of
 

@@ -16,7 +16,7 @@ import pytest
 import simmatrix
 from simmatrix import SimilarityMatrix
 from simmatrix.ordering import order_of
-from simmatrix.paths import strongest_path
+from simmatrix.web.paths import strongest_path
 from tests.simmatrix.matrices import random_matrix
 from tests.simmatrix.web.accessible import FAINT, UNLABELLED
 

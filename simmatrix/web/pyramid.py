@@ -90,7 +90,7 @@ class Pyramid:
     Examples
     --------
     >>> from simmatrix import SimilarityMatrix
-    >>> from simmatrix.preview import Preview
+    >>> from simmatrix.web.preview import Preview
     >>> values = np.array([[1, 0.5, 0], [0.5, 1, 0.25], [0, 0.25, 1]])
     >>> pyramid = Pyramid(Preview(SimilarityMatrix(values, ("rose", "tulip", "truck"))), np.arange(3))
     >>> pyramid.levels, pyramid.tile(0, 0, 0).mean[0].tolist()

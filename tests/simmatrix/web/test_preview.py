@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from simmatrix import ClassNotFoundError, ParameterError, SimilarityMatrix
-from simmatrix.preview import BOUNDS, Preview, Profile
 from simmatrix.summary import counts
+from simmatrix.web.preview import BOUNDS, Preview, Profile
 from tests.simmatrix.matrices import random_matrix
 
 SIZE = 30

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from simmatrix import MatrixError, ParameterError, pyramid
-from simmatrix.preview import Preview
-from simmatrix.pyramid import Difference, Pyramid
+from simmatrix import MatrixError, ParameterError
+from simmatrix.web import pyramid
+from simmatrix.web.preview import Preview
+from simmatrix.web.pyramid import Difference, Pyramid
 from tests.simmatrix.matrices import peak_memory, random_matrix
 
 SIZE = 85

@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from simmatrix.paths import strongest_path
+from simmatrix.web.paths import strongest_path
 from tests.simmatrix.matrices import random_values
 
 
