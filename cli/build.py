@@ -47,11 +47,7 @@ def build(
         typer.Option("-o", "--output", metavar="FILE", help="Matrix file; named after the class list if not given."),
     ] = None,
     from_embeddings: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH|NAME",
-            help="Word vectors: a file, or the bundled glove-6b-50d.",
-        ),
+        str | None, typer.Option(metavar="PATH|NAME", help="Word vectors: a file, or the bundled glove-6b-50d.")
     ] = None,
     from_order: Annotated[
         bool, typer.Option("--from-order", help="The order of the class list, or positions on a scale.")
@@ -107,8 +103,7 @@ def build(
         typer.Option(metavar="PATH", help="Text file with one word per line, for vector files that hold no words."),
     ] = None,
     oov: Annotated[
-        Oov | None,
-        typer.Option(help="Classes that the source lacks: refuse, which is the default, or leave them out."),
+        Oov | None, typer.Option(help="Classes that the source lacks: refuse, which is the default, or leave them out.")
     ] = None,
     search: Annotated[
         Search | None,
@@ -117,8 +112,7 @@ def build(
         ),
     ] = None,
     recall: Annotated[
-        float | None,
-        typer.Option(metavar="R", help="The share of the true nearest that FAISS has to find (0.95)."),
+        float | None, typer.Option(metavar="R", help="The share of the true nearest that FAISS has to find (0.95).")
     ] = None,
     decay: Annotated[
         float | None,

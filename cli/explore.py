@@ -28,8 +28,7 @@ def explore(
     export: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.html",
-            help="Instead of serving write one page that needs no server, for up to 2,000 classes.",
+            metavar="FILE.html", help="Instead of serving write one page that needs no server, for up to 2,000 classes."
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the exported page if it is there.")] = False,

@@ -75,10 +75,7 @@ def options_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def renamed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the options with `--format` under its present name, and what to say about it.
 
-    Raises
-    ------
-    typer.BadParameter
-        If the format is none of the source's.
+    Raises `typer.BadParameter` if the format is none of the source's.
     """
     given = dict(given)
     old = given.pop("format", None)
@@ -94,10 +91,7 @@ def renamed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 def chosen(given: Mapping[str, Any]) -> Source | None:
     """Return the one source that was named, None where none was.
 
-    Raises
-    ------
-    typer.BadParameter
-        If several are named, or an option is given that belongs to another source.
+    Raises `typer.BadParameter` if several are named, or an option is given that belongs to another source.
     """
     named = [source for source in SOURCES if source.name in given]
     if len(named) > 1:
@@ -114,10 +108,7 @@ def chosen(given: Mapping[str, Any]) -> Source | None:
 def known(given: Mapping[str, Any], classes: ClassList) -> tuple[Source, dict[str, Any], str]:
     """Return the source that fits the class list by itself, the options together with it, and the reason.
 
-    Raises
-    ------
-    typer.BadParameter
-        If an option is given that belongs to another source.
+    Raises `typer.BadParameter` if an option is given that belongs to another source.
     """
     from simmatrix.builders.automatic import known_source
 

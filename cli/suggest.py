@@ -61,11 +61,7 @@ def suggest(
             for name, synset, meaning, doubt in zip(found.table.names, *columns, strict=True)
         }
         print_line("")
-        print_table(
-            ["class", "synset", "meaning", "doubt"],
-            (rows[name] for name in doubtful),
-            right=["doubt"],
-        )
+        print_table(["class", "synset", "meaning", "doubt"], (rows[name] for name in doubtful), right=["doubt"])
     if output is not None:
         print_line(f"{output}: {len(found.table)} classes to edit")
     if found.command:

@@ -71,7 +71,13 @@ class ClassList:
         columns = {column: kept(values) for column, values in self.columns.items()}
         object.__setattr__(self, "columns", MappingProxyType(columns))
         if not self.sha256:
-            object.__setattr__(self, "sha256", _checksum(self.names))
+            # Of the names as a JSON array, some of them at a time.
+            digest = hashlib.sha256(b"[")
+            for start in range(0, len(self.names), _TOGETHER):
+                some = json.dumps(self.names[start : start + _TOGETHER], ensure_ascii=False)
+                digest.update((", " * (start > 0) + some[1:-1]).encode())
+            digest.update(b"]")
+            object.__setattr__(self, "sha256", digest.hexdigest())
 
     def __len__(self) -> int:
         return len(self.names)
@@ -94,16 +100,6 @@ class ClassList:
         kept = [positions[name] for name in wanted]
         columns = {column: tuple(values[at] for at in kept) for column, values in self.columns.items()}
         return ClassList(wanted, columns, self.source, self.sha256)
-
-
-def _checksum(names: Sequence[str]) -> str:
-    """Return the SHA-256 of names as a JSON array, some of them at a time."""
-    digest = hashlib.sha256(b"[")
-    for start in range(0, len(names), _TOGETHER):
-        some = json.dumps(names[start : start + _TOGETHER], ensure_ascii=False)
-        digest.update((", " * (start > 0) + some[1:-1]).encode())
-    digest.update(b"]")
-    return digest.hexdigest()
 
 
 Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList | Any"
@@ -159,7 +155,16 @@ def read_classes(source: Classes, *, class_column: str | None = None, separator:
         raise ParameterError("class_column is for files; give the names themselves without it")
     else:
         listed = source if isinstance(source, ClassList) else _of_object(source)
-    return listed if separator is None else _with_levels(listed, separator)
+    if separator is None:
+        return listed
+    sign = separator.strip() or separator
+    places = [tuple(part.strip() for part in name.split(sign) if part.strip()) or (name,) for name in listed.names]
+    found = levels(places, f" {sign} " if separator != sign else sign)
+    if not found:
+        raise SourceError(
+            f"no name holds the separator {separator!r}; choose the one between their parts", listed.source
+        )
+    return ClassList(listed.names, {**found, **listed.columns}, listed.source, listed.sha256)
 
 
 def _of_object(source: Any) -> ClassList:
@@ -181,20 +186,15 @@ def _of_object(source: Any) -> ClassList:
     return ClassList(names_in_order(source))
 
 
-def _with_levels(listed: ClassList, separator: str) -> ClassList:
-    sign = separator.strip() or separator
-    places = [tuple(part.strip() for part in name.split(sign) if part.strip()) or (name,) for name in listed.names]
-    found = levels(places, f" {sign} " if separator != sign else sign)
-    if not found:
-        raise SourceError(
-            f"no name holds the separator {separator!r}; choose the one between their parts", listed.source
-        )
-    return ClassList(listed.names, {**found, **listed.columns}, listed.source, listed.sha256)
-
-
 def _read_named(source: str | Path, class_column: str | None) -> ClassList:
     if source == "-":
-        return _read_standard_input(class_column)
+        path, raw = Path("standard input"), sys.stdin.buffer.read(_LARGEST_STREAM + 1)
+        if len(raw) > _LARGEST_STREAM:
+            raise SourceError(
+                f"holds more than {_LARGEST_STREAM >> 20} MiB, which no class list does; check the pipe", path
+            )
+        rows = read_unnamed(decoded(raw, path), path, class_column)
+        return _listed(rows, path, "stdin", hashlib.sha256(raw).hexdigest())
     if isinstance(source, str) and source in data.class_list_names():
         return _read_file(data.class_list_path(source), source, class_column)
     path = Path(source)
@@ -243,16 +243,6 @@ def _read_long(path: Path) -> tuple[TextArray, str] | None:
 
         names = plain_names(lines())
     return None if names is None or len(names) < MANY else (names, digest.hexdigest())
-
-
-def _read_standard_input(class_column: str | None) -> ClassList:
-    path = Path("standard input")
-    raw = sys.stdin.buffer.read(_LARGEST_STREAM + 1)
-    if len(raw) > _LARGEST_STREAM:
-        raise SourceError(
-            f"holds more than {_LARGEST_STREAM >> 20} MiB, which no class list does; check the pipe", path
-        )
-    return _listed(read_unnamed(decoded(raw, path), path, class_column), path, "stdin", hashlib.sha256(raw).hexdigest())
 
 
 def _listed(rows: Sequence[Row], path: Path, source: str, sha256: str = "") -> ClassList:

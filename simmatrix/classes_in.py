@@ -284,10 +284,6 @@ def _is_list(content: Any) -> bool:
     return isinstance(content, list) and not isinstance(content, _Object)
 
 
-def _is_index(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _names_by_index(content: Any, path: Path, column: str | None) -> list[Row]:
     return _in_order(content, "the keys", path, column)
 
@@ -440,7 +436,7 @@ _SHAPES: tuple[tuple[Callable[[Any], bool], Callable[[Any, Path, str | None], li
     (_has("categories"), _categories),
     (_has("id2label", "label2id"), _labels_of_a_model),
     (_has("features", "dataset_info"), _class_labels),
-    (lambda content: bool(content) and _pairs_are(lambda _name, value: _is_index(value))(content), _indices_by_name),
+    (lambda content: bool(content) and _pairs_are(lambda _name, value: type(value) is int)(content), _indices_by_name),
     (_pairs_are(lambda key, value: key in _LISTS and isinstance(value, list), any), _listed),
     (_pairs_are(lambda _key, one: _has("features")(one), any), _class_labels),
     (_pairs_are(lambda key, _name: key.isdecimal()), _names_by_index),

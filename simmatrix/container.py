@@ -170,11 +170,8 @@ class Container(NamedTuple):
 def open_container(path: Path, remedy: str, opened: FileIO | None = None) -> Iterator[Container]:
     """Open a file and check its whole layout, without reading a tensor. A file that is open already stays open.
 
-    Raises
-    ------
-    SourceError
-        If it can't be read, or is no safetensors file or a damaged one, with the remedy; at the end of the block, if
-        its bytes were changed in the meantime (a file that takes its place does not matter).
+    Raises `SourceError` if it can't be read, or is no safetensors file or a damaged one, with the remedy; at the end of
+    the block, if its bytes were changed in the meantime (a file that takes its place does not matter).
     """
     with nullcontext(opened) if opened else open_input(path) as file:
         start = b""

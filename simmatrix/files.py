@@ -144,10 +144,7 @@ def mistaken(start: bytes, remedy: str) -> str:
 def decoded(raw: bytes, path: Path) -> str:
     """Return a file's bytes as text: UTF-8, with or without a byte-order mark; every line ends in a line feed.
 
-    Raises
-    ------
-    SourceError
-        If they are not UTF-8; names the line, or what the file seems to be.
+    Raises `SourceError` if they are not UTF-8; names the line, or what the file seems to be.
     """
     if what := mistaken(raw[:200], "save its table as .csv"):
         raise SourceError(what, path)

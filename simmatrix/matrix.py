@@ -16,17 +16,7 @@ import numpy as np
 from simmatrix import normalise
 from simmatrix.errors import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, SourceError
 from simmatrix.files import Progress, reading, shown_name, silent
-from simmatrix.forms import (
-    Dense,
-    Form,
-    Sparse,
-    Values,
-    csr_of,
-    form_of,
-    form_of_tensors,
-    frozen,
-    read_only,
-)
+from simmatrix.forms import Dense, Form, Sparse, Values, csr_of, form_of, form_of_tensors, frozen, read_only
 from simmatrix.names import Names, are_names, index_of, is_name, names_in_order
 from simmatrix.provenance import Input, Provenance, Step
 from simmatrix.shapes import Float, Int
@@ -86,7 +76,7 @@ class SimilarityMatrix:
 
     def __post_init__(self) -> None:
         stored, classes = form_of(self.values), names_in_order(self.classes)
-        _check(stored, classes, is_named=are_names(classes))
+        _check(stored, classes)
         object.__setattr__(self, "stored", stored)
         object.__setattr__(self, "values", stored.values)
         object.__setattr__(self, "classes", classes)
@@ -329,7 +319,17 @@ class SimilarityMatrix:
         wanted = names_in_order(names)
         if wanted == self.classes:
             return self
-        _check_same(wanted, self.classes)
+        known, asked = set(self.classes), set(wanted)
+        lacking = [name for name in wanted if name not in known]
+        unasked = [name for name in self.classes if name not in asked]
+        repeated = [name for name, count in Counter(wanted).items() if count > 1]
+        told = {"not in the matrix": hinted(lacking, unasked), "only in the matrix": unasked, "given twice": repeated}
+        parts = [f"{what}: {some(names)}" for what, names in told.items() if names]
+        if parts:
+            raise ClassOrderError(
+                f"the classes differ from the matrix's {len(self)}; {'; '.join(parts)}. "
+                "Build the matrix from the training set's class list, or pick classes with select()"
+            )
         return self.select(wanted)
 
     def save(self, path: str | Path, *, shards: int | None = None) -> None:
@@ -353,14 +353,20 @@ class SimilarityMatrix:
         return [self._index[name] for name in wanted]
 
 
-def _check(stored: Form, classes: Sequence[str], *, is_named: bool) -> None:
+def _check(stored: Form, classes: Sequence[str]) -> None:
     count = stored.values.shape[0]
     if len(classes) != count:
         raise MatrixError(f"{len(classes)} classes were named for {count} rows; name each row once")
     if len(classes) < 2:
         raise MatrixError("a similarity needs at least two classes")
-    if not is_named:
-        _explain_names(classes)
+    if not are_names(classes):
+        if nameless := [f"{index}: {name!r}" for index, name in enumerate(classes) if not is_name(name)]:
+            raise MatrixError(
+                f"no class names: {some(nameless)} (counted from 0); a name is text without control characters, not "
+                "empty"
+            )
+        repeated = [name for name, count in Counter(classes).items() if count > 1]
+        raise MatrixError(f"the class {some(repeated)} stands there twice; names must be unique")
     values = stored.stored().values
     # NaN fails both comparisons.
     if values.size and not (values.min() >= 0 and values.max() <= 1):
@@ -370,15 +376,6 @@ def _check(stored: Form, classes: Sequence[str], *, is_named: bool) -> None:
     if not (diagonal == 1).all():
         wrong = some([classes[index] for index in np.flatnonzero(diagonal != 1).tolist()])
         raise MatrixError(f"the similarity to itself is not 1: {wrong}; set the diagonal to 1")
-
-
-def _explain_names(classes: Sequence[str]) -> None:
-    if nameless := [f"{index}: {name!r}" for index, name in enumerate(classes) if not is_name(name)]:
-        raise MatrixError(
-            f"no class names: {some(nameless)} (counted from 0); a name is text without control characters, not empty"
-        )
-    repeated = [name for name, count in Counter(classes).items() if count > 1]
-    raise MatrixError(f"the class {some(repeated)} stands there twice; names must be unique")
 
 
 def _checked_evidence(evidence: Any, classes: Sequence[str]) -> Int[np.ndarray, "C C"]:
@@ -407,27 +404,6 @@ def _checked_evidence(evidence: Any, classes: Sequence[str]) -> Int[np.ndarray, 
 def _where(form: Form, is_wrong: Callable[[np.ndarray], np.ndarray], classes: Sequence[str]) -> str:
     count, pairs = form.where(is_wrong)
     return some([f"{classes[i]}, {classes[j]}: {form.values[i, j]}" for i, j in islice(pairs, _SHOWN)], _SHOWN, count)
-
-
-def _check_same(wanted: Sequence[str], classes: Sequence[str]) -> None:
-    repeated = [name for name, count in Counter(wanted).items() if count > 1]
-    known, asked = set(classes), set(wanted)
-    lacking = [name for name in wanted if name not in known]
-    unasked = [name for name in classes if name not in asked]
-    parts = [
-        f"{what} {some(names)}"
-        for what, names in (
-            ("not in the matrix:", hinted(lacking, unasked)),
-            ("only in the matrix:", unasked),
-            ("given twice:", repeated),
-        )
-        if names
-    ]
-    if parts:
-        raise ClassOrderError(
-            f"the classes differ from the matrix's {len(classes)}; {'; '.join(parts)}. "
-            "Build the matrix from the training set's class list, or pick classes with select()"
-        )
 
 
 def save(matrix: SimilarityMatrix, path: str | Path, *, shards: int | None = None) -> None:

@@ -63,11 +63,7 @@ def names_in_order(classes: Names) -> Sequence[str]:
 
     A sequence of names is an order. A mapping is one if its keys or its values are the indices 0 to C - 1, as in
     ``id2label`` and ``class_to_idx``, and is read by index. A set is in no order, and one text is no list of names.
-
-    Raises
-    ------
-    ClassOrderError
-        If there is no order, or what stands in it is no name.
+    Raises `ClassOrderError` if there is no order, or what stands in it is no name.
 
     Examples
     --------
@@ -125,12 +121,8 @@ class TextArray(Sequence[str]):
     """A read-only sequence of texts: text i is the UTF-8 in `data[offsets[i]:offsets[i + 1]]`.
 
     It compares and iterates as a tuple of the texts does, and a slice of it is such a tuple. Where a text stands is
-    found by hashes of eight bytes a text, which are made when they are first needed.
-
-    Raises
-    ------
-    ValueError
-        If the offsets do not divide the bytes, or a text is no UTF-8.
+    found by hashes of eight bytes a text, which are made when they are first needed. Raises ValueError if the offsets
+    do not divide the bytes, or a text is no UTF-8.
 
     Examples
     --------
@@ -145,17 +137,18 @@ class TextArray(Sequence[str]):
             raise ValueError("the offsets do not divide the bytes")
         self.data, self.offsets = data, offsets
         self._bytes = data.data if len(data) else memoryview(b"")
-        for start in range(0, len(self), _BLOCK):
-            self._is_text(start)
+        for block, ends in self._blocks():
+            block.decode()
+            # No text starts in the middle of a character.
+            starts = ends[:-1][np.diff(ends) > 0]
+            if not block.isascii() and np.isin(np.frombuffer(block, np.uint8)[starts], _HALVES).any():
+                raise ValueError("a text starts in the middle of a character")
 
-    def _is_text(self, start: int) -> None:
-        ends = self.offsets[start : start + _BLOCK + 1]
-        block = bytes(self._bytes[ends[0] : ends[-1]])
-        block.decode()
-        # No text starts in the middle of a character.
-        starts = ends[:-1][np.diff(ends) > 0] - ends[0]
-        if not block.isascii() and np.isin(np.frombuffer(block, np.uint8)[starts], _HALVES).any():
-            raise ValueError("a text starts in the middle of a character")
+    def _blocks(self) -> Iterator[tuple[bytes, Int[np.ndarray, " n1"]]]:
+        """Go through the bytes, some texts at a time, with where in them these start and the last one ends."""
+        for start in range(0, len(self), _BLOCK):
+            ends = self.offsets[start : start + _BLOCK + 1]
+            yield bytes(self._bytes[ends[0] : ends[-1]]), ends - ends[0]
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> TextArray:
@@ -200,11 +193,8 @@ class TextArray(Sequence[str]):
 
     def _raws(self) -> Iterator[list[bytes]]:
         """Go through the texts, block by block, as bytes."""
-        for start in range(0, len(self), _BLOCK):
-            ends = self.offsets[start : start + _BLOCK + 1]
-            block = bytes(self._bytes[ends[0] : ends[-1]])
-            places = (ends - ends[0]).tolist()
-            yield [block[first:last] for first, last in pairwise(places)]
+        for block, ends in self._blocks():
+            yield [block[first:last] for first, last in pairwise(ends.tolist())]
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, TextArray):
@@ -260,23 +250,19 @@ class TextArray(Sequence[str]):
 
     def are_composed(self) -> bool:
         """Tell whether each text is in its one spelling (NFC)."""
-        return all(composed(text) == text for _at, text in self._unlike(_is_ascii))
+        return all(composed(text) == text for _at, text in self._unlike(lambda block, _starts: block.isascii()))
 
     def _unlike(self, is_simple: Callable[[bytes, Int[np.ndarray, " n"]], bool]) -> Iterator[tuple[int, str]]:
         """Go through the texts of all blocks but the simple ones, whose bytes tell enough at one look."""
-        for start in range(0, len(self), _BLOCK):
-            ends = self.offsets[start : start + _BLOCK + 1]
-            if not is_simple(bytes(self._bytes[ends[0] : ends[-1]]), ends[:-1] - ends[0]):
+        for number, (block, ends) in enumerate(self._blocks()):
+            if not is_simple(block, ends[:-1]):
+                start = number * _BLOCK
                 yield from ((at, self[at]) for at in range(start, start + len(ends) - 1))
 
 
 def _of_lengths(data: UInt8[np.ndarray, " B"], lengths: np.ndarray) -> TextArray:
     data.flags.writeable = False
     return TextArray(data, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
-
-
-def _is_ascii(block: bytes, _starts: Int[np.ndarray, " n"]) -> bool:
-    return block.isascii()
 
 
 def _are_plain_names(block: bytes, starts: Int[np.ndarray, " n"]) -> bool:

@@ -73,22 +73,11 @@ def normalise(
 ) -> tuple[Dense | Toeplitz, tuple[Step, ...]]:
     """Return values in [0, 1] with a unit diagonal, and the steps that led there.
 
-    Parameters
-    ----------
-    raw
-        (C, C), any scale. float32 values are overwritten with the result; memory for a second matrix is not taken. A
-        Toeplitz view (`simmatrix.toeplitz`) stays one, in the time and memory that its diagonals take.
-    scale
-        The values that become 0 and 1; if not given, values are cut off outside [0, 1].
-    bound
-        Lower bound l in [0, 1); None for `median_bound`, of symmetric values that are on their scale already.
-    symmetrise
-        Whether each pair gets the mean of both directions.
-
-    Raises
-    ------
-    MatrixError
-        If a parameter is out of its range, or a raw value is NaN or infinite.
+    Raw values of float32 are overwritten with the result; memory for a second matrix is not taken. A Toeplitz view
+    (`simmatrix.toeplitz`) stays one, in the time and memory that its diagonals take. The ends of the scale become 0 and
+    1; without one, values are cut off outside [0, 1]. The bound is in [0, 1); None is `median_bound`, of symmetric
+    values that are on their scale already. With `symmetrise` each pair gets the mean of both directions. Raises
+    `MatrixError` if a raw value is NaN or infinite, and `ParameterError` if a parameter is out of its range.
     """
     check_lower_bound(bound)
     form = raw_form(raw)
@@ -109,21 +98,17 @@ def normalise(
         functions = [partial(affine, low=low, high=high)]
         steps.append({"step": "affine", "low": low, "high": high})
     found: Step = {}
-    if bound is None:
-        bound, found = _default_bound(form.values)
+    if bound is None and len(form) <= EXACT_UP_TO:
+        bound, origin = median_bound(form.values)
+        found = {"from": origin}
+    elif bound is None:
+        rows = sampled(len(form))
+        bound, found = sampled_bound(form.values[rows[:, None], rows], nearest_of(form.values, rows))
     if bound > 0.0:
         functions.append(partial(lower_bound, bound=bound))
         steps.append({"step": "lower_bound", "bound": bound, **found})
     steps.append({"step": "unit_diagonal"})
     return form.normalised(*functions), tuple(steps)
-
-
-def _default_bound(values: Float[np.ndarray, "C C"]) -> tuple[float, Step]:
-    if len(values) <= EXACT_UP_TO:
-        bound, origin = median_bound(values)
-        return bound, {"from": origin}
-    rows = sampled(len(values))
-    return sampled_bound(values[rows[:, None], rows], nearest_of(values, rows))
 
 
 def median_bound(values: Float[np.ndarray, "C C"]) -> tuple[float, str]:
@@ -134,15 +119,8 @@ def median_bound(values: Float[np.ndarray, "C C"]) -> tuple[float, str]:
     neighbour, and the greatest similarity below it that leaves at least half of them one takes its place. Where there
     is none below, all classes are strangers.
 
-    Parameters
-    ----------
-    values
-        (C, C), symmetric, similarities in which negative ones are 0. No copy is made of the whole.
-
-    Returns
-    -------
-    tuple
-        The bound in [0, 1), and ``"median"`` or ``"below the median"``.
+    The values are symmetric, and negative ones count as 0; no copy is made of the whole. Returns the bound in [0, 1),
+    and ``"median"`` or ``"below the median"``.
 
     Examples
     --------
@@ -182,12 +160,7 @@ def nearest_of(values: Float[np.ndarray, "C C"], rows: Int[np.ndarray, " n"]) ->
 def sampled_bound(among: Float[np.ndarray, "n n"], nearest: Float[np.ndarray, " n"]) -> tuple[float, Step]:
     """Return `median_bound` as some of the classes tell it, and what to record of it.
 
-    Parameters
-    ----------
-    among
-        The similarities of these classes to each other.
-    nearest
-        The greatest similarity of each of them to any other class.
+    Takes their similarities to each other, and the greatest similarity of each of them to any other class.
     """
     pairs = np.concatenate(list(_pairs(among)))
     pairs.partition((len(pairs) - 1) // 2)
@@ -278,19 +251,9 @@ def count_of_ones(parts: Parts) -> int:
 def bound_for(parts: Parts, mass: float) -> float:
     """Return the least lower bound under which the similarities below 1 add up to a mass, or to less.
 
-    Takes a few passes over the values, and memory for some rows only.
-
-    Parameters
-    ----------
-    parts
-        What is stored of a matrix, float32 in [0, 1]. Values that are 1 are passed over.
-    mass
-        From 0 to what the values below 1 add up to. For 0 the bound is the greatest of them.
-
-    Returns
-    -------
-    float
-        In [0, 1), right to float64 rounding.
+    The parts are what is stored of a matrix, float32 in [0, 1]; values that are 1 are passed over. The mass is at least
+    0, and what the values below 1 add up to at most; for 0 the bound is the greatest of them. The bound is in [0, 1),
+    right to float64 rounding. Takes a few passes over the values, and memory for some rows only.
 
     Examples
     --------

@@ -34,21 +34,12 @@ _HEADER = re.compile(rf"{_S}\{{{_S}(?:(?:{_FIELD}){_S}(?:,{_S}|(?=\}}))){{3}}\}}
 
 
 class Array(NamedTuple):
-    """An array that lies in a file.
+    """An array that lies in a file, and what its header says."""
 
-    Parameters
-    ----------
-    read_at
-        Returns bytes of the file from a place on, as many as are asked for. Places only ever grow within one call of
-        `rows` or `whole`.
-    start
-        Where its elements begin.
-    shape, dtype, by_columns
-        What its header says.
-    """
-
+    # Returns bytes of the file from a place on, as many as are asked for. Places only grow within a call of `rows` or
+    # `whole`.
     read_at: Callable[[int, int], bytes]
-    start: int
+    start: int  # where its elements begin
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     by_columns: bool = False
@@ -82,10 +73,7 @@ class Array(NamedTuple):
 def npy_array(read_at: Callable[[int, int], bytes], size: int) -> Array:
     """Return the array of a ``.npy`` file of `size` bytes, from its header.
 
-    Raises
-    ------
-    ValueError
-        If it is none, holds Python objects, or claims more than its file holds; says so.
+    Raises ValueError if it is none, holds Python objects, or claims more than its file holds; says so.
     """
     start = read_at(0, 12)
     if start[:6] != MAGIC or start[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):

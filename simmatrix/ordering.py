@@ -41,37 +41,19 @@ class Ordered:
 
 
 class Order(NamedTuple):
-    """An order of C classes.
+    """An order of C classes."""
 
-    Parameters
-    ----------
-    places
-        (C), the class at each place.
-    groups
-        The name and the size of each group of classes that stand side by side, in order.
-    tree
-        The clusters, where the order is by clusters.
-    """
-
-    places: Int[np.ndarray, " C"]
-    groups: tuple[tuple[str, int], ...] = ()
-    tree: ClusterTree | None = None
+    places: Int[np.ndarray, " C"]  # the class at each place
+    groups: tuple[tuple[str, int], ...] = ()  # the name and the size of each group of neighbouring classes, in order
+    tree: ClusterTree | None = None  # the clusters, where the order is by clusters
 
 
 @dataclass(frozen=True, eq=False)
 class ClusterTree:
-    """Clusters of clusters of C classes. A node below C is a class; node C + i is made of two nodes before it.
+    """Clusters of clusters of C classes. A node below C is a class; node C + i is made of two nodes before it."""
 
-    Parameters
-    ----------
-    children
-        (C - 1, 2), the two nodes that node C + i is made of, the left one first.
-    similarities
-        (C - 1), how similar the two are: on average, or in a tree of `near_clusters` at best.
-    """
-
-    children: Int[np.ndarray, "n 2"]
-    similarities: Float[np.ndarray, " n"]
+    children: Int[np.ndarray, "n 2"]  # the two nodes that node C + i is made of, the left one first, for C - 1 nodes
+    similarities: Float[np.ndarray, " n"]  # how similar the two are: on average, or in `near_clusters` at best
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -113,12 +95,7 @@ def order_of(matrix: SimilarityMatrix, by: str, superclasses: Sequence[str] = ()
     """Return an order of a matrix's classes: by ``"clusters"``, by ``"superclass"`` or as in the ``"file"``.
 
     Of more than 5,000 classes the clusters are those of `near_clusters`, and superclasses stand in the order of their
-    first class, their classes as in the file.
-
-    Raises
-    ------
-    SourceError
-        If a class has no superclass, and the order is by these.
+    first class, their classes as in the file. Raises `SourceError` if the order is by superclass, and a class has none.
     """
     if by == "file":
         return Order(np.arange(len(matrix)))

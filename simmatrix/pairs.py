@@ -23,10 +23,8 @@ Pairs = Mapping[tuple[str, str], float]
 def checked(pairs: Pairs) -> dict[tuple[str, str], float]:
     """Return pairs with their names in NFC, each pair once.
 
-    Raises
-    ------
-    ParameterError
-        If there are none, a similarity is not in [0, 1], a class is paired with itself, or a pair is set to two values.
+    Raises `ParameterError` if there are none, a similarity is not in [0, 1], a class is paired with itself, or a pair
+    is set to two values.
 
     Examples
     --------
@@ -55,10 +53,8 @@ def checked(pairs: Pairs) -> dict[tuple[str, str], float]:
 def read_pairs(path: Path) -> tuple[dict[tuple[str, str], float], Input]:
     """Read pairs from a table: two classes and their similarity a line, with or without a header.
 
-    Raises
-    ------
-    SourceError
-        If the file can't be read, a line has other than three cells, or a value is no number in [0, 1]; names the line.
+    Raises `SourceError` if the file can't be read, a line has other than three cells, or a value is no number in
+    [0, 1]; names the line.
     """
     raw = read_bytes(path)
     table = list(rows(decoded(raw, path), path))

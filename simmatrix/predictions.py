@@ -7,7 +7,7 @@ import io
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,46 +34,25 @@ _TABLE = "write a column label, and one of each class by its name"
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model says of N examples.
+    """What a model says of N examples."""
 
-    Parameters
-    ----------
-    scores
-        (N, C), logits or probabilities.
-    labels
-        (N), the true class of each example, as its column.
-    classes
-        The C names in the order of the columns.
-    are_logits
-        Whether the scores are logits, or else probabilities.
-    """
-
-    scores: Float[np.ndarray, "N C"]
-    labels: Int[np.ndarray, " N"]
-    classes: tuple[str, ...]
-    are_logits: bool
+    scores: Float[np.ndarray, "N C"]  # logits or probabilities
+    labels: Int[np.ndarray, " N"]  # the true class of each example, as its column
+    classes: tuple[str, ...]  # the C names in the order of the columns
+    are_logits: bool  # whether the scores are logits, or else probabilities
 
 
 def read_predictions(path: Path, classes: Sequence[str], kind: str | None = None) -> Predictions:
     r"""Read what a model says of examples.
 
-    Parameters
-    ----------
-    path
-        A table, ``.csv``, ``.tsv`` or ``.parquet`` (which needs pyarrow), with a column ``label`` and one for each
-        class by its name; or an ``.npz`` with ``logits`` or ``probabilities`` (N, C), ``labels`` (N) and, if its
-        columns are in another order than `classes`, ``classes`` (C). Labels are names or, if all are numbers, indices
-        of columns.
-    classes
-        The C names that there have to be.
-    kind
-        ``"logits"`` or ``"probabilities"``; told by the array's name, or else by the values, if not given.
+    The file is a table, ``.csv``, ``.tsv`` or ``.parquet`` (which needs pyarrow), with a column ``label`` and one for
+    each class by its name; or an ``.npz`` with ``logits`` or ``probabilities`` (N, C), ``labels`` (N) and, if its
+    columns are in another order than `classes`, ``classes`` (C). Labels are names or, if all are numbers, indices of
+    columns. `classes` are the C names that there have to be. The kind, ``"logits"`` or ``"probabilities"``, is told by
+    the array's name, or else by the values, if it is not given.
 
-    Raises
-    ------
-    SourceError
-        If the file can't be read, is empty, has other classes, a label is no class, a score is NaN, or probabilities do
-        not sum to 1. Names file and line, where there are lines.
+    Raises `SourceError` if the file can't be read, is empty, has other classes, a label is no class, a score is NaN, or
+    probabilities do not sum to 1. Names file and line, where there are lines.
 
     Examples
     --------
@@ -225,7 +204,8 @@ def _from_arrow(table: Any, path: Path, classes: tuple[str, ...]) -> _Read:
 
     header = all_composed(tuple(table.column_names))
     label, columns = _columns(header, classes, path)
-    scores = np.empty((table.num_rows, len(columns)), dtype=np.float32 if _is_single(table, columns) else np.float64)
+    is_single = {str(table.column(column).type) for column in columns} <= {"float", "halffloat"}
+    scores = np.empty((table.num_rows, len(columns)), dtype=np.float32 if is_single else np.float64)
     for place, column in enumerate(columns):
         values = table.column(column)
         if not (pyarrow.types.is_floating(values.type) or pyarrow.types.is_integer(values.type)):
@@ -233,10 +213,6 @@ def _from_arrow(table: Any, path: Path, classes: tuple[str, ...]) -> _Read:
         scores[:, place] = values.to_numpy()
     labels = table.column(label).to_numpy()
     return scores, labels, tuple(header[column] for column in columns), None
-
-
-def _is_single(table: Any, columns: Sequence[int]) -> bool:
-    return {str(table.column(column).type) for column in columns} <= {"float", "halffloat"}
 
 
 def _read_lines(path: Path, classes: tuple[str, ...], separator: str) -> _Read:
@@ -248,23 +224,17 @@ def _read_lines(path: Path, classes: tuple[str, ...], separator: str) -> _Read:
         try:
             header = all_composed(tuple(cell.strip() for cell in next(lines, [])))
             label, columns = _columns(header, classes, path)
-            for line, cells in _full_rows(lines, len(header), path):
+            for cells in filter(None, lines):
+                if len(cells) != len(header):
+                    raise SourceError(f"has {len(cells)} fields, the header has {len(header)}", path, lines.line_num)
                 labels.append(cells[label])
-                rows.append(_numbers(cells, columns, path, line))
+                rows.append(_numbers(cells, columns, path, lines.line_num))
         except csv.Error as error:
             raise SourceError(f"is not a well-formed table ({error})", path, lines.line_num) from None
         except UnicodeDecodeError:
             raise SourceError("is not UTF-8; save the file as UTF-8", path) from None
     scores = np.array(rows, dtype=np.float64).reshape(len(rows), len(columns))
     return scores, np.array(labels, dtype=np.str_), tuple(header[column] for column in columns), None
-
-
-def _full_rows(lines: Any, width: int, path: Path) -> Iterator[tuple[int, list[str]]]:
-    for cells in lines:
-        if cells and len(cells) != width:
-            raise SourceError(f"has {len(cells)} fields, the header has {width}", path, lines.line_num)
-        if cells:
-            yield lines.line_num, cells
 
 
 def _numbers(cells: Sequence[str], columns: Sequence[int], path: Path, line: int) -> Float[np.ndarray, " C"]:

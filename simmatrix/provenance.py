@@ -105,13 +105,7 @@ class Provenance:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], path: Path) -> Provenance:
-        """Return what the texts of a file say.
-
-        Raises
-        ------
-        SourceError
-            If a text is missing or holds something else.
-        """
+        """Return what the texts of a file say. Raises `SourceError` if a text is missing or holds something else."""
         params = parsed_field(metadata, "params", dict, path)
         source = parsed_field(metadata, "source", list, path)
         resolution = parsed_field(metadata, "resolution", dict, path)

@@ -108,12 +108,8 @@ def shard_ranges(count: int, shards: int | None = None) -> list[range]:
 def make_shard(index: Path, number: int, of: int, first: int, rows: Rows, count: int) -> Shard:
     """Write a shard, which counts nothing before an index lists it, and return what the index is to say of it.
 
-    Raises
-    ------
-    MatrixError
-        If the rows are no rows of a similarity matrix of so many classes.
-    OutputError
-        If the file can't be written.
+    Raises `MatrixError` if the rows are no rows of a similarity matrix of so many classes, and `OutputError` if the
+    file can't be written.
     """
     last = first + len(rows.starts) - 1
     _check_rows(rows, first, count, f"rows {first} to {last - 1}")
@@ -191,29 +187,23 @@ def write_shards(
 class Unfinished:
     """A matrix in shards that is being written; see `unfinished`.
 
-    Attributes
-    ----------
-    done : dict
-        The shards that are there, by number: what an earlier run of the same build left, and what was added.
+    `done` has the shards that are there, by number: what an earlier run of the same build left, and what was added.
     """
 
     def __init__(self, path: Path, journal: IO[bytes], key: str) -> None:
-        self.path, self.key = path, key
+        self.path = path
         self.done: dict[int, Shard] = {}
         self._journal = journal
-        self._take_up()
-
-    def _take_up(self) -> None:
-        lines = self._journal.read().split(b"\n")
+        lines = journal.read().split(b"\n")
         try:
-            key, *shards = [parsed_json(line) for line in lines[:-1]]
+            earlier, *shards = [parsed_json(line) for line in lines[:-1]]
             found = {int(number): Shard(*one) for number, *one in shards}
         except (ValueError, TypeError):
-            key, found = "", {}
-        if self.key and key == self.key:
+            earlier, found = "", {}
+        if key and earlier == key:
             self.done = {number: one for number, one in found.items() if self._is_whole(one)}
-        self._journal.truncate(0)
-        self._note(self.key)
+        journal.truncate(0)
+        self._note(key)
         for number, shard in self.done.items():
             self._note([number, *shard])
 
@@ -299,20 +289,11 @@ def _listed_by(path: Path) -> set[str]:
 
 @contextmanager
 def unfinished(path: Path, key: str = "") -> Iterator[Unfinished]:
-    """Open a matrix in shards for writing, which nobody else may do until the end of the block.
+    """Open a matrix in shards for writing, by its index; nobody else may write it until the end of the block.
 
-    Parameters
-    ----------
-    path
-        The index.
-    key
-        What says which build it is. Of builds that have one, the shards that are done stay where something goes wrong,
-        and the next build with the same key takes them up. Without one they are removed.
-
-    Raises
-    ------
-    OutputError
-        If something else is there, or somebody else writes it.
+    The key says which build it is. Of builds that have one, the shards that are done stay where something goes wrong,
+    and the next build with the same key takes them up; without one they are removed. Raises `OutputError` if something
+    else is there, or somebody else writes it.
     """
     check_index(path)
     path = path.resolve()
@@ -432,18 +413,10 @@ def _parsed(metadata: Mapping[str, str], places: object) -> tuple[int, tuple[str
 def read_shards(path: Path, rows: range | None = None, progress: Progress = silent) -> ShardsFile:
     """Read all rows of a matrix, or some that follow each other, from the shards that hold them.
 
-    Each shard that is read is checked against the index: a reader never has shards of two matrices.
-
-    Raises
-    ------
-    SourceError
-        If a file is missing, damaged or another than the index lists, or the rows are not there.
+    Each shard that is read is checked against the index: a reader never has shards of two matrices. Raises
+    `SourceError` if a file is missing, damaged or another than the index lists, or the rows are not there.
     """
-
-    def read(index: Index) -> ShardsFile:
-        return _read(index, range(index.size) if rows is None else checked_rows(rows, index.size, path), progress)
-
-    return _steady(path, read)
+    return _steady(path, lambda index: _read(index, rows, progress))
 
 
 def _steady(path: Path, read: Callable[[Index], _Found]) -> _Found:
@@ -474,9 +447,10 @@ def checked_rows(rows: range, count: int, path: Path) -> range:
     return rows
 
 
-def _read(index: Index, rows: range, progress: Progress) -> ShardsFile:
+def _read(index: Index, rows: range | None, progress: Progress) -> ShardsFile:
     from concurrent.futures import ThreadPoolExecutor
 
+    rows = range(index.size) if rows is None else checked_rows(rows, index.size, index.path)
     classes, provenance = _read_names(index)
     wanted = [at for at, one in enumerate(index.shards) if one.first < rows.stop and one.last > rows.start]
     first, last = index.shards[wanted[0]].first, index.shards[wanted[-1]].last
@@ -536,12 +510,7 @@ class Columns(NamedTuple):
 def read_columns(path: Path, here: Callable[[int], range]) -> Columns:
     """Read some columns of all rows, one shard after the other: no more is held than these and a shard.
 
-    Parameters
-    ----------
-    path
-        The index.
-    here
-        Says which columns, of how many classes.
+    `here` says which columns, of how many classes.
     """
     return _steady(path, lambda index: _read_columns(index, here(index.size)))
 

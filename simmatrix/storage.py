@@ -119,10 +119,7 @@ def check_output(path: Path) -> None:
 def read_matrix(path: Path, progress: Progress | None = None) -> MatrixFile:
     """Read a file that `write_matrix` wrote; with a `progress`, take the checksum of the same bytes too.
 
-    Raises
-    ------
-    SourceError
-        If the file is missing, damaged, of a newer format version, or no similarity matrix.
+    Raises `SourceError` if the file is missing, damaged, of a newer format version, or no similarity matrix.
     """
     with open_container(path, f"give a file {_MADE}") as file:
         _check_layout(file)

@@ -26,14 +26,7 @@ from typing import Any, NamedTuple
 
 from simmatrix.choices import QUESTIONS, TASKS
 from simmatrix.errors import OutputError, ParameterError, SourceError
-from simmatrix.files import (
-    check_input,
-    check_output_folder,
-    check_regular,
-    read_bytes,
-    reading,
-    write_atomically,
-)
+from simmatrix.files import check_input, check_output_folder, check_regular, read_bytes, reading, write_atomically
 from simmatrix.names import all_composed, is_name
 from simmatrix.text import check_choice, some
 
@@ -81,37 +74,17 @@ class DiskFullError(OutputError):
 
 @dataclass(frozen=True)
 class Design:
-    """What a study asks, the same from its first to its last participant.
+    """What a study asks, the same from its first to its last participant."""
 
-    Parameters
-    ----------
-    task
-        One of `simmatrix.choices.TASKS`.
-    classes
-        The names, in label order.
-    scale
-        Of ratings: the values for "not similar" and "the same".
-    method
-        Which question comes next: any (``"random"``), or the one of which least is known (``"active"``; see
-        `simmatrix.web.questions`).
-    questions
-        How many each participant is asked, catch trials not counted.
-    consent
-        The text that participants agree to.
-    has_images
-        Whether images are judged, and not names.
-    seed
-        What the order of questions is drawn with.
-    """
-
-    task: str
-    classes: tuple[str, ...]
-    scale: tuple[float, float] | None = None
+    task: str  # one of `simmatrix.choices.TASKS`
+    classes: tuple[str, ...]  # in label order
+    scale: tuple[float, float] | None = None  # of ratings: the values for "not similar" and "the same"
+    # Which question comes next: any ("random"), or the one of which least is known ("active"; see `web.questions`).
     method: str = "active"
-    questions: int = 200
-    consent: str = ""
-    has_images: bool = False
-    seed: int = 0
+    questions: int = 200  # that each participant is asked, catch trials not counted
+    consent: str = ""  # the text that participants agree to
+    has_images: bool = False  # whether images are judged, and not names
+    seed: int = 0  # what the order of questions is drawn with
 
 
 class Participant(NamedTuple):
@@ -210,13 +183,7 @@ def _is_study(path: Path) -> bool:
 
 
 def read_design(path: Path) -> Design:
-    """Return what a study asks.
-
-    Raises
-    ------
-    SourceError
-        If the file is no study, or one of a later version.
-    """
+    """Return what a study asks. Raises `SourceError` if the file is no study, or one of a later version."""
     if not _is_study(path):
         raise SourceError("is no study of simmatrix collect; name another file", path)
     with _reader(path) as database:
@@ -224,52 +191,25 @@ def read_design(path: Path) -> Design:
 
 
 class Text(NamedTuple):
-    """Answers as text, in UTF-8, and what is known of the study that they are from.
+    """Answers as text, in UTF-8, and what is known of the study that they are from."""
 
-    Parameters
-    ----------
-    raw
-        The text: rows with a header.
-    is_active
-        Whether the questions were chosen by what was known of the classes before.
-    scale
-        The scale that raters saw; None of triplets, and where it is not known.
-    left_out
-        How many raters are left out, since they failed most catch trials.
-    """
-
-    raw: bytes
-    is_active: bool = False
-    scale: tuple[float, float] | None = None
-    left_out: int = 0
+    raw: bytes  # rows with a header
+    is_active: bool = False  # whether the questions were chosen by what was known of the classes before
+    scale: tuple[float, float] | None = None  # that raters saw; None of triplets, and where it is not known
+    left_out: int = 0  # how many raters are left out, since they failed most catch trials
 
 
 class Tally(NamedTuple):
-    """All that a study holds at one moment.
-
-    Parameters
-    ----------
-    design
-        What the study asks.
-    answers, catches
-        Every answer that counts, and those to catch trials.
-    careless
-        The raters who failed more than half of their catch trials, of two at least: their answers are left out.
-    raters
-        How many take part.
-    skipped
-        How many questions were skipped.
-    kept
-        How many answers there are of any kind, with those that were taken back.
-    """
+    """All that a study holds at one moment."""
 
     design: Design
-    answers: list[Answered]
-    catches: list[Answered]
+    answers: list[Answered]  # that count
+    catches: list[Answered]  # those to catch trials
+    # The raters who failed more than half of their catch trials, of two at least: their answers are left out.
     careless: tuple[str, ...]
-    raters: int
-    skipped: int
-    kept: int
+    raters: int  # how many take part
+    skipped: int  # how many questions were skipped
+    kept: int  # how many answers there are of any kind, with those that were taken back
 
 
 def tally(path: Path) -> Tally:
@@ -289,10 +229,7 @@ def tally(path: Path) -> Tally:
 def read_answers(path: Path, task: str) -> Text:
     """Return the answers of a study, of what was exported from one, or of any file that holds them as text.
 
-    Raises
-    ------
-    SourceError
-        If the file can't be read, or the study is about another task.
+    Raises `SourceError` if the file can't be read, or the study is about another task.
     """
     if _is_study(path):
         found = tally(path)
@@ -318,12 +255,9 @@ def export_study(path: Path, file: Path, *, force: bool = False) -> tuple[int, t
     """Write the answers of a study that count as CSV, from which the same matrix is built as from the study.
 
     The first line is a comment with what else the builders need to know. Skipped questions, answers that were taken
-    back and catch trials are not written, nor is any answer of a careless rater (`Tally.careless`).
-
-    Returns
-    -------
-        How many answers were written, the raters who are left out, and how many answers were skipped, taken back or to
-        catch trials, whoever gave them.
+    back and catch trials are not written, nor is any answer of a careless rater (`Tally.careless`). Returns how many
+    answers were written, the raters who are left out, and how many answers were skipped, taken back or to catch trials,
+    whoever gave them.
     """
     check_output_folder(file, is_new=not force)
     read_design(path)
@@ -381,33 +315,18 @@ def _careless(catches: Sequence[Answered], design: Design) -> tuple[str, ...]:
     for one in catches:
         trials.setdefault(one.rater, []).append(_is_failed(design, one))
     return tuple(
-        sorted(
-            name for name, failed in trials.items() if len(failed) >= FEWEST_CATCHES and sum(failed) * 2 > len(failed)
-        )
+        name
+        for name, failed in sorted(trials.items())
+        if len(failed) >= FEWEST_CATCHES and sum(failed) * 2 > len(failed)
     )
 
 
 class Study:
     """A study that is open for answers; nobody else can collect into it until it is closed.
 
-    Parameters
-    ----------
-    path
-        The file; it is made if it is not there.
-    design
-        What it asks, as `designed` returns it; what the file says has to be the same.
-
-    Attributes
-    ----------
-    design
-        What the study asks.
-    secret
-        32 bytes that only this file knows: links and tokens are made from them, and hold after a restart.
-
-    Raises
-    ------
-    SourceError
-        If the file is no study, of a later version, in use, or asks something else.
+    The file is made if it is not there; what it asks has to be the design that `designed` returns. `secret` is 32 bytes
+    that only this file knows: links and tokens are made from them, and hold after a restart. Raises `SourceError` if
+    the file is no study, of a later version, in use, or asks something else.
     """
 
     def __init__(self, path: Path, design: Design) -> None:
@@ -474,10 +393,7 @@ class Study:
     def join(self, name: str = "") -> tuple[Participant, str]:
         """Let someone take part, who has agreed; return also the code by which only this participant can go on.
 
-        Raises
-        ------
-        ParameterError
-            If the id is taken, too long, or no text that can be shown.
+        Raises `ParameterError` if the id is taken, too long, or no text that can be shown.
         """
         name = all_composed([name.strip()])[0]
         if name and (len(name) > _LONGEST_ID or not is_name(name) or not name[0].isalnum()):
@@ -534,18 +450,8 @@ class Study:
         """Keep an answer, None for a question that is skipped, and put the next question, in one transaction.
 
         A question that is answered already, in another window, keeps its answer. When this returns, the answer is on
-        the disk.
-
-        Returns
-        -------
-            The question that waits now; None if the participant is done.
-
-        Raises
-        ------
-        ParameterError
-            If it is no question of this participant, or no answer to it.
-        DiskFullError
-            If the disk is full: the answer is not kept.
+        the disk. Returns the question that waits now; None if the participant is done. Raises `ParameterError` if it is
+        no question of this participant or no answer to it, and `DiskFullError` if the answer is not kept.
         """
         with self._transaction() as database:
             row = database.execute(
@@ -553,8 +459,11 @@ class Study:
             ).fetchone()
             if row is None:
                 raise ParameterError("this is no question of yours; load the page again")
-            if value is not None:
-                _check_value(self.design, value)
+            if value is not None and self.design.task == "triplets" and value not in (0, 1, 2):
+                raise ParameterError("the odd one is the first, the second or the third of three; choose one of them")
+            scale = self.design.scale
+            if value is not None and scale is not None and not scale[0] <= value <= scale[1]:
+                raise ParameterError(f"a rating is from {scale[0]:g} to {scale[1]:g}; choose one of these")
             if not row[1]:
                 database.execute(
                     "INSERT INTO answer (question, value, answered, milliseconds) VALUES (?, ?, ?, ?)",
@@ -602,14 +511,6 @@ def _hidden(code: str) -> str:
     return hashlib.sha256(code.encode()).hexdigest()
 
 
-def _check_value(design: Design, value: float | int) -> None:
-    if design.task == "triplets" and value not in (0, 1, 2):
-        raise ParameterError("the odd one is the first, the second or the third of three; choose one of them")
-    if design.scale is not None and not design.scale[0] <= value <= design.scale[1]:
-        low, high = design.scale
-        raise ParameterError(f"a rating is from {low:g} to {high:g}; choose one of these")
-
-
 _FIELDS = {
     "task": "the task",
     "scale": "the scale",
@@ -648,18 +549,9 @@ def designed(
 ) -> Design:
     """Return the design of a study: what its file says with what is given in its place, or a new one.
 
-    Parameters
-    ----------
-    path
-        The file, which need not be there yet.
-    classes, task, scale, has_images, consent, questions, method
-        As in `Design`; None where nothing is said. Triplets are chosen actively then, and ratings at random.
-
-    Raises
-    ------
-    ParameterError
-        If a new study has no classes or too few or many, or no task, ratings have no scale with two ends, or triplets
-        have one.
+    The file need not be there yet. All else is as in `Design`, None where nothing is said: triplets are chosen actively
+    then, and ratings at random. Raises `ParameterError` if a new study has no classes or too few or many, or no task,
+    ratings have no scale with two ends, or triplets have one.
     """
     from simmatrix.builders.square import parsed_scale
 
@@ -729,7 +621,7 @@ def _locked(path: Path) -> io.BufferedRandom:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
-            raise SourceError("is in use by another process; stop that one first", path) from None
+            break
         if os.fstat(lock.fileno()).st_nlink:
             return lock
         # Its last owner removed it before we had the lock.

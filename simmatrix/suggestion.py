@@ -189,11 +189,8 @@ def _by_lookup(
         else f"WordNet knows only the last words of {some(in_wordnet.by_head, 3)}, which --from-wordnet takes"
     )
     if not in_vectors.missing and is_english(listed.names):
-        return (
-            "from_embeddings",
-            f"the word vectors have all of the names{_of_heads(in_vectors)}; {lacking}",
-            f"--from-embeddings {DEFAULT_VECTORS}",
-        )
+        reason = f"the word vectors have all of the names{_of_heads(in_vectors)}; {lacking}"
+        return "from_embeddings", reason, f"--from-embeddings {DEFAULT_VECTORS}"
     if not clash and len(in_wordnet.missing) <= min(most, len(in_vectors.missing)):
         return "from_wordnet", f"{lacking}; it has the others", "--from-wordnet --oov drop"
     if not is_english(listed.names):
@@ -205,11 +202,7 @@ def _by_lookup(
     if len(in_vectors.missing) <= most:
         reason = f"the word vectors have all of the names but {some(in_vectors.missing, 3)}; {lacking}"
         return "from_embeddings", reason, f"--from-embeddings {DEFAULT_VECTORS} --oov drop"
-    return (
-        "from_encoder",
-        f"the word vectors lack {some(in_vectors.missing, 3)}; {lacking}",
-        "--from-encoder MODEL",
-    )
+    return "from_encoder", f"the word vectors lack {some(in_vectors.missing, 3)}; {lacking}", "--from-encoder MODEL"
 
 
 def _meaning(wordnet: WordNet, synset: Synset) -> str:

@@ -147,10 +147,7 @@ def completed(
 ) -> tuple[Float[np.ndarray, "C C"], dict[str, int]]:
     """Return a matrix with its gaps completed, and how many pairs that were, for the record.
 
-    Raises
-    ------
-    SourceError
-        If there are gaps and no method; says how many of how many, and names the first few.
+    Raises `SourceError` if there are gaps and no method; says how many of how many, and names the first few.
     """
     rows, columns = np.nonzero(np.triu(np.isnan(values)))
     if len(rows) == 0:

@@ -141,6 +141,7 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
 
 
 def _folder(model: str | Path) -> Path:
+    """Return a model's folder: a hub's model's in the hub's cache, where what it lacks is fetched."""
     path = Path(model)
     with reading(path):
         if path.is_dir():
@@ -153,11 +154,6 @@ def _folder(model: str | Path) -> Path:
         raise SourceError(
             "is neither a folder nor the name of a model on the Hugging Face hub (owner/name); check the path", model
         )
-    return _fetched(model)
-
-
-def _fetched(model: str) -> Path:
-    """Return the folder of a hub's model in the hub's cache, fetching what the cache lacks."""
     try:
         from huggingface_hub import snapshot_download
 
@@ -220,17 +216,6 @@ def _check_modules(folder: Path) -> None:
         raise SourceError(f"names a module {strange!r:.60} that is not {_LIBRARY}'s own; take another model", path)
 
 
-@contextmanager
-def _folder_of(files: Mapping[str, Path]) -> Iterator[str]:
-    """Give a folder with links to a model's files and nothing else."""
-    with TemporaryDirectory() as folder:
-        for name, path in files.items():
-            link = Path(folder, name)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path.resolve())
-        yield folder
-
-
 def _stamps(files: Mapping[str, Path]) -> list[tuple[int, int, int]]:
     states = [path.stat() for path in files.values()]
     return [(state.st_ino, state.st_size, state.st_mtime_ns) for state in states]
@@ -243,7 +228,12 @@ def _embeddings(files: Mapping[str, Path], texts: Sequence[str], folder: Path) -
     so whether it matters is found out by loading the model twice.
     """
     try:
-        with _quiet(), _folder_of(files) as data:
+        with _quiet(), TemporaryDirectory() as data:
+            # Links to the model's data files, and nothing else.
+            for name, path in files.items():
+                link = Path(data, name)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path.resolve())
             embeddings, once = _encoded(data, texts, texts[:1])
             (again,) = _encoded(data, texts[:1])
     except Exception as error:  # the library does not say what it may raise, and whatever it is, the remedies are these

@@ -31,24 +31,12 @@ _DECIMALS = 6
 
 
 class Embedding(NamedTuple):
-    """A fit to all triplets, and how well it predicts triplets that are held out.
+    """A fit to all triplets, and how well it predicts triplets that are held out."""
 
-    Parameters
-    ----------
-    points
-        (C, d), a point for each class, centred.
-    penalty
-        The penalty that predicts the held-out triplets best.
-    error
-        The share of the held-out triplets whose answer is not the likeliest, in [0, 1]; guessing gives 2/3.
-    held_out
-        How many triplets these are.
-    """
-
-    points: Float[np.ndarray, "C d"]
-    penalty: float
-    error: float
-    held_out: int
+    points: Float[np.ndarray, "C d"]  # a point for each class, centred
+    penalty: float  # the one that predicts the held-out triplets best
+    error: float  # the share of the held-out triplets whose answer is not the likeliest, in [0, 1]; guessing gives 2/3
+    held_out: int  # how many triplets these are
 
 
 class _Triplets(NamedTuple):
@@ -106,14 +94,7 @@ def loss(
 ) -> tuple[float, Float[np.ndarray, "C d"]]:
     """Return the negative log-likelihood of triplets plus the penalty, and its gradient by the points.
 
-    Parameters
-    ----------
-    points
-        (C, d).
-    triplets
-        (T, 3), indices below C; the third of each row is the odd one.
-    penalty
-        What the squared length of each point costs, 0 or more.
+    The third of each triplet is the odd one. The penalty, 0 or more, is what the squared length of each point costs.
 
     Examples
     --------
@@ -183,9 +164,7 @@ def _error(points: Float[np.ndarray, "C d"], triplets: Int[np.ndarray, "T 3"]) -
 def expected_shares(points: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C C"]:
     """Return how often two are left together, over all others as the third: what asking about all of them would give.
 
-    Returns
-    -------
-        (C, C) in [0, 1], symmetric, with a unit diagonal.
+    In [0, 1], symmetric, with a unit diagonal.
     """
     count = len(points)
     lengths = (points**2).sum(axis=1)

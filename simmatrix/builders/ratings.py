@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simmatrix.builders.completion import check_completion, completed
-from simmatrix.builders.lookup import Matches, inputs, match, not_seen
+from simmatrix.builders.lookup import inputs, match, not_seen
 from simmatrix.builders.rating_table import RatingTable, read_ratings
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.square import check_span, parsed_scale, unit_of
@@ -118,7 +118,10 @@ def rating_similarity(
     table = read_ratings(decoded(raw, path), path)
     scale_of = _scale(table, scale, path)
     found = match(table.words, classes, path, unknown=unknown)
-    pairs = _pairs(table, found, len(classes))
+    # The pair of each rating, the lower index first: classes by index, other words by indices from C on.
+    others = iter(range(len(classes), len(classes) + len(table.words)))
+    ids = np.array([found.indices[word] if word in found.indices else next(others) for word in table.words])
+    pairs = np.sort(ids[np.stack([table.first, table.second], axis=1)], axis=1)
     _check_selves(table, pairs, scale_of, path)
     low, high = scale_of.low, scale_of.high
     # In this unit no square or sum overflows or underflows.
@@ -212,13 +215,6 @@ def _limits(table: RatingTable, stated: tuple[float, float] | None, path: Path) 
             int(table.lines[at]),
         )
     return low, high
-
-
-def _pairs(table: RatingTable, found: Matches, count: int) -> Int[np.ndarray, "n 2"]:
-    """Return the pair of each rating, the lower index first: classes by index, other words by indices from C on."""
-    others = iter(range(count, count + len(table.words)))
-    ids = np.array([found.indices[word] if word in found.indices else next(others) for word in table.words])
-    return np.sort(ids[np.stack([table.first, table.second], axis=1)], axis=1)
 
 
 def _check_selves(table: RatingTable, pairs: Int[np.ndarray, "n 2"], scale: _Scale, path: Path) -> None:

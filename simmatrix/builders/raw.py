@@ -29,26 +29,15 @@ _FEW = 8
 
 @dataclass(frozen=True, eq=False)
 class RawSimilarity:
-    """Similarities on the builder's own scale, in class order: neither rescaled nor bounded.
+    """Similarities on the builder's own scale, in class order: neither rescaled nor bounded."""
 
-    Parameters
-    ----------
-    values
-        (C, C), float32 or float64, finite; any range. The builder gives them away: `normalised` may overwrite them.
-    classes
-        The C names. Fewer than in the class list only where dropping was asked for.
-    provenance
-        Which builder made them, from which parameters and inputs, and how each class was found.
-    scale
-        The values that stand for "not similar" and "the same", where they are not 0 and 1: they become 0 and 1.
-    evidence
-        (C, C), how many judgements are behind each pair, 0 where its value was completed; None where no one judged.
-    """
-
+    # float32 or float64, finite; any range. The builder gives them away: `normalised` may overwrite them.
     values: Float[np.ndarray, "C C"]
-    classes: Sequence[str]
+    classes: Sequence[str]  # fewer than in the class list only where dropping was asked for
     provenance: Provenance
+    # The values that stand for "not similar" and "the same", where they are not 0 and 1: they become 0 and 1.
     scale: tuple[float, float] | None = None
+    # How many judgements are behind each pair, 0 where its value was completed; None where no one judged.
     evidence: Int[np.ndarray, "C C"] | None = None
 
     def in_order(self, names: Sequence[str]) -> RawSimilarity:
@@ -80,13 +69,6 @@ class RawSource:
     """A source of raw similarities, from 0 for unrelated to 1 for the same, in class order.
 
     Of many classes the nearest of each can be found without all C x C similarities (`simmatrix.neighbours`).
-
-    Parameters
-    ----------
-    source
-        Gives all raw similarities, or the nearest of each class.
-    classes, provenance
-        As in `RawSimilarity`.
     """
 
     source: Source
@@ -149,10 +131,7 @@ def is_found_by_rows(count: int, top_k: int, search: str = "exact") -> bool:
 def without_missing(build: Callable[[ClassList], _Raw], classes: ClassList, oov: str) -> _Raw:
     """Build from the classes that a source has: from all, or with `oov` ``"drop"`` from those that are found.
 
-    Raises
-    ------
-    ClassNotFoundError
-        If classes are not found and `oov` is ``"error"``, or fewer than two are.
+    Raises `ClassNotFoundError` if classes are not found and `oov` is ``"error"``, or fewer than two are.
     """
     check_choice("oov", oov, OOV)
     try:

@@ -179,12 +179,8 @@ def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[
 def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: str = "path") -> RawSource:
     """Return how near the classes are to each other in a taxonomy, by one of `simmatrix.taxonomy.measures`.
 
-    Raises
-    ------
-    ClassNotFoundError
-        If the taxonomy has no node for a class, or several; names each class, with the nearest nodes.
-    SourceError
-        If the taxonomy can't be read, two classes have no common ancestor in it, or there is no such measure or column.
+    Raises `ClassNotFoundError` if the taxonomy has no node for a class, or several, and names each with the nearest
+    nodes; `SourceError` if it can't be read, two classes have no common ancestor in it, or it has no such column.
 
     Examples
     --------

@@ -72,17 +72,8 @@ def from_triplets(
 def shares(triplets: Int[np.ndarray, "T 3"], count: int) -> tuple[Float[np.ndarray, "C C"], Int[np.ndarray, "C C"]]:
     """Return S_ij, the share of the triplets holding i and j in which neither was the odd one, and their number.
 
-    Parameters
-    ----------
-    triplets
-        (T, 3), indices below `count`; the third of each row is the odd one.
-    count
-        C, the number of classes.
-
-    Returns
-    -------
-        (C, C) in [0, 1], symmetric, NaN where no triplet holds both, with a unit diagonal; and how many triplets hold
-        both, 0 on the diagonal.
+    The third of each triplet is the odd one. The shares are in [0, 1], symmetric, NaN where no triplet holds both, with
+    a unit diagonal; the numbers are 0 on the diagonal.
 
     Examples
     --------

@@ -131,11 +131,7 @@ def from_wordnet(
     """
     check_lower_bound(lower_bound)
     build = partial(
-        wordnet_similarity,
-        measure=measure,
-        wordnet=wordnet,
-        language=language,
-        information_content=information_content,
+        wordnet_similarity, measure=measure, wordnet=wordnet, language=language, information_content=information_content
     )
     raw = without_missing(build, read_classes(classes), oov)
     found = {name: one for name, one in raw.provenance.resolution.items() if one.get("doubt", 0.0) >= DOUBTFUL}
@@ -422,8 +418,7 @@ def _by_head(wordnet: WordNet, name: str, pin: str, phrase: str) -> _Candidates 
 
 
 def _part_of_all(wordnet: WordNet, found: Mapping[str, Found]) -> str:
-    by_pos = {pos: [name for name, one in found.items() if one.synset.pos == pos] for pos in PARTS}
-    noun, verb = by_pos["n"], by_pos["v"]
+    noun, verb = ([name for name, one in found.items() if one.synset.pos == pos] for pos in PARTS)
     if noun and verb:
         told = " and ".join(
             f"{name} is a {PARTS[found[name].synset.pos]} ({wordnet.name_of(found[name].synset)})"

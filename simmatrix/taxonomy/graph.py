@@ -43,20 +43,13 @@ class Edge(NamedTuple):
 class Taxonomy:
     """A directed acyclic graph of N nodes, each with its parents (a node may have several).
 
-    Parameters
-    ----------
-    names
-        The N names, unique.
-    starts, parents
-        The parents of node i are ``parents[starts[i] : starts[i + 1]]``, ascending, none twice; shapes (N + 1) and (E).
-        There is no cycle.
-    header
-        What a file calls its columns of parents and children, where nothing but its place tells that it does.
+    The parents of node i are ``parents[starts[i] : starts[i + 1]]``, ascending, none twice.
     """
 
-    names: Sequence[str]
+    names: Sequence[str]  # unique
     starts: Int[np.ndarray, " N1"]
     parents: Int[np.ndarray, " E"]
+    # What a file calls its columns of parents and children, where nothing but its place tells that it does.
     header: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -110,28 +103,15 @@ class Taxonomy:
 
 @dataclass(frozen=True, eq=False)
 class Closure:
-    """C nodes of a taxonomy with all of their ancestors: n nodes, in an order that puts parents before children.
+    """C nodes of a taxonomy with all of their ancestors: n nodes, in an order that puts parents before children."""
 
-    Parameters
-    ----------
-    nodes
-        The n nodes, by their index in the taxonomy. All other arrays count from 0 within the closure.
-    starts, parents
-        As in `Taxonomy`.
-    depths
-        The depth of each node in the whole taxonomy; ascending.
-    places
-        Where the C nodes are.
-    sources, ancestors, ups
-        One entry for each of the C nodes (by its position among them, ascending) and each of its ancestors, itself
-        among them: the edges on the shortest way up.
-    """
-
-    nodes: Int[np.ndarray, " n"]
-    starts: Int[np.ndarray, " n1"]
+    nodes: Int[np.ndarray, " n"]  # by their index in the taxonomy; all other arrays count from 0 within the closure
+    starts: Int[np.ndarray, " n1"]  # as in `Taxonomy`
     parents: Int[np.ndarray, " e"]
-    depths: Int[np.ndarray, " n"]
-    places: Int[np.ndarray, " C"]
+    depths: Int[np.ndarray, " n"]  # the depth of each node in the whole taxonomy; ascending
+    places: Int[np.ndarray, " C"]  # where the C nodes are
+    # One entry for each of the C nodes (by its position among them, ascending) and each of its ancestors, itself among
+    # them: the edges on the shortest way up.
     sources: Int[np.ndarray, " a"]
     ancestors: Int[np.ndarray, " a"]
     ups: Int[np.ndarray, " a"]
@@ -156,12 +136,8 @@ class Closure:
 def from_edges(edges: Iterable[Edge], where: str | Path) -> Taxonomy:
     """Return the taxonomy that edges describe; nodes are in the order of their first mention.
 
-    An edge may stand there twice.
-
-    Raises
-    ------
-    SourceError
-        If there is no edge, a node is below itself, or the taxonomy is deeper than `DEEPEST`. Names nodes and line.
+    An edge may stand there twice. Raises `SourceError` if there is no edge, a node is below itself, or the taxonomy is
+    deeper than `DEEPEST`; names nodes and line.
 
     Examples
     --------
@@ -279,22 +255,9 @@ def greatest_keys(
 ) -> Iterator[tuple[slice, Int[np.ndarray, "n b"]]]:
     """Give, for some of the C nodes after the other, the greatest keys that they have with each node of the closure.
 
-    The key of a common ancestor is its score, less `step` for each edge on the shortest ways from both nodes to it.
-
-    Parameters
-    ----------
-    closure
-        The C nodes with all above them: n nodes.
-    scores
-        One for each node of the closure.
-    step
-        0 or more.
-
-    Returns
-    -------
-    Iterator
-        Which b of the C nodes, and the keys (n, b). Where two nodes have no common ancestor, the key is below every key
-        there can be.
+    The key of a common ancestor is its score, less `step` (0 or more) for each edge on the shortest ways from both
+    nodes to it. Gives which b of the C nodes, and the keys (n, b). Where two nodes have no common ancestor, the key is
+    below every key there can be.
     """
     levels = int(closure.depths[-1]) + 1
     # The least key that an ancestor can have is two ways from the deepest node; what stands for none is lower, and
@@ -359,14 +322,8 @@ def best_common(
 ) -> Int[np.ndarray, " m"]:
     """Return the greatest sum of two scores that two of the C nodes have at a common ancestor, for many pairs of nodes.
 
-    Parameters
-    ----------
-    closure
-        The C nodes with all above them.
-    rows, owners, columns
-        Pair i is of ``rows[owners[i]]`` and ``columns[i]``. Related, all of them; memory grows with the number of rows.
-    scores, others
-        The scores of each entry of the closure, for the first of a pair and for the second (0 if not given).
+    Pair i is of ``rows[owners[i]]`` and ``columns[i]``; all are related, and memory grows with the number of rows. The
+    scores of each entry of the closure are for the first of a pair, `others` for the second (0 if not given).
     """
     first = closure.first
     entries = slots(first[rows], np.diff(first)[rows])

@@ -90,18 +90,11 @@ NEED_CONTENT = tuple(_BY_CONTENT)
 
 
 class Pairing(ABC):
-    """What the similarity of two of C nodes is made of. Each value is the same to the last bit by every way.
+    """What the similarity of two of C nodes is made of. Each value is the same to the last bit by every way."""
 
-    Parameters
-    ----------
-    closure
-        The C nodes with all above them.
-    levels
-        How far each of the C nodes is from each of its ancestors, for each entry of the closure: 0 or more. Over one
-        ancestor, what is further is no more similar.
-    """
-
-    closure: Closure
+    closure: Closure  # the C nodes with all above them
+    # How far each of the C nodes is from each of its ancestors, for each entry of the closure: 0 or more. Over one
+    # ancestor, what is further is no more similar.
     levels: Int[np.ndarray, " a"]
 
     @abstractmethod
@@ -134,13 +127,8 @@ class _ByLength(Pairing):
         values = values if finish is None else finish(values)
         # Keys are lengths below 0, which count from the end.
         values = np.concatenate([values[:1], values[:0:-1]])
-        _fill(
-            self.closure,
-            np.zeros(len(self.closure.nodes), np.int64),
-            1,
-            out,
-            lambda keys, _rows, _columns: values[keys],
-        )
+        scores = np.zeros(len(self.closure.nodes), np.int64)
+        _fill(self.closure, scores, 1, out, lambda keys, _rows, _columns: values[keys])
 
     def values(
         self, rows: Int[np.ndarray, " r"], owners: Int[np.ndarray, " m"], columns: Int[np.ndarray, " m"]
@@ -308,21 +296,10 @@ def taxonomy_values(
 ) -> Square:
     """Return how similar each two of C nodes are, symmetric.
 
-    Parameters
-    ----------
-    taxonomy, nodes
-        The nodes by their indices; one may be there twice.
-    measure
-        One of `simmatrix.choices.MEASURES`.
-    content
-        The information content of all N nodes, for the measures in `NEED_CONTENT`.
-    dtype
-        The type of the result. Besides it, memory for some rows is taken.
-
-    Raises
-    ------
-    SourceError
-        If there is no such measure, or two nodes have no common ancestor; names them.
+    The nodes are given by their indices; one may be there twice. The measure is one of `simmatrix.choices.MEASURES`;
+    those in `NEED_CONTENT` need the information content of all N nodes. Besides the result, memory for some rows is
+    taken. Raises `ParameterError` if there is no such measure or no content for it, and `SourceError` if two nodes have
+    no common ancestor; names them.
 
     Examples
     --------

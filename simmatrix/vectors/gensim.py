@@ -47,12 +47,8 @@ class _Record:
 
 _NUMBER = re.compile("[<>|][fiu][1248]")
 _GENSIM = (
-    "KeyedVectors",
-    "Word2VecKeyedVectors",
-    "EuclideanKeyedVectors",
-    "FastTextKeyedVectors",
-    "Vocab",
-    "CompatVocab",
+    *("KeyedVectors", "Word2VecKeyedVectors", "EuclideanKeyedVectors", "FastTextKeyedVectors"),
+    *("Vocab", "CompatVocab"),
 )
 _KNOWN = {
     "gensim.models.keyedvectors": _GENSIM,

@@ -114,10 +114,7 @@ class Files(AbstractContextManager["Files"]):
     def beside(self) -> list[tuple[str, Path, str]]:
         """Return the role, the path and the checksum of each other file that was read, in the order of reading.
 
-        Raises
-        ------
-        SourceError
-            If any file was changed since it was opened.
+        Raises `SourceError` if any file was changed since it was opened.
         """
         found = []
         for path, (file, before) in self._opened.items():

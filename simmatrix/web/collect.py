@@ -81,20 +81,11 @@ def study_app(
     is_public: bool = False,
     public_url: str = "",
 ) -> Starlette:
-    """Return the application of a study.
+    """Return the application of a study that is open.
 
-    Parameters
-    ----------
-    study
-        The study, open.
-    password
-        What opens the dashboard.
-    images
-        The pictures of each class, where these are judged.
-    is_public
-        Whether it is reached from other machines: then every page lies below a secret, `link`.
-    public_url
-        The address of a proxy by which it is reached, as `simmatrix.web.serving.checked_public_url` returns it.
+    The password opens the dashboard; the images are the pictures of each class, where these are judged. If it is
+    public, reached from other machines, every page lies below a secret, `link`. `public_url` is the address of a proxy
+    by which it is reached, as `simmatrix.web.serving.checked_public_url` returns it.
     """
     return _Pages(study, password, images, is_public=is_public, public_url=public_url).app
 

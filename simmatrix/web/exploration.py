@@ -107,14 +107,8 @@ class Kept:
 class Exploration:
     """A matrix that is looked at, perhaps beside another one; what was set on the page, and what was edited there.
 
-    Parameters
-    ----------
-    matrix, file
-        What is explored, and where it comes from.
-    other, other_file
-        What it is compared with. Classes that only one of the two has are left out.
-    classes
-        The class list, for superclasses, synsets and names to read.
+    Classes that only one of the two matrices has are left out. The class list is for superclasses, synsets and names to
+    read.
     """
 
     def __init__(

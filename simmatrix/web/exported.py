@@ -39,14 +39,8 @@ def check_page(path: Path, *, force: bool) -> None:
 def write_page(exploration: Exploration, path: Path) -> None:
     """Write a page of up to 2,000 classes that shows what `explore` does, without what changes the matrix.
 
-    Values are rounded to 1 / 65535. The same matrix gives the same bytes.
-
-    Raises
-    ------
-    MatrixError
-        If there are more classes, or two matrices.
-    OutputError
-        If it can't be written.
+    Values are rounded to 1 / 65535. The same matrix gives the same bytes. Raises `MatrixError` if there are more
+    classes, or two matrices, and `OutputError` if it can't be written.
     """
     if len(exploration) > MOST:
         raise MatrixError(

@@ -24,10 +24,7 @@ TYPES = {
 def find_images(folder: Path, classes: Sequence[str]) -> tuple[tuple[Path, ...], ...]:
     """Return the pictures of each class: ``CLASS.jpg``, and all that are in the folder ``CLASS``.
 
-    Raises
-    ------
-    SourceError
-        If there is no such folder, a class has no picture, or a picture is a link out of the folder.
+    Raises `SourceError` if there is no such folder, a class has no picture, or a picture is a link out of the folder.
     """
     with reading(folder):
         root = folder.resolve(strict=True)

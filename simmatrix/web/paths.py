@@ -16,21 +16,8 @@ def strongest_path(
 
     A way round counts where it is better than the direct one: two classes of similarity 0.1 may both be at 0.9 to a
     third. Found as Dijkstra (1959) does, with -log s as the length of a step; no more of the matrix is read than the
-    rows of the classes that are nearer to the start than the goal is.
-
-    Parameters
-    ----------
-    row
-        Gives the similarities of a class to all, in [0, 1].
-    size
-        C.
-    start, goal
-        The two classes.
-
-    Returns
-    -------
-    tuple
-        The classes on the path, both ends among them, and the product in [0, 1]; no class and 0 where none leads there.
+    rows of the classes that are nearer to the start than the goal is. `row` gives the similarities of a class to all,
+    in [0, 1]. The path has both ends among its classes; where none leads there, it has no class, and the product is 0.
 
     Examples
     --------

@@ -30,11 +30,6 @@ class Figures(NamedTuple):
 class Profile:
     """What one pass over the similarities of C distinct classes leaves, to tell at once what a lower bound does.
 
-    Parameters
-    ----------
-    matrix
-        Of any form.
-
     Examples
     --------
     >>> profile = Profile(SimilarityMatrix(np.array([[1, 0.5], [0.25, 1]]), ("rose", "tulip")))
@@ -131,23 +126,8 @@ class _Edited:
 class Preview:
     """A matrix under a lower bound, with pairs set by hand after it, as `lower_bound` and `with_pairs` make it.
 
-    Parameters
-    ----------
-    matrix
-        Of any form.
-    profile
-        Gives what a pass over the matrix found; called when it is needed.
-    bound
-        The lower bound, in [0, 1).
-    pairs
-        The similarity of pairs of distinct classes, of both directions.
-
-    Raises
-    ------
-    ParameterError
-        If the bound or a similarity is out of its range.
-    ClassNotFoundError
-        If the matrix has no class of a name.
+    `profile` gives what a pass over the matrix found; it is called when it is needed. Raises `ParameterError` if the
+    bound or a similarity is out of its range, and `ClassNotFoundError` if the matrix has no class of a name.
 
     Examples
     --------

@@ -76,16 +76,10 @@ def levels_of(size: int) -> int:
 
 
 class Pyramid:
-    """Blocks of a matrix at every level, its classes in some order.
+    """Blocks of a matrix, or of the differences of two, at every level; its classes in some order.
 
-    Parameters
-    ----------
-    source
-        The similarities, or differences of them.
-    order
-        (C), the class at each place.
-    check
-        Called between the parts of a pass over all values. What it raises ends the pass, which nobody wants any more.
+    `order` has the class at each place. `check` is called between the parts of a pass over all values: what it raises
+    ends the pass, which nobody wants any more.
 
     Examples
     --------
@@ -117,12 +111,8 @@ class Pyramid:
     def tile(self, level: int, row: int, column: int) -> Blocks:
         """Return a tile of up to 256 x 256 blocks, as float32.
 
-        Raises
-        ------
-        ParameterError
-            If there is no such tile.
-        MatrixError
-            If it takes a pass over the values of more classes than `MOST`.
+        Raises `ParameterError` if there is no such tile, and `MatrixError` if it takes a pass over the values of more
+        classes than `MOST`.
         """
         side = -(-len(self) // (1 << level)) if 0 <= level < self.levels else 0
         top, left = row * TILE, column * TILE

@@ -48,18 +48,9 @@ _BLOCK = 10_000
 
 
 def best_triplets(answers: Int[np.ndarray, "T 3"], count: int, number: int, seed: int = 0) -> Int[np.ndarray, "n 3"]:
-    """Return the triplets whose answers would tell most beyond those that are known, the most telling first.
+    """Return the `number` triplets whose answers would tell most beyond those that are known, the most telling first.
 
-    Parameters
-    ----------
-    answers
-        (T, 3), what is known, the odd one last.
-    count
-        C, the number of classes.
-    number
-        How many to return at most.
-    seed
-        What candidates and opinions are drawn with.
+    In the answers the odd one is last. Candidates and opinions are drawn with the seed.
     """
     random = np.random.default_rng(seed)
     known = embed(answers, count)

@@ -67,20 +67,11 @@ class Guard:
     Each visitor gets a cookie, and the token that goes with it stands in ``scope["csrf"]``. The page sends it back in
     the header ``X-CSRF-Token`` of what changes something.
 
-    Parameters
-    ----------
-    app
-        What is guarded.
-    hosts
-        The names in the header Host that are ours, without the port. None takes any name, for a page that is reached
-        from other machines and has a secret of its own.
-    secret
-        What the tokens are made from. If it is the same after a restart, open pages go on.
-    body
-        The largest body of a request, in bytes.
-    public_url
-        The address, without a path, under which a proxy hands requests on: its name is one of ours, too, and so is this
-        origin, whatever host the proxy names. If it is https, the cookie is sent by https alone.
+    `hosts` are the names in the header Host that are ours, without the port; None takes any name, for a page that is
+    reached from other machines and has a secret of its own. The tokens are made from `secret`: if it is the same after
+    a restart, open pages go on. `body` is the largest body of a request, in bytes. `public_url` is the address, without
+    a path, under which a proxy hands requests on: its name is one of ours, too, and so is this origin, whatever host
+    the proxy names. If it is https, the cookie is sent by https alone.
     """
 
     def __init__(
@@ -241,10 +232,8 @@ async def content_of(request: Request) -> dict[str, Any]:
 def listen(host: str, port: int | None) -> socket.socket:
     """Return a socket that listens at an address; at a free port if none is named.
 
-    Raises
-    ------
-    ParameterError
-        If there is no such port, it is in use or may not be used, or the host is no address of this machine.
+    Raises `ParameterError` if there is no such port, it is in use or may not be used, or the host is no address of this
+    machine.
     """
     if port is not None and not 0 <= port <= 65535:
         raise ParameterError(f"there is no port {port}; give one from 1 to 65535, or none for a free one")
@@ -266,10 +255,7 @@ def listen(host: str, port: int | None) -> socket.socket:
 def checked_public_url(url: str) -> str:
     """Return the address under which a proxy is reached, without a slash at its end.
 
-    Raises
-    ------
-    ParameterError
-        If it is no address, or has more than a scheme, a host and a port.
+    Raises `ParameterError` if it is no address, or has more than a scheme, a host and a port.
     """
     try:
         parts = urlsplit(url)
@@ -305,27 +291,11 @@ def serve(
     public_url: str = "",
     say: Callable[[str], object] = print,
 ) -> None:
-    """Serve an application until Ctrl-C.
+    """Serve an application, as `application` returns it, at a host until Ctrl-C; at a free port if none is named.
 
-    Parameters
-    ----------
-    app
-        The application, as `application` returns it.
-    host, port
-        Where to listen; at a free port if none is named.
-    browser
-        Whether to open the page in the browser.
-    path
-        Which page is the first.
-    public_url
-        The address of a proxy in front, as `checked_public_url` returns it.
-    say
-        Called with the page's address once it can be opened.
-
-    Raises
-    ------
-    ParameterError
-        If the port is in use.
+    With `browser` the page is opened in the browser, the one at `path` first. `public_url` is the address of a proxy in
+    front, as `checked_public_url` returns it. `say` is called with the page's address once it can be opened. Raises
+    `ParameterError` if the port is in use.
     """
     listening = listen(host, port)
     name = _reachable(host)
