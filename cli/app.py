@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from simmatrix.cli.sources import Grouped
+from simmatrix.cli.usage import Command
 
 # Each command in a line, and the module that it is in where that has another name.
 COMMANDS = {
@@ -41,7 +42,7 @@ class _Commands(Mapping[str, TyperCommand]):
             raise KeyError(name)
         module = import_module(f"simmatrix.cli.{_MODULES.get(name, name)}")
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(name, cls=Grouped if name == "build" else TyperCommand)(getattr(module, name))
+        alone.command(name, cls=Grouped if name == "build" else Command)(getattr(module, name))
         command = get_command(alone)
         assert isinstance(command, TyperCommand)  # noqa: S101 - what Typer makes of a single function
         return command

@@ -35,7 +35,7 @@ def blend(
     from simmatrix import blending
     from simmatrix.storage import check_output
 
-    check_output(output)
+    is_replaced = check_output(output)
     files, weights = zip(*(_parsed(part) for part in parts), strict=True)
     blending.check_weights(weights)
     check_bounds(lower_bound, influence)
@@ -43,7 +43,8 @@ def blend(
     matrix = blending.blend(zip(matrices, weights, strict=True), inputs).lower_bound(lower_bound or 0.0)
     matrix, found = limited(matrix, top_k, influence, pairs)
     matrix.save(output)
-    report(matrix, output, [("blend of", ", ".join(parts)), ("form", matrix.form), *found])
+    told = [("blend of", ", ".join(parts)), ("form", matrix.form), *found]
+    report(matrix, output, told, is_replaced=is_replaced)
 
 
 def _parsed(part: str) -> tuple[Path, float]:

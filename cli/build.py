@@ -212,7 +212,7 @@ def build(
     is_divided, has_workers = is_index(file), workers is not None or dask is not None
     if is_divided or has_workers:
         check_shards(file, top_k, workers, dask)
-    check_output(file)
+    is_replaced = check_output(file)
     if top_k is not None:
         check_top_k(top_k, len(listed))
     why = []
@@ -237,6 +237,5 @@ def build(
     found = Counter(one["how"] for one in origin.resolution.values())
     inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]
     how = ", ".join(f"{how} {count}" for how, count in found.most_common())
-    report(
-        matrix, file, [*why, ("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how), *bound]
-    )
+    told = [*why, ("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how), *bound]
+    report(matrix, file, told, is_replaced=is_replaced)

@@ -10,6 +10,7 @@ import typer
 
 from simmatrix.cli.options import ClassColumn, Separator, read_list
 from simmatrix.cli.output import print_line, print_table
+from simmatrix.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from simmatrix.classes import ClassList
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def classes(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|PATH|-]", help="The list to print; all are named if not given.")
+        str | None, typer.Argument(metavar="NAME|PATH|-", help="The list to print; all are named if not given.")
     ] = None,
     class_column: ClassColumn = None,
     separator: Separator = None,
@@ -48,7 +49,7 @@ def classes(
 
 def senses(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="WORD…", help="Nouns or verbs, as classes may be named.")
+        list[str] | None, typer.Argument(metavar="WORD", help="Nouns or verbs, as classes may be named.")
     ] = None,
     classes: Annotated[
         str | None,
@@ -69,7 +70,7 @@ def senses(
     from simmatrix.builders.wordnet import open_wordnet
 
     if bool(words) == (classes is not None):
-        raise typer.BadParameter("give words, or a class list (--classes)")
+        raise UsageError("give words, or a class list (--classes)")
     listed = read_list(classes, class_column, separator)
     source = open_wordnet(wordnet, language)
     if listed is None:

@@ -14,7 +14,7 @@ from simmatrix.cli.output import print_line
 def explore(
     file: MatrixPath,
     other: Annotated[
-        Path | None, typer.Argument(metavar="[OTHER]", show_default=False, help="Another one, to compare it with.")
+        Path | None, typer.Argument(metavar="OTHER", show_default=False, help="Another one, to compare it with.")
     ] = None,
     classes: Annotated[
         str | None,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from simmatrix.cli.usage import UsageError
+
 if TYPE_CHECKING:
     from simmatrix.classes import ClassList
     from simmatrix.matrix import SimilarityMatrix
@@ -51,7 +53,7 @@ def check_bounds(lower_bound: float | None, influence: float | None) -> None:
     from simmatrix.normalise import check_influence, check_lower_bound
 
     if lower_bound is not None and influence is not None:
-        raise typer.BadParameter("--influence finds the lower bound itself; give it or --lower-bound, not both")
+        raise UsageError("--influence finds the lower bound itself; give it or --lower-bound, not both")
     if lower_bound is not None:
         check_lower_bound(lower_bound)
     if influence is not None:
@@ -87,7 +89,7 @@ def read_list(name: str | None, class_column: str | None, separator: str | None)
     import simmatrix
 
     if name is None and (class_column is not None or separator is not None):
-        raise typer.BadParameter("--class-column and --separator say how --classes is read; name the class list there")
+        raise UsageError("--class-column and --separator say how --classes is read; name the class list there")
     return None if name is None else simmatrix.read_classes(name, class_column=class_column, separator=separator)
 
 
@@ -97,7 +99,9 @@ def with_superclasses(matrix: SimilarityMatrix, given: ClassList | None) -> Clas
 
     if given is not None and "superclass" not in given.columns:
         columns = ", ".join(given.columns) or "no column but class"
-        raise simmatrix.SourceError(f"has no superclass column (it has {columns}); add one", given.source)
+        raise simmatrix.SourceError(
+            f"has no superclass column (it has {columns}); give a table (.tsv) that has one beside class", given.source
+        )
     listed = known_list(matrix, given)
     return listed and listed.select(matrix.classes)
 

@@ -223,7 +223,7 @@ def progress_bar(what: str) -> Iterator[Progress]:
         yield report
 
 
-def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]]) -> None:
+def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]], *, is_replaced: bool) -> None:
     """Print the figures of a matrix that was written, with `origin` among them, the warnings, and what to do next."""
     from simmatrix.storage import size_of
     from simmatrix.summary import RECOMMENDED, RECOMMENDED_FOR_ORDER, concerns, counts
@@ -236,7 +236,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
             ("density", percent(figures.density)),
             ("influence", f"{figures.influence:.3g} (0 is cross entropy)"),
             ("isolated", f"{percent(figures.identity_rows)} of the classes are similar to no other"),
-            ("file", f"{file} ({size:,} bytes)"),
+            ("file", f"{file} ({size:,} bytes{', replaces the matrix that was there' if is_replaced else ''})"),
         ]
     )
     dropped = matrix.provenance.params.get("dropped", [])

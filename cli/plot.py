@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -68,7 +69,10 @@ def plot(
     check_size(matrix)
     listed = with_superclasses(matrix, given) if order == "superclass" else None
     if listed is None and order == "superclass":
-        raise simmatrix.SourceError("no superclasses are known; give a class list with a superclass column (--classes)")
+        raise simmatrix.SourceError(
+            f"a matrix does not hold superclasses; type: simmatrix plot {shlex.quote(str(file))} --order superclass "
+            "--classes LIST.tsv, where LIST.tsv has the columns class and superclass"
+        )
     ordered = ORDERS[order](matrix, listed.column("superclass") if listed else ())
     lacking = draw(ordered, target)
     print_line(f"{target}: {len(matrix)} classes, ordered by {order}")

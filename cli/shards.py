@@ -7,9 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from simmatrix.cli.output import progress_bar
+from simmatrix.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from simmatrix.cli.sources import Source
@@ -17,28 +16,28 @@ if TYPE_CHECKING:
 
 
 def check_shards(file: Path, top_k: int | None, workers: int | None, dask: str | None) -> None:
-    """Raise `typer.BadParameter` for options of shards and workers that have nothing to do."""
+    """Raise `UsageError` for options of shards and workers that have nothing to do."""
     from simmatrix.storage import SUFFIX, is_index
 
     named = [option for option, value in (("--workers", workers), ("--dask", dask)) if value is not None]
     if len(named) > 1:
-        raise typer.BadParameter("--workers starts processes here, and --dask has others do the work; give one of them")
+        raise UsageError("--workers starts processes here, and --dask has others do the work; give one of them")
     if named and not is_index(file):
-        raise typer.BadParameter(f"{named[0]} writes shards; name the output {file.stem}{SUFFIX}")
+        raise UsageError(f"{named[0]} writes shards; name the output {file.stem}{SUFFIX}")
     if is_index(file) and top_k is None:
-        raise typer.BadParameter("a matrix in shards is sparse; say how many others each class keeps (--top-k)")
+        raise UsageError("a matrix in shards is sparse; say how many others each class keeps (--top-k)")
 
 
 def check_divided(classes: int, top_k: int, source: Source, search: str, *, is_final: bool) -> None:
-    """Raise `typer.BadParameter` if workers would have nothing to do."""
+    """Raise `UsageError` if workers would have nothing to do."""
     from simmatrix.builders.raw import is_found_by_rows
 
     if not is_final:
-        raise typer.BadParameter(
+        raise UsageError(
             "--influence and --pairs change the whole matrix, which no workers hold; leave out --workers or --dask"
         )
     if not source.finds_top_k or not is_found_by_rows(classes, top_k, search):
-        raise typer.BadParameter(
+        raise UsageError(
             "workers divide the rows of more than 10,000 classes, where a row keeps at most an eighth of them (here "
             f"{top_k + 1} of {classes}), from vectors, an encoder, WordNet, a taxonomy or an order; here is nothing to "
             "divide, so leave out --workers or --dask"

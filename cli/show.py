@@ -12,7 +12,7 @@ from simmatrix.cli.output import built_by, percent, print_line, print_pairs, pri
 
 if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
-    from simmatrix.summary import Statistics
+    from simmatrix.summary import Counts
 
 # More rows are no table to read, and in JSON the pairs of so many classes would take minutes.
 _SHOWN = 200
@@ -24,7 +24,7 @@ def show(
     classes: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CLASS]...",
+            metavar="CLASS",
             help="Classes whose nearest neighbours to show; the first 200 if none is named (with --json: all, of up to "
             "10,000).",
         ),
@@ -36,16 +36,17 @@ def show(
 ) -> None:
     """Show a matrix: its figures, where it comes from, how each class was found, neighbours of chosen classes."""
     import simmatrix
+    from simmatrix.summary import counts
 
     matrix = simmatrix.load(file)
-    figures = simmatrix.statistics(matrix)
     # In JSON it is all or none.
     most = _SHOWN if not json else len(matrix) if len(matrix) <= _IN_JSON else 0
     chosen = classes or matrix.classes[:most]
     neighbours = {name: matrix.neighbours(name, count) for name in chosen}
     if json:
-        _print_json(matrix, figures, neighbours)
+        _print_json(matrix, neighbours)
         return
+    figures = counts(matrix)
     print_pairs(_figures(matrix, figures))
     print_line("")
     print_pairs(_provenance(matrix))
@@ -69,14 +70,19 @@ def show(
     warn(simmatrix.concerns(matrix, figures))
 
 
-def _figures(matrix: SimilarityMatrix, figures: Statistics) -> list[tuple[str, str]]:
+def _figures(matrix: SimilarityMatrix, figures: Counts) -> list[tuple[str, str]]:
+    from simmatrix.summary import QUANTILES, quantiles
+
+    # Most pairs of a sparse matrix are 0, and so are most quantiles of all.
+    values = quantiles(matrix.stored, QUANTILES, positive=True) if figures.density else []
+    levels = ", ".join(f"{level:g}: {value:.3f}" for level, value in zip(QUANTILES, values, strict=False))
     return [
         ("classes", str(figures.classes)),
         ("form", matrix.form),
         ("influence", f"{figures.influence:.4g} (mean row sum off the diagonal; 0 is cross entropy)"),
         ("density", f"{percent(figures.density)} of the pairs are above 0"),
         ("identity rows", percent(figures.identity_rows)),
-        ("quantiles", ", ".join(f"{level:g}: {value:.3f}" for level, value in figures.quantiles.items())),
+        ("quantiles", f"{levels or 'none'} (of the pairs above 0)"),
         ("similarity 1", f"{figures.indistinguishable_pairs:,} pairs of distinct classes"),
     ]
 
@@ -105,16 +111,16 @@ def _step(step: Mapping[str, Any]) -> str:
     return " ".join(value if name in ("step", "bound") else f"{name} {value}" for name, value in shown.items())
 
 
-def _print_json(
-    matrix: SimilarityMatrix, figures: Statistics, neighbours: Mapping[str, tuple[tuple[str, float], ...]]
-) -> None:
+def _print_json(matrix: SimilarityMatrix, neighbours: Mapping[str, tuple[tuple[str, float], ...]]) -> None:
     import json
     from dataclasses import asdict
+
+    from simmatrix.summary import statistics
 
     origin = matrix.provenance
     content = {
         "classes": list(matrix.classes),
-        "statistics": asdict(figures),
+        "statistics": asdict(statistics(matrix)),
         "neighbours": {name: dict(nearest) for name, nearest in neighbours.items()},
         "builder": origin.builder,
         "params": dict(origin.params),

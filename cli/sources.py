@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-from typer.core import TyperCommand
-
 from simmatrix.choices import TAXONOMY_FORMATS, VECTOR_FORMATS
 from simmatrix.cli.output import progress_bar
+from simmatrix.cli.usage import Command, UsageError
 
 if TYPE_CHECKING:
     from simmatrix.classes import ClassList
@@ -75,7 +73,7 @@ def options_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def renamed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the options with `--format` under its present name, and what to say about it.
 
-    Raises `typer.BadParameter` if the format is none of the source's.
+    Raises `UsageError` if the format is none of the source's.
     """
     given = dict(given)
     old = given.pop("format", None)
@@ -84,18 +82,18 @@ def renamed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     choices = {"taxonomy_format": TAXONOMY_FORMATS, "vector_format": VECTOR_FORMATS}
     name = "taxonomy_format" if "from_taxonomy" in given else "vector_format"
     if old not in choices[name]:
-        raise typer.BadParameter(f"{old!r} is no format of {_option(name)}; choose {', '.join(choices[name])}")
+        raise UsageError(f"{old!r} is no format of {_option(name)}; choose {', '.join(choices[name])}")
     return {**given, name: old}, [f"--format is now {_option(name)}; the old name goes away in the next version"]
 
 
 def chosen(given: Mapping[str, Any]) -> Source | None:
     """Return the one source that was named, None where none was.
 
-    Raises `typer.BadParameter` if several are named, or an option is given that belongs to another source.
+    Raises `UsageError` if several are named, or an option is given that belongs to another source.
     """
     named = [source for source in SOURCES if source.name in given]
     if len(named) > 1:
-        raise typer.BadParameter(
+        raise UsageError(
             f"{' and '.join(source.option for source in named)} are {len(named)} sources; build from one a call, "
             "and put the matrices together with simmatrix blend"
         )
@@ -108,7 +106,7 @@ def chosen(given: Mapping[str, Any]) -> Source | None:
 def known(given: Mapping[str, Any], classes: ClassList) -> tuple[Source, dict[str, Any], str]:
     """Return the source that fits the class list by itself, the options together with it, and the reason.
 
-    Raises `typer.BadParameter` if an option is given that belongs to another source.
+    Raises `UsageError` if an option is given that belongs to another source.
     """
     from simmatrix.builders.automatic import known_source
 
@@ -122,7 +120,7 @@ def _check_options(source: Source, given: Mapping[str, Any]) -> None:
     for name in given:
         homes = [one.option for one in SOURCES if name in one.options]
         if homes and source.option not in homes:
-            raise typer.BadParameter(f"{_option(name)} belongs to {' and '.join(homes)}, not to {source.option}")
+            raise UsageError(f"{_option(name)} belongs to {' and '.join(homes)}, not to {source.option}")
 
 
 def titled(name: str) -> str:
@@ -131,15 +129,8 @@ def titled(name: str) -> str:
     return "Sources (one a call)" if name.startswith("from_") else f"With {', '.join(homes)}" if homes else "Options"
 
 
-class Grouped(TyperCommand):
+class Grouped(Command):
     """A command whose help has its options under the headings of `titled`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the options; of one that lacks its value, say what that would be."""
-        for one in self.params:
-            if args[-1:] and args[-1] in one.opts and not getattr(one, "is_flag", True):
-                raise typer.BadParameter(f"{args[-1]} needs {one.metavar or 'a value'}. {getattr(one, 'help', '')}")
-        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, group by group in the order of their first option."""

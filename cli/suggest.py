@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from simmatrix.cli.output import print_line, print_pairs, print_table
+from simmatrix.cli.output import print_line, print_pairs, print_table, warn
+from simmatrix.cli.usage import UsageError
 
 
 def suggest(
@@ -31,10 +33,12 @@ def suggest(
     from simmatrix.text import some
 
     if (listed is None) == (classes is None):
-        raise typer.BadParameter("give one class list")
+        raise UsageError("give one class list")
     found = simmatrix.suggest(listed or classes)
-    if output is not None:
-        found.save(output, force=force)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", simmatrix.SenseWarning)
+        if output is not None:
+            found.save(output, force=force)
     source = f"--{found.source.replace('_', '-')}" if found.source else "none"
     print_pairs(
         [
@@ -64,5 +68,6 @@ def suggest(
         print_table(["class", "synset", "meaning", "doubt"], (rows[name] for name in doubtful), right=["doubt"])
     if output is not None:
         print_line(f"{output}: {len(found.table)} classes to edit")
+    warn(str(one.message) for one in told)
     if found.command:
         print_line(f"next: {found.command if output is None else found.command_for(output)}", "cyan")

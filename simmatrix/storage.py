@@ -92,28 +92,29 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def check_output(path: Path) -> None:
-    """Raise `OutputError` unless a matrix may be written to `path`: nothing is there yet, or a similarity matrix is.
+def check_output(path: Path) -> bool:
+    """Return whether a similarity matrix is at `path`, which is about to be replaced.
 
-    A name that belongs to another format is refused too.
+    Raises `OutputError` if something else is there, or the name belongs to another format.
     """
     if is_index(path):
         from simmatrix.shards import check_index
 
         check_index(path)
-        return
+        return path.exists()
     suffix = path.suffix.lower()
     if _OTHER_FORMATS.fullmatch(suffix):
         raise OutputError(f"a matrix file is safetensors, not {suffix}; name it {path.stem}.safetensors", path)
     check_output_folder(path)
     if not path.exists():
-        return
+        return False
     try:
         with open_container(path, "") as file:
             _check_layout(file)
     except SourceError:
         message = "is there already and is no similarity matrix; it is left alone, write to another file"
         raise OutputError(message, path) from None
+    return True
 
 
 def read_matrix(path: Path, progress: Progress | None = None) -> MatrixFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from simmatrix.builders.embeddings import DEFAULT_VECTORS
 from simmatrix.builders.lookup import Resolution, attempts_of, resolve, words
 from simmatrix.builders.wordnet import DOUBTFUL, Found, definition_of, look_up, open_wordnet
 from simmatrix.classes import Classes, ClassList, read_classes
-from simmatrix.errors import OutputError
+from simmatrix.errors import OutputError, SenseWarning
 from simmatrix.files import check_output_folder, write_atomically
 from simmatrix.kinds import is_english, kind_of, misspelt
 from simmatrix.taxonomy.wordnet import PARTS, Synset, WordNet
@@ -88,6 +89,11 @@ class Suggestion:
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the table (.tsv) to a file that is not there yet, or whatever is there with `force`.
 
+        Warns
+        -----
+        SenseWarning
+            If the table pins a class to a sense that is in doubt: what is built from it warns no more.
+
         Raises
         ------
         OutputError
@@ -102,6 +108,16 @@ class Suggestion:
         rows = zip(self.table.names, *columns.values(), strict=True)
         csv.writer(text, delimiter="\t", lineterminator="\n").writerows([("class", *columns), *rows])
         write_atomically(path, [text.getvalue().encode("utf-8", "surrogateescape")])
+        doubts, synsets = self.table.column("doubt"), self.table.column("synset")
+        senses = sorted(zip(doubts, self.table.names, synsets, strict=True), reverse=True)
+        pinned = [f"{name} ({one})" for doubt, name, one in senses if one and float(doubt or 0) >= DOUBTFUL]
+        if pinned:
+            warnings.warn(
+                f"{path} pins {len(pinned)} of the classes to a sense that is in doubt: {some(pinned)}; check their "
+                "meanings there (simmatrix senses lists all of a word), since no build from it will warn of them",
+                SenseWarning,
+                stacklevel=2,
+            )
 
 
 def suggest(classes: Classes) -> Suggestion:

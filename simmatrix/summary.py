@@ -108,8 +108,10 @@ def statistics(matrix: SimilarityMatrix) -> Statistics:
     return Statistics(**vars(counts(matrix)), quantiles=dict(zip(QUANTILES, found, strict=True)))
 
 
-def quantiles(form: Form, levels: Sequence[float]) -> list[float]:
+def quantiles(form: Form, levels: Sequence[float], *, positive: bool = False) -> list[float]:
     """Return the values at some levels in [0, 1] of the C (C - 1) similarities of distinct classes.
+
+    With `positive`, only of those above 0, of which there must be one.
 
     They are not interpolated: each stands in the matrix. No copy of the values is made: float32 values in [0, 1] are in
     the order of their bits, of which the high and the low 16 are counted one after the other.
@@ -121,15 +123,15 @@ def quantiles(form: Form, levels: Sequence[float]) -> list[float]:
     [0.0, 0.25, 0.5]
     """
     size, stored = len(form), form.stored()
-    places = [max(math.ceil(level * size * (size - 1)) - 1, 0) for level in levels]
     highs = np.zeros(_ONE + 1, np.int64)
     for bits, counts in _bits(stored):
         highs += np.bincount(bits >> 16, counts, len(highs)).astype(np.int64)
     # All values that were not counted are 0. The ones on the diagonal do not count.
-    zeros = size**2 - int(highs.sum())
+    zeros = 0 if positive else size**2 - int(highs.sum())
     highs[0] += zeros
     highs[_ONE] -= size
     ends = np.cumsum(highs)
+    places = [max(math.ceil(level * int(ends[-1])) - 1, 0) for level in levels]
     of_places = np.searchsorted(ends, places, side="right").tolist()
     lows = {high: np.zeros(1 << 16, np.int64) for high in of_places}
     for bits, counts in _bits(stored):

@@ -1,4 +1,4 @@
-"""timm: its task of classification, with Mixup's soft targets, an average of the weights (EMA) and bfloat16 autocast."""
+"""timm: its task of classification, with Mixup's soft targets, averaged weights (EMA) and bfloat16 autocast."""
 
 from __future__ import annotations
 

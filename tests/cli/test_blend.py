@@ -40,7 +40,10 @@ def test_a_blend_is_the_librarys(command: Command) -> None:
     assert shown["form"] == "dense"
     assert shown["density"] == f"{figures.density:.1%}"
     assert shown["influence"] == f"{figures.influence:.3g} (0 is cross entropy)"
-    assert shown["file"] == f"blend.safetensors ({Path('blend.safetensors').stat().st_size:,} bytes)"
+    size = f"{Path('blend.safetensors').stat().st_size:,} bytes"
+    assert shown["file"] == f"blend.safetensors ({size})"
+    again = command.good("blend", "a.safetensors:0.7", "b.safetensors:0.3")
+    assert f"blend.safetensors ({size}, replaces the matrix that was there)" in again
     assert "blend of   a.safetensors:0.7, b.safetensors:0.3" in lines
     assert lines[-1] == (
         'next: criterion = simloss.SimLoss.from_file("blend.safetensors", classes=train_set.classes, share=0.4, '

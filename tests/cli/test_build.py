@@ -61,6 +61,27 @@ def test_of_an_option_without_its_value_it_is_said_what_that_is(command: Command
         assert (result.code, f"{option} needs {what}" in " ".join(result.err.split())) == (2, True)
 
 
+def test_of_a_missing_option_it_is_said_what_to_type(command: Command) -> None:
+    for typed, right in (
+        (("good.txt",), "--classes good.txt"),
+        (("a b.txt", "--from-wordnet"), "--classes 'a b.txt' --from-wordnet"),
+        ((), "--classes PATH|NAME|-"),
+        (("--from-order",), "--classes PATH|NAME|- --from-order"),
+    ):
+        result = command("build", *typed)
+        assert (result.code, result.out) == (2, "")
+        assert result.err.splitlines()[-1] == f"Error: --classes is missing; type: simmatrix build {right}"
+
+
+@pytest.mark.parametrize("file", ["m.safetensors", "m.safetensors.index.json"])
+def test_that_a_matrix_is_replaced_is_said(file: str, command: Command) -> None:
+    said = []
+    for _time in range(2):
+        out = command.good("build", "--classes", "cifar10", "--top-k", "2", "-o", file)
+        said += [line for line in out.splitlines() if line.startswith("file ")]
+    assert said[1] == said[0].replace(" bytes)", " bytes, replaces the matrix that was there)") != said[0]
+
+
 @pytest.mark.parametrize(("options", "file"), [((), "mine.safetensors"), (("-o", "other.x"), "other.x")])
 def test_the_file_is_named_after_the_class_list(options: tuple[str, ...], file: str, command: Command) -> None:
     folder = command.folder / "lists"

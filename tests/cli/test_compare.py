@@ -133,7 +133,7 @@ def test_what_is_undefined_is_said(command: Command) -> None:
         (("a", "b", "--classes", "cifar10"), ("cifar10: has no class 'rose'",)),
         (
             ("a", "b", "--classes", "plain.txt"),
-            ("plain.txt: has no superclass column (it has no column but class); add one",),
+            ("plain.txt: has no superclass column (it has no column but class); give a table",),
         ),
     ],
 )

@@ -144,6 +144,7 @@ def test_a_bad_matrix_file(name: str, case: str, command: Command) -> None:
         ("build", "--classes", "cifar10", "--oov", "guess"),
         ("build", "--classes", "cifar10", "--format", "xls"),
         ("build", "--classes", "cifar10", "--top-k", "0"),
+        ("build", "--classes", "cifar10", "--from-order", "--oov", "drop"),
         ("plot", "m", "--order", "size"),
         ("show",),
         ("show", "m", "-n", "0"),
@@ -155,12 +156,14 @@ def test_a_bad_matrix_file(name: str, case: str, command: Command) -> None:
 def test_wrong_usage_is_2(arguments: tuple[str, ...], command: Command) -> None:
     result = command(*arguments)
     assert result.code == 2
-    assert "Usage" in result.out + result.err or result.err.startswith(("Error: Option", "Error: Invalid value"))
+    assert "Usage" in result.out + result.err
     assert "Traceback" not in result.err
+    # Typer checks values by pydantic, whose words say nothing to people.
+    assert not any(words in result.err for words in ("Value error", "Input should", "Invalid value: "))
 
 
 def test_ctrl_c_gives_no_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(build_module, "report", interrupt)

@@ -62,7 +62,8 @@ def test_superclasses_of_the_bundled_list(command: Command) -> None:
 
 def test_superclasses_have_to_be_known(command: Command) -> None:
     SimilarityMatrix(np.eye(2), ("rose", "oak")).save("own")
-    assert_mendable(command("plot", "own", "--order", "superclass"), "no superclasses are known; give a class list")
+    right = "simmatrix plot own --order superclass --classes LIST.tsv"
+    assert_mendable(command("plot", "own", "--order", "superclass"), right, "has the columns class and superclass")
     Path("c.tsv").write_text("class\tsuperclass\noak\ttrees\nrose\tflowers\n")
     command.good("plot", "own", "--order", "superclass", "--classes", "c.tsv")
     Path("c.tsv").write_text("class\tsuperclass\noak\ttrees\nelm\ttrees\n")

@@ -41,6 +41,15 @@ def test_what_people_see(command: Command, matrix: SimilarityMatrix) -> None:
     assert out.splitlines()[-1].split(maxsplit=3) == ["girl", "name", "girl", nearest]
     assert len(command.good("show", "m").splitlines()) == len(out.splitlines()) + 99
     assert "\x1b" not in out
+    # Of the pairs above 0, since most are 0.
+    dense = matrix.to_dense()
+    above = dense[(dense > 0) & ~np.eye(len(dense), dtype=bool)]
+    middle = np.quantile(above, 0.5, method="inverted_cdf")
+    assert f" 0.5: {middle:.3f}, " in out
+    assert f" 1: {above.max():.3f} (of the pairs above 0)\n" in out
+    matrix.top_k(3).save("few")
+    few = matrix.top_k(3).to_dense()
+    assert f"quantiles      0: {few[few > 0].min():.3f}, 0.25: " in command.good("show", "few")
 
 
 def test_an_unknown_class_gets_suggestions(command: Command, matrix: SimilarityMatrix) -> None:
@@ -54,6 +63,7 @@ def test_warnings_go_to_standard_error(command: Command) -> None:
     result = command("show", "m")
     assert result.code == 0
     assert result.err.startswith("warning: the matrix is the identity")
+    assert "quantiles      none (of the pairs above 0)\n" in result.out
     assert "sparse" in result.out
 
 

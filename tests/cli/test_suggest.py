@@ -32,6 +32,17 @@ def test_what_it_prints_is_the_librarys(command: Command) -> None:
     command.good("suggest", "c.txt", "-o", "my.tsv", "--force", "-n", "0")
 
 
+def test_a_table_that_pins_a_doubtful_sense_is_warned_of(command: Command) -> None:
+    Path("c.txt").write_text("rose\noak\nmouse\ncar\n")
+    result = command("suggest", "c.txt", "-o", "my.tsv", "-n", "0")
+    assert result.code == 0
+    assert result.err.startswith(
+        "warning: my.tsv pins 1 of the classes to a sense that is in doubt: oak (oak.n.02); check"
+    )
+    assert Path("my.tsv").is_file()
+    command.good("suggest", "c.txt")
+
+
 def test_what_it_proposes_works(command: Command) -> None:
     Path("c.txt").write_text(GRADES)
     last = command.good("suggest", "c.txt").splitlines()[-1]

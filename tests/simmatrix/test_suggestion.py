@@ -136,6 +136,17 @@ def test_the_table_is_a_class_list_to_build_from(tmp_path: Path) -> None:
     assert matrix["low", "medium"] == matrix["medium", "high"] == 0.5
 
 
+def test_a_table_that_pins_a_doubtful_sense_is_warned_of(tmp_path: Path) -> None:
+    names = ["rose", "oak", "mouse", "car"]
+    with pytest.warns(simmatrix.SenseWarning, match=r"the sense of 1 of the classes is in doubt: oak"):
+        simmatrix.from_wordnet(names)
+    path = tmp_path / "my.tsv"
+    with pytest.warns(simmatrix.SenseWarning, match=r"my\.tsv pins 1 of .* in doubt: oak \(oak\.n\.02\);"):
+        simmatrix.suggest(names).save(path)
+    # The one whose senses stand in the list is in no doubt.
+    simmatrix.suggest(path).save(path, force=True)
+
+
 def test_a_thousand_names_take_less_than_two_seconds() -> None:
     names = simmatrix.read_classes("imagenet1k").column("name")
     started = time.process_time()

@@ -23,6 +23,9 @@ def test_quantiles_are_numpys(form: str, size: int, seed: int, share: float, lev
     others = values[~np.eye(size, dtype=bool)]
     expected = [np.quantile(others, level, method="inverted_cdf").item() for level in levels]
     assert quantiles(matrix.stored, levels) == expected
+    if (above := others[others > 0]).size:
+        expected = [np.quantile(above, level, method="inverted_cdf").item() for level in levels]
+        assert quantiles(matrix.stored, levels, positive=True) == expected
 
 
 @pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
