@@ -145,7 +145,7 @@ class Candidates:
         least = self._least[owners]
         if block.shape[1] >= self.count and (fresh := np.flatnonzero(self._is_fresh[owners])).size:
             last = np.partition(block[fresh], -self.count, axis=1)[:, -self.count]
-            least[fresh] = np.maximum(last - self.slack, self.floor)
+            least[fresh] = np.maximum(last - self.slack, least[fresh])
             self._least[owners], self._is_fresh[owners] = least, False
         places = np.flatnonzero(block >= least[:, None])
         inside, columns = np.divmod(places.astype(np.int32), np.int32(block.shape[1]))

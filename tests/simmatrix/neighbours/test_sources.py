@@ -14,7 +14,7 @@ from simmatrix.neighbours import line, tree, vectors
 from simmatrix.neighbours.line import Line
 from simmatrix.neighbours.source import Finish, Rows, Source, best_of
 from simmatrix.neighbours.tree import Tree
-from simmatrix.neighbours.vectors import Cosines, cosine
+from simmatrix.neighbours.vectors import Candidates, Cosines, cosine
 from simmatrix.normalise import normalise
 from simmatrix.taxonomy.graph import Edge, from_edges
 from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT, intrinsic, taxonomy_values
@@ -47,6 +47,16 @@ def unit_vectors(random: np.random.Generator, count: int, width: int) -> np.ndar
     drawn = random.standard_normal((count, width))
     drawn[random.integers(0, count, count // 3)] = drawn[random.integers(0, count, count // 3)]
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def test_a_minimum_that_was_raised_is_not_lowered() -> None:
+    """A row of which few columns at a time were seen knows its minimum before it sees many."""
+    candidates = Candidates(2, 2, -1.0, 4)
+    for column, product in enumerate((0.9, 0.8)):
+        candidates.add(np.full((2, 1), product, np.float32), np.arange(2), column)
+    assert len(candidates.settled()[0]) == 4
+    candidates.add(np.full((2, 3), 0.1, np.float32), np.arange(2), 2)
+    assert candidates._waiting == 0
 
 
 @pytest.mark.parametrize("seed", range(4))
