@@ -104,9 +104,12 @@ def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
             path,
             square.line(row),
         )
-    refuse(~counts.any(axis=1), "never seen (its row holds zeros alone); count more, or take it out of both lists")
     refuse(
-        np.equal(np.diagonal(counts), 0),
+        np.logical_not(counts.any(axis=1)),
+        "never seen (its row holds zeros alone); count more, or take it out of both lists",
+    )
+    refuse(
+        np.diagonal(counts) == 0,
         "never recognised (0 where its row and column meet), so that there is nothing to compare its confusions to; "
         "count more, or add a small number to all counts",
     )
