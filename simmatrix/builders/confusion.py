@@ -14,7 +14,7 @@ from simmatrix.errors import SourceError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
-from simmatrix.shapes import Bool, Float
+from simmatrix.shapes import Float
 
 
 def from_confusion(confusion: str | Path, classes: Classes, *, lower_bound: float = 0.0) -> SimilarityMatrix:
@@ -89,13 +89,6 @@ def confusion_similarity(path: Path, classes: ClassList) -> RawSimilarity:
 @np.errstate(under="ignore")
 def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
     counts = square.values
-
-    def refuse(wrong: Bool[np.ndarray, " C"], what: str) -> None:
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            shown = what.format(own=counts[row, row], most=counts[row].max())
-            raise SourceError(f"the class {classes.names[row]!r} was {shown}", path, square.line(row))
-
     if counts.min() < 0:
         row, column = map(int, np.argwhere(counts < 0)[0])
         raise SourceError(
@@ -104,18 +97,25 @@ def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
             path,
             square.line(row),
         )
-    refuse(
-        np.logical_not(counts.any(axis=1)),
-        "never seen (its row holds zeros alone); count more, or take it out of both lists",
-    )
-    refuse(
-        np.diagonal(counts) == 0,
-        "never recognised (0 where its row and column meet), so that there is nothing to compare its confusions to; "
-        "count more, or add a small number to all counts",
-    )
+    for wrong, what in (
+        (~counts.any(axis=1), "was never seen (its row holds zeros alone); count more, or take it out of both lists"),
+        (
+            np.diagonal(counts) == 0,
+            "was never recognised (0 where its row and column meet), so that there is nothing to compare its "
+            "confusions to; count more, or add a small number to all counts",
+        ),
+    ):
+        if wrong.any():
+            index = int(np.flatnonzero(wrong)[0])
+            raise SourceError(f"the class {classes.names[index]!r} {what}", path, square.line(index))
     # A row divided by its greatest count sums to C at most. Below this, dividing by the diagonal may overflow.
-    refuse(
-        np.diagonal(counts) / counts.max(axis=1) < np.finfo(counts.dtype).tiny * len(counts),
-        "recognised too seldom to compare its confusions to ({own:g} where its row and column meet, and up to {most:g} "
-        "beside it); count more, or add a small number to all counts",
-    )
+    seldom = np.diagonal(counts) / counts.max(axis=1) < np.finfo(counts.dtype).tiny * len(counts)
+    if seldom.any():
+        index = int(np.flatnonzero(seldom)[0])
+        raise SourceError(
+            f"the class {classes.names[index]!r} was recognised too seldom to compare its confusions to "
+            f"({counts[index, index]:g} where its row and column meet, and up to {counts[index].max():g} beside it); "
+            "count more, or add a small number to all counts",
+            path,
+            square.line(index),
+        )
