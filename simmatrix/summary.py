@@ -222,11 +222,8 @@ def _misfit(matrix: SimilarityMatrix) -> str:
         return ""
     if why := misfit(looked_up, source):
         return why
-    if (
-        origin.builder == "embeddings"
-        and any(one.name == _ENGLISH for one in origin.source)
-        and not is_english(looked_up)
-    ):
+    are_english = origin.builder == "embeddings" and any(one.name == _ENGLISH for one in origin.source)
+    if are_english and not is_english(looked_up):
         return (
             f"few of the names are English words, as those of {_ENGLISH} are; if they are of another language, take "
             "vectors or an encoder of that language"
