@@ -198,6 +198,12 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
     """Return one sentence for each thing about a matrix that would spoil a training, most serious first.
 
     From 100,000 classes on the names of the first 10,000 are looked at, and how those were found.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> simmatrix.concerns(simmatrix.from_matrix([[1, 1], [1, 1]], ["rose", "truck"]))
+    ("1 pair has similarity 1, the loss can't tell them apart: rose/truck",)
     """
     if figures is None:
         figures = counts(matrix)

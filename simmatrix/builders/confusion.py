@@ -18,7 +18,7 @@ from simmatrix.shapes import Float
 
 
 def from_confusion(confusion: str | Path, classes: Classes, *, lower_bound: float = 0.0) -> SimilarityMatrix:
-    """Build a matrix from how often people, or a model, take one class for another.
+    r"""Build a matrix from how often people, or a model, take one class for another.
 
     Parameters
     ----------
@@ -36,6 +36,15 @@ def from_confusion(confusion: str | Path, classes: Classes, *, lower_bound: floa
     SimilarityError
         If the file can't be read, a count is negative, a class has no row or column, or was never seen, or was
         recognised never or too seldom.
+
+    Examples
+    --------
+    >>> import simmatrix, tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+    ...     _ = file.write("true,rose,truck\nrose,4,1\ntruck,0,4\n")
+    ...     file.flush()
+    ...     round(simmatrix.from_confusion(file.name, ["rose", "truck"])["rose", "truck"], 6)
+    0.111803
     """
     check_lower_bound(lower_bound)
     return confusion_similarity(Path(confusion), read_classes(classes)).normalised(lower_bound)
