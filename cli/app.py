@@ -37,7 +37,6 @@ class _Commands(Mapping[str, TyperCommand]):
     """The commands by name: each is imported, and its options are read, when it is asked for."""
 
     def __getitem__(self, name: str) -> TyperCommand:
-        """Return a command."""
         if name not in COMMANDS:
             raise KeyError(name)
         module = import_module(f"simmatrix.cli.{_MODULES.get(name, name)}")
@@ -48,11 +47,9 @@ class _Commands(Mapping[str, TyperCommand]):
         return command
 
     def __iter__(self) -> Iterator[str]:
-        """Return the names."""
         return iter(COMMANDS)
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(COMMANDS)
 
 

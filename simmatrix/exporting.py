@@ -33,6 +33,17 @@ def export(matrix: SimilarityMatrix, path: str | Path, *, force: bool = False) -
     ------
     OutputError
         If the file has another ending, is there already, or can't be written.
+
+    Examples
+    --------
+    >>> import pathlib, simmatrix, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     simmatrix.export(simmatrix.from_order(["low", "high"], decay=0.5), f"{folder}/order.csv")
+    ...     print(pathlib.Path(folder, "order.csv").read_text())
+    class,low,high
+    low,1.0,0.5
+    high,0.5,1.0
+    <BLANKLINE>
     """
     path = Path(path)
     check_export(path, force=force)

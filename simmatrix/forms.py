@@ -67,7 +67,6 @@ class Form(ABC):
     """How the values of a matrix are stored."""
 
     name: ClassVar[str]
-    tensor_names: ClassVar[tuple[str, ...]]
     values: Any
     """The whole matrix: an array (C, C) or a SciPy sparse array."""
 
@@ -76,7 +75,7 @@ class Form(ABC):
 
     @abstractmethod
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return the arrays that a file holds, by `tensor_names`."""
+        """Return the arrays that a file holds, by their names in it."""
 
     @abstractmethod
     def stored(self) -> Stored:
@@ -145,7 +144,6 @@ class Dense(Form):
     """All C x C values."""
 
     name = "dense"
-    tensor_names = ("similarity",)
 
     def __init__(self, values: Float[np.ndarray, "C C"] | Int[np.ndarray, "C C"]) -> None:
         self.values = values
@@ -305,7 +303,6 @@ class Toeplitz(Form):
     """The 2 C - 1 diagonals of a matrix that has one value on each: S[i, j] = diagonals[C - 1 + j - i]."""
 
     name = "toeplitz"
-    tensor_names = ("diagonals",)
 
     def __init__(self, diagonals: Float[np.ndarray, " D"]) -> None:
         self.diagonals = diagonals

@@ -424,6 +424,10 @@ def save(matrix: SimilarityMatrix, path: str | Path, *, shards: int | None = Non
     OutputError
         If the file is something else than a similarity matrix, or can't be written; if a matrix that is not sparse is
         to be written in shards.
+
+    Examples
+    --------
+    See `load`.
     """
     path = Path(path)
     if is_index(path):
@@ -489,6 +493,14 @@ def load(path: str | Path, *, rows: range | None = None) -> SimilarityMatrix | M
         missing or not the one that the index lists.
     MatrixError
         If its values or names break an invariant.
+
+    Examples
+    --------
+    >>> import simmatrix, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     simmatrix.save(simmatrix.from_order(["low", "high"], decay=0.5), f"{folder}/order.safetensors")
+    ...     simmatrix.load(f"{folder}/order.safetensors")["low", "high"]
+    0.5
     """
     if rows is not None and not isinstance(rows, range):
         raise ParameterError(f"rows must be a range, such as range(0, 100), not {rows!r:.60}")

@@ -149,12 +149,8 @@ def sampled(count: int) -> Int[np.ndarray, " n"]:
 
 def nearest_of(values: Float[np.ndarray, "C C"], rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Return the greatest similarity of some classes to another one, 0 if it is negative."""
-    return np.array(
-        [
-            max(float(side.max(initial=0)) for side in (values[row, :row], values[row, row + 1 :]))
-            for row in rows.tolist()
-        ]
-    )
+    sides = ((values[row, :row], values[row, row + 1 :]) for row in rows.tolist())
+    return np.array([max(float(side.max(initial=0)) for side in both) for both in sides])
 
 
 def sampled_bound(among: Float[np.ndarray, "n n"], nearest: Float[np.ndarray, " n"]) -> tuple[float, Step]:

@@ -102,23 +102,19 @@ def npy_array(read_at: Callable[[int, int], bytes], size: int) -> Array:
     return Array(read_at, begin, extents, dtype, header["by_columns"] == "True")
 
 
-class Member(NamedTuple):
-    """An array in an archive; `rest` reads what is behind what was read, so that its checksum is checked."""
-
-    array: Array
-    rest: Callable[[], None]
-
-
 @contextmanager
-def member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iterator[Member]:
-    """Open an array in the ``.npz`` at `path`; raise `SourceError` unless it is a plain one."""
+def member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iterator[tuple[Array, Callable[[], None]]]:
+    """Open an array in the ``.npz`` at `path`; raise `SourceError` unless it is a plain one.
+
+    Gives also what reads the bytes behind those that were read, so that the checksum is checked.
+    """
     with archive.open(entry) as file:
         read_at, rest = _forwards(file.read, path)
         try:
             array = npy_array(read_at, entry.file_size)
         except ValueError as error:
             raise SourceError(f"holds no plain arrays ({error}); save them with numpy.savez", path) from None
-        yield Member(array, rest)
+        yield array, rest
 
 
 def _forwards(read: Callable[[int], bytes], path: Path) -> tuple[Callable[[int, int], bytes], Callable[[], None]]:

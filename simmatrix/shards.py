@@ -257,7 +257,10 @@ class Unfinished:
             found = {*(name for name in there if ours.fullmatch(name)), *more}
             listed: set[str] = set()
             for name in there if found else ():
-                listed.update(_listed_by(folder / name) if name.endswith(SUFFIX) else ())
+                # What can't be read as an index lists nothing.
+                with suppress(OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
+                    if name.endswith(SUFFIX):
+                        listed |= set(json.loads((folder / name).read_bytes())["weight_map"].values())
             for name in found - listed:
                 (folder / name).unlink(missing_ok=True)
 
@@ -277,13 +280,6 @@ def _own_files(path: Path) -> set[str]:
         sums = [index.names, *((one.file, one.sha256) for one in index.shards)]
         ours = r".*-{}-(\d{{5}}-of-\d{{5}}|classes)\.safetensors"
         return {file for file, sha256 in sums if re.fullmatch(ours.format(sha256[:12]), file)}
-    return set()
-
-
-def _listed_by(path: Path) -> set[str]:
-    """Return the files that an index lists; none if it can't be read as one."""
-    with suppress(OSError, ValueError, AttributeError, TypeError):
-        return set(json.loads(path.read_bytes())["weight_map"].values())
     return set()
 
 

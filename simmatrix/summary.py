@@ -198,6 +198,12 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
     """Return one sentence for each thing about a matrix that would spoil a training, most serious first.
 
     From 100,000 classes on the names of the first 10,000 are looked at, and how those were found.
+
+    Examples
+    --------
+    >>> import simmatrix
+    >>> simmatrix.concerns(simmatrix.from_matrix([[1, 1], [1, 1]], ["rose", "truck"]))
+    ("1 pair has similarity 1, the loss can't tell them apart: rose/truck",)
     """
     if figures is None:
         figures = counts(matrix)
@@ -222,11 +228,8 @@ def _misfit(matrix: SimilarityMatrix) -> str:
         return ""
     if why := misfit(looked_up, source):
         return why
-    if (
-        origin.builder == "embeddings"
-        and any(one.name == _ENGLISH for one in origin.source)
-        and not is_english(looked_up)
-    ):
+    are_english = origin.builder == "embeddings" and any(one.name == _ENGLISH for one in origin.source)
+    if are_english and not is_english(looked_up):
         return (
             f"few of the names are English words, as those of {_ENGLISH} are; if they are of another language, take "
             "vectors or an encoder of that language"

@@ -14,11 +14,11 @@ from simmatrix.errors import SourceError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Provenance
-from simmatrix.shapes import Bool, Float
+from simmatrix.shapes import Float
 
 
 def from_confusion(confusion: str | Path, classes: Classes, *, lower_bound: float = 0.0) -> SimilarityMatrix:
-    """Build a matrix from how often people, or a model, take one class for another.
+    r"""Build a matrix from how often people, or a model, take one class for another.
 
     Parameters
     ----------
@@ -36,6 +36,15 @@ def from_confusion(confusion: str | Path, classes: Classes, *, lower_bound: floa
     SimilarityError
         If the file can't be read, a count is negative, a class has no row or column, or was never seen, or was
         recognised never or too seldom.
+
+    Examples
+    --------
+    >>> import simmatrix, tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+    ...     _ = file.write("true,rose,truck\nrose,4,1\ntruck,0,4\n")
+    ...     file.flush()
+    ...     round(simmatrix.from_confusion(file.name, ["rose", "truck"])["rose", "truck"], 6)
+    0.111803
     """
     check_lower_bound(lower_bound)
     return confusion_similarity(Path(confusion), read_classes(classes)).normalised(lower_bound)
@@ -89,13 +98,6 @@ def confusion_similarity(path: Path, classes: ClassList) -> RawSimilarity:
 @np.errstate(under="ignore")
 def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
     counts = square.values
-
-    def refuse(wrong: Bool[np.ndarray, " C"], what: str) -> None:
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            shown = what.format(own=counts[row, row], most=counts[row].max())
-            raise SourceError(f"the class {classes.names[row]!r} was {shown}", path, square.line(row))
-
     if counts.min() < 0:
         row, column = map(int, np.argwhere(counts < 0)[0])
         raise SourceError(
@@ -104,15 +106,25 @@ def _check_counts(square: Square, classes: ClassList, path: Path) -> None:
             path,
             square.line(row),
         )
-    refuse(~counts.any(axis=1), "never seen (its row holds zeros alone); count more, or take it out of both lists")
-    refuse(
-        np.diagonal(counts) == 0,
-        "never recognised (0 where its row and column meet), so that there is nothing to compare its confusions to; "
-        "count more, or add a small number to all counts",
-    )
+    for wrong, what in (
+        (~counts.any(axis=1), "was never seen (its row holds zeros alone); count more, or take it out of both lists"),
+        (
+            np.diagonal(counts) == 0,
+            "was never recognised (0 where its row and column meet), so that there is nothing to compare its "
+            "confusions to; count more, or add a small number to all counts",
+        ),
+    ):
+        if wrong.any():
+            index = int(np.flatnonzero(wrong)[0])
+            raise SourceError(f"the class {classes.names[index]!r} {what}", path, square.line(index))
     # A row divided by its greatest count sums to C at most. Below this, dividing by the diagonal may overflow.
-    refuse(
-        np.diagonal(counts) / counts.max(axis=1) < np.finfo(counts.dtype).tiny * len(counts),
-        "recognised too seldom to compare its confusions to ({own:g} where its row and column meet, and up to {most:g} "
-        "beside it); count more, or add a small number to all counts",
-    )
+    seldom = np.diagonal(counts) / counts.max(axis=1) < np.finfo(counts.dtype).tiny * len(counts)
+    if seldom.any():
+        index = int(np.flatnonzero(seldom)[0])
+        raise SourceError(
+            f"the class {classes.names[index]!r} was recognised too seldom to compare its confusions to "
+            f"({counts[index, index]:g} where its row and column meet, and up to {counts[index].max():g} beside it); "
+            "count more, or add a small number to all counts",
+            path,
+            square.line(index),
+        )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simmatrix import data
-from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve, words
+from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, recorded, resolve, words
 from simmatrix.builders.raw import RawSource
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -109,10 +109,8 @@ def from_embeddings(
         format=format,
         vocabulary=None if vocabulary is None else Path(vocabulary),
     )
-    listed = classes if isinstance(classes, ClassList) else read_classes(classes)
-    return embedding_similarity(source, listed, oov=oov, progress=progress).normalised(
-        lower_bound, top_k, search=search, recall=recall
-    )
+    raw = embedding_similarity(source, read_classes(classes), oov=oov, progress=progress)
+    return raw.normalised(lower_bound, top_k, search=search, recall=recall)
 
 
 def embedding_similarity(
@@ -162,6 +160,7 @@ def embedding_similarity(
             stop.set()
             raise
     dropped = {"dropped": [classes.names[index] for index in missing]} if missing else {}
+    phrases = dict(zip(classes.names, classes.column("phrase"), strict=True))
     return RawSource(
         source=Cosines(unit),
         classes=tuple(found),
@@ -169,7 +168,7 @@ def embedding_similarity(
             builder="embeddings",
             params={"measure": "cosine", "oov": oov, "dimension": unit.shape[1], **dropped},
             source=tuple(inputs),
-            resolution=_recorded(found, classes),
+            resolution={name: recorded(*one, phrases[name]) for name, one in found.items()},
         ),
     )
 
@@ -181,19 +180,6 @@ def _stacked(rows: Iterator[Float[np.ndarray, " d"]], count: int) -> Float[np.nd
     for at, row in enumerate(chain([first], rows)):
         stacked[at] = row
     return stacked
-
-
-def _recorded(found: Mapping[str, Resolution], classes: ClassList) -> dict[str, dict[str, object]]:
-    phrases = dict(zip(classes.names, classes.columns.get("phrase", [""] * len(classes.names)), strict=True))
-    return {
-        name: {
-            "how": one.how,
-            "words": list(one.words),
-            # A phrase that was not found, so that the class was looked up by name.
-            **({"missed": phrases[name]} if phrases[name] and one.how.startswith("name") else {}),
-        }
-        for name, one in found.items()
-    }
 
 
 def _words_asked(tries: tuple[Attempt, ...]) -> tuple[str, ...]:
@@ -237,14 +223,10 @@ def _not_found(
     for name, one in unknown.items():
         hints = (f"no {word!r}" + (f", nearest {or_list(nearest[word])}" if nearest[word] else "") for word in one)
         lines.append(f"{name}: {'; '.join(hints)}")
-    return ClassNotFoundError(
-        "\n".join(
-            (
-                f"{source} has no vector for {len(missing)} of the classes:",
-                some_lines(lines, len(lines)),
-                "correct their spelling, give them another phrase (a phrase column in the class list), take other "
-                'vectors or an encoder, which takes any text (from_encoder), or leave them out (oov="drop")',
-            )
-        ),
-        tuple(missing),
+    parts = (
+        f"{source} has no vector for {len(missing)} of the classes:",
+        some_lines(lines, len(lines)),
+        "correct their spelling, give them another phrase (a phrase column in the class list), take other vectors or "
+        'an encoder, which takes any text (from_encoder), or leave them out (oov="drop")',
     )
+    return ClassNotFoundError("\n".join(parts), tuple(missing))

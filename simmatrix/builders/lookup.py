@@ -78,8 +78,7 @@ class Resolution(NamedTuple):
 
 def attempts_of(classes: ClassList) -> tuple[list[tuple[Attempt, ...]], set[str]]:
     """Return the attempts for each class of a list, by its name and its phrase, and all words that they look for."""
-    phrases = classes.columns.get("phrase", [""] * len(classes.names))
-    tries = [attempts(*pair) for pair in zip(classes.names, phrases, strict=True)]
+    tries = [attempts(*pair) for pair in zip(classes.names, classes.column("phrase"), strict=True)]
     return tries, {form for one in tries for attempt in one for word in attempt.words for form in word}
 
 
@@ -361,6 +360,12 @@ def not_seen(missing: Sequence[str], known: Iterable[str], path: Path, what: str
     lacking = set(missing)
     shown = hinted(missing, [name for name in known if name not in lacking], "nearest in the file: {}")
     return ClassNotFoundError(f"{path}: {what} {some(shown)}; {remedy}", tuple(missing))
+
+
+def recorded(how: str, words: Sequence[str], phrase: str, **more: object) -> dict[str, object]:
+    """Return the record of how a class was found, and of its phrase if that was not found, but the name was."""
+    missed = {"missed": phrase} if phrase and how.startswith("name") else {}
+    return {"how": how, "words": list(words), **more, **missed}
 
 
 def inputs(role: str, path: Path, sha256: str, classes: ClassList) -> tuple[Input, Input]:

@@ -57,12 +57,8 @@ def _prepared(triplets: Int[np.ndarray, "T 3"], count: int) -> _Triplets:
         np.stack([np.minimum(left, right), np.maximum(left, right), odd], axis=1), axis=0, return_counts=True
     )
     left, right, odd = distinct.T
-    codes = np.stack(
-        [
-            np.minimum(one, other) * count + np.maximum(one, other)
-            for one, other in ((left, right), (left, odd), (right, odd))
-        ]
-    )
+    sides = ((left, right), (left, odd), (right, odd))
+    codes = np.stack([np.minimum(one, other) * count + np.maximum(one, other) for one, other in sides])
     pairs, which = np.unique(codes, return_inverse=True)
     rows, columns = np.divmod(pairs, count)
     # From 1 on: a stored 0 would be no entry.

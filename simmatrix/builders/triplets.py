@@ -40,7 +40,7 @@ def from_triplets(
     unknown: str = "error",
     lower_bound: float = 0.0,
 ) -> SimilarityMatrix:
-    """Build a matrix from choices of the odd one out: how often two were left together (Hebart et al. 2020).
+    r"""Build a matrix from choices of the odd one out: how often two were left together (Hebart et al. 2020).
 
     Parameters
     ----------
@@ -63,6 +63,15 @@ def from_triplets(
     SimilarityError
         If the file can't be read, a line names a class twice or an odd one that is none of the three, or a class is in
         no triplet; names file and line.
+
+    Examples
+    --------
+    >>> import simmatrix, tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+    ...     _ = file.write("rose,tulip,truck\nrose,truck,tulip\n")
+    ...     file.flush()
+    ...     simmatrix.from_triplets(file.name, ["rose", "tulip", "truck"])["rose", "tulip"]
+    0.5
     """
     check_lower_bound(lower_bound)
     raw = triplet_similarity(Path(triplets), read_classes(classes), complete=complete, unknown=unknown)

@@ -33,6 +33,7 @@ from simmatrix import data
 from simmatrix.builders.lookup import (
     REMARK,
     heads,
+    recorded,
     singulars,
     spellings,
     synonyms,
@@ -435,13 +436,8 @@ def _part_of_all(wordnet: WordNet, found: Mapping[str, Found]) -> str:
 
 def _recorded(found: Found, wordnet: WordNet, phrase: str) -> dict[str, object]:
     others = [wordnet.name_of(synset) for synset in found.others]
-    return {
-        "how": found.how,
-        "words": [wordnet.name_of(found.synset)],
-        **({"others": others, "doubt": found.doubt} if others else {}),
-        # A phrase that was not found, so that the class was looked up by name.
-        **({"missed": phrase} if phrase and found.how.startswith("name") else {}),
-    }
+    more: dict[str, object] = {"others": others, "doubt": found.doubt} if others else {}
+    return recorded(found.how, [wordnet.name_of(found.synset)], phrase, **more)
 
 
 def _tagged(wordnet: WordNet, pos: str) -> Float[np.ndarray, " N"]:
@@ -489,18 +485,14 @@ def _not_found(wordnet: WordNet, missing: Mapping[str, str]) -> ClassNotFoundErr
     lemmas = [_lemma(asked[name]) for name in unknown]
     for name, close in zip(unknown, nearest_to_each(lemmas, wordnet.vocabulary()), strict=True):
         hints[name] = f", nearest {or_list(_named(wordnet, close, missing[name]))}" if close else ""
-    return ClassNotFoundError(
-        "\n".join(
-            (
-                f"{wordnet.name} has no synset for {len(missing)} of the classes:",
-                some_lines((f"{name}: no {text!r}{hints[name]}" for name, text in asked.items()), len(missing)),
-                "correct their spelling, give them a synset (a synset column in the class list; 'simmatrix senses "
-                'WORD\' lists the senses of a word), leave them out (oov="drop"), or take a source that knows their '
-                "words (from_embeddings) or any text (from_encoder)",
-            )
-        ),
-        tuple(missing),
+    parts = (
+        f"{wordnet.name} has no synset for {len(missing)} of the classes:",
+        some_lines((f"{name}: no {text!r}{hints[name]}" for name, text in asked.items()), len(missing)),
+        "correct their spelling, give them a synset (a synset column in the class list; 'simmatrix senses WORD' lists "
+        'the senses of a word), leave them out (oov="drop"), or take a source that knows their words (from_embeddings) '
+        "or any text (from_encoder)",
     )
+    return ClassNotFoundError("\n".join(parts), tuple(missing))
 
 
 def _known(wordnet: WordNet, text: str) -> str:

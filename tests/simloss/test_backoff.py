@@ -1,6 +1,5 @@
 """Back-off: on random graphs against sets, at every confidence; and the curve and the choice that follow from it."""
 
-import doctest
 import math
 import time
 from collections.abc import Callable
@@ -191,9 +190,3 @@ def test_imagenet_21k_in_seconds() -> None:
     start = time.process_time()
     back_off(z, taxonomy)
     assert time.process_time() - start < 1.0
-
-
-def test_the_examples_of_the_documentation_run() -> None:
-    result = doctest.testmod(simloss.backoff)
-    assert result.attempted >= 10
-    assert result.failed == 0

@@ -5,7 +5,6 @@ what is left are the roundings of the loss, of its gradient, and of the sums tha
 """
 
 import copy
-import doctest
 import io
 from collections.abc import Callable
 from itertools import product
@@ -760,9 +759,3 @@ def test_copies_and_pickles_compute_the_same() -> None:
 def test_options_without_a_meaning_are_refused_when_it_is_made(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LinearSimLoss(FEATURES, random_similarity(CLASSES), **options)
-
-
-def test_the_examples_of_the_documentation_run() -> None:
-    result = doctest.testmod(simloss.linear)
-    assert result.attempted >= 10
-    assert result.failed == 0

@@ -336,12 +336,15 @@ def test_shards_that_another_index_lists_stay(tmp_path: Path) -> None:
     """An index may have been given another name, or be kept beside the new one."""
     path = in_shards(tmp_path, matrix(seed=1), 2)
     shutil.copy(path, tmp_path / "kept.safetensors.index.json")
+    foreign = ["{}", '{"weight_map": []}', '{"weight_map": {"a": []}}', "[" * 100_000, "no JSON"]
+    for number, text in enumerate(foreign):
+        (tmp_path / f"{number}.safetensors.index.json").write_text(text)
     in_shards(tmp_path, matrix(seed=2), 2)
     assert_same(load(tmp_path / "kept.safetensors.index.json"), matrix(seed=1))
     assert_same(load(path), matrix(seed=2))
     (tmp_path / "kept.safetensors.index.json").unlink()
     in_shards(tmp_path, matrix(seed=2), 2)
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 4 + len(foreign)
 
 
 def test_files_that_are_not_its_own_stay_whatever_the_index_says(tmp_path: Path) -> None:

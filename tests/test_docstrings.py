@@ -1,0 +1,42 @@
+"""What docstrings show: their examples run, and every public function has one."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+import simloss
+import simloss.metrics
+import simmatrix
+
+# A model that nobody has at hand; and what others show: `load`, and `class_parallel_sim_loss`.
+WITHOUT = {"from_encoder", "save", "shard_similarity"}
+
+
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [
+        one.name for part in (simmatrix, simloss) for one in pkgutil.walk_packages(part.__path__, f"{part.__name__}.")
+    ]
+    # The command itself, and what is no Python.
+    modules = [importlib.import_module(name) for name in names if not name.endswith(("__main__", "_native"))]
+    # As users run them: that 1 is taken for 1.0 is no mistake.
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        results = {module.__name__: doctest.testmod(module) for module in modules}
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+    assert {name: result for name, result in results.items() if result.failed} == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_public_function_has_an_example() -> None:
+    public = [getattr(part, name) for part in (simmatrix, simloss, simloss.metrics) for name in part.__all__]
+    functions = [one for one in public if inspect.isfunction(one)]
+    assert {one.__name__ for one in functions if ">>>" not in str(one.__doc__)} == WITHOUT
