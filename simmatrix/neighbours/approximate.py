@@ -137,7 +137,7 @@ class Approximate(Source):
     def _others(self, rows: Int[np.ndarray, " n"], found: Rows) -> Int[np.ndarray, " m"]:
         """Return the neighbours of some classes, but not each itself: its place times C, plus the neighbour."""
         owners = np.repeat(np.arange(len(rows)), found.counts)
-        return (owners * len(self) + found.indices)[found.indices != rows[owners]]
+        return np.asarray((owners * len(self) + found.indices)[found.indices != rows[owners]])
 
     def __len__(self) -> int:
         return len(self.exact)
