@@ -23,7 +23,8 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the options."""
         for one in self.params:
-            if args[-1:] and args[-1] in one.opts and not getattr(one, "is_flag", True):
+            # Behind -- there are no options.
+            if args[-1:] and "--" not in args and args[-1] in one.opts and not getattr(one, "is_flag", True):
                 raise UsageError(f"{args[-1]} needs {one.metavar or 'a value'}. {getattr(one, 'help', '')}", ctx)
         given = list(args)
         try:
@@ -34,7 +35,8 @@ class Command(TyperCommand):
             if error.message or error.param is None or not error.param.opts[0].startswith("-"):
                 raise
             option, value = error.param.opts[0], error.param.metavar or "VALUE"
-            # It may stand there without its option.
-            has_value = given[:1] and not given[0].startswith("-")
+            # What stands first is meant as its value, unless the command has arguments: then it is one of these.
+            has_arguments = any(one.param_type_name == "argument" for one in self.params)
+            has_value = given[:1] and not given[0].startswith("-") and not has_arguments
             command = shlex.join([option, *given]) if has_value else f"{option} {value} {shlex.join(given)}".rstrip()
             raise UsageError(f"{option} is missing; type: {ctx.command_path} {command}", ctx) from None

@@ -20,3 +20,12 @@ def test_what_is_exported_can_be_built_from(command: Command) -> None:
 
 def test_a_bad_name_is_told_before_anything_is_read(command: Command) -> None:
     assert_mendable(command("export", "missing", "-o", "m.xls"), "m.xls: ends in none of .csv, .tsv or .npy")
+
+
+def test_of_a_missing_output_it_is_said_what_to_type(command: Command) -> None:
+    """The file that was named is the matrix, and not the one to write."""
+    result = command("export", "m")
+    assert (result.code, result.err.splitlines()[-1]) == (
+        2,
+        "Error: -o is missing; type: simmatrix export -o FILE m",
+    )

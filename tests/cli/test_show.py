@@ -58,6 +58,11 @@ def test_an_unknown_class_gets_suggestions(command: Command, matrix: SimilarityM
     assert result.err.startswith("error: the matrix has no class 'bedd' (did you mean bed")
 
 
+def test_a_class_may_be_called_as_an_option_is(command: Command) -> None:
+    SimilarityMatrix(np.array([[1, 0.5], [0.5, 1]]), ("-n", "rose")).save("m")
+    assert command.good("show", "m", "--", "-n").splitlines()[-1].split() == ["-n", "rose", "0.500"]
+
+
 def test_warnings_go_to_standard_error(command: Command) -> None:
     SimilarityMatrix(np.eye(3), ("a", "b", "c")).top_k(1).save("m")
     result = command("show", "m")
