@@ -79,12 +79,14 @@ class Suggestion:
 
     def doubtful(self, count: int = 20) -> tuple[str, ...]:
         """Return the classes whose sense is in doubt, or that WordNet lacks, the most doubtful first."""
-        doubts = {
-            name: float(doubt)
-            for name, doubt in zip(self.table.names, self.table.column("doubt"), strict=True)
-            if doubt and float(doubt) > 0
-        }
-        return tuple(sorted(doubts, key=lambda name: -doubts[name])[:count])
+        return tuple(self._doubts())[:count]
+
+    def _doubts(self) -> dict[str, float]:
+        """Return the doubt of each class that is in doubt, the greatest first."""
+        # Where nothing was looked up, a column of that name is the list's own.
+        column = self.table.column("doubt") if self.lookups else ()
+        doubts = {name: float(doubt or 0) for name, doubt in zip(self.table.names, column, strict=False)}
+        return {name: doubts[name] for name in sorted(doubts, key=lambda name: -doubts[name]) if doubts[name] > 0}
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the table (.tsv) to a file that is not there yet, or whatever is there with `force`.
@@ -108,9 +110,9 @@ class Suggestion:
         rows = zip(self.table.names, *columns.values(), strict=True)
         csv.writer(text, delimiter="\t", lineterminator="\n").writerows([("class", *columns), *rows])
         write_atomically(path, [text.getvalue().encode("utf-8", "surrogateescape")])
-        doubts, synsets = self.table.column("doubt"), self.table.column("synset")
-        senses = sorted(zip(doubts, self.table.names, synsets, strict=True), reverse=True)
-        pinned = [f"{name} ({one})" for doubt, name, one in senses if one and float(doubt or 0) >= DOUBTFUL]
+        synsets = dict(zip(self.table.names, self.table.column("synset"), strict=True))
+        doubts = self._doubts().items()
+        pinned = [f"{name} ({synsets[name]})" for name, doubt in doubts if doubt >= DOUBTFUL and synsets[name]]
         if pinned:
             warnings.warn(
                 f"{path} pins {len(pinned)} of the classes to a sense that is in doubt: {some(pinned)}; check their "

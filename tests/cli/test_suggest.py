@@ -43,6 +43,13 @@ def test_a_table_that_pins_a_doubtful_sense_is_warned_of(command: Command) -> No
     command.good("suggest", "c.txt")
 
 
+def test_a_column_that_is_called_doubt_may_hold_anything(command: Command) -> None:
+    """Where the names are looked up nowhere, it is the list's own."""
+    Path("c.tsv").write_text("class\tdoubt\npoor\tyes\nfair\tno\ngood\tno\n")
+    command.good("suggest", "c.tsv", "-o", "my.tsv")
+    assert simmatrix.read_classes("my.tsv").column("doubt") == ("yes", "no", "no")
+
+
 def test_what_it_proposes_works(command: Command) -> None:
     Path("c.txt").write_text(GRADES)
     last = command.good("suggest", "c.txt").splitlines()[-1]

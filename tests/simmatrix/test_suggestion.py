@@ -143,6 +143,13 @@ def test_a_table_that_pins_a_doubtful_sense_is_warned_of(tmp_path: Path) -> None
     path = tmp_path / "my.tsv"
     with pytest.warns(simmatrix.SenseWarning, match=r"my\.tsv pins 1 of .* in doubt: oak \(oak\.n\.02\);"):
         simmatrix.suggest(names).save(path)
+    # The most doubtful first, and those that are as doubtful as in the list.
+    names = ("fir", "elm", "ash", "oak")
+    columns = {"synset": ("fir.n.01", "elm.n.01", "ash.n.01", "oak.n.02"), "doubt": ("0.50", "0.49", "0.75", "0.50")}
+    lookup = simmatrix.suggest(["rose", "oak"]).lookups
+    table = simmatrix.ClassList(names, columns)
+    with pytest.warns(simmatrix.SenseWarning, match=r"3 of .*: ash \(ash\.n\.01\), fir \(fir\.n\.01\), oak \(oak"):
+        simmatrix.Suggestion("", "", "", lookup, table).save(tmp_path / "other.tsv")
     # The one whose senses stand in the list is in no doubt.
     simmatrix.suggest(path).save(path, force=True)
 
