@@ -28,6 +28,15 @@ def test_quantiles_are_numpys(form: str, size: int, seed: int, share: float, lev
         assert quantiles(matrix.stored, levels, positive=True) == expected
 
 
+def test_a_place_is_right_where_a_product_of_floats_is_not() -> None:
+    """Nine tenths of 21 x 20 pairs are 378, but 0.9 * 21 * 20 is more."""
+    values = values_for("dense", 21, 0, 1.0)
+    others = np.sort(values[~np.eye(21, dtype=bool)])
+    assert others[377] < others[378]
+    matrix = in_form("dense", values, tuple(f"c{index}" for index in range(21)))
+    assert quantiles(matrix.stored, [0.9]) == [others[377]]
+
+
 @pytest.mark.parametrize("form", ["dense", "sparse", "toeplitz"])
 def test_the_ends_are_the_least_and_the_greatest_similarity(form: str) -> None:
     values = values_for(form, 6, share=1.0)
