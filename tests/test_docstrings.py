@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 
 import jaxtyping
@@ -15,6 +16,7 @@ import simloss
 import simloss.metrics
 import simmatrix
 
+_EXAMPLE = re.compile(r"^ *>>> (?!.*# doctest: \+SKIP)", re.MULTILINE)
 # A model that nobody has at hand; and what others show: `load`, and `class_parallel_sim_loss`.
 WITHOUT = {"from_encoder", "save", "shard_similarity"}
 
@@ -33,6 +35,10 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     finally:
         jaxtyping.config.update("jaxtyping_disable", False)
     assert {name: result for name, result in results.items() if result.failed} == {}
+    # What doctest does not find can't fail.
+    written = {module.__name__: len(_EXAMPLE.findall(inspect.getsource(module))) for module in modules}
+    assert {name: result.attempted for name, result in results.items()} == written
+    assert sum(written.values()) > 200
     assert list(tmp_path.iterdir()) == []
 
 
