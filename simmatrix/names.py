@@ -145,7 +145,7 @@ class TextArray(Sequence[str]):
                 raise ValueError("a text starts in the middle of a character")
 
     def _blocks(self) -> Iterator[tuple[bytes, Int[np.ndarray, " n1"]]]:
-        """Go through the bytes, some texts at a time, with where in them these start and the last one ends."""
+        """Yield the bytes of some texts at a time, and where in them each text starts and the last one ends."""
         for start in range(0, len(self), _BLOCK):
             ends = self.offsets[start : start + _BLOCK + 1]
             yield bytes(self._bytes[ends[0] : ends[-1]]), ends - ends[0]

@@ -106,7 +106,7 @@ def npy_array(read_at: Callable[[int, int], bytes], size: int) -> Array:
 def member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iterator[tuple[Array, Callable[[], None]]]:
     """Open an array in the ``.npz`` at `path`; raise `SourceError` unless it is a plain one.
 
-    Gives also what reads the bytes behind those that were read, so that the checksum is checked.
+    Yields the array, and a function that reads the rest of the entry, so that its checksum is checked.
     """
     with archive.open(entry) as file:
         read_at, rest = _forwards(file.read, path)

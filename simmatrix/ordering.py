@@ -53,7 +53,7 @@ class ClusterTree:
     """Clusters of clusters of C classes. A node below C is a class; node C + i is made of two nodes before it."""
 
     children: Int[np.ndarray, "n 2"]  # the two nodes that node C + i is made of, the left one first, for C - 1 nodes
-    similarities: Float[np.ndarray, " n"]  # how similar the two are: on average, or in `near_clusters` at best
+    similarities: Float[np.ndarray, " n"]  # of the two on average; in `near_clusters` of their nearest classes
 
     @cached_property
     def sizes(self) -> list[int]:

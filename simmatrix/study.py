@@ -81,7 +81,7 @@ class Design:
     scale: tuple[float, float] | None = None  # of ratings: the values for "not similar" and "the same"
     # Which question comes next: any ("random"), or the one of which least is known ("active"; see `web.questions`).
     method: str = "active"
-    questions: int = 200  # that each participant is asked, catch trials not counted
+    questions: int = 200  # how many each participant is asked, catch trials not counted
     consent: str = ""  # the text that participants agree to
     has_images: bool = False  # whether images are judged, and not names
     seed: int = 0  # what the order of questions is drawn with
@@ -195,7 +195,7 @@ class Text(NamedTuple):
 
     raw: bytes  # rows with a header
     is_active: bool = False  # whether the questions were chosen by what was known of the classes before
-    scale: tuple[float, float] | None = None  # that raters saw; None of triplets, and where it is not known
+    scale: tuple[float, float] | None = None  # the one that raters saw; None of triplets, or if unknown
     left_out: int = 0  # how many raters are left out, since they failed most catch trials
 
 
@@ -203,8 +203,8 @@ class Tally(NamedTuple):
     """All that a study holds at one moment."""
 
     design: Design
-    answers: list[Answered]  # that count
-    catches: list[Answered]  # those to catch trials
+    answers: list[Answered]  # every answer that counts
+    catches: list[Answered]  # the answers to catch trials
     # The raters who failed more than half of their catch trials, of two at least: their answers are left out.
     careless: tuple[str, ...]
     raters: int  # how many take part

@@ -113,8 +113,8 @@ def quantiles(form: Form, levels: Sequence[float], *, positive: bool = False) ->
 
     With `positive`, only of those above 0, of which there must be one.
 
-    They are not interpolated: each stands in the matrix. No copy of the values is made: float32 values in [0, 1] are in
-    the order of their bits, of which the high and the low 16 are counted one after the other.
+    The quantiles are not interpolated: each stands in the matrix. No copy of the values is made: float32 values in
+    [0, 1] are in the order of their bits, of which the high and the low 16 are counted one after the other.
 
     Examples
     --------

@@ -141,7 +141,7 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
 
 
 def _folder(model: str | Path) -> Path:
-    """Return a model's folder: a hub's model's in the hub's cache, where what it lacks is fetched."""
+    """Return the folder of a model. One of the hub is fetched into the hub's cache if it is not there yet."""
     path = Path(model)
     with reading(path):
         if path.is_dir():

@@ -291,7 +291,7 @@ def serve(
     public_url: str = "",
     say: Callable[[str], object] = print,
 ) -> None:
-    """Serve an application, as `application` returns it, at a host until Ctrl-C; at a free port if none is named.
+    """Serve an application, as `application` returns it, until Ctrl-C; at a free port if none is named.
 
     With `browser` the page is opened in the browser, the one at `path` first. `public_url` is the address of a proxy in
     front, as `checked_public_url` returns it. `say` is called with the page's address once it can be opened. Raises
