@@ -30,7 +30,7 @@ _SIMLOSS = Path(__file__).parents[1] / "simloss"
 _FILES = [path for path in _SIMLOSS.rglob("*.py") if "@triton.jit" not in path.read_text(encoding="utf-8")]
 # torch.compile of older torch can't trace what the hook makes of a Function.
 if tuple(map(int, version("torch").split(".")[:2])) < (2, 11):
-    _FILES.remove(_SIMLOSS / "autograd.py")
+    _FILES = [path for path in _FILES if path.name != "autograd.py"]
 _MODULES = [".".join(path.relative_to(_SIMLOSS.parent).with_suffix("").parts) for path in _FILES]
 jaxtyping.install_import_hook(_MODULES, "tests.enforced.only_shapes")
 
