@@ -35,9 +35,10 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     finally:
         jaxtyping.config.update("jaxtyping_disable", False)
     assert {name: result for name, result in results.items() if result.failed} == {}
-    # What doctest does not find can't fail.
+    # What doctest does not find can't fail. From Python 3.13 on it counts those that it skips as attempted.
     written = {module.__name__: len(_EXAMPLE.findall(inspect.getsource(module))) for module in modules}
-    assert {name: result.attempted for name, result in results.items()} == written
+    ran = {name: result.attempted - getattr(result, "skipped", 0) for name, result in results.items()}
+    assert ran == written
     assert sum(written.values()) > 200
     assert list(tmp_path.iterdir()) == []
 
