@@ -35,8 +35,10 @@ class Command(TyperCommand):
             if error.message or error.param is None or not error.param.opts[0].startswith("-"):
                 raise
             option, value = error.param.opts[0], error.param.metavar or "VALUE"
-            # What stands first is meant as its value, unless the command has arguments: then it is one of these.
-            has_arguments = any(one.param_type_name == "argument" for one in self.params)
-            has_value = given[:1] and not given[0].startswith("-") and not has_arguments
-            command = shlex.join([option, *given]) if has_value else f"{option} {value} {shlex.join(given)}".rstrip()
+            # What stands behind the command's arguments is meant as its value.
+            count = sum(one.param_type_name == "argument" for one in self.params)
+            if len(given) > count and not any(one.startswith("-") for one in given[: count + 1]):
+                command = shlex.join([*given[:count], option, *given[count:]])
+            else:
+                command = f"{option} {value} {shlex.join(given)}".rstrip()
             raise UsageError(f"{option} is missing; type: {ctx.command_path} {command}", ctx) from None

@@ -23,9 +23,8 @@ def test_a_bad_name_is_told_before_anything_is_read(command: Command) -> None:
 
 
 def test_of_a_missing_output_it_is_said_what_to_type(command: Command) -> None:
-    """The file that was named is the matrix, and not the one to write."""
-    result = command("export", "m")
-    assert (result.code, result.err.splitlines()[-1]) == (
-        2,
-        "Error: -o is missing; type: simmatrix export -o FILE m",
-    )
+    """The first file that was named is the matrix, and not the one to write."""
+    for typed, right in ((("m",), "-o FILE m"), (("m", "m.csv", "--force"), "m -o m.csv --force")):
+        result = command("export", *typed)
+        assert (result.code, result.out) == (2, "")
+        assert result.err.splitlines()[-1] == f"Error: -o is missing; type: simmatrix export {right}"
