@@ -249,7 +249,7 @@ class Unfinished:
         self.remove_unlisted(before)
 
     def remove_unlisted(self, more: Iterable[str] = ()) -> None:
-        """Remove the shards of this name, and more, that no index in the folder lists."""
+        """Remove the shards of this name, and more, that no index in the folder lists; none if one can't be read."""
         folder, stem = self.path.parent, re.escape(_stem(self.path))
         ours = re.compile(stem + r"-[0-9a-f]{12}-(\d{5}-of-\d{5}|classes)\.safetensors")
         with suppress(OSError):
@@ -257,8 +257,8 @@ class Unfinished:
             found = {*(name for name in there if ours.fullmatch(name)), *more}
             listed: set[str] = set()
             for name in there if found else ():
-                # What can't be read as an index lists nothing.
-                with suppress(OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
+                # What is no index lists nothing.
+                with suppress(ValueError, LookupError, AttributeError, TypeError, RecursionError):
                     if name.endswith(SUFFIX):
                         listed |= set(json.loads((folder / name).read_bytes())["weight_map"].values())
             for name in found - listed:

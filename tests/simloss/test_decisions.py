@@ -1,6 +1,5 @@
 """Decisions of minimum risk: the oracle's risks are the yardstick, and argmax where the matrix says nothing."""
 
-import doctest
 import math
 import warnings
 from collections.abc import Callable
@@ -399,9 +398,3 @@ def test_where_no_temperature_is_best_it_says_so() -> None:
 def test_bad_input_of_the_others(call: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
-
-
-def test_the_examples_of_the_documentation_run() -> None:
-    result = doctest.testmod(simloss.decisions)
-    assert result.attempted >= 10
-    assert result.failed == 0

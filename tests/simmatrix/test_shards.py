@@ -347,6 +347,17 @@ def test_shards_that_another_index_lists_stay(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 4 + len(foreign)
 
 
+def test_while_an_index_can_not_be_read_no_shard_is_removed(tmp_path: Path) -> None:
+    before = {one.name for one in in_shards(tmp_path, matrix(seed=1), 2).parent.glob("*-of-*")}
+    unreadable = tmp_path / "other.safetensors.index.json"
+    unreadable.mkdir()  # as for whoever may not read it
+    in_shards(tmp_path, matrix(seed=2), 2)
+    assert before <= {one.name for one in tmp_path.iterdir()}
+    unreadable.rmdir()
+    in_shards(tmp_path, matrix(seed=2), 2)
+    assert not before & {one.name for one in tmp_path.iterdir()}
+
+
 def test_files_that_are_not_its_own_stay_whatever_the_index_says(tmp_path: Path) -> None:
     path = in_shards(tmp_path, matrix(seed=1), 2)
     weights = tmp_path / "my_weights.safetensors"

@@ -1,7 +1,5 @@
 """Calibration: at the ends of the bins, at a confidence of 1, and of nodes; elsewhere it is torchmetrics'."""
 
-import doctest
-import importlib
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -87,11 +85,3 @@ def test_the_diagram_shows_the_bins() -> None:
 def test_no_bin_is_refused() -> None:
     with pytest.raises(ValueError, match="n_bins must be at least 1, got 0"):
         CalibrationError(3, n_bins=0)
-
-
-@pytest.mark.parametrize("name", ["accuracy", "calibration", "confused", "cost", "ndcg", "nodes", "report"])
-def test_the_examples_of_the_documentation_run(name: str) -> None:
-    module = importlib.import_module(f"simloss.metrics.{name}")
-    result = doctest.testmod(module, extraglobs={"torch": torch, "np": np})
-    assert result.attempted >= 2
-    assert result.failed == 0
