@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from simmatrix import data
 from simmatrix.taxonomy.wordnet import bundled_wordnet
+
+DATA = Path(__file__).parents[2] / "data"  # the checksums are not installed
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +20,7 @@ def text() -> bytes:
 
 
 def test_checksum(text: bytes) -> None:
-    file = data.wordnet_definitions_path().with_name("definitions-3.0.sha256")
-    digest, name = file.read_text(encoding="utf-8").split()
+    digest, name = (DATA / "wordnet" / "definitions-3.0.sha256").read_text(encoding="utf-8").split()
     assert name == "definitions-3.0.txt"
     assert digest == hashlib.sha256(text).hexdigest()
 

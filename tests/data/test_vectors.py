@@ -14,6 +14,7 @@ from simmatrix import data
 from simmatrix.errors import SourceError
 
 FIXTURES = Path(__file__).parent / "fixtures"
+DATA = Path(__file__).parents[2] / "data"  # the checksums are not installed
 SAMPLE = [line.split() for line in (FIXTURES / "glove-6b-50d-sample.txt").read_text(encoding="utf-8").splitlines()]
 
 
@@ -44,7 +45,7 @@ def test_unknown_name() -> None:
 
 
 def test_checksum(path: Path) -> None:
-    digest, name = path.with_suffix(".sha256").read_text(encoding="utf-8").split()
+    digest, name = (DATA / "vectors" / "glove-6b-50d.sha256").read_text(encoding="utf-8").split()
     assert name == path.name
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
 

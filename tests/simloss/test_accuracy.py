@@ -31,6 +31,7 @@ def similarity_of(classes: int, kind: str) -> Tensor:
     return torch.eye(classes) if kind == "identity" else random_similarity(classes)
 
 
+@pytest.mark.compiled  # the roundings of torch's operations are counted in rows/test_row_losses.py
 @batched("dtype", DTYPES)
 @batched("count", [0, 1, 7, 289])
 @pytest.mark.parametrize("kind", ["identity", "random"])

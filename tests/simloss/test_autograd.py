@@ -216,6 +216,7 @@ def test_modules_compile_without_a_break(kind: str) -> None:
         assert torch.equal(whole(logits, labels), module(logits, labels))
 
 
+@pytest.mark.compiled
 def test_compiled_c_is_what_runs() -> None:
     """Not torch's operations, which would make the tests above about something else."""
     assert native.takes(random_logits(6, 5), random_labels(6, classes=5))

@@ -35,7 +35,8 @@ from tests.simloss.cases import (
 )
 
 # The last is for class probabilities: a label is a distribution too.
-WAYS = ["compiled", "torch", "distribution"]
+WAYS = [pytest.param("compiled", marks=pytest.mark.compiled), "torch", "distribution"]
+MODULES = [pytest.param(native, marks=pytest.mark.compiled), eager]
 FORMS = ["dense", "sparse", "toeplitz"]
 Losses = Callable[..., Tensor]
 
@@ -75,6 +76,7 @@ def form_of(similarity: Similarity | Tensor) -> Similarity:
     return Dense(similarity) if isinstance(similarity, Tensor) else similarity
 
 
+@pytest.mark.compiled
 def test_what_is_compiled_here() -> None:
     """Else what is tested as compiled would be tested twice as torch."""
     labels, similarity = random_labels(6, classes=5), random_similarity(5)
@@ -148,6 +150,7 @@ def test_at_any_number_of_classes(losses: Losses, form: str, classes: int) -> No
     assert_is_oracle(value, gradient, (np.array([row[0] for row in rows]), np.array([row[1] for row in rows]), 5.0))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("classes", [8193, 32000, 50257, 128256])
 def test_at_large_numbers_of_classes(form: str, classes: int) -> None:
@@ -169,7 +172,7 @@ def test_at_large_numbers_of_classes(form: str, classes: int) -> None:
         )
 
 
-@pytest.mark.parametrize("way", [eager, native])
+@pytest.mark.parametrize("way", MODULES)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("scale", [None, torch.tensor(0.25), torch.tensor([0.5, 1.0, 2.0, 0.0, 0.125, 4.0, 1.0])])
 def test_the_contract_of_each_way(way: object, form: str, scale: Tensor | None) -> None:
@@ -198,6 +201,7 @@ def test_the_contract_of_each_way(way: object, form: str, scale: Tensor | None) 
     assert torch.equal(in_place, gradient)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("is_in_place", [False, True])
 def test_bfloat16_is_rounded_once_at_the_end(form: str, is_in_place: bool) -> None:
@@ -217,7 +221,7 @@ def test_bfloat16_is_rounded_once_at_the_end(form: str, is_in_place: bool) -> No
     torch.testing.assert_close(narrow, wide.bfloat16(), rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("way", [eager, native])
+@pytest.mark.parametrize("way", MODULES)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("is_in_place", [False, True])
 def test_far_rows_among_others(way: object, form: str, is_in_place: bool) -> None:
@@ -239,7 +243,7 @@ def test_far_rows_among_others(way: object, form: str, is_in_place: bool) -> Non
     assert_is_oracle(value, gradient / 2, (expected[0], expected[1] / 2, 5.0))
 
 
-@pytest.mark.parametrize("way", [eager, native])
+@pytest.mark.parametrize("way", MODULES)
 def test_threads_and_blocks_change_nothing(way: object, monkeypatch: pytest.MonkeyPatch) -> None:
     similarity, _ = in_form("dense", 100)
     logits, labels = random_logits(600, 100), random_labels(600, classes=100)
@@ -480,13 +484,14 @@ def test_a_similarity_in_half_precision_is_used_in_full(losses: Losses) -> None:
 
 
 @pytest.mark.parametrize("label", [5, -1, 2**40])
-@pytest.mark.parametrize("way", [eager, native])
+@pytest.mark.parametrize("way", MODULES)
 def test_labels_that_are_no_classes_are_refused(way: object, label: int) -> None:
     labels = torch.tensor([0, label, 2])
     with pytest.raises(IndexError, match=rf"target {label} is out of bounds: classes are 0 to 4"):
         row_losses_by(way, random_logits(3, 5), labels, Dense(random_similarity(5)), Call(-100), None)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("crow_indices", "col_indices"),
     [

@@ -217,5 +217,5 @@ def test_threads_share_one_wordnet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_checksum_is_the_files(wordnet: WordNet) -> None:
-    listed = (Path(module.__file__).parents[2] / "data/wordnet/wordnet-3.0.sha256").read_text(encoding="utf-8")
+    listed = (Path(__file__).parents[3] / "data/wordnet/wordnet-3.0.sha256").read_text(encoding="utf-8")
     assert wordnet.sha256 == listed.split()[0]
