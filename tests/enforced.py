@@ -6,6 +6,7 @@ simloss checks the kinds of its arguments itself, and tests of these checks pass
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from types import FunctionType, SimpleNamespace
 from typing import Any, get_args, get_type_hints
@@ -75,10 +76,8 @@ def _hints(function: FunctionType) -> dict[str, Any]:
     hints = {}
     for name, written in function.__annotations__.items():
         alone = SimpleNamespace(__annotations__={name: written})
-        try:
+        with suppress(Exception):  # as jaxtyping does: of names that are imported for type checkers alone, for one
             hints[name] = get_type_hints(alone, function.__globals__, include_extras=True)[name]
-        except Exception:  # as jaxtyping does: of names that are imported for type checkers alone, for one
-            hints[name] = Any
     return hints
 
 

@@ -477,6 +477,7 @@ def work(rank: int, size: int, folder: Path) -> None:
     """Run all cases as one of the processes, and write what came out."""
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", "at an influence of")  # as random similarities have much of it
+    warnings.filterwarnings("ignore", "DTensor random operators")  # which older torch says of every CPU
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size)
     try:

@@ -61,7 +61,7 @@ def test_a_file_of_comments_has_no_rows() -> None:
 
 
 cells = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters=";"), max_size=5)
-cells = cells.map(partial(unicodedata.normalize, "NFC")).filter(lambda cell: cell[:1] != "#")
+cells = cells.map(partial(unicodedata.normalize, "NFC"))
 
 
 @settings(deadline=None)
@@ -69,7 +69,8 @@ cells = cells.map(partial(unicodedata.normalize, "NFC")).filter(lambda cell: cel
 def test_what_the_csv_module_writes_is_read_back(table: list[list[str]], delimiter: str) -> None:
     file = io.StringIO()
     csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows(table)
-    expected = [row for row in table if any(row)]
+    lines = file.getvalue().split("\n")
+    expected = [row for row, line in zip(table, lines, strict=False) if any(row) and line[0] != "#"]
     while expected and len({len(row) for row in expected}) == 1 and not any(row[-1] for row in expected):
         expected = [row[:-1] for row in expected]
     assert [row for _line, row in rows(file.getvalue(), PATH)] == expected
