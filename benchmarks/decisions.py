@@ -50,7 +50,7 @@ def judge(folder: Path) -> list[str]:
     logits = random.standard_normal((count, len(matrix)), dtype=np.float32)
     labels = random.integers(0, len(matrix), count)
     logits[np.arange(count), labels] += 4
-    np.savez(folder / "p.npz", logits=logits, labels=labels)
+    np.savez(folder / "p.npz", logits=logits, labels=labels, classes=matrix.classes)
     del logits
     program = "from simmatrix.cli import main; main()"
     options = ["--taxonomy", "wordnet", "--json"]

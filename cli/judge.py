@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,7 +42,7 @@ def judge(
         typer.Argument(
             metavar="PREDICTIONS",
             help="Predictions with labels: .csv, .tsv or .parquet with a column label and one for each class, or .npz "
-            "with logits or probabilities, and labels.",
+            "with the arrays logits or probabilities, labels, and classes: the names in the order of the columns.",
         ),
     ],
     kind: Annotated[
@@ -99,6 +99,7 @@ def judge(
     matrix = simmatrix.load(file)
     read = read_predictions(predictions, matrix.classes, kind)
     held_out = None if validation is None else read_predictions(validation, read.classes, kind)
+    warn(_unnamed({predictions: read, **({} if held_out is None else {validation: held_out})}))
     matrix = matrix.reorder(read.classes)
     superclasses, tree = _groups(matrix, given, taxonomy)
     content = _judged(matrix, read, held_out, superclasses, tree, confidence or CONFIDENCES)
@@ -125,6 +126,21 @@ def judge(
         )
     if tree is None:
         warn(["no taxonomy is known, so nothing backs off; give one (--taxonomy), or a class list with superclasses"])
+
+
+def _unnamed(files: Mapping[Path, Predictions]) -> Iterator[str]:
+    """Say which files do not name their columns: in another order all figures would be wrong, and nothing shows it."""
+    from simmatrix.text import a_few
+
+    path, first = next(iter(files.items()))
+    unnamed = [str(path) for path, read in files.items() if not read.are_named]
+    if unnamed:
+        has, its = ("has", "its") if len(unnamed) == 1 else ("have", "their")
+        yield (
+            f"{' and '.join(unnamed)} {has} no array classes, so {its} columns are taken in the order of "
+            f"{path if first.are_named else 'the matrix'}: {a_few(first.classes)}; if the labels have another order, "
+            "save the names in that order with them: numpy.savez(..., classes=names)"
+        )
 
 
 def _check_outputs(output: Path | None, picture: Path | None) -> None:

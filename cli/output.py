@@ -229,13 +229,16 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     from simmatrix.summary import RECOMMENDED, RECOMMENDED_FOR_ORDER, concerns, counts
 
     figures, size = counts(matrix), size_of(file)
+    # Ten of them by name; all may be isolated.
+    names = some(figures.isolated, 10, round(figures.identity_rows * figures.classes))
+    isolated = f"{percent(figures.identity_rows)} of the classes are similar to no other"
     print_pairs(
         [
             ("classes", str(figures.classes)),
             *origin,
             ("density", percent(figures.density)),
             ("influence", f"{figures.influence:.3g} (0 is cross entropy)"),
-            ("isolated", f"{percent(figures.identity_rows)} of the classes are similar to no other"),
+            ("isolated", f"{isolated}: {names}" if names else isolated),
             ("file", f"{file} ({size:,} bytes{', replaces the matrix that was there' if is_replaced else ''})"),
         ]
     )

@@ -30,7 +30,7 @@ def suggest(
 ) -> None:
     """Say which source fits a class list and why, what WordNet and word vectors find of it, and what is in doubt."""
     import simmatrix
-    from simmatrix.text import some
+    from simmatrix.text import or_list, some
 
     if (listed is None) == (classes is None):
         raise UsageError("give one class list")
@@ -69,5 +69,9 @@ def suggest(
     if output is not None:
         print_line(f"{output}: {len(found.table)} classes to edit")
     warn(str(one.message) for one in told)
+    if found.misspelt:
+        corrections = [f"{name!r} (did you mean {or_list(words)}?)" for name, words in found.misspelt.items()]
+        where = "the list" if listed == "-" or classes == "-" else output or listed or classes
+        print_line(f"first: correct {some(corrections)} in {where}", "cyan")
     if found.command:
         print_line(f"next: {found.command if output is None else found.command_for(output)}", "cyan")

@@ -191,7 +191,8 @@ def _heading(header: Sequence[str], path: Path, column: str | None) -> str:
         )
     if not possible:
         found = some(header, 20) or "nothing"
-        remedy = "separate the columns by commas" if ";" in found else 'name one class, or say which (class_column="…")'
+        named = 'call one of the columns class, or name one with class_column="…"'
+        remedy = "separate the columns by commas" if ";" in found else named
         raise SourceError(f"the header has no column named class (it has: {found}); {remedy}", path, 1)
     return possible[0]
 

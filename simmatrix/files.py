@@ -12,14 +12,18 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from simmatrix.errors import OutputError, SourceError
+from simmatrix.text import nearest, or_list
 
 _PIECE = 1 << 18
 # More than any table of classes, ratings or triplets takes: a larger file was given by mistake, and is not read.
 _LARGEST_TEXT = 1 << 30
+# Names in a folder that are compared with the name of a file that is not there.
+_MOST_LOOKED_AT = 10_000
 # What files start with that stand where another is expected: what they are, and what to do about it wherever it is.
 _MISTAKEN = (
     (rb"PK(\x03\x04|\x05\x06)", "a zip archive, such as an Excel file or .npz", ""),
@@ -54,7 +58,9 @@ def refusal(error: OSError | ValueError, path: Path) -> SourceError:
     """Return what the operating system's refusal to read a file means to its user; ValueError is Python's for paths."""
     match error:
         case FileNotFoundError():
-            return SourceError("there is no such file; check the path", path)
+            close = _near_matrices(path)
+            remedy = f"did you mean {or_list(close)}?" if close else "check the path"
+            return SourceError(f"there is no such file; {remedy}", path)
         case IsADirectoryError():
             return SourceError("is a folder; name a file in it", path)
         case PermissionError():
@@ -65,6 +71,20 @@ def refusal(error: OSError | ValueError, path: Path) -> SourceError:
         case OSError(errno=errno.ELOOP):
             return SourceError("can't be read, since its links lead round in a circle; mend them", path)
     return SourceError(f"can't be read ({_reason(error)}); check the file and the path", path)
+
+
+def _near_matrices(path: Path) -> list[str]:
+    """Return the names of matrices in the folder that are spelt like a matrix that is not there."""
+    if not path.suffix.startswith(".safetensor"):
+        return []
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_LOOKED_AT)]
+    except OSError:
+        return []
+    # By the stems: the same ending would make all names alike.
+    stems = sorted(name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors"))
+    return [f"{stem}.safetensors" for stem in nearest(path.stem, stems)]
 
 
 def _reason(error: Exception) -> str:

@@ -54,11 +54,12 @@ class Stored(NamedTuple):
 class Others(NamedTuple):
     """Counts over the C (C - 1) similarities of distinct classes.
 
-    `same` has the first pairs of similarity 1 in either direction, each once and in order; `same_count` counts all.
+    `isolated` are the classes whose rows are the identity's, ascending. `same` has the first pairs of similarity 1 in
+    either direction, each once and in order; `same_count` counts all.
     """
 
     positive: int
-    identity_rows: int
+    isolated: Sequence[int]
     same: tuple[tuple[int, int], ...]
     same_count: int
 
@@ -195,7 +196,8 @@ class Dense(Form):
             entries += (int(np.count_nonzero(row)) for row in block > 0)
             ones += int(np.count_nonzero(block == 1))
         same, count = self._same_pairs(most) if ones > 0 else ((), 0)
-        return Others(sum(entries) - len(self), entries.count(1), same, count)
+        isolated = [index for index, count in enumerate(entries) if count == 1]
+        return Others(sum(entries) - len(self), isolated, same, count)
 
     def _same_pairs(self, most: int) -> tuple[tuple[tuple[int, int], ...], int]:
         values, pairs, count = self.values, [], 0
@@ -290,7 +292,8 @@ class Sparse(Form):
         rows_same, columns_same = rows[is_same], columns[is_same]
         pairs = np.unique(np.minimum(rows_same, columns_same) * size + np.maximum(rows_same, columns_same))
         first = tuple(divmod(pair, size) for pair in pairs[:most].tolist())
-        return Others(int(np.count_nonzero(keep)), size - len(np.unique(rows[keep])), first, len(pairs))
+        isolated = np.setdiff1d(np.arange(size), rows[keep]).tolist()
+        return Others(int(np.count_nonzero(keep)), isolated, first, len(pairs))
 
     def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
         entries = self.values.tocoo()
@@ -362,7 +365,8 @@ class Toeplitz(Form):
         pairs = ((i, i + distance) for i in range(size) for distance in distances if i + distance < size)
         count = sum(size - distance for distance in distances)
         positive = int(lengths(size)[self.diagonals > 0].sum()) - size
-        return Others(positive, max(sum(reached) + 2 - size, 0), tuple(islice(pairs, min(most, count))), count)
+        isolated = range(size - 1 - reached[0], reached[1] + 1)
+        return Others(positive, isolated, tuple(islice(pairs, min(most, count))), count)
 
     def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
         offsets = (np.flatnonzero(is_wrong(self.diagonals)) - (len(self) - 1)).tolist()

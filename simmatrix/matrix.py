@@ -349,7 +349,8 @@ class SimilarityMatrix:
         wanted = names_in_order(names)
         unknown = [name for name in wanted if name not in self._index]
         if unknown:
-            raise ClassNotFoundError(f"the matrix has no class {some(hinted(unknown, self.classes))}", tuple(unknown))
+            told = f"{some(hinted(unknown, self.classes))}; its classes are {some(self.classes)}"
+            raise ClassNotFoundError(f"the matrix has no class {told}", tuple(unknown))
         return [self._index[name] for name in wanted]
 
 

@@ -83,9 +83,13 @@ def names_in_order(classes: Names) -> Sequence[str]:
     found = tuple(_by_index(classes) if isinstance(classes, Mapping) else classes)
     for position, name in enumerate(found):
         if not isinstance(name, str):
+            remedy = (
+                "give the classes by name (for torchvision's ImageNet these are its wnids)"
+                if isinstance(name, tuple)
+                else "give the names as text, such as [str(c) for c in classes]"
+            )
             raise ClassOrderError(
-                f"class {position} (counted from 0) is {name!r}, a {type(name).__name__}; give the classes by name "
-                "(for torchvision's ImageNet these are its wnids)"
+                f"class {position} (counted from 0) is {name!r}, of type {type(name).__name__}; {remedy}"
             )
     # Plain text, also where the names are an array's scalars or members of an enumeration.
     return kept(map(str.__str__, found))

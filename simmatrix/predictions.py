@@ -40,16 +40,17 @@ class Predictions:
     labels: Int[np.ndarray, " N"]  # the true class of each example, as its column
     classes: tuple[str, ...]  # the C names in the order of the columns
     are_logits: bool  # whether the scores are logits, or else probabilities
+    are_named: bool  # whether the file says which class a column is of, or else the order given was taken
 
 
 def read_predictions(path: Path, classes: Sequence[str], kind: str | None = None) -> Predictions:
     r"""Read what a model says of examples.
 
     The file is a table, ``.csv``, ``.tsv`` or ``.parquet`` (which needs pyarrow), with a column ``label`` and one for
-    each class by its name; or an ``.npz`` with ``logits`` or ``probabilities`` (N, C), ``labels`` (N) and, if its
-    columns are in another order than `classes`, ``classes`` (C). Labels are names or, if all are numbers, indices of
-    columns. `classes` are the C names that there have to be. The kind, ``"logits"`` or ``"probabilities"``, is told by
-    the array's name, or else by the values, if it is not given.
+    each class by its name; or an ``.npz`` with ``logits`` or ``probabilities`` (N, C), ``labels`` (N) and ``classes``
+    (C), the names in the order of its columns; without these, that order is taken to be that of `classes`. Labels are
+    names or, if all are numbers, indices of columns. `classes` are the C names that there have to be. The kind,
+    ``"logits"`` or ``"probabilities"``, is told by the array's name, or else by the values, if it is not given.
 
     Raises `SourceError` if the file can't be read, is empty, has other classes, a label is no class, a score is NaN, or
     probabilities do not sum to 1. Names file and line, where there are lines.
@@ -68,14 +69,16 @@ def read_predictions(path: Path, classes: Sequence[str], kind: str | None = None
     readers = {".npz": _read_npz, ".parquet": _read_parquet, ".csv": _read_text, ".tsv": _read_text}
     if path.suffix.lower() not in readers:
         raise SourceError(f"a file of predictions ends in {', '.join(readers)}; rename or convert it", path)
-    scores, labels, names, told = readers[path.suffix.lower()](path, tuple(classes))
+    scores, labels, named, told = readers[path.suffix.lower()](path, tuple(classes))
+    names = named or tuple(classes)
     if not len(scores):
         raise SourceError("holds no example", path)
     # NaN shows in the extremes, so that no second array is needed to look for it.
     is_nan = np.isnan(scores.max(1))
     if is_nan.any():
         raise _at(int(is_nan.argmax()), "a score is NaN or missing, which predicts no class; leave it out", path)
-    return Predictions(scores, _indices(labels, names, path), names, _are_logits(scores, kind or told, path))
+    are_logits = _are_logits(scores, kind or told, path)
+    return Predictions(scores, _indices(labels, names, path), names, are_logits, named is not None)
 
 
 def _at(example: int, message: str, path: Path) -> SourceError:
@@ -118,7 +121,7 @@ def _are_logits(scores: Float[np.ndarray, "N C"], kind: str | None, path: Path) 
     return False
 
 
-_Read = tuple[np.ndarray, np.ndarray, tuple[str, ...], str | None]
+_Read = tuple[np.ndarray, np.ndarray, tuple[str, ...] | None, str | None]
 
 
 def _read_npz(path: Path, classes: tuple[str, ...]) -> _Read:
@@ -144,8 +147,9 @@ def _read_npz(path: Path, classes: tuple[str, ...]) -> _Read:
     scores, labels = found[kinds[0]], found["labels"]
     if len(labels) != len(scores):
         raise SourceError(f"holds {len(labels)} labels for {len(scores)} examples; each has one", path)
-    names = tuple(map(str, found["classes"].tolist())) if "classes" in found else classes
-    return scores, labels, _checked_names(names, classes, path), kinds[0]
+    if "classes" not in found:
+        return scores, labels, None, kinds[0]
+    return scores, labels, _checked_names(tuple(map(str, found["classes"].tolist())), classes, path), kinds[0]
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, count: int, path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ import io
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from simmatrix.errors import OutputError, SenseWarning
 from simmatrix.files import check_output_folder, write_atomically
 from simmatrix.kinds import is_english, kind_of, misspelt
 from simmatrix.taxonomy.wordnet import PARTS, Synset, WordNet
-from simmatrix.text import hinted, some
+from simmatrix.text import hinted, nearest_to_each, some
 from simmatrix.vectors.formats import words_of
 
 # A source may lack this share of the classes.
@@ -30,6 +30,7 @@ _MOST_MISSING = 0.1
 _MOST_BY_HEAD = 0.2
 # Names whose median length is above this many words are texts.
 _WORDS_OF_TEXTS = 4
+_DROP = " --oov drop"
 
 
 class Lookup(NamedTuple):
@@ -64,6 +65,9 @@ class Suggestion:
         not found), ``phrase``, and ``position`` where the classes have an order.
     build
         The command without the class list, ``"simmatrix build --from-wordnet"``; empty if none fits. See `command_for`.
+    misspelt
+        Names that the source lacks and that are spelt like words it may know: each with up to three of these, best
+        first. Correct them before the command.
     """
 
     source: str
@@ -72,6 +76,7 @@ class Suggestion:
     lookups: tuple[Lookup, ...]
     table: ClassList
     build: str = ""
+    misspelt: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def command_for(self, path: str | Path) -> str:
         """Return the command that builds from the table once it is saved; empty if no source fits."""
@@ -185,8 +190,15 @@ def suggest(classes: Classes) -> Suggestion:
         build = f"simmatrix build --from-taxonomy {shlex.quote(','.join(columns))}" if columns else "simmatrix build"
         return Suggestion(known.function, known.reason, f"{build} --classes {named}", lookups, table, build)
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)
+    misspelt_names: dict[str, tuple[str, ...]] = {}
+    if options.endswith(_DROP):
+        # What is only misspelt is to be corrected, not dropped.
+        missing = lookups[source == "from_embeddings"].missing
+        close = zip(missing, nearest_to_each(missing, wordnet.vocabulary()), strict=True)
+        misspelt_names = {name: words for name, words in close if words}
+        options = options.removesuffix(_DROP) if len(misspelt_names) == len(missing) else options
     build = f"simmatrix build {options}"
-    return Suggestion(source, reason, f"{build} --classes {named}", lookups, table, build)
+    return Suggestion(source, reason, f"{build} --classes {named}", lookups, table, build, misspelt_names)
 
 
 def _by_lookup(
@@ -210,7 +222,7 @@ def _by_lookup(
         reason = f"the word vectors have all of the names{_of_heads(in_vectors)}; {lacking}"
         return "from_embeddings", reason, f"--from-embeddings {DEFAULT_VECTORS}"
     if not clash and len(in_wordnet.missing) <= min(most, len(in_vectors.missing)):
-        return "from_wordnet", f"{lacking}; it has the others", "--from-wordnet --oov drop"
+        return "from_wordnet", f"{lacking}; it has the others", f"--from-wordnet{_DROP}"
     if not is_english(listed.names):
         reason = (
             "few of the names hold an English noun or verb; if they are of another language, an encoder or vectors of "
@@ -219,7 +231,7 @@ def _by_lookup(
         return "from_encoder", reason, "--from-encoder MODEL"
     if len(in_vectors.missing) <= most:
         reason = f"the word vectors have all of the names but {some(in_vectors.missing, 3)}; {lacking}"
-        return "from_embeddings", reason, f"--from-embeddings {DEFAULT_VECTORS} --oov drop"
+        return "from_embeddings", reason, f"--from-embeddings {DEFAULT_VECTORS}{_DROP}"
     return "from_encoder", f"the word vectors lack {some(in_vectors.missing, 3)}; {lacking}", "--from-encoder MODEL"
 
 

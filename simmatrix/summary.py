@@ -19,7 +19,7 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """The quantiles that are reported of the similarities of distinct classes."""
 
 SHOWN_PAIRS = 1000
-"""Up to so many indistinguishable pairs are named; there can be C (C - 1) / 2 of them."""
+"""Up to so many indistinguishable pairs are named, and isolated classes; there can be C (C - 1) / 2 of them."""
 
 # The high 16 bits of the float32 1.0 (the low ones are 0), and the number of values that are counted at a time.
 _ONE = 0x3F80
@@ -40,6 +40,8 @@ class Counts:
         Share of the pairs of distinct classes with a similarity above 0, in [0, 1].
     identity_rows
         Share of the rows that are the identity's, in [0, 1]: to them the loss is cross entropy.
+    isolated
+        The first 1000 classes of such rows, by name.
     indistinguishable
         The first 1000 pairs of distinct classes with similarity 1, by name: the loss can't tell them apart.
     indistinguishable_pairs
@@ -53,6 +55,7 @@ class Counts:
     influence: float
     density: float
     identity_rows: float
+    isolated: tuple[str, ...]
     indistinguishable: tuple[tuple[str, str], ...]
     indistinguishable_pairs: int
     completed_pairs: int | None
@@ -88,7 +91,8 @@ def counts(matrix: SimilarityMatrix) -> Counts:
         classes=size,
         influence=influence,
         density=others.positive / (size * (size - 1)),
-        identity_rows=others.identity_rows / size,
+        identity_rows=len(others.isolated) / size,
+        isolated=tuple(names[index] for index in others.isolated[:SHOWN_PAIRS]),
         indistinguishable=tuple((names[i], names[j]) for i, j in others.same),
         indistinguishable_pairs=others.same_count,
         completed_pairs=completed,

@@ -304,7 +304,7 @@ def match(
     strange = [name for name in names if name not in indices]
     if strange and unknown == "error":
         name, *others = strange
-        more = f", nor are {some([*map(repr, others)])}" if others else ""
+        more = f", nor {'is' if len(others) == 1 else 'are'} {some([*map(repr, others)])}" if others else ""
         close = nearest(name, classes.names)
         hint = f" (did you mean {or_list(close)}?)" if close else ""
         raise SourceError(f"{name!r} is no class of {classes.source}{hint}{more}; {remedy}", path, names[name])

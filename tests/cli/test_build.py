@@ -113,6 +113,19 @@ def test_dropped_classes_are_named(command: Command) -> None:
     assert "next" not in result.out
 
 
+def test_isolated_classes_are_named(command: Command) -> None:
+    """Twelve classes, each alone in its group, and two that share one."""
+    alone = [f"c{index}" for index in range(12)]
+    rows = [f"{name},{name}" for name in alone] + ["rose,flower", "tulip,flower"]
+    Path("c.csv").write_text("\n".join(["class,superclass", *rows]))
+    options = ("--from-taxonomy", "superclass", "--measure", "lcs-height", "--lower-bound", "0")
+    out = command.good("build", *options, "--classes", "c.csv")
+    named = "c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more"
+    assert f"85.7% of the classes are similar to no other: {named}\n" in out
+    Path("none.csv").write_text("\n".join(["class,superclass", *rows[-2:], "oak,tree", "elm,tree"]))
+    assert "0.0% of the classes are similar to no other\n" in command.good("build", *options, "--classes", "none.csv")
+
+
 def test_a_matrix_that_spoils_a_training_is_warned_of(command: Command) -> None:
     result = command("build", "--classes", "cifar100", "--lower-bound", "0.99")
     assert result.code == 0

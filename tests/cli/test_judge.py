@@ -24,7 +24,7 @@ PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
 def files(command: Command) -> None:
     Path("c.csv").write_text(LIST)
     simmatrix.from_taxonomy("superclass", Path("c.csv"), measure="lcs-height", lower_bound=0.0).save("m")
-    np.savez("p.npz", logits=LOGITS, labels=LABELS)
+    np.savez("p.npz", logits=LOGITS, labels=LABELS, classes=NAMES)
 
 
 def write_table(path: str, scores: np.ndarray = PROBABILITIES, separator: str = ",") -> None:
@@ -96,11 +96,43 @@ def test_every_kind_of_file_says_the_same(command: Command, arrow: bool, monkeyp
 
 
 def test_a_temperature_is_fitted_on_other_examples(command: Command) -> None:
-    np.savez("v.npz", logits=3 * LOGITS, labels=LABELS)
+    np.savez("v.npz", logits=3 * LOGITS, labels=LABELS, classes=NAMES)
     found = content(command, "p.npz", "--validation", "v.npz")
     assert found["temperature"] == pytest.approx(simloss.fit_temperature(3 * LOGITS, LABELS))
     scaled = expected("most probable", LOGITS / found["temperature"])
     assert numbers(found["decisions"]["most probable"]) == scaled
+
+
+def test_columns_without_names_are_told_once(command: Command) -> None:
+    """In the order of the labels, which is not the matrix's, names mend the figures."""
+    order = [3, 1, 0, 5, 2, 4]
+    names = [NAMES[column] for column in order]
+    arrays = {"logits": LOGITS[:, order], "labels": np.argsort(order)[LABELS]}
+    np.savez("named.npz", **arrays, classes=names)
+    np.savez("a.npz", **arrays)
+    np.savez("b.npz", **arrays)
+    right = content(command, "p.npz")["decisions"]
+    for name, values in content(command, "named.npz")["decisions"].items():
+        assert numbers(values) == pytest.approx(numbers(right[name]), nan_ok=True)
+    its = "has no array classes, so its columns are taken in the order of"
+    their = "have no array classes, so their columns are taken in the order of"
+    for files, told in (
+        (("a.npz",), f"a.npz {its} the matrix: owl, wren, cod …"),
+        (("a.npz", "b.npz"), f"a.npz and b.npz {their} the matrix: owl, wren, cod …"),
+        (("named.npz", "b.npz"), f"b.npz {its} named.npz: oak, wren, owl …"),
+        (("a.npz", "named.npz"), f"a.npz {its} the matrix: owl, wren, cod …"),
+    ):
+        options = [files[0], *(part for path in files[1:] for part in ("--validation", path))]
+        result = command("judge", "m", *options, "--classes", "c.csv", "--json")
+        assert result.code == 0
+        assert result.err.startswith(f"warning: {told}")
+        assert result.err.count("warning: ") == 1
+        assert result.err.endswith(
+            "; if the labels have another order, save the names in that order with them: "
+            "numpy.savez(..., classes=names)\n"
+        )
+        severity = json.loads(result.out)["decisions"]["most probable"]["severity"]
+        assert (severity == right["most probable"]["severity"]) == (files[0] == "named.npz")
 
 
 def test_what_people_see(command: Command) -> None:

@@ -24,7 +24,7 @@ COMMANDS = {
 @pytest.fixture(autouse=True)
 def files(command: Command) -> None:
     simmatrix.SimilarityMatrix(np.eye(3) + 0.5 * np.eye(3)[[1, 0, 2]] * (1 - np.eye(3)), NAMES).save("m")
-    np.savez("p.npz", logits=np.eye(3, dtype=np.float32), labels=np.arange(3))
+    np.savez("p.npz", logits=np.eye(3, dtype=np.float32), labels=np.arange(3), classes=simmatrix.load("m").classes)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

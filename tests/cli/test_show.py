@@ -23,6 +23,7 @@ def test_json_agrees_with_the_library(command: Command, matrix: SimilarityMatrix
     content = json.loads(command.good("show", "m", "bed", "seal", "-n", "3", "--json"))
     figures = dataclasses.asdict(simmatrix.statistics(matrix))
     figures["quantiles"] = {str(level): value for level, value in figures["quantiles"].items()}
+    figures["isolated"] = list(figures["isolated"])
     figures["indistinguishable"] = [list(pair) for pair in figures["indistinguishable"]]
     assert content["statistics"] == figures
     assert content["neighbours"] == {name: dict(matrix.neighbours(name, 3)) for name in ("bed", "seal")}
@@ -56,6 +57,7 @@ def test_an_unknown_class_gets_suggestions(command: Command, matrix: SimilarityM
     result = command("show", "m", "bedd")
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith("error: the matrix has no class 'bedd' (did you mean bed")
+    assert command("show", "m", "xyzzy").err.startswith("error: the matrix has no class 'xyzzy'; its classes are ")
 
 
 def test_a_class_may_be_called_as_an_option_is(command: Command) -> None:

@@ -32,6 +32,23 @@ def test_what_it_prints_is_the_librarys(command: Command) -> None:
     command.good("suggest", "c.txt", "-o", "my.tsv", "--force", "-n", "0")
 
 
+def test_what_is_misspelt_is_to_be_corrected_first(command: Command) -> None:
+    """Only what nothing is spelt like is to be dropped."""
+    names = ["hammer", "wrench", "screwdriver", "hacksaw", "drill", "chisel", "shovel", "rake", "otter", "walrus"]
+    trees = ["oak", "elm", "beech", "maple", "pine", "birch", "willow", "cedar", "larch", "yew"]
+    for unknown, first, drop in (
+        (["pliars"], "first: correct 'pliars' (did you mean pliers, ", ""),
+        (["qqzzx"], "", " --oov drop"),
+        (["pliars", "qqzzx"], "first: correct 'pliars' (did you mean pliers, ", " --oov drop"),
+    ):
+        Path("c.txt").write_text("\n".join([*names, *trees, *unknown]))
+        *_, before, last = command.good("suggest", "c.txt").splitlines()
+        assert last == f"next: simmatrix build --from-wordnet{drop} --classes c.txt"
+        assert (before.startswith(first) and before.endswith("?) in c.txt")) if first else "correct" not in before
+        assert [*simmatrix.suggest("c.txt").misspelt] == [one for one in unknown if one == "pliars"]
+    assert command("suggest", "c.txt", "-o", "my.tsv").out.splitlines()[-2].endswith("?) in my.tsv")
+
+
 def test_a_table_that_pins_a_doubtful_sense_is_warned_of(command: Command) -> None:
     Path("c.txt").write_text("rose\noak\nmouse\ncar\n")
     result = command("suggest", "c.txt", "-o", "my.tsv", "-n", "0")

@@ -156,7 +156,7 @@ BAD = [
     ("a.txt", b"a\rb\rt\xfclip\r", 3, "is not UTF-8"),
     ("a.txt", "rose\ntulip\n".encode("utf-16"), None, "is UTF-16; save the file as UTF-8"),
     ("a.txt", b"rose\ntu\x00lip\n", 2, "control character"),
-    ("a.csv", b"\n\n", 1, "no column named class .it has: nothing.; name one class"),
+    ("a.csv", b"\n\n", 1, "no column named class .it has: nothing.; call one of the columns class, or name one with"),
     ("a.csv", b"flower,synset\nrose,\n", 1, "no column named class .it has: flower, synset."),
     ("a.csv", b"name,label\nrose,0\n", 1, "the columns name and label could both hold the classes; say which"),
     ("a.csv", b"class,x,x\nrose,1,2\n", 1, "names x twice"),

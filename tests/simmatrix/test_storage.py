@@ -478,6 +478,21 @@ def test_other_things_that_are_no_matrix(tmp_path: Path) -> None:
             load(tmp_path / name)
 
 
+def test_a_file_that_is_not_there_is_told_the_near_ones(tmp_path: Path) -> None:
+    for name in ("vehicles.safetensors", "vehicles.txt", "digits.safetensors"):
+        (tmp_path / name).touch()
+    for name, remedy in (
+        ("vehicles.safetensor", "did you mean vehicles.safetensors?"),
+        ("vehicle.safetensors", "did you mean vehicles.safetensors?"),
+        ("qqzzx.safetensors", "check the path"),
+        ("none/vehicles.safetensors", "check the path"),
+        ("vehicle.txt", "check the path"),
+    ):
+        with pytest.raises(SourceError) as caught:
+            load(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: there is no such file; {remedy}"
+
+
 def test_an_existing_matrix_is_replaced_and_anything_else_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "matrix"
     random_matrix("sparse").save(path)

@@ -40,6 +40,7 @@ def assert_figures_of_loops(matrix: SimilarityMatrix) -> None:
     assert figures.influence == pytest.approx(sum(flat) / size, rel=1e-12)
     assert figures.density == sum(value > 0 for value in flat) / len(flat)
     assert figures.identity_rows == sum(not any(row) for row in others) / size
+    assert figures.isolated == tuple(name for name, row in zip(names, others, strict=True) if not any(row))
     same = [(names[i], names[j]) for i in range(size) for j in range(i + 1, size) if 1 in (values[i, j], values[j, i])]
     assert figures.indistinguishable == tuple(same[:SHOWN_PAIRS])
     assert figures.indistinguishable_pairs == len(same)

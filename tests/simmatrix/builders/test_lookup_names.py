@@ -62,6 +62,11 @@ def test_an_unknown_name_is_refused_with_the_nearest_classes() -> None:
     )
 
 
+def test_two_unknown_names_are_told_in_the_singular() -> None:
+    with pytest.raises(SourceError, match=r"'car' is no class of classes, nor is 'bus'; mend it$"):
+        matched("rose", "car", "bus", remedy="mend it")
+
+
 def test_many_unknown_names_are_counted() -> None:
     with pytest.raises(SourceError, match=r"nor are '1', '2', '3', '4', '5' and 3 more; mend it$"):
         matched(*map(str, range(9)), remedy="mend it")
