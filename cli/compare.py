@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simmatrix.cli.options import AsJson, ClassColumn, MatrixPath, Separator, read_list, with_superclasses
+from simmatrix.cli.options import AsJson, ClassColumn, MatrixPath, Separator, read_list, superclasses_for
 from simmatrix.cli.output import print_line, print_pairs, print_table
 from simmatrix.text import a_few
 
@@ -36,10 +36,7 @@ def compare(
 
     given = read_list(classes, class_column, separator)
     one, other = simmatrix.load(first), simmatrix.load(second)
-    listed = with_superclasses(one, given)
-    column = listed.column("superclass") if listed else ()
-    # Not every bundled list has superclasses; one that is given for them has to.
-    superclasses = column if given or any(column) else None
+    superclasses = superclasses_for(one, given)
     result = comparison.compare(one, other, superclasses, count)
     if json:
         _print_json(result, first, second)

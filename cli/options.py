@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -93,17 +94,21 @@ def read_list(name: str | None, class_column: str | None, separator: str | None)
     return None if name is None else simmatrix.read_classes(name, class_column=class_column, separator=separator)
 
 
-def with_superclasses(matrix: SimilarityMatrix, given: ClassList | None) -> ClassList | None:
-    """Return `known_list` in the matrix's order; `SourceError` if the list given has no superclasses."""
+def superclasses_for(matrix: SimilarityMatrix, given: ClassList | None) -> Sequence[str] | None:
+    """Return the superclasses of the matrix's classes, or None; `SourceError` if a list is given and has none."""
     import simmatrix
+    from simmatrix.builders.automatic import superclasses_of
 
-    if given is not None and "superclass" not in given.columns:
+    listed = known_list(matrix, given)
+    found = superclasses_of(listed.select(matrix.classes)) if listed else ()
+    if given is not None and not found:
         columns = ", ".join(given.columns) or "no column but class"
         raise simmatrix.SourceError(
-            f"has no superclass column (it has {columns}); give a table (.tsv) that has one beside class", given.source
+            f"has no superclass column (it has {columns}); give a table (.csv, .tsv) with one beside class, such as "
+            "superclass or group",
+            given.source,
         )
-    listed = known_list(matrix, given)
-    return listed and listed.select(matrix.classes)
+    return found or None
 
 
 def known_list(matrix: SimilarityMatrix, given: ClassList | None) -> ClassList | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from simmatrix.cli.options import ClassColumn, MatrixPath, Separator, read_list, with_superclasses
+from simmatrix.cli.options import ClassColumn, MatrixPath, Separator, read_list, superclasses_for
 from simmatrix.cli.output import print_line, warn
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ def plot(
     given = read_list(classes, class_column, separator)
     matrix = simmatrix.load(file)
     check_size(matrix)
-    listed = with_superclasses(matrix, given) if order == "superclass" else None
-    if listed is None and order == "superclass":
+    superclasses = superclasses_for(matrix, given) if order == "superclass" else None
+    if superclasses is None and order == "superclass":
         raise simmatrix.SourceError(
             f"a matrix does not hold superclasses; type: simmatrix plot {shlex.quote(str(file))} --order superclass "
             "--classes LIST.tsv, where LIST.tsv has the columns class and superclass"
         )
-    ordered = ORDERS[order](matrix, listed.column("superclass") if listed else ())
+    ordered = ORDERS[order](matrix, superclasses or ())
     lacking = draw(ordered, target)
     print_line(f"{target}: {len(matrix)} classes, ordered by {order}")
     if lacking:

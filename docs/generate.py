@@ -55,7 +55,7 @@ SCRIPTS = (
 )
 QUICK_START = "examples/quickstart.py"
 RECIPES = ("plain", "huggingface_trainer", "lightning_module", "timm_mixup", "skorch_net", "keras_loss", "distributed")
-RECIPES += ("segmentation", "many_classes", "checkpoint", "digits")
+RECIPES += ("boosted_trees", "segmentation", "many_classes", "checkpoint", "digits")
 
 _MARKED = re.compile(r"(<!-- begin (?P<path>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -89,8 +89,7 @@ def recipes_page() -> str:
     parts = [
         "# Recipes\n\nEach is a short file to copy from, run by a test. The data of all are scikit-learn's digits, in "
         '`digits.py`. They need the extra `recipes`: `pip install -c constraints.txt -e ".[recipes]"`. Made by '
-        "`python docs/generate.py` from the files in `examples/recipes/`. For boosted trees see "
-        "[`examples/boosting.py`](../examples/boosting.py).\n"
+        "`python docs/generate.py` from the files in `examples/recipes/`.\n"
     ]
     for name in RECIPES:
         text = (ROOT / "examples" / "recipes" / f"{name}.py").read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from simmatrix.text import nearest, or_list
 def check_superclasses(superclasses: Mapping[str, str]) -> None:
     """Raise `SourceError` if a class has no superclass."""
     if lacking := [name for name, superclass in superclasses.items() if not superclass]:
-        raise SourceError(f"the class list has no superclass for {lacking[0]!r}; fill in its superclass column")
+        raise SourceError(f"the class list has no superclass for {lacking[0]!r}; fill it in")
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import simmatrix
+from simmatrix.builders.senses import NO_GROUPS
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.kinds import kind_of, misfit
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
+from simmatrix.tables import is_number
 
 # The names of columns that group the classes, perhaps numbered.
 _LEVEL = re.compile(r"(super|coarse)[ _-]?(class|category|label)(es)?|(category|group|level)[ _-]?\d*", re.IGNORECASE)
@@ -59,6 +62,11 @@ def known_columns(classes: ClassList) -> KnownSource | None:
         return KnownSource("from_wordnet", {}, "the class list has the column synset")
     if columns := level_columns(classes):
         reason = f"the class list has the column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
+        levels = _all_levels(classes, columns)
+        if unused := [name for name in levels if name not in columns]:
+            both = "both" if len(levels) == 2 else "all"
+            named = shlex.quote(",".join(levels))
+            reason += f"; not used: {', '.join(unused)}; for {both}: --from-taxonomy {named}"
         return KnownSource("from_taxonomy", {"taxonomy": columns}, reason)
     return None
 
@@ -75,12 +83,42 @@ def level_columns(classes: ClassList) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: -len(set(classes.columns[name]))))
 
 
+def superclasses_of(classes: ClassList) -> Sequence[str]:
+    """Return the superclass of each class, its group in the finest of `level_columns`; nothing if there is none.
+
+    Examples
+    --------
+    >>> superclasses_of(ClassList(("rose", "oak"), {"group": ("flower", "tree")}))
+    ('flower', 'tree')
+    """
+    return next(map(classes.column, level_columns(classes)), ())
+
+
+def _all_levels(classes: ClassList, used: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns used and all others that divide their groups, or are divided by them; the finest first."""
+    groups = {name: set(values) for name, values in classes.columns.items()}
+
+    def are_nested(first: str, second: str) -> bool:
+        pairs = len(set(zip(classes.columns[first], classes.columns[second], strict=True)))
+        few, many = sorted((len(groups[first]), len(groups[second])))
+        # As many groups in both are the same groups.
+        return few < many == pairs
+
+    levels = list(used)
+    for name, values in groups.items():
+        is_group = name not in (*used, *NO_GROUPS) and "," not in name and 1 < len(values) < len(classes)
+        is_text = is_group and all(map(str.strip, values)) and not any(map(is_number, values))
+        if is_text and all(are_nested(name, level) for level in levels):
+            levels.append(name)
+    return tuple(sorted(levels, key=lambda name: -len(groups[name])))
+
+
 def from_classes(classes: Classes = "cifar100", *, lower_bound: float | None = None) -> SimilarityMatrix:
     """Build a matrix from what the class list itself knows.
 
     That is WordNet where it has a ``synset`` column, else the taxonomy of its columns for groups (``superclass``,
-    ``supercategory``, ``level 1`` and the like), else the bundled word vectors for the names. The matrix is that of
-    `from_wordnet`, `from_taxonomy` or `from_embeddings`, and its provenance says of which.
+    ``supercategory``, ``level 1`` and the like; name others to `from_taxonomy`), else the bundled word vectors for the
+    names. The matrix is that of `from_wordnet`, `from_taxonomy` or `from_embeddings`, and its provenance says of which.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ from simmatrix.taxonomy.measures import intrinsic
 
 _ROUNDS = 6
 # Columns that say what a class is, and group nothing.
-_NO_GROUPS = ("synset", "phrase", "name", "synonyms")
+NO_GROUPS = ("synset", "meaning", "phrase", "name", "synonyms")
 
 
 class Weights(NamedTuple):
@@ -63,7 +63,7 @@ def grouping(columns: Mapping[str, Sequence[str]]) -> Sequence[str] | None:
     found: list[tuple[int, str]] = []
     for column, values in columns.items():
         distinct = set(values)
-        if column not in _NO_GROUPS and 1 < len(distinct) <= len(values) / 2 and not any(map(is_number, distinct)):
+        if column not in NO_GROUPS and 1 < len(distinct) <= len(values) / 2 and not any(map(is_number, distinct)):
             found.append((-len(distinct), column))
     return columns[min(found)[1]] if found else None
 

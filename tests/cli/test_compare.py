@@ -90,6 +90,13 @@ def test_superclasses_that_are_not_known(source: tuple[str, ...], command: Comma
     assert figures["superclass AUC"].strip().startswith("superclasses are not known; give a class list")
 
 
+def test_superclasses_are_the_columns_that_build_takes(command: Command) -> None:
+    figures = shown(command.good("compare", "a", "b", "--classes", "c.csv"))
+    Path("group.csv").write_text(LIST.replace("superclass", "group"))
+    assert shown(command.good("compare", "a", "b", "--classes", "group.csv")) == figures
+    assert "superclass AUC of a" in figures
+
+
 def test_classes_of_one_alone_are_told(command: Command) -> None:
     random_matrix(size=5, seed=3).save("five")
     SimilarityMatrix(random_values(12), tuple(f"n{index}" for index in range(9)) + NAMES[:3]).save("twelve")

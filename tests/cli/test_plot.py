@@ -66,6 +66,14 @@ def test_superclasses_have_to_be_known(command: Command) -> None:
     assert_mendable(command("plot", "own", "--order", "superclass"), right, "has the columns class and superclass")
     Path("c.tsv").write_text("class\tsuperclass\noak\ttrees\nrose\tflowers\n")
     command.good("plot", "own", "--order", "superclass", "--classes", "c.tsv")
+    Path("group.csv").write_text("name,group,kin\noak,trees,x\nrose,flowers,y\n")
+    command.good("plot", "own", "--order", "superclass", "--classes", "group.csv")
+    Path("kin.csv").write_text("name,kin\noak,x\nrose,y\n")
+    assert_mendable(
+        command("plot", "own", "--order", "superclass", "--classes", "kin.csv"),
+        "kin.csv: has no superclass column (it has kin); give a table (.csv, .tsv) with one beside class, such as "
+        "superclass or group",
+    )
     Path("c.tsv").write_text("class\tsuperclass\noak\ttrees\nelm\ttrees\n")
     result = command("plot", "own", "--order", "superclass", "--classes", "c.tsv")
     assert_mendable(result, "c.tsv: has no class 'rose'")

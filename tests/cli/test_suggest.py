@@ -92,6 +92,16 @@ def test_the_table_that_it_proposes_is_built_from(command: Command) -> None:
     assert (groups.to_dense() == simmatrix.from_classes("groups.tsv").to_dense()).all()
 
 
+def test_columns_that_are_not_used_are_told(command: Command) -> None:
+    rows = ("sedan,car,road", "coupe,car,road", "lorry,truck,road", "ferry,ship,water", "tanker,ship,water")
+    Path("c.csv").write_text("\n".join(("name,group,family", *rows)))
+    reason = "the class list has the column group; not used: family; for both: --from-taxonomy group,family"
+    for found in (command.good("suggest", "c.csv"), command.good("build", "--classes", "c.csv")):
+        assert reason in found
+    command.good("build", "--classes", "c.csv", *reason.split()[-2:], "-o", "both")
+    assert simmatrix.load("both").provenance.params["columns"] == ["group", "family"]
+
+
 def test_build_warns_of_grades_in_another_order(command: Command) -> None:
     Path("c.txt").write_text("strongly disagree\nagree\nneutral\ndisagree\nstrongly agree\n")
     result = command("build", "--from-order", "--decay", "0.5", "--classes", "c.txt")

@@ -320,7 +320,7 @@ def test_too_few_judged_pairs() -> None:
     ("superclasses", "message"),
     [
         (["a"] * 5, "5 superclasses were given for the 6 classes of the first matrix; give one for each"),
-        (["a", "b", "", "c", "d", "e"], "the class list has no superclass for 'oak'; fill in its superclass column"),
+        (["a", "b", "", "c", "d", "e"], "the class list has no superclass for 'oak'; fill it in"),
     ],
 )
 def test_superclasses_that_do_not_fit(superclasses: list[str], message: str) -> None:

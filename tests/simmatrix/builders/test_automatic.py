@@ -1,10 +1,13 @@
 """What a class list itself knows."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 import simmatrix
 from simmatrix import ClassList, SourceError
-from simmatrix.builders.automatic import known_source, level_columns
+from simmatrix.builders.automatic import known_source, level_columns, superclasses_of
 
 
 def test_columns_that_group_the_classes() -> None:
@@ -16,7 +19,51 @@ def test_columns_that_group_the_classes() -> None:
         "group": ("", "", ""),
         "synset": ("", "", ""),
     }
-    assert level_columns(ClassList(("a", "b", "c"), columns)) == ("Level 2", "supercategory", "level_1")
+    listed = ClassList(("a", "b", "c"), columns)
+    assert level_columns(listed) == ("Level 2", "supercategory", "level_1")
+    assert superclasses_of(listed) == ("p", "q", "r")
+    assert superclasses_of(ClassList(("a", "b"), {"kind": ("x", "y")})) == ()
+
+
+def test_the_page_names_the_columns_that_group_the_classes() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "builders.md").read_text(encoding="utf-8")
+    named = re.findall("`([^`]+)`", page.split("are those called")[1].split(". ")[0])
+    numbered = named[-3:]
+    assert (len(named), numbered) == (11, ["category", "group", "level"])
+    spelt = [name.replace(" ", mark) for name in named for mark in (" ", "_", "-", "")]
+    spelt += [f"{name}{mark}2".upper() for name in numbered for mark in (" ", "_", "-", "")]
+    columns = dict.fromkeys(spelt, ("x", "y"))
+    assert level_columns(ClassList(("a", "b"), columns)) == tuple(columns)
+
+
+def test_columns_that_are_not_used_are_told_if_they_are_levels() -> None:
+    names = ("sedan", "coupe", "lorry", "tram", "metro", "ferry", "canoe", "tanker")
+    columns = {
+        "group": ("car", "car", "truck", "rail", "rail", "ship", "boat", "ship"),
+        "family": ("road",) * 3 + ("rail",) * 2 + ("water",) * 3,
+    }
+    others = {
+        "wheels": ("4",) * 3 + ("8",) * 2 + ("0",) * 3,  # numbers
+        "gruppe": ("Auto", "Auto", "Laster", "Bahn", "Bahn", "Schiff", "Boot", "Schiff"),  # the same groups
+        "colour": ("red", "blue") * 4,  # across the groups
+        "all": ("vehicle",) * 8,  # one group
+        "wort": tuple(f"w{name}" for name in names),  # one class a group
+        "gap": ("road",) * 3 + ("rail",) * 2 + ("water", "", "water"),  # not all are filled in
+        "phrase": ("vehicle",) * 5 + ("vessel",) * 3,  # words to look up
+        "a,b": ("vehicle",) * 5 + ("vessel",) * 3,  # no one can type it
+    }
+    size = {"size of all": ("small", "small", "large", "large", "large", "large", "small", "large")}
+    said = "the class list has the column group"
+    assert known_source(ClassList(names, {"group": columns["group"], **others})).reason == said
+    found = known_source(ClassList(names, {**others, **columns, "synset": ("",) * 8}))
+    assert found.reason == f"{said}; not used: family; for both: --from-taxonomy group,family"
+    assert found.arguments == {"taxonomy": ("group",)}
+    # A finer column goes first; one that is across another that is told is left out.
+    finer = {"kind": ("car", "car", "truck", "tram", "metro", "ship", "boat", "ship")}
+    found = known_source(ClassList(names, {**columns, **size, **finer}))
+    assert found.reason == f"{said}; not used: kind, family; for all: --from-taxonomy kind,group,family"
+    found = known_source(ClassList(names, {"group": columns["group"], **size}))
+    assert found.reason == f"{said}; not used: size of all; for both: --from-taxonomy 'group,size of all'"
 
 
 @pytest.mark.parametrize(
