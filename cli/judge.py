@@ -98,8 +98,11 @@ def judge(
     given = read_list(classes, class_column, separator)
     matrix = simmatrix.load(file)
     read = read_predictions(predictions, matrix.classes, kind)
-    held_out = None if validation is None else read_predictions(validation, read.classes, kind)
-    warn(_unnamed({predictions: read, **({} if held_out is None else {validation: held_out})}))
+    files = {predictions: read}
+    if validation is not None:
+        files[validation] = read_predictions(validation, read.classes, kind)
+    held_out = None if validation is None else files[validation]
+    warn(_unnamed(files))
     matrix = matrix.reorder(read.classes)
     superclasses, tree = _groups(matrix, given, taxonomy)
     content = _judged(matrix, read, held_out, superclasses, tree, confidence or CONFIDENCES)
