@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from types import FunctionType, SimpleNamespace
-from typing import Any, get_args, get_type_hints
+from typing import Any, ParamSpecArgs, ParamSpecKwargs, get_args, get_type_hints
 
 import jaxtyping
 from beartype import beartype
@@ -78,7 +78,8 @@ def _hints(function: FunctionType) -> dict[str, Any]:
         alone = SimpleNamespace(__annotations__={name: written})
         with suppress(Exception):  # as jaxtyping does: of names that are imported for type checkers alone, for one
             hints[name] = get_type_hints(alone, function.__globals__, include_extras=True)[name]
-    return hints
+    # Older beartype does not know those of a ParamSpec.
+    return {name: hint for name, hint in hints.items() if not isinstance(hint, ParamSpecArgs | ParamSpecKwargs)}
 
 
 def _names_shape(hint: object) -> bool:
