@@ -109,7 +109,8 @@ def from_embeddings(
         format=format,
         vocabulary=None if vocabulary is None else Path(vocabulary),
     )
-    raw = embedding_similarity(source, read_classes(classes), oov=oov, progress=progress)
+    listed = classes if isinstance(classes, ClassList) else read_classes(classes)
+    raw = embedding_similarity(source, listed, oov=oov, progress=progress)
     return raw.normalised(lower_bound, top_k, search=search, recall=recall)
 
 
@@ -160,7 +161,7 @@ def embedding_similarity(
             stop.set()
             raise
     dropped = {"dropped": [classes.names[index] for index in missing]} if missing else {}
-    phrases = dict(zip(classes.names, classes.column("phrase"), strict=True))
+    phrases = dict(zip(classes.names, classes.columns.get("phrase", [""] * len(classes.names)), strict=True))
     return RawSource(
         source=Cosines(unit),
         classes=tuple(found),

@@ -78,7 +78,8 @@ class Resolution(NamedTuple):
 
 def attempts_of(classes: ClassList) -> tuple[list[tuple[Attempt, ...]], set[str]]:
     """Return the attempts for each class of a list, by its name and its phrase, and all words that they look for."""
-    tries = [attempts(*pair) for pair in zip(classes.names, classes.column("phrase"), strict=True)]
+    phrases = classes.columns.get("phrase", [""] * len(classes.names))
+    tries = [attempts(*pair) for pair in zip(classes.names, phrases, strict=True)]
     return tries, {form for one in tries for attempt in one for word in attempt.words for form in word}
 
 

@@ -58,7 +58,8 @@ def vector_file(files: Files, format: str | None = None, vocabulary: Path | None
     if name is None:
         unknown = f'is of no known format of word vectors; give one (format="NAME"): {or_list(VECTOR_FORMATS)}'
         raise SourceError(mistaken(start[:200], "give a file of word vectors") or unknown, files.path)
-    check_choice("format", name, VECTOR_FORMATS)
+    if name not in _READERS:
+        check_choice("format", name, VECTOR_FORMATS)
     module, constant = _READERS[name]
     reader: Reader = getattr(import_module(f"simmatrix.vectors.{module}"), constant)
     if vocabulary is not None and not reader.takes_vocabulary:

@@ -94,8 +94,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Cap
         monkeypatch.setattr(kernel, "run", instead(kernel))
 
     def compile_(architecture: int, launch: Callable[..., object], *arguments: object) -> Compiled:
-        # Before Triton 3.3: active.
-        monkeypatch.setattr(driver, "_active" if hasattr(driver, "_active") else "active", Elsewhere(architecture))
+        monkeypatch.setattr(driver, "_active", Elsewhere(architecture))
         forget()
         launch(*arguments)
         return Compiled(found.pop().asm["ptx"], capsys.readouterr().out)
@@ -107,7 +106,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Cap
 def forget() -> None:
     """Have the kernels compiled anew."""
     for kernel in KERNELS:
-        (kernel.device_caches if hasattr(kernel, "device_caches") else kernel.cache).clear()  # before Triton 3.3: cache
+        kernel.device_caches.clear()
 
 
 def similarity_of(form: str, classes: int, dtype: torch.dtype = torch.float32) -> Similarity:
