@@ -141,8 +141,8 @@ def _unnamed(files: Mapping[Path, Predictions]) -> Iterator[str]:
         has, its = ("has", "its") if len(unnamed) == 1 else ("have", "their")
         yield (
             f"{' and '.join(unnamed)} {has} no array classes, so {its} columns are taken in the order of "
-            f"{path if first.are_named else 'the matrix'}: {a_few(first.classes)}; if the labels have another order, "
-            "save the names in that order with them: numpy.savez(..., classes=names)"
+            f"{path if first.are_named else 'the matrix'}: {a_few(first.classes)}; if the model has another order, "
+            "save the names in the model's order too: numpy.savez(..., classes=names)"
         )
 
 

@@ -102,7 +102,8 @@ def superclasses_for(matrix: SimilarityMatrix, given: ClassList | None) -> Seque
     listed = known_list(matrix, given)
     found = superclasses_of(listed.select(matrix.classes)) if listed else ()
     if given is not None and not found:
-        columns = ", ".join(given.columns) or "no column but class"
+        told = [name if any(values) else f"{name}, which is empty" for name, values in given.columns.items()]
+        columns = ", ".join(told) or "no column but class"
         raise simmatrix.SourceError(
             f"has no superclass column (it has {columns}); give a table (.csv, .tsv) with one beside class, such as "
             "superclass or group",

@@ -72,6 +72,7 @@ def suggest(
     if found.misspelt:
         corrections = [f"{name!r} (did you mean {or_list(words)}?)" for name, words in found.misspelt.items()]
         where = "the list" if listed == "-" or classes == "-" else output or listed or classes
-        print_line(f"first: correct {some(corrections)} in {where}", "cyan")
+        add = "" if "--oov drop" in found.command else ", or add --oov drop to the command if they are spelt right"
+        print_line(f"first: correct {some(corrections)} in {where}{add}", "cyan")
     if found.command:
         print_line(f"next: {found.command if output is None else found.command_for(output)}", "cyan")

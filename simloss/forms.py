@@ -88,7 +88,7 @@ def as_similarity(similarity: object) -> Similarity:
         raise DtypeError("of a SimilarityMatrix give the function simloss.SimLoss(matrix).similarity, made once")
     raise DtypeError(
         "similarity must be a tensor, Sparse or Toeplitz, or for a module a SimilarityMatrix; got "
-        f"{type(similarity).__name__} (simmatrix.load reads it from a file)"
+        f"{type(similarity).__name__} (simmatrix.load reads such a matrix from a file)"
     )
 
 

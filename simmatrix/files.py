@@ -83,7 +83,8 @@ def _near_matrices(path: Path) -> list[str]:
     except OSError:
         return []
     # By the stems: the same ending would make all names alike.
-    stems = sorted(name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors"))
+    end = ".safetensors"
+    stems = sorted(name.removesuffix(end) for name in names if name.endswith(end) and name != path.name)
     return [f"{stem}.safetensors" for stem in nearest(path.stem, stems)]
 
 

@@ -66,8 +66,8 @@ class Suggestion:
     build
         The command without the class list, ``"simmatrix build --from-wordnet"``; empty if none fits. See `command_for`.
     misspelt
-        Names that the source lacks and that are spelt like words it may know: each with up to three of these, best
-        first. Correct them before the command.
+        Of the first 20 names that the source lacks, those spelt like words of WordNet: each with up to three of these,
+        best first. They may be misspelt, or words of their own; then the command takes ``--oov drop``.
     """
 
     source: str

@@ -18,6 +18,8 @@ from simmatrix.tables import is_number
 
 # The names of columns that group the classes, perhaps numbered.
 _LEVEL = re.compile(r"(super|coarse)[ _-]?(class|category|label)(es)?|(category|group|level)[ _-]?\d*", re.IGNORECASE)
+# Each column is compared with all levels, and nobody types more of them.
+_MOST_LEVELS = 10
 
 
 class KnownSource(NamedTuple):
@@ -84,33 +86,40 @@ def level_columns(classes: ClassList) -> tuple[str, ...]:
 
 
 def superclasses_of(classes: ClassList) -> Sequence[str]:
-    """Return the superclass of each class, its group in the finest of `level_columns`; nothing if there is none.
+    """Return the superclass of each class; nothing if there is none.
+
+    That is its group in the finest of `level_columns` that are filled in for all classes, or else in the finest.
 
     Examples
     --------
     >>> superclasses_of(ClassList(("rose", "oak"), {"group": ("flower", "tree")}))
     ('flower', 'tree')
     """
-    return next(map(classes.column, level_columns(classes)), ())
+    return max(map(classes.column, level_columns(classes)), key=all, default=())
 
 
 def _all_levels(classes: ClassList, used: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns used and all others that divide their groups, or are divided by them; the finest first."""
-    groups = {name: set(values) for name, values in classes.columns.items()}
+    """Return the columns used and others that divide their groups, or are divided by them; the finest first."""
+    counts = {name: len(set(classes.columns[name])) for name in used}
 
     def are_nested(first: str, second: str) -> bool:
-        pairs = len(set(zip(classes.columns[first], classes.columns[second], strict=True)))
-        few, many = sorted((len(groups[first]), len(groups[second])))
-        # As many groups in both are the same groups.
-        return few < many == pairs
+        finer, coarser = (first, second) if counts[first] > counts[second] else (second, first)
+        above: dict[str, str] = {}
+        pairs = zip(classes.columns[finer], classes.columns[coarser], strict=True)
+        return all(above.setdefault(low, high) == high for low, high in pairs)
 
-    levels = list(used)
-    for name, values in groups.items():
-        is_group = name not in (*used, *NO_GROUPS) and "," not in name and 1 < len(values) < len(classes)
-        is_text = is_group and all(map(str.strip, values)) and not any(map(is_number, values))
-        if is_text and all(are_nested(name, level) for level in levels):
-            levels.append(name)
-    return tuple(sorted(levels, key=lambda name: -len(groups[name])))
+    for name, column in classes.columns.items():
+        if len(counts) >= _MOST_LEVELS:
+            break
+        values = set[str]() if name in (*used, *NO_GROUPS) or "," in name else set(column)
+        # As many groups as in another are the same groups, or across them.
+        is_group = 1 < len(values) < len(classes) and len(values) not in counts.values()
+        if is_group and all(map(str.strip, values)) and not any(map(is_number, values)):
+            levels = [*counts]
+            counts[name] = len(values)
+            if not all(are_nested(name, level) for level in levels):
+                del counts[name]
+    return tuple(sorted(counts, key=lambda name: -counts[name]))
 
 
 def from_classes(classes: Classes = "cifar100", *, lower_bound: float | None = None) -> SimilarityMatrix:

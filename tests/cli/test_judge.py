@@ -128,8 +128,8 @@ def test_columns_without_names_are_told_once(command: Command) -> None:
         assert result.err.startswith(f"warning: {told}")
         assert result.err.count("warning: ") == 1
         assert result.err.endswith(
-            "; if the labels have another order, save the names in that order with them: "
-            "numpy.savez(..., classes=names)\n"
+            "; if the model has another order, save the names in the model's order too: numpy.savez(..., classes=names)"
+            "\n"
         )
         severity = json.loads(result.out)["decisions"]["most probable"]["severity"]
         assert (severity == right["most probable"]["severity"]) == (files[0] == "named.npz")

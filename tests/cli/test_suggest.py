@@ -44,7 +44,8 @@ def test_what_is_misspelt_is_to_be_corrected_first(command: Command) -> None:
         Path("c.txt").write_text("\n".join([*names, *trees, *unknown]))
         *_, before, last = command.good("suggest", "c.txt").splitlines()
         assert last == f"next: simmatrix build --from-wordnet{drop} --classes c.txt"
-        assert (before.startswith(first) and before.endswith("?) in c.txt")) if first else "correct" not in before
+        end = "?) in c.txt" + ("" if drop else ", or add --oov drop to the command if they are spelt right")
+        assert (before.startswith(first) and before.endswith(end)) if first else "correct" not in before
         assert [*simmatrix.suggest("c.txt").misspelt] == [one for one in unknown if one == "pliars"]
     assert command("suggest", "c.txt", "-o", "my.tsv").out.splitlines()[-2].endswith("?) in my.tsv")
 

@@ -50,7 +50,7 @@ def test_superclasses_stand_together_and_similar_ones_beside_each_other() -> Non
 
 
 def test_a_class_without_superclass_is_named() -> None:
-    with pytest.raises(SourceError, match="no superclass for 'oak'; fill in"):
+    with pytest.raises(SourceError, match="no superclass for 'oak'; fill it in"):
         ORDERS["superclass"](random_matrix(), ("flowers", "flowers", "", "vehicles", "vehicles", "animals"))
 
 
