@@ -102,8 +102,7 @@ def _all_levels(classes: ClassList, used: Sequence[str]) -> tuple[str, ...]:
     """Return the columns used and others that divide their groups, or are divided by them; the finest first."""
     counts = {name: len(set(classes.columns[name])) for name in used}
 
-    def are_nested(first: str, second: str) -> bool:
-        finer, coarser = (first, second) if counts[first] > counts[second] else (second, first)
+    def divides(finer: str, coarser: str) -> bool:
         above: dict[str, str] = {}
         pairs = zip(classes.columns[finer], classes.columns[coarser], strict=True)
         return all(above.setdefault(low, high) == high for low, high in pairs)
@@ -115,10 +114,9 @@ def _all_levels(classes: ClassList, used: Sequence[str]) -> tuple[str, ...]:
         # As many groups as in another are the same groups, or across them.
         is_group = 1 < len(values) < len(classes) and len(values) not in counts.values()
         if is_group and all(map(str.strip, values)) and not any(map(is_number, values)):
-            levels = [*counts]
-            counts[name] = len(values)
-            if not all(are_nested(name, level) for level in levels):
-                del counts[name]
+            pairs = [(name, level) if len(values) > count else (level, name) for level, count in counts.items()]
+            if all(divides(*pair) for pair in pairs):
+                counts[name] = len(values)
     return tuple(sorted(counts, key=lambda name: -counts[name]))
 
 
