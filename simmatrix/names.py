@@ -86,7 +86,7 @@ def names_in_order(classes: Names) -> Sequence[str]:
             remedy = (
                 "give the classes by name (for torchvision's ImageNet these are its wnids)"
                 if isinstance(name, tuple)
-                else "give the classes by name, as text, such as [str(c) for c in classes]"
+                else f"give the classes by name, as text, such as {str(name)!r}"
             )
             raise ClassOrderError(
                 f"class {position} (counted from 0) is {name!r}, of type {type(name).__name__}; {remedy}"
