@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 150
+_DIAGONAL = "0.85"
 # Room for a label of 6 points; above so many classes labels would make the picture unwieldy.
 _INCHES_PER_CLASS = 0.1
 _LABELS_UP_TO = 200
@@ -135,7 +136,7 @@ def draw(ordered: Ordered, path: Path) -> list[str]:
     from simmatrix.files import write_atomically
 
     with _plain_matplotlib():
-        from matplotlib import rcParams
+        from matplotlib import colormaps, rcParams
         from matplotlib.figure import Figure
 
         matrix = ordered.matrix
@@ -147,12 +148,12 @@ def draw(ordered: Ordered, path: Path) -> list[str]:
         side = min(max(_SMALLEST, _INCHES_PER_CLASS * len(matrix)), _LARGEST)
         figure = Figure(figsize=(side + 2.5, side + 1.5), layout="constrained")
         axes = figure.subplots()
-        values = matrix.to_dense()
         # The colours end at the greatest similarity of two classes: on a scale to 1 small ones would all be dark.
-        greatest = float(values.max(initial=0, where=~np.eye(len(values), dtype=bool))) or 1.0
-        image = axes.imshow(values, vmin=0, vmax=greatest, cmap="viridis", interpolation="none")
+        values = np.ma.masked_array(matrix.to_dense(), np.eye(len(matrix), dtype=bool))
+        colours = colormaps["viridis"].with_extremes(bad=_DIAGONAL)
+        image = axes.imshow(values, vmin=0, vmax=float(values.max()) or 1.0, cmap=colours, interpolation="none")
         _label(axes, ordered)
-        figure.colorbar(image, ax=axes, label="similarity (the diagonal is 1)", shrink=0.5, pad=0.01)
+        figure.colorbar(image, ax=axes, label="similarity (grey: a class and itself)", shrink=0.5, pad=0.01)
         kind = path.suffix.lower()[1:]
         stamps = {"png": {"Software": "simmatrix plot"}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
         content = io.BytesIO()

@@ -284,22 +284,28 @@ class Sparse(Form):
         return sparse(values.data[kept], columns[kept], np.searchsorted(rows[kept], np.arange(len(self) + 1)))
 
     def others(self, most: int) -> Others:
-        size = len(self)
-        entries = self.values.tocoo()
-        rows, columns = (axis.astype(np.int64) for axis in entries.coords)
-        keep = rows != columns
-        is_same = keep & (entries.data == 1)
-        rows_same, columns_same = rows[is_same], columns[is_same]
-        pairs = np.unique(np.minimum(rows_same, columns_same) * size + np.maximum(rows_same, columns_same))
-        first = tuple(divmod(pair, size) for pair in pairs[:most].tolist())
-        isolated = np.setdiff1d(np.arange(size), rows[keep]).tolist()
-        return Others(int(np.count_nonzero(keep)), isolated, first, len(pairs))
+        # By blocks, as in `Dense.others`: the row of each entry as an index takes as much memory as the values.
+        size, starts = len(self), self.values.indptr
+        positive, isolated = 0, []
+        pairs = [np.empty(0, np.int64)]
+        for block in blocks(starts[:-1], BLOCK * size // max(self.values.nnz, 1)):
+            stored = slice(starts[block.start], starts[min(block.stop, size)])
+            numbers = np.arange(size)[block]
+            rows = np.repeat(numbers, np.diff(starts[block.start : block.stop + 1]))
+            columns = self.values.indices[stored]
+            is_other = rows != columns
+            positive += int(np.count_nonzero(is_other))
+            isolated += np.setdiff1d(numbers, rows[is_other]).tolist()
+            is_same = is_other & (self.values.data[stored] == 1)
+            ends = rows[is_same], columns[is_same].astype(np.int64)
+            pairs.append(np.minimum(*ends) * size + np.maximum(*ends))
+        same = np.unique(np.concatenate(pairs))
+        return Others(positive, isolated, tuple(divmod(pair, size) for pair in same[:most].tolist()), len(same))
 
     def where(self, is_wrong: Callable[[np.ndarray], np.ndarray]) -> tuple[int, Iterator[tuple[int, int]]]:
-        entries = self.values.tocoo()
-        wrong = is_wrong(entries.data)
-        rows, columns = (axis[wrong].tolist() for axis in entries.coords)
-        return int(np.count_nonzero(wrong)), zip(rows, columns, strict=True)
+        wrong = np.flatnonzero(is_wrong(self.values.data))
+        rows = np.searchsorted(self.values.indptr, wrong, side="right") - 1
+        return len(wrong), zip(rows.tolist(), self.values.indices[wrong].tolist(), strict=True)
 
 
 class Toeplitz(Form):

@@ -14,7 +14,7 @@ import numpy as np
 
 from simmatrix.container import canonical_json, parsed_json
 from simmatrix.errors import OutputError, SourceError
-from simmatrix.names import TextArray, all_composed
+from simmatrix.names import MANY, TextArray, all_composed
 
 # A blend of blends has three levels for each.
 _MOST_LEVELS = 200
@@ -174,6 +174,25 @@ class FoundArray(Mapping[str, Mapping[str, Any]]):
 
     def __len__(self) -> int:
         return int(np.count_nonzero(np.diff(self.texts.offsets)))
+
+
+def recorded(how: str, words: Sequence[str], phrase: str, **more: object) -> dict[str, object]:
+    """Return the record of how a class was found, and of its phrase if that was not found, but the name was."""
+    missed = {"missed": phrase} if phrase and how.startswith("name") else {}
+    return {"how": how, "words": list(words), **more, **missed}
+
+
+def by_class(names: Sequence[str], found: Iterable[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """Return how each class of a list was found, by its name; of many in an array, which takes a seventh of the memory.
+
+    Examples
+    --------
+    >>> by_class(("rose", "oak"), [{"how": "name"}, {"how": "phrase"}])["oak"]
+    {'how': 'phrase'}
+    """
+    if len(names) < MANY:
+        return MappingProxyType(dict(zip(names, found, strict=True)))
+    return FoundArray(names, TextArray.of(map(canonical_json, found)))
 
 
 def parsed_field(metadata: Mapping[str, str], name: str, kind: type, path: Path) -> Any:

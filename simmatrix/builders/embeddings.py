@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import compress
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simmatrix import data
-from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, recorded, resolve, words
+from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve, words
 from simmatrix.builders.raw import RawSource
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -21,7 +21,7 @@ from simmatrix.files import Progress, shown_name, silent
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
-from simmatrix.provenance import Input, Provenance
+from simmatrix.provenance import Input, Provenance, by_class, recorded
 from simmatrix.shapes import Float
 from simmatrix.text import check_choice, nearest_to_each, or_list, some_lines
 from simmatrix.vectors.formats import VectorFile, vector_file
@@ -30,6 +30,9 @@ from simmatrix.vectors.vectors import Vectors, WordVector
 
 DEFAULT_VECTORS = "glove-6b-50d"
 """The bundled word vectors."""
+
+# Classes whose vectors are made at a time.
+_TOGETHER = 1024
 
 
 class VectorSource(NamedTuple):
@@ -141,7 +144,7 @@ def embedding_similarity(
             if missing and oov == "error":
                 lost = {classes.names[index]: tries[index] for index in missing}
                 raise _not_found(lost, vectors, source.name, file)  # noqa: TRY301 - it stops the checksum too
-            found = {name: one for name, one in zip(classes.names, resolutions, strict=True) if one is not None}
+            found = [one for one in resolutions if one is not None]
             if len(found) < 2:
                 raise ClassNotFoundError(  # noqa: TRY301
                     f"{source.name} has vectors for {len(found)} of the {len(classes)} classes, two are needed; "
@@ -150,7 +153,12 @@ def embedding_similarity(
                 )
             # They take more than the vectors.
             del tries, wanted
-            unit = _stacked((_unit_vector(one, vectors, source.path) for one in found.values()), len(found))
+            units = (
+                np.array([_unit_vector(one, vectors, source.path) for one in found[start : start + _TOGETHER]])
+                for start in range(0, len(found), _TOGETHER)
+            )
+            cosines = Cosines.of(units, len(found))
+            del vectors
             inputs = [
                 Input("vectors", source.name, checksum.result()),
                 Input("classes", classes.source, classes.sha256),
@@ -160,27 +168,20 @@ def embedding_similarity(
             # Also on Ctrl-C: the checksum is not needed any more.
             stop.set()
             raise
-    dropped = {"dropped": [classes.names[index] for index in missing]} if missing else {}
-    phrases = dict(zip(classes.names, classes.columns.get("phrase", [""] * len(classes.names)), strict=True))
+    has_vector = [one is not None for one in resolutions]
+    kept = classes if all(has_vector) else classes.select(list(compress(classes.names, has_vector)))
+    dropped = {} if kept is classes else {"dropped": [classes.names[index] for index in missing]}
+    phrases = kept.columns.get("phrase", [""] * len(kept.names))
     return RawSource(
-        source=Cosines(unit),
-        classes=tuple(found),
+        source=cosines,
+        classes=kept.names,
         provenance=Provenance(
             builder="embeddings",
-            params={"measure": "cosine", "oov": oov, "dimension": unit.shape[1], **dropped},
+            params={"measure": "cosine", "oov": oov, "dimension": cosines.vectors.shape[1], **dropped},
             source=tuple(inputs),
-            resolution={name: recorded(*one, phrases[name]) for name, one in found.items()},
+            resolution=by_class(kept.names, map(recorded, *zip(*found, strict=True), phrases)),
         ),
     )
-
-
-def _stacked(rows: Iterator[Float[np.ndarray, " d"]], count: int) -> Float[np.ndarray, "C d"]:
-    """Return rows as one array, filled row by row: memory holds no second copy of them."""
-    first = next(rows)
-    stacked = np.empty((count, len(first)))
-    for at, row in enumerate(chain([first], rows)):
-        stacked[at] = row
-    return stacked
 
 
 def _words_asked(tries: tuple[Attempt, ...]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from simmatrix.files import reading, sha256_of, shown_name
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
-from simmatrix.provenance import Input, Provenance
+from simmatrix.provenance import Input, Provenance, by_class
 from simmatrix.shapes import Float
 
 _LIBRARY = "sentence-transformers"
@@ -106,16 +106,10 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     before = _stamps(files)
     listing = "".join(f"{sha256_of(path)}  {file}\n" for file, path in files.items())
     checksum = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
-    phrases = zip(classes.names, classes.column("phrase"), strict=True)
-    resolution = {
-        class_: {"how": "phrase", "words": [phrase]}
-        if phrase.strip()
-        else {"how": "name", "words": [plain_text(class_)]}
-        for class_, phrase in phrases
-    }
+    names, phrases = classes.names, classes.column("phrase")
+    asked = [phrase if phrase.strip() else plain_text(name) for name, phrase in zip(names, phrases, strict=True)]
     # The last bits of an embedding depend on the other texts of its batch, so texts are encoded in alphabetical order,
     # whatever the order of the classes. (One by one would take nine times as long.)
-    asked = [one["words"][0] for one in resolution.values()]
     texts = sorted(set(asked))
     embeddings = _embeddings(files, texts, folder).astype(np.float64)
     lengths = np.linalg.norm(embeddings, axis=1)
@@ -130,12 +124,18 @@ def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | Non
     position = {text: index for index, text in enumerate(texts)}
     return RawSource(
         source=Cosines(unit[[position[text] for text in asked]]),
-        classes=classes.names,
+        classes=names,
         provenance=Provenance(
             builder="encoder",
             params={"model": recorded, "dimension": unit.shape[1]},
             source=(Input("encoder", recorded, checksum), Input("classes", classes.source, classes.sha256)),
-            resolution=resolution,
+            resolution=by_class(
+                names,
+                (
+                    {"how": "phrase" if phrase.strip() else "name", "words": [text]}
+                    for phrase, text in zip(phrases, asked, strict=True)
+                ),
+            ),
         ),
     )
 

@@ -363,12 +363,6 @@ def not_seen(missing: Sequence[str], known: Iterable[str], path: Path, what: str
     return ClassNotFoundError(f"{path}: {what} {some(shown)}; {remedy}", tuple(missing))
 
 
-def recorded(how: str, words: Sequence[str], phrase: str, **more: object) -> dict[str, object]:
-    """Return the record of how a class was found, and of its phrase if that was not found, but the name was."""
-    missed = {"missed": phrase} if phrase and how.startswith("name") else {}
-    return {"how": how, "words": list(words), **more, **missed}
-
-
 def inputs(role: str, path: Path, sha256: str, classes: ClassList) -> tuple[Input, Input]:
     """Return the records of a file and of the class list: names without folders, and checksums."""
     return Input(role, shown_name(path), sha256), Input("classes", classes.source, classes.sha256)

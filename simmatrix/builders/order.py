@@ -18,7 +18,7 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.names import composed
 from simmatrix.neighbours.line import Line
 from simmatrix.normalise import check_lower_bound
-from simmatrix.provenance import Input, Provenance
+from simmatrix.provenance import Input, Provenance, by_class
 from simmatrix.shapes import Float
 from simmatrix.tables import is_number, without_commas
 from simmatrix.text import check_choice, nearest, or_list, some
@@ -176,10 +176,7 @@ def order_similarity(
             builder="order",
             params={"kernel": kernel, **chosen, "length_scale": length_scale, **where, "circular": circular, **circle},
             source=(Input("classes", classes.source, classes.sha256),),
-            resolution={
-                name: {"how": "position", "words": [text]}
-                for name, text in zip(classes.names, stand.texts, strict=True)
-            },
+            resolution=by_class(classes.names, ({"how": "position", "words": [text]} for text in stand.texts)),
         ),
     )
 

@@ -26,7 +26,7 @@ from simmatrix.files import decoded, read_bytes, shown_name
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.tree import Tree
 from simmatrix.normalise import check_lower_bound
-from simmatrix.provenance import Input, Provenance
+from simmatrix.provenance import Input, Provenance, by_class
 from simmatrix.shapes import Int
 from simmatrix.taxonomy.graph import Taxonomy
 from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic
@@ -209,9 +209,7 @@ def taxonomy_similarity(source: TaxonomySource, classes: ClassList, *, measure: 
             builder="taxonomy",
             params={"measure": measure, **loaded.params, **({"information_content": "intrinsic"} if informed else {})},
             source=(*loaded.inputs, Input("classes", classes.source, classes.sha256)),
-            resolution={
-                name: {"how": one.how, "words": list(one.words)} for name, one in zip(classes.names, found, strict=True)
-            },
+            resolution=by_class(classes.names, ({"how": one.how, "words": list(one.words)} for one in found)),
         ),
     )
 

@@ -33,7 +33,6 @@ from simmatrix import data
 from simmatrix.builders.lookup import (
     REMARK,
     heads,
-    recorded,
     singulars,
     spellings,
     synonyms,
@@ -51,7 +50,7 @@ from simmatrix.matrix import SimilarityMatrix
 from simmatrix.names import composed
 from simmatrix.neighbours.tree import Tree
 from simmatrix.normalise import check_lower_bound
-from simmatrix.provenance import Input, Provenance
+from simmatrix.provenance import Input, Provenance, by_class, recorded
 from simmatrix.shapes import Float, Int
 from simmatrix.taxonomy.measures import NEED_CONTENT, from_counts, intrinsic, propagated
 from simmatrix.taxonomy.wordnet import PARTS, Sense, Synset, WordNet, bundled_wordnet, is_id
@@ -184,10 +183,13 @@ def wordnet_similarity(
             builder="wordnet",
             params=params,
             source=tuple(inputs),
-            resolution={
-                name: _recorded(found[name], source, phrase)
-                for name, phrase in zip(classes.names, classes.column("phrase"), strict=True)
-            },
+            resolution=by_class(
+                classes.names,
+                (
+                    _recorded(found[name], source, phrase)
+                    for name, phrase in zip(classes.names, classes.column("phrase"), strict=True)
+                ),
+            ),
         ),
     )
 

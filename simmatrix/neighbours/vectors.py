@@ -14,9 +14,11 @@ The dense matrix of few classes is made of products in float64 instead, so that 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
+from simmatrix import normalise
 from simmatrix.neighbours.source import Finish, Rows, Source, best_of, joined, kth_greatest, raw_type
 from simmatrix.shapes import Float, Int
 
@@ -38,7 +40,8 @@ class Cosines(Source):
     Parameters
     ----------
     unit
-        (C, d), of length 1 up to rounding, float32 or float64.
+        (C, d), of length 1 up to rounding, float32 or float64. More than 10,000 of them in float32 are given away: they
+        are rounded where they are.
 
     Examples
     --------
@@ -49,13 +52,27 @@ class Cosines(Source):
     """
 
     def __init__(self, unit: Float[np.ndarray, "C d"]) -> None:
-        self.vectors: Float[np.ndarray, "C d"] = np.empty(unit.shape, np.float32)
+        is_few = len(unit) <= normalise.EXACT_UP_TO
+        is_given = unit.dtype == np.float32 and not is_few
+        self.vectors: Float[np.ndarray, "C d"] = unit if is_given else np.empty(unit.shape, np.float32)
         self.inverses = np.empty(len(unit))
         for rows in slices(len(unit), max(1, _EXACT // unit.shape[1])):
-            self.vectors[rows] = np.rint(unit[rows] * _GRID) / _GRID
+            self.vectors[rows] = _on_grid(unit[rows])
             exact = self.vectors[rows].astype(np.float64)
             self.inverses[rows] = 1 / np.sqrt(np.einsum("ij,ij->i", exact, exact))
-        self._unit = unit if raw_type(len(unit)) is np.float64 else None
+        self._unit = unit if is_few else None
+
+    @classmethod
+    def of(cls, parts: Iterator[Float[np.ndarray, "n d"]], count: int) -> Cosines:
+        """Return the cosines of `count` vectors, float64, some of them at a time; many are rounded as they come."""
+        first = next(parts)
+        is_few = count <= normalise.EXACT_UP_TO
+        unit = np.empty((count, first.shape[1]), np.float64 if is_few else np.float32)
+        at = 0
+        for part in chain([first], parts):
+            unit[at : at + len(part)] = part if is_few else _on_grid(part)
+            at += len(part)
+        return cls(unit)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -108,6 +125,12 @@ class Cosines(Source):
                 return joined([self._nearest(half, count, finish) for half in halves])
         owners, columns, _ = candidates.settled()
         return best_of(rows, owners, columns, finish(self.pairs(rows[owners], columns)), count)
+
+
+def _on_grid(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return the nearest multiples of 2^-26."""
+    nearest: np.ndarray = np.rint(values * _GRID) / _GRID
+    return nearest
 
 
 class Candidates:

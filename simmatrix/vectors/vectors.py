@@ -80,7 +80,7 @@ def reader_of(open_table: Callable[[Request], AbstractContextManager[Table]], *,
                 )
             # A float64 beyond float32's range becomes infinite, which is an error for whoever uses the word.
             with np.errstate(all="ignore"):
-                values = rows(list(places.values())).astype(np.float32) if places else ()
+                values = rows(list(places.values())).astype(np.float32, copy=False) if places else ()
         return Vectors({word: WordVector(row) for word, row in zip(places, values, strict=True)})
 
     def words(request: Request) -> Iterator[str]:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.sparse import csr_array
 
-from simmatrix import SimilarityMatrix, concerns, statistics, summary
+from simmatrix import SimilarityMatrix, concerns, forms, statistics, summary
 from simmatrix.summary import QUANTILES, SHOWN_PAIRS, Counts, counts
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import in_form, peak_memory, random_toeplitz, random_values
@@ -60,6 +61,22 @@ def numbered(size: int) -> tuple[str, ...]:
 )
 def test_statistics_against_loops(form: str, values: np.ndarray) -> None:
     assert_figures_of_loops(in_form(form, values, numbered(len(values))))
+
+
+def test_sparse_matrices_are_counted_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    for block in (1, 5, 50):
+        monkeypatch.setattr(forms, "BLOCK", block)
+        for values in (with_corners(), random_values(20), np.eye(4), np.ones((47, 47))):
+            assert_figures_of_loops(in_form("sparse", values, numbered(len(values))))
+    monkeypatch.setattr(forms, "BLOCK", 1 << 12)
+    random = np.random.default_rng(0)
+    values = random.integers(1, 3, (20_000, 50)).astype(np.float32) / 4
+    columns = np.sort(random.integers(0, 400, values.shape) + 400 * np.arange(50))
+    entries = csr_array((values.ravel(), columns.ravel(), 50 * np.arange(20_001))).tolil()
+    entries.setdiag(1)
+    matrix = SimilarityMatrix(entries.tocsr(), numbered(20_000))
+    most = peak_memory(lambda: matrix.stored.others(10))
+    assert most < values.nbytes / 2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gensim.models import KeyedVectors
 
 from simmatrix import data, from_embeddings, normalise
 from simmatrix.builders import embeddings
-from simmatrix.builders.embeddings import VectorSource, _stacked, embedding_similarity
+from simmatrix.builders.embeddings import VectorSource, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
@@ -259,10 +259,18 @@ def test_the_checksum_is_of_the_bytes_that_were_read(tmp_path: Path, monkeypatch
                 checksums(path)
 
 
-def test_the_rows_of_many_classes_are_not_kept_beside_their_array() -> None:
-    row = np.random.default_rng(0).standard_normal(50)
-    found = []
-    most = peak_memory(lambda: found.append(_stacked((row * number for number in range(2000)), 2000)))
-    assert np.array_equal(found[0], np.stack([row * number for number in range(2000)]))
-    # As a list they would take as much again, and more.
-    assert found[0].nbytes <= most < 1.5 * found[0].nbytes
+@pytest.mark.parametrize("exact_up_to", [0, 20_000], ids=["float32", "float64"])
+def test_the_rows_of_many_classes_are_not_kept_beside_their_array(
+    exact_up_to: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(normalise, "EXACT_UP_TO", exact_up_to)
+    rows = np.random.default_rng(0).standard_normal((20_000, 50))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found: list[Cosines] = []
+    most = peak_memory(lambda: found.append(Cosines.of((row[None] * 1.0 for row in rows), 20_000)))
+    at_once = Cosines(rows)
+    assert np.array_equal(found[0].vectors, at_once.vectors)
+    assert np.array_equal(found[0].inverses, at_once.inverses)
+    # As a list they would take twice as much, and more. Few are kept in float64 too.
+    held = found[0].vectors.nbytes + found[0].inverses.nbytes + (rows.nbytes if exact_up_to else 0)
+    assert held <= most < 1.5 * held

@@ -1,0 +1,35 @@
+"""How each class was found, in a mapping or, of many classes, in an array."""
+
+import tracemalloc
+from collections.abc import Iterator
+from types import MappingProxyType
+
+import pytest
+
+from simmatrix import provenance
+from simmatrix.names import TextArray
+from simmatrix.provenance import FoundArray, by_class
+
+
+def test_many_classes_have_an_array_that_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = TextArray.of(f"ä class {number}" for number in range(20_000))
+
+    def found() -> Iterator[dict[str, object]]:
+        return ({"how": "name form", "words": [f"klass {number}", "ö"]} for number in range(len(names)))
+
+    mapping = by_class(names, found())
+    monkeypatch.setattr(provenance, "MANY", 20_000)
+    array = by_class(names, found())
+    assert (type(mapping), type(array)) == (MappingProxyType, FoundArray)
+    assert dict(array.items()) == mapping
+    assert list(array) == list(mapping)
+    assert [array[name] for name in names[10:20]] == [mapping[name] for name in names[10:20]]
+    room = {}
+    for many in (20_000, 20_001):
+        monkeypatch.setattr(provenance, "MANY", many)
+        tracemalloc.start()
+        kept = by_class(names, found())
+        room[many] = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert len(kept) == len(names)
+    assert 4 * room[20_000] < room[20_001]
