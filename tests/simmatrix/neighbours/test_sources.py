@@ -145,7 +145,7 @@ def test_lines_and_circles(similarity: Callable[[np.ndarray], np.ndarray], monke
     random = np.random.default_rng(0)
     for candidates in (1 << 20, 20):
         monkeypatch.setattr(line, "_CANDIDATES", candidates)
-        for _ in range(12):
+        for _ in range(5):
             count = int(random.integers(2, 60))
             for places in (
                 random.integers(0, 10, count).astype(float),
