@@ -53,7 +53,8 @@ class Cosines(Source):
 
     def __init__(self, unit: Float[np.ndarray, "C d"]) -> None:
         is_few = len(unit) <= normalise.EXACT_UP_TO
-        is_given = unit.dtype == np.float32 and not is_few
+        # Column by column, to gather rows would take a thousand times as long.
+        is_given = unit.dtype == np.float32 and unit.flags.c_contiguous and not is_few
         self.vectors: Float[np.ndarray, "C d"] = unit if is_given else np.empty(unit.shape, np.float32)
         self.inverses = np.empty(len(unit))
         for rows in slices(len(unit), max(1, _EXACT // unit.shape[1])):
