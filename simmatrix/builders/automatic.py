@@ -48,7 +48,13 @@ def known_source(classes: ClassList) -> KnownSource:
         return KnownSource("from_wordnet", {}, kind.reason)
     if why := misfit(names, classes.source):
         raise SourceError(why, classes.source)
-    reason = "the class list has neither synsets nor superclasses; simmatrix suggest looks for a better source"
+    groups = _all_levels(classes, ())
+    hint = (
+        f"if {', '.join(groups)} can be superclasses: --from-taxonomy {shlex.quote(','.join(groups))}; "
+        if groups
+        else ""
+    )
+    reason = f"the class list has neither synsets nor superclasses; {hint}simmatrix suggest looks for a better source"
     return KnownSource("from_embeddings", {}, reason)
 
 

@@ -64,6 +64,18 @@ def test_columns_that_are_not_used_are_told_if_they_are_levels() -> None:
     assert found.reason == f"{said}; not used: kind, family; for all: --from-taxonomy kind,group,family"
     found = known_source(ClassList(names, {"group": columns["group"], **size}))
     assert found.reason == f"{said}; not used: size of all; for both: --from-taxonomy 'group,size of all'"
+    # Without a column that is called so, the first that could be one is told, and what fits it.
+    wort = {name: others[name] for name in ("wheels", "all", "wort", "gap", "phrase", "a,b")}
+    for other, hint in (
+        (wort, ""),
+        ({**wort, **size}, "if size of all can be superclasses: --from-taxonomy 'size of all'; "),
+        ({"art": columns["group"], **columns}, "if art, family can be superclasses: --from-taxonomy art,family; "),
+    ):
+        found = known_source(ClassList(names, {name: one for name, one in other.items() if name != "group"}))
+        assert found.function == "from_embeddings"
+        assert found.reason == (
+            f"the class list has neither synsets nor superclasses; {hint}simmatrix suggest looks for a better source"
+        )
 
 
 @pytest.mark.parametrize(
