@@ -180,10 +180,14 @@ def _unit(text: str) -> str:
 
 def _on_scale(names: Sequence[str], values: Sequence[float]) -> tuple[str, tuple[float, ...]]:
     """Return the options for classes that stand at these values: by their order, if they are evenly spaced."""
-    steps = {round(after - before, 9) for before, after in pairwise(values)}
-    if len(steps) == 1:
-        return "--from-order --decay 0.5", tuple(values)
     column = "class" if all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) for name in names) else "position"
+    ascending = sorted(values)
+    steps = {round(after - before, 9) for before, after in pairwise(ascending)}
+    if len(steps) == 1:
+        # In another order, the same similarities.
+        is_sorted = list(values) in (ascending, ascending[::-1])
+        scale = "" if steps == {1} else f" --length-scale {steps.pop():g}"
+        return "--from-order --decay 0.5" + ("" if is_sorted else f"{scale} --positions {column}"), tuple(values)
     spread = (max(values) - min(values)) / (len(values) - 1)
     return f"--from-order --kernel laplace --length-scale {spread:.3g} --positions {column}", tuple(values)
 

@@ -20,6 +20,9 @@ KINDS: tuple[tuple[str, str | None, str, tuple[float, ...] | None], ...] = (
     ("0|1|2|3", "numbers", ORDER, (0, 1, 2, 3)),
     ("0|1|10|2", "numbers", "--from-order --kernel laplace --length-scale 3.33 --positions class", (0, 1, 10, 2)),
     ("1 star|2 stars|3 stars", "numbers", ORDER, (1, 2, 3)),
+    ("3 stars|1 star|2 stars", "numbers", f"{ORDER} --positions position", (3, 1, 2)),
+    ("2010|1990|2000", "numbers", f"{ORDER} --length-scale 10 --positions class", (2010, 1990, 2000)),
+    ("2010|2000|1990", "numbers", ORDER, (2010, 2000, 1990)),
     ("Stage I|Stage II|Stage III|Stage IV", "numbers", ORDER, (1, 2, 3, 4)),
     (
         "under 18|18-24|25 to 34|65 and over",
