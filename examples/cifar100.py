@@ -38,6 +38,7 @@ from methods import (
     Criterion,
     Yardstick,
     alone,
+    by_words,
     edges_of,
     median_bound,
     results_of,
@@ -223,6 +224,7 @@ def settings_of(words: simmatrix.SimilarityMatrix) -> dict[Setting, Criterion]:
 
     return {
         **SETTINGS,
+        **by_words(words),
         **{word_setting(bound): sim_loss(bound) for bound in LOWER_BOUNDS},
         Setting("soft labels", f"beta {BETA}"): lambda matrix, _seed: simloss.SoftLabelLoss(matrix, BETA),
     }

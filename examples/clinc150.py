@@ -24,6 +24,14 @@ from texts import Experiment, Recipe, bags_of, main
 import simmatrix
 
 PARTS = ("train", "val", "test")
+# What to look up in the bundled word vectors where they lack a word of the name.
+PHRASES = {
+    "mpg": "fuel mileage",
+    "rollover_401k": "rollover pension",
+    "timezone": "time zone",
+    "uber": "taxi",
+    "w2": "tax form",
+}
 # What --tune found best for cross entropy on validation data.
 RECIPES = {ALL: Recipe(0.01, 15), "20": Recipe(0.01, 60)}
 
@@ -63,7 +71,8 @@ def prepare(path: Path, seeds: Sequence[int], *, quick: bool = False) -> Experim
         first = sorted(set(domains.values()))[:2]
         domains = {intent: domain for intent, domain in domains.items() if domain in first}
         parts = {part: [pair for pair in found if pair[1] in domains] for part, found in parts.items()}
-    classes = simmatrix.ClassList(tuple(domains), {"superclass": tuple(domains.values())}, source="CLINC150")
+    columns = {"superclass": tuple(domains.values()), "phrase": tuple(PHRASES.get(intent, "") for intent in domains)}
+    classes = simmatrix.ClassList(tuple(domains), columns, source="CLINC150")
     index = {name: number for number, name in enumerate(classes.names)}
     pairs = [pair for part in PARTS for pair in parts[part]]
     training, validation, test = torch.split(torch.arange(len(pairs)), [len(parts[part]) for part in PARTS])
@@ -73,6 +82,7 @@ def prepare(path: Path, seeds: Sequence[int], *, quick: bool = False) -> Experim
         tree=simmatrix.from_taxonomy("superclass", classes, lower_bound=0.0),
         parts=dict.fromkeys(seeds, (training, validation, test)),
         recipes=RECIPES,
+        words=simmatrix.from_embeddings(classes=classes, lower_bound=0.0),
     )
 
 

@@ -22,6 +22,7 @@ from simloss.metrics import MistakeReport
 
 __all__ = [
     "ALONE",
+    "BY_WORDS",
     "CANDIDATE",
     "DECIDED",
     "DRAWN",
@@ -36,6 +37,7 @@ __all__ = [
     "Criterion",
     "Yardstick",
     "alone",
+    "by_words",
     "drawn",
     "edges_of",
     "gains",
@@ -81,6 +83,7 @@ CANDIDATE = Setting("share 0.4, smoothing by S")
 LITTLE = Setting("SimLoss", "influence 0.1")
 UNIFORM = Setting("label smoothing")
 PERMUTED = Setting("permuted classes")
+BY_WORDS = Setting("share 0.4, smoothing by words")
 SETTINGS: dict[Setting, Criterion] = {
     BASE: lambda _matrix, _seed: nn.CrossEntropyLoss(),
     SMOOTHED: lambda matrix, _seed: simloss.SimilarityLabelSmoothingLoss(matrix, SMOOTHING),
@@ -92,6 +95,13 @@ SETTINGS: dict[Setting, Criterion] = {
     LITTLE: lambda matrix, _seed: alone(matrix.with_influence(0.1)),
 }
 """Of classes with a hierarchy."""
+
+
+def by_words(words: simmatrix.SimilarityMatrix) -> dict[Setting, Criterion]:
+    """Return the candidate with the similarity by word vectors, not bounded yet, in place of S."""
+    return {BY_WORDS: lambda _matrix, _seed: _candidate(median_bound(words))}
+
+
 MAIN = (BASE, SMOOTHED, ALONE, SHARED, CANDIDATE)
 # In the tables with all decisions.
 DECIDED = (BASE, SMOOTHED, CANDIDATE)

@@ -13,9 +13,21 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from methods import DECIDED, DRAWN, PANELS, SETTINGS, Yardstick, drawn, edges_of, median_bound, results_of
+from methods import (
+    DECIDED,
+    DRAWN,
+    PANELS,
+    SETTINGS,
+    Criterion,
+    Yardstick,
+    by_words,
+    drawn,
+    edges_of,
+    median_bound,
+    results_of,
+)
 from report import TREE, Page, carry_out
-from sweep import DataError, Result, Trial, options
+from sweep import DataError, Result, Setting, Trial, options
 from torch import Tensor, nn
 
 import simmatrix
@@ -158,6 +170,8 @@ class Experiment:
         The division of each seed.
     recipes
         By amount of training data.
+    words
+        The similarity by word vectors, where the names of the classes are words.
     """
 
     texts: Texts
@@ -165,15 +179,21 @@ class Experiment:
     tree: simmatrix.SimilarityMatrix
     parts: Mapping[int, Part]
     recipes: Mapping[str, Recipe]
+    words: simmatrix.SimilarityMatrix | None = None
 
     def __call__(self, trial: Trial) -> list[Result]:
         """Return the figures of one training, one a decision."""
         similarity = median_bound(self.tree)
-        criterion = SETTINGS[trial.setting](similarity, trial.seed).to(DEVICE)
+        criterion = self.settings[trial.setting](similarity, trial.seed).to(DEVICE)
         model = self.fitted(criterion, trial.amount, trial.seed, self.recipes[trial.amount])
         validation, test = (self.predicted(model, rows) for rows in self.parts[trial.seed][1:])
         yardstick = Yardstick.of_tree(edges_of(self.tree), self.classes.column("superclass"), similarity)
         return results_of(trial, validation, test, yardstick)
+
+    @property
+    def settings(self) -> dict[Setting, Criterion]:
+        """What is trained with."""
+        return SETTINGS if self.words is None else {**SETTINGS, **by_words(self.words)}
 
     @property
     def described(self) -> str:
@@ -232,13 +252,14 @@ def main(
                 for recipe, accuracy in experiment.tuned(amount):
                     print(f"{amount:>4}  rate {recipe.rate}  epochs {recipe.epochs:3}  accuracy {accuracy:.4f}")
             return
-        trials = [Trial(setting, seed, amount) for amount in given.amounts for seed in seeds for setting in SETTINGS]
+        settings = tuple(experiment.settings)
+        trials = [Trial(setting, seed, amount) for amount in given.amounts for seed in seeds for setting in settings]
         command = " ".join([f"{name}.py", *([given.data.name] if "data" in given else [])])
         if given.quick:
             name, command = f"{name}-quick", f"{command} --quick"
             quick = dict.fromkeys(given.amounts, Recipe(RATES[-1], QUICK_EPOCHS))
-            experiment, trials = replace(experiment, recipes=quick), trials[: len(SETTINGS)]
-        page = Page(tuple(SETTINGS), TREE, PANELS, DRAWN, DECIDED)
+            experiment, trials = replace(experiment, recipes=quick), trials[: len(settings)]
+        page = Page(settings, TREE, PANELS, DRAWN, DECIDED)
         carry_out(given, name, experiment, trials, page, experiment.described, command)
     except (DataError, simmatrix.SimilarityError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -471,7 +471,10 @@ def test_the_settings_by_words_and_soft_labels_are_those_of_the_plan(cifar100: M
     expected = (30 * (torch.tensor(path.to_dense()).double() - 1)).softmax(1)
     # Exponents of up to 30, rounded twice; then exp, a sum of three and a quotient.
     torch.testing.assert_close(soft.soft_targets.double(), expected, rtol=66 * 2**-24, atol=0)
-    assert len(settings) == len(methods.SETTINGS) + 4
+    by_words = settings[methods.BY_WORDS](path, 0)
+    torch.testing.assert_close(by_words.similarity, torch.tensor(methods.median_bound(words).to_dense()))
+    assert (by_words.share, by_words.similarity_smoothing) == (0.4, 0.05)
+    assert len(settings) == len(methods.SETTINGS) + 5
 
 
 def test_fewer_images_come_from_each_class_in_batches_that_are_as_many(cifar100: ModuleType) -> None:
