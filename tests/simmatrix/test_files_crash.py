@@ -1,4 +1,4 @@
-"""A crash leaves the old matrix or the new one: a process is killed at every single line that writes its files."""
+"""A crash leaves the old matrix or the new one: a process is killed at every line that writes its files."""
 
 import subprocess
 import sys
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-# Forks one child a line; the child kills itself when it is about to run that line of simmatrix/files.py or shards.py.
+# Forks two children for each line of simmatrix/files.py and shards.py that is run: one kills itself when it is about to
+# run it for the first time, the other for the last time.
 PROGRAM = """
 import itertools, os, signal, sys
 import numpy as np
@@ -22,27 +23,33 @@ new = simmatrix.SimilarityMatrix(form(np.eye(200)), [f"new{i}" for i in range(20
 old.save(path)
 before = sorted(os.listdir(os.path.dirname(path)))
 written = {files.__file__, shards.__file__}
-found = []
-for fatal in itertools.count(1):
+found, places = [], []
+
+def save_traced(at_line):
+    def line(frame, event, argument):
+        if event == "line":
+            at_line(frame)
+        return line
+
+    sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename in written else None)
+    new.save(path)
+    sys.settrace(None)
+
+save_traced(lambda frame: places.append((frame.f_code.co_filename, frame.f_lineno)))
+assert simmatrix.load(path).classes[0] == "new0"
+old.save(path)
+last = {place: at for at, place in enumerate(places)}
+first = {place: at for at, place in reversed([*enumerate(places)])}
+for fatal in sorted({*first.values(), *last.values()}):
     pid = os.fork()
     if pid == 0:
-        lines = itertools.count(1)
-
-        def line(frame, event, argument):
-            if event == "line" and next(lines) == fatal:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return line
-
-        sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename in written else None)
-        new.save(path)
-        sys.settrace(None)
+        lines = itertools.count()
+        save_traced(lambda frame: next(lines) == fatal and os.kill(os.getpid(), signal.SIGKILL))
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code == -signal.SIGKILL, code
     found.append(simmatrix.load(path).classes[0])
     old.save(path)
-    if code == 0:
-        break
-    assert code == -signal.SIGKILL, code
 assert sorted(os.listdir(os.path.dirname(path))) == before
 print(*found)
 """
