@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 150
-_DIAGONAL = "0.85"
+_GREY = "0.85"
 # Room for a label of 6 points; above so many classes labels would make the picture unwieldy.
 _INCHES_PER_CLASS = 0.1
 _LABELS_UP_TO = 200
@@ -150,7 +150,7 @@ def draw(ordered: Ordered, path: Path) -> list[str]:
         axes = figure.subplots()
         # The colours end at the greatest similarity of two classes: on a scale to 1 small ones would all be dark.
         values = np.ma.masked_array(matrix.to_dense(), np.eye(len(matrix), dtype=bool))
-        colours = colormaps["viridis"].with_extremes(bad=_DIAGONAL)
+        colours = colormaps["viridis"].with_extremes(bad=_GREY)
         image = axes.imshow(values, vmin=0, vmax=float(values.max()) or 1.0, cmap=colours, interpolation="none")
         _label(axes, ordered)
         figure.colorbar(image, ax=axes, label="similarity (grey: a class and itself)", shrink=0.5, pad=0.01)

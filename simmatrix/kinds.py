@@ -6,6 +6,7 @@ a scale: "strongly agree" occurs in the same texts as "strongly disagree". Each 
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -179,16 +180,17 @@ def _unit(text: str) -> str:
 
 
 def _on_scale(names: Sequence[str], values: Sequence[float]) -> tuple[str, tuple[float, ...]]:
-    """Return the options for classes that stand at these values: by their order, if they are evenly spaced."""
+    """Return the options for classes that stand at these values, and their positions.
+
+    Evenly spaced ones go by their order, or out of order by their positions with the same similarities.
+    """
     column = "class" if all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) for name in names) else "position"
     ascending = sorted(values)
-    steps = {round(after - before, 9) for before, after in pairwise(ascending)}
-    if len(steps) == 1:
-        # In another order, the same similarities.
+    spread = (ascending[-1] - ascending[0]) / (len(values) - 1)
+    if all(math.isclose(after - before, spread, rel_tol=1e-9) for before, after in pairwise(ascending)):
         is_sorted = list(values) in (ascending, ascending[::-1])
-        scale = "" if steps == {1} else f" --length-scale {steps.pop():g}"
+        scale = "" if spread == 1 else f" --length-scale {spread:.15g}"
         return "--from-order --decay 0.5" + ("" if is_sorted else f"{scale} --positions {column}"), tuple(values)
-    spread = (max(values) - min(values)) / (len(values) - 1)
     return f"--from-order --kernel laplace --length-scale {spread:.3g} --positions {column}", tuple(values)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import compress
+from operator import attrgetter
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -172,6 +173,7 @@ def embedding_similarity(
     kept = classes if all(has_vector) else classes.select(list(compress(classes.names, has_vector)))
     dropped = {} if kept is classes else {"dropped": [classes.names[index] for index in missing]}
     phrases = kept.columns.get("phrase", [""] * len(kept.names))
+    records = map(recorded, map(attrgetter("how"), found), map(attrgetter("words"), found), phrases)
     return RawSource(
         source=cosines,
         classes=kept.names,
@@ -179,7 +181,7 @@ def embedding_similarity(
             builder="embeddings",
             params={"measure": "cosine", "oov": oov, "dimension": cosines.vectors.shape[1], **dropped},
             source=tuple(inputs),
-            resolution=by_class(kept.names, map(recorded, *zip(*found, strict=True), phrases)),
+            resolution=by_class(kept.names, records),
         ),
     )
 

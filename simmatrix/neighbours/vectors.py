@@ -40,8 +40,9 @@ class Cosines(Source):
     Parameters
     ----------
     unit
-        (C, d), of length 1 up to rounding, float32 or float64. More than 10,000 of them in float32 are given away: they
-        are rounded where they are.
+        (C, d), of length 1 up to rounding, float32 or float64.
+    is_rounded
+        Whether they are such multiples in float32 already, and are kept as they are.
 
     Examples
     --------
@@ -51,29 +52,29 @@ class Cosines(Source):
     ([0, 1, 1, 2], [1.0, 0.6000000238418579, 1.0, 0.800000011920929], [2, 2])
     """
 
-    def __init__(self, unit: Float[np.ndarray, "C d"]) -> None:
-        is_few = len(unit) <= normalise.EXACT_UP_TO
-        # Column by column, to gather rows would take a thousand times as long.
-        is_given = unit.dtype == np.float32 and unit.flags.c_contiguous and not is_few
-        self.vectors: Float[np.ndarray, "C d"] = unit if is_given else np.empty(unit.shape, np.float32)
+    def __init__(self, unit: Float[np.ndarray, "C d"], *, is_rounded: bool = False) -> None:
+        # Row by row in memory: of others, to gather rows would take a thousand times as long.
+        self.vectors: Float[np.ndarray, "C d"] = unit if is_rounded else np.empty(unit.shape, np.float32)
         self.inverses = np.empty(len(unit))
         for rows in slices(len(unit), max(1, _EXACT // unit.shape[1])):
-            self.vectors[rows] = _on_grid(unit[rows])
+            if not is_rounded:
+                self.vectors[rows] = _on_grid(unit[rows])
             exact = self.vectors[rows].astype(np.float64)
             self.inverses[rows] = 1 / np.sqrt(np.einsum("ij,ij->i", exact, exact))
-        self._unit = unit if is_few else None
+        self._unit = unit if len(unit) <= normalise.EXACT_UP_TO else None
 
     @classmethod
     def of(cls, parts: Iterator[Float[np.ndarray, "n d"]], count: int) -> Cosines:
-        """Return the cosines of `count` vectors, float64, some of them at a time; many are rounded as they come."""
+        """Return the cosines of `count` vectors that come in parts (n, d), float64: many are never held in float64."""
         first = next(parts)
         is_few = count <= normalise.EXACT_UP_TO
         unit = np.empty((count, first.shape[1]), np.float64 if is_few else np.float32)
         at = 0
         for part in chain([first], parts):
+            # To the grid before float32, as the constructor rounds: the other way round some would be another number.
             unit[at : at + len(part)] = part if is_few else _on_grid(part)
             at += len(part)
-        return cls(unit)
+        return cls(unit, is_rounded=not is_few)
 
     def __len__(self) -> int:
         return len(self.vectors)

@@ -472,7 +472,10 @@ def test_the_settings_by_words_and_soft_labels_are_those_of_the_plan(cifar100: M
     # Exponents of up to 30, rounded twice; then exp, a sum of three and a quotient.
     torch.testing.assert_close(soft.soft_targets.double(), expected, rtol=66 * 2**-24, atol=0)
     by_words = settings[methods.BY_WORDS](path, 0)
-    torch.testing.assert_close(by_words.similarity, torch.tensor(methods.median_bound(words).to_dense()))
+    middle = values[0, 1:].tolist() + values[1, 2:].tolist()
+    bound = sorted(middle)[1]
+    expected = ((values - bound) / (1 - bound)).clamp_min(0)
+    torch.testing.assert_close(by_words.similarity.double(), expected, atol=2**-24, rtol=0)
     assert (by_words.share, by_words.similarity_smoothing) == (0.4, 0.05)
     assert len(settings) == len(methods.SETTINGS) + 5
 

@@ -244,6 +244,10 @@ def test_requests_are_read_compressed_or_not(tmp_path: Path) -> None:
         assert [made.classes.names[label] for label in made.texts.labels[rows].tolist()] == [
             intent for _, intent in requests()[part]
         ]
+    assert made.words is not None
+    assert made.words.classes == made.classes.names
+    assert methods.BY_WORDS in made.settings
+    assert methods.BY_WORDS not in experiment().settings
     few = clinc150.prepare(packed, [0], quick=True)
     assert set(few.classes.column("superclass")) == {"banking", "travel"}
 

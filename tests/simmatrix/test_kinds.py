@@ -1,8 +1,11 @@
 """Kinds of names, against lists that anyone can tell: what they are, where each class stands, what to build from."""
 
+import re
+
+import numpy as np
 import pytest
 
-from simmatrix import ClassList
+from simmatrix import ClassList, from_order
 from simmatrix.builders.automatic import phrases_of
 from simmatrix.kinds import is_english, kind_of, misfit
 
@@ -72,6 +75,22 @@ def test_kinds() -> None:
         kind = kind_of(names.split("|"))
         found = (None, "", None) if kind is None else (kind.name, kind.options, kind.positions)
         assert found == (name, options, positions), names
+
+
+@pytest.mark.parametrize("names", ["2010|1990|2000", "1234567|3703701|2469134", "0.3|0.1|0.2", "3e-10|1e-10|2e-10"])
+def test_numbers_out_of_order_have_the_similarities_that_they_have_in_order(names: str) -> None:
+    values = [float(name) for name in names.split("|")]
+    kind = kind_of([f"{value:.12f}".rstrip("0").rstrip(".") for value in values])
+    assert kind is not None
+    scale = re.search(r"--length-scale (\S+)", kind.options)
+    found = from_order(
+        ClassList(tuple("abc"), {"position": tuple(map(str, values))}),
+        decay=0.5,
+        length_scale=float(scale[1]) if scale else 1.0,
+        positions="position",
+    ).to_dense()
+    ranks = np.argsort(np.argsort(values))
+    np.testing.assert_allclose(found, 0.5 ** np.abs(ranks[:, None] - ranks), rtol=1e-6)
 
 
 def test_the_order_is_shown_from_the_least() -> None:

@@ -6,9 +6,15 @@ from types import MappingProxyType
 
 import pytest
 
-from simmatrix import provenance
+from simmatrix import SourceError, provenance
 from simmatrix.names import TextArray
 from simmatrix.provenance import FoundArray, by_class
+
+
+def test_half_of_a_character_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "MANY", 2)
+    with pytest.raises(SourceError, match=r"holds half of a character \('\\ud800'\); write it whole"):
+        by_class(("rose", "oak"), [{"how": "name"}, {"how": "phrase", "words": ["a \ud800"]}])
 
 
 def test_many_classes_have_an_array_that_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

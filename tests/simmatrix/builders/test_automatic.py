@@ -65,11 +65,11 @@ def test_columns_that_are_not_used_are_told_if_they_are_levels() -> None:
     found = known_source(ClassList(names, {"group": columns["group"], **size}))
     assert found.reason == f"{said}; not used: size of all; for both: --from-taxonomy 'group,size of all'"
     # Without a column that is called so, the first that could be one is told, and what fits it.
-    wort = {name: others[name] for name in ("wheels", "all", "wort", "gap", "phrase", "a,b")}
+    unfit = {name: others[name] for name in ("wheels", "all", "wort", "gap", "phrase", "a,b")}
     for other, hint in (
-        (wort, ""),
-        ({**wort, **size}, "if size of all can be superclasses: --from-taxonomy 'size of all'; "),
-        ({"art": columns["group"], **columns}, "if art, family can be superclasses: --from-taxonomy art,family; "),
+        (unfit, ""),
+        ({**unfit, **size}, "if size of all can be superclasses: --from-taxonomy 'size of all'; "),
+        ({"kind": columns["group"], **columns}, "if kind, family can be superclasses: --from-taxonomy kind,family; "),
     ):
         found = known_source(ClassList(names, {name: one for name, one in other.items() if name != "group"}))
         assert found.function == "from_embeddings"

@@ -216,6 +216,14 @@ def test_a_phrase_that_is_not_found_is_recorded_and_warned_of(tmp_path: Path) ->
     assert warning in concerns(matrix)
 
 
+def test_phrases_go_with_the_classes_that_are_left(tmp_path: Path) -> None:
+    classes = ClassList(("zzqqx", "rose", "tulip", "truck"), {"phrase": ("", "qqqzz", "", "roses of old")})
+    raw = embedding_similarity(written(tmp_path, ROWS), classes, oov="drop")
+    assert raw.classes == ("rose", "tulip", "truck")
+    missed = {name: found.get("missed") for name, found in raw.provenance.resolution.items()}
+    assert missed == {"rose": "qqqzz", "tulip": None, "truck": "roses of old"}
+
+
 def checksums(path: Path, **options: Any) -> dict[str, str]:
     raw = embedding_similarity(VectorSource(path, path.name, **options), ClassList(("rose", "tulip")))
     return {one.name: one.sha256 for one in raw.provenance.source if one.role != "classes"}

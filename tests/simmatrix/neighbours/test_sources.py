@@ -73,15 +73,17 @@ def test_vectors(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
                 check(source, int(random.integers(1, count)), bound, random, dense)
 
 
-def test_many_vectors_in_float32_are_rounded_where_they_are_but_for_those_column_by_column() -> None:
+def test_vectors_may_be_of_any_kind_and_stay_as_they_are() -> None:
     unit = unit_vectors(np.random.default_rng(2), 50, 8).astype(np.float32)
-    by_columns = np.asfortranarray(unit)
-    kept, copied, expected = Cosines(unit), Cosines(by_columns), Cosines(by_columns.astype(np.float64))
-    assert kept.vectors is unit
-    assert copied.vectors.flags.c_contiguous
-    for source in (kept, copied):
+    before = unit.copy()
+    unit.flags.writeable = False
+    expected = Cosines(unit.astype(np.float64))
+    for given in (unit, np.asfortranarray(unit), unit[::-1][::-1]):
+        source = Cosines(given)
+        assert source.vectors.flags.c_contiguous
         assert np.array_equal(source.vectors, expected.vectors)
         assert np.array_equal(source.inverses, expected.inverses)
+    assert np.array_equal(unit, before)
 
 
 def test_vectors_that_are_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
