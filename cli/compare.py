@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from simmatrix.cli.options import AsJson, ClassColumn, MatrixPath, Separator, read_list, superclasses_for
-from simmatrix.cli.output import print_line, print_pairs, print_table
+from simmatrix.cli.output import print_line, print_pairs, print_table, warn
 from simmatrix.text import a_few
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def compare(
     one, other = simmatrix.load(first), simmatrix.load(second)
     superclasses = superclasses_for(one, given)
     result = comparison.compare(one, other, superclasses, count)
+    for file, matrix in ((first, one), (second, other)):
+        if any(step.get("step") == "top_k" for step in matrix.provenance.normalisation):
+            warn(
+                [f"{file} holds the nearest of each class alone, all other pairs count as 0; build it without --top-k"]
+            )
     if json:
         _print_json(result, first, second)
         return

@@ -128,7 +128,7 @@ def compare(
     if first.is_sparse and second.is_sparse and min(len(first), len(second)) >= MANY:
         raise MatrixError(
             f"of so many classes ({len(first):,} and {len(second):,}) nearly all pairs are 0 in sparse matrices, and a "
-            "sample of them would tell nothing; compare the matrices of some of the classes (select)"
+            "sample of them would tell nothing; build both for some of the classes, without top_k, and compare these"
         )
     ours, theirs = set(first.classes), set(second.classes)
     classes = tuple(name for name in first.classes if name in theirs)

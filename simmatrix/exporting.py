@@ -32,7 +32,7 @@ def export(matrix: SimilarityMatrix, path: str | Path, *, force: bool = False) -
     Raises
     ------
     OutputError
-        If the file has another ending, is there already, or can't be written.
+        If the file has another ending, is there already, or can't be written, or there are more than 50,000 classes.
 
     Examples
     --------
@@ -47,6 +47,12 @@ def export(matrix: SimilarityMatrix, path: str | Path, *, force: bool = False) -
     """
     path = Path(path)
     check_export(path, force=force)
+    if len(matrix) > _MOST:
+        raise OutputError(
+            f"would hold {len(matrix) ** 2:,} numbers of {len(matrix):,} classes; in Python, matrix.values is a SciPy "
+            "array that holds no zeros, which scipy.sparse.save_npz writes",
+            path,
+        )
     write_atomically(path, _WRITERS[path.suffix.lower()](matrix))
 
 
@@ -69,6 +75,8 @@ def _table(delimiter: str) -> Callable[[SimilarityMatrix], Iterator[bytes]]:
     return parts
 
 
+# Of more classes, a file of all pairs is larger than 10 GB.
+_MOST = 50_000
 # Rows of a table that are written at a time.
 _ROWS = 64
 

@@ -179,6 +179,8 @@ _LONGEST = 200
 # Names of more classes are not read as a scale: it would take longer than to build the matrix.
 _LONGEST_SCALE = 10_000
 _LOOKED_AT = 10_000
+# From this share on, ties have decided what the top k holds.
+_MOST_UNCHOSEN = 0.5
 # Below this influence the loss is nearly cross entropy.
 _LEAST_INFLUENCE = 0.01
 # The builders that look names up as words, and the vectors that are known to be English.
@@ -212,7 +214,7 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
     if figures is None:
         figures = counts(matrix)
     seen = matrix if figures.classes < MANY else matrix.select(matrix.classes[:_LOOKED_AT])
-    told = (_misfit(seen), *_counted(seen, figures), *_found_otherwise(seen), _ambiguous(seen))
+    told = (_misfit(seen), *_counted(seen, figures), _unchosen(matrix), *_found_otherwise(seen), _ambiguous(seen))
     noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
     return (
         *filter(None, told),
@@ -312,6 +314,20 @@ def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
         yield f"nobody judged {missing:,} of the {pairs:,} pairs ({share:.1%}), a method completed them"
     if any(step.get("step") == "symmetrise" for step in origin.normalisation):
         yield "the source is not symmetric; of each pair the mean of both was taken"
+
+
+def _unchosen(matrix: SimilarityMatrix) -> str:
+    """Say how many classes are among the top k of no other, if they are most."""
+    if matrix.form != "sparse" or not any(step.get("step") == "top_k" for step in matrix.provenance.normalisation):
+        return ""
+    # Each class is in its own row.
+    share = float((np.bincount(matrix.values.indices, minlength=len(matrix)) == 1).mean())
+    if share < _MOST_UNCHOSEN:
+        return ""
+    return (
+        f"{share:.0%} of the classes are among the top k of no other; of classes that are equally similar it has those "
+        "that stand first in the list, so keep more, or take a source that tells them apart"
+    )
 
 
 def _found_otherwise(matrix: SimilarityMatrix) -> Iterator[str]:

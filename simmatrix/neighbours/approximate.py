@@ -84,6 +84,8 @@ class Approximate(Source):
         self._spreads = np.sqrt(np.maximum(1 - np.square(means).sum(axis=1), 1e-6)).astype(np.float32)
         self._means = _coarse(means)
         self._gap, self._least_score, self._looked = np.float32(0), np.float32(np.inf), 1
+        # Whether all sampled classes have as many neighbours above the bound as are asked for.
+        self._are_full = False
         self.settings: Step = {"search": "faiss", "cells": len(used), **self._set(cells, count, finish, recall)}
 
     def _set(self, cells: Int[np.ndarray, " C"], count: int, finish: Finish, recall: float) -> Step:
@@ -94,8 +96,10 @@ class Approximate(Source):
         """
         rows = sampled(len(self))
         setting, measuring = rows[::2], rows[1::2]
-        owners, columns = np.divmod(self._others(setting, self.exact.nearest(setting, count, finish)), len(self))
-        wanted = self._others(measuring, self.exact.nearest(measuring, count, finish))
+        exact = [self.exact.nearest(some, count, finish) for some in (setting, measuring)]
+        self._are_full = all(bool((found.counts > count).all()) for found in exact)
+        owners, columns = np.divmod(self._others(setting, exact[0]), len(self))
+        wanted = self._others(measuring, exact[1])
         sizes = np.diff(self._starts)
         products = self._products(setting)
         gaps = products.max(axis=1, keepdims=True) - products
@@ -150,7 +154,19 @@ class Approximate(Source):
 
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
         size = min(_ROWS, max(1, _HELD // max(self._looked, 3 * (count + 1))))
-        return joined([self._nearest(rows[part], count, finish) for part in slices(len(rows), size)])
+        found = joined([self._nearest(rows[part], count, finish) for part in slices(len(rows), size)])
+        if not self._are_full:
+            return found
+        # A class that is alone in its cell, or nearly, may find fewer than there are: it is compared with all.
+        short = np.flatnonzero(found.counts <= count)
+        whole = self.exact.nearest(rows[short], count, finish) if len(short) else found
+        spans = dict(zip(short.tolist(), pairwise(whole.starts.tolist()), strict=False))
+
+        def row(place: int) -> Rows:
+            first, last = spans[place]
+            return Rows(whole.indices[first:last], whole.values[first:last], np.array([last - first]))
+
+        return found.replaced(short, row)
 
     def _nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
         candidates = self._candidates(rows, count, finish.bound)

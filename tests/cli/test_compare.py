@@ -62,6 +62,13 @@ def test_what_people_see(command: Command) -> None:
     ]
 
 
+def test_a_top_k_is_told(command: Command) -> None:
+    simmatrix.load("a").top_k(2).save("k")
+    said = "warning: k holds the nearest of each class alone, all other pairs count as 0; build it without --top-k"
+    assert command("compare", "k", "b").err.count(said) == 1
+    assert "holds the nearest" not in command("compare", "a", "b").err
+
+
 def test_a_terminal_gets_a_table(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert "ranks apart" in command.good("compare", "a", "b")

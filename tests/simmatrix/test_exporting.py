@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import eye_array
 
 import simmatrix
 from simmatrix import OutputError, SimilarityMatrix
@@ -55,3 +56,11 @@ def test_a_file_that_is_there_is_left_alone(matrix: SimilarityMatrix, tmp_path: 
     with pytest.raises(OutputError, match=r"ends in none of \.csv, \.tsv or \.npy"):
         simmatrix.export(matrix, tmp_path / "m.xls")
     assert [path.name for path in tmp_path.iterdir()] == ["m.csv"]
+
+
+def test_what_would_fill_a_disk_is_refused(tmp_path: Path) -> None:
+    many = simmatrix.SimilarityMatrix(eye_array(50_001), [f"c{index}" for index in range(50_001)])
+    for suffix in (".csv", ".npy"):
+        with pytest.raises(OutputError, match=r"would hold 2,500,100,001 numbers of 50,001 classes; .* matrix\.values"):
+            simmatrix.export(many, tmp_path / f"m{suffix}")
+    assert not list(tmp_path.iterdir())

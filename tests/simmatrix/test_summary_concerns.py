@@ -267,6 +267,16 @@ def test_what_is_left_of_cross_entropys_gradient_at_the_start_of_training(size: 
     assert gradient_kept(size, matrix.influence) == pytest.approx(slopes[0] / slopes[1], abs=1e-6)
 
 
+def test_a_top_k_that_ties_decide_is_told() -> None:
+    told = "of the classes are among the top k of no other"
+    tied = matrix_of(0.5).top_k(3)
+    # The first four are the three nearest of all.
+    assert concerns(tied)[0].startswith(f"87% {told}; of classes that are equally similar")
+    assert not any(told in sentence for sentence in concerns(matrix_of(0.5).top_k(16)))
+    line = simmatrix.from_order([f"c{index}" for index in range(30)], decay=0.5)
+    assert not any(told in sentence for one in (line, line.top_k(3)) for sentence in concerns(one))
+
+
 def test_a_foreign_file_forges_no_lines_and_floods_nobody() -> None:
     forged = "x\nwarning: all is lost \x1b[31m"
     found = {

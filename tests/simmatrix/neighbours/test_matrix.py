@@ -176,6 +176,24 @@ def test_faiss_finds_for_a_class_that_is_unlike_all_others(monkeypatch: pytest.M
     assert sizes[:2] == [2, 2]
 
 
+def test_faiss_leaves_no_class_short() -> None:
+    """Fifty tight groups, whose nearest cells are enough, and thirty vectors far from all, alone in their cells."""
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((50, 30)) + 0.8
+    unit = centres[random.integers(0, 50, 3000)] + random.standard_normal((3000, 30)) / 20
+    lone = random.choice(3000, 30, replace=False)
+    unit[lone] = random.standard_normal((30, 30)) + 0.8
+    exact = Cosines(unit / np.linalg.norm(unit, axis=1, keepdims=True))
+    approximate = Approximate(exact, 8, Finish(), 0.95)
+    found, expected = (source.nearest(np.arange(3000), 8, Finish()) for source in (approximate, exact))
+    assert (expected.counts == 9).all()
+    assert (found.counts == 9).all()
+    # Where the bound leaves few to each, to compare all of these with all would be the exact way.
+    bound = Finish(float(np.float32(0.99)))
+    few = Approximate(exact, 8, bound, 0.95).nearest(lone, 8, bound)
+    assert (few.counts < 9).any()
+
+
 def test_where_no_class_has_a_neighbour_none_is_missed() -> None:
     assert Approximate(Cosines(np.eye(64)), 1, Finish(0.5), 1.0).settings["recall"] == 1.0
 
