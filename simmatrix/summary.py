@@ -179,8 +179,8 @@ _LONGEST = 200
 # Names of more classes are not read as a scale: it would take longer than to build the matrix.
 _LONGEST_SCALE = 10_000
 _LOOKED_AT = 10_000
-# From this share on, ties have decided what the top k holds.
-_MOST_UNCHOSEN = 0.5
+# From this share of so many classes on, ties have decided what the top k holds.
+_MOST_UNCHOSEN, _MANY = 0.5, 1000
 # Below this influence the loss is nearly cross entropy.
 _LEAST_INFLUENCE = 0.01
 # The builders that look names up as words, and the vectors that are known to be English.
@@ -317,8 +317,9 @@ def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
 
 
 def _unchosen(matrix: SimilarityMatrix) -> str:
-    """Say how many classes are among the top k of no other, if they are most."""
-    if matrix.form != "sparse" or not any(step.get("step") == "top_k" for step in matrix.provenance.normalisation):
+    """Say how many of many classes are among the top k of no other, if they are most."""
+    is_cut = any(step.get("step") == "top_k" for step in matrix.provenance.normalisation)
+    if not is_cut or matrix.form != "sparse" or len(matrix) < _MANY:
         return ""
     # Each class is in its own row.
     share = float((np.bincount(matrix.values.indices, minlength=len(matrix)) == 1).mean())

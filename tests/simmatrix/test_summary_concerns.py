@@ -269,12 +269,12 @@ def test_what_is_left_of_cross_entropys_gradient_at_the_start_of_training(size: 
 
 def test_a_top_k_that_ties_decide_is_told() -> None:
     told = "of the classes are among the top k of no other"
-    tied = matrix_of(0.5).top_k(3)
-    # The first four are the three nearest of all.
-    assert concerns(tied)[0].startswith(f"87% {told}; of classes that are equally similar")
-    assert not any(told in sentence for sentence in concerns(matrix_of(0.5).top_k(16)))
-    line = simmatrix.from_order([f"c{index}" for index in range(30)], decay=0.5)
-    assert not any(told in sentence for one in (line, line.top_k(3)) for sentence in concerns(one))
+    tied = matrix_of(0.5, 1000)
+    # The first 101 are the hundred nearest of all.
+    assert concerns(tied.top_k(100))[0].startswith(f"90% {told}; of classes that are equally similar")
+    line = simmatrix.from_order([f"c{index}" for index in range(1000)], decay=0.5)
+    for other in (tied, tied.top_k(500), line.top_k(3), matrix_of(0.5, 999).top_k(100)):
+        assert not any(told in sentence for sentence in concerns(other))
 
 
 def test_a_foreign_file_forges_no_lines_and_floods_nobody() -> None:
