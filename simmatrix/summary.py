@@ -322,7 +322,7 @@ def _unchosen(matrix: SimilarityMatrix) -> str:
     if not is_cut or matrix.form != "sparse" or len(matrix) < _MANY:
         return ""
     # Each class is in its own row.
-    share = float((np.bincount(matrix.values.indices, minlength=len(matrix)) == 1).mean())
+    share = float((np.bincount(matrix.stored.values.indices, minlength=len(matrix)) == 1).mean())
     if share < _MOST_UNCHOSEN:
         return ""
     return (
