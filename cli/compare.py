@@ -39,7 +39,7 @@ def compare(
     superclasses = superclasses_for(one, given)
     result = comparison.compare(one, other, superclasses, count)
     for file, matrix in ((first, one), (second, other)):
-        if any(step.get("step") == "top_k" for step in matrix.provenance.normalisation):
+        if matrix.provenance.has_step("top_k"):
             warn(
                 [f"{file} holds the nearest of each class alone, all other pairs count as 0; build it without --top-k"]
             )

@@ -290,7 +290,7 @@ class Sparse(Form):
         pairs = [np.empty(0, np.int64)]
         for block in blocks(starts[:-1], BLOCK * size // max(self.values.nnz, 1)):
             stored = slice(starts[block.start], starts[min(block.stop, size)])
-            numbers = np.arange(size)[block]
+            numbers = np.arange(block.start, min(block.stop, size))
             rows = np.repeat(numbers, np.diff(starts[block.start : block.stop + 1]))
             columns = self.values.indices[stored]
             is_other = rows != columns

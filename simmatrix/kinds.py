@@ -182,7 +182,8 @@ def _unit(text: str) -> str:
 def _on_scale(names: Sequence[str], values: Sequence[float]) -> tuple[str, tuple[float, ...]]:
     """Return the options for classes that stand at these values, and their positions.
 
-    Evenly spaced ones go by their order, or out of order by their positions with the same similarities.
+    Classes that are evenly spaced are built by their order. Where the list has another order, positions give them the
+    same similarities.
     """
     column = "class" if all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) for name in names) else "position"
     ascending = sorted(values)

@@ -72,6 +72,10 @@ class Provenance:
         """Return a copy with more steps of normalisation."""
         return replace(self, normalisation=(*self.normalisation, *steps))
 
+    def has_step(self, name: str) -> bool:
+        """Tell whether a step of normalisation of this name was taken."""
+        return any(step.get("step") == name for step in self.normalisation)
+
     def only(self, classes: Iterable[str]) -> Provenance:
         """Return a copy that tells of these classes alone, in this order."""
         return replace(self, resolution={name: self.resolution[name] for name in classes if name in self.resolution})

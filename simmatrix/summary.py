@@ -318,8 +318,7 @@ def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
 
 def _unchosen(matrix: SimilarityMatrix) -> str:
     """Say how many of many classes are among the top k of no other, if they are most."""
-    is_cut = any(step.get("step") == "top_k" for step in matrix.provenance.normalisation)
-    if not is_cut or matrix.form != "sparse" or len(matrix) < _MANY:
+    if len(matrix.classes) < _MANY or not (matrix.provenance.has_step("top_k") and matrix.is_sparse):
         return ""
     # Each class is in its own row.
     share = float((np.bincount(matrix.stored.values.indices, minlength=len(matrix)) == 1).mean())

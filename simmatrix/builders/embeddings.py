@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import compress
 from operator import attrgetter
 from pathlib import Path
 from threading import Event
@@ -113,8 +112,7 @@ def from_embeddings(
         format=format,
         vocabulary=None if vocabulary is None else Path(vocabulary),
     )
-    listed = classes if isinstance(classes, ClassList) else read_classes(classes)
-    raw = embedding_similarity(source, listed, oov=oov, progress=progress)
+    raw = embedding_similarity(source, read_classes(classes), oov=oov, progress=progress)
     return raw.normalised(lower_bound, top_k, search=search, recall=recall)
 
 
@@ -169,9 +167,10 @@ def embedding_similarity(
             # Also on Ctrl-C: the checksum is not needed any more.
             stop.set()
             raise
-    has_vector = [one is not None for one in resolutions]
-    kept = classes if all(has_vector) else classes.select(list(compress(classes.names, has_vector)))
-    dropped = {} if kept is classes else {"dropped": [classes.names[index] for index in missing]}
+    kept, dropped = classes, {}
+    if missing:
+        kept = classes.select([name for name, one in zip(classes.names, resolutions, strict=True) if one is not None])
+        dropped = {"dropped": [classes.names[index] for index in missing]}
     phrases = kept.columns.get("phrase", [""] * len(kept.names))
     records = map(recorded, map(attrgetter("how"), found), map(attrgetter("words"), found), phrases)
     return RawSource(

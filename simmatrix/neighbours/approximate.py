@@ -155,12 +155,12 @@ class Approximate(Source):
     def nearest(self, rows: Int[np.ndarray, " n"], count: int, finish: Finish) -> Rows:
         size = min(_ROWS, max(1, _HELD // max(self._looked, 3 * (count + 1))))
         found = joined([self._nearest(rows[part], count, finish) for part in slices(len(rows), size)])
-        if not self._are_full:
+        short = np.flatnonzero(found.counts <= count)
+        if not (self._are_full and len(short)):
             return found
         # A class that is alone in its cell, or nearly, may find fewer than there are: it is compared with all.
-        short = np.flatnonzero(found.counts <= count)
-        whole = self.exact.nearest(rows[short], count, finish) if len(short) else found
-        spans = dict(zip(short.tolist(), pairwise(whole.starts.tolist()), strict=False))
+        whole = self.exact.nearest(rows[short], count, finish)
+        spans = dict(zip(short.tolist(), pairwise(whole.starts.tolist()), strict=True))
 
         def row(place: int) -> Rows:
             first, last = spans[place]

@@ -42,7 +42,7 @@ class Cosines(Source):
     unit
         (C, d), of length 1 up to rounding, float32 or float64.
     is_rounded
-        Whether they are such multiples in float32 already, and are kept as they are.
+        Whether they are multiples of 2^-26 in float32 already. Then the array is kept, and not copied.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Cosines(Source):
     """
 
     def __init__(self, unit: Float[np.ndarray, "C d"], *, is_rounded: bool = False) -> None:
-        # Row by row in memory: of others, to gather rows would take a thousand times as long.
+        # Rows are gathered later. From an array that lies column by column this would take a thousand times as long.
         self.vectors: Float[np.ndarray, "C d"] = unit if is_rounded else np.empty(unit.shape, np.float32)
         self.inverses = np.empty(len(unit))
         for rows in slices(len(unit), max(1, _EXACT // unit.shape[1])):
