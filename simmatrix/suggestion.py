@@ -14,7 +14,7 @@ from typing import NamedTuple
 from simmatrix import data
 from simmatrix.builders.automatic import known_columns, phrases_of
 from simmatrix.builders.embeddings import DEFAULT_VECTORS
-from simmatrix.builders.lookup import Resolution, attempts_of, resolve, words
+from simmatrix.builders.lookup import Resolution, attempts, resolve, words
 from simmatrix.builders.wordnet import DOUBTFUL, Found, definition_of, look_up, open_wordnet
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import OutputError, SenseWarning
@@ -168,9 +168,9 @@ def suggest(classes: Classes) -> Suggestion:
         return Suggestion(source, reason, command, (), _with_columns(listed, **columns), build)
     wordnet = open_wordnet()
     found = look_up(wordnet, listed)
-    tries, _ = attempts_of(listed)
     vocabulary = set(words_of(data.vector_file_path(DEFAULT_VECTORS)))
-    phrases = {name: resolve(one, vocabulary) for name, one in zip(listed.names, tries, strict=True)}
+    asked = zip(listed.names, listed.column("phrase"), strict=True)
+    phrases = {name: resolve(attempts(name, phrase), vocabulary) for name, phrase in asked}
     doubtful = sum(one is not None and one.doubt >= DOUBTFUL for one in found.values())
     lookups = _lookup("WordNet", found, doubtful), _lookup("word vectors", phrases, 0)
     table = _with_columns(

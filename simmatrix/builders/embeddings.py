@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from threading import Event
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simmatrix import data
-from simmatrix.builders.lookup import Attempt, Resolution, attempts_of, forms, resolve, words
+from simmatrix.builders.lookup import Resolution, attempts, forms, resolve, words
 from simmatrix.builders.raw import RawSource
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -33,6 +34,8 @@ DEFAULT_VECTORS = "glove-6b-50d"
 
 # Classes whose vectors are made at a time.
 _TOGETHER = 1024
+# Of more classes the names are read as they stand first: their forms take several times as much memory and time.
+_FORMS_AT_ONCE = 10_000
 
 
 class VectorSource(NamedTuple):
@@ -124,7 +127,6 @@ def embedding_similarity(
     A class of several words has the mean of their unit vectors.
     """
     check_choice("oov", oov, OOV)
-    tries, wanted = attempts_of(classes)
     stop = Event()
     with Files(source.path) as files, ThreadPoolExecutor(1) as pool:
         file = vector_file(files, source.format, source.vocabulary)
@@ -132,16 +134,11 @@ def embedding_similarity(
         # A reader of single rows takes hardly any time, so the progress is that of the checksum.
         checksum = pool.submit(files.sha256, silent if file.reader.streams else progress, stop)
         try:
-            vectors = file.read(wanted, progress)
-            resolutions = [resolve(one, vectors.found) for one in tries]
-            if vectors.compose is not None:
-                resolutions = [
-                    one or Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(asked)))
-                    for one, asked in zip(resolutions, tries, strict=True)
-                ]
+            vectors, resolutions = _found(file, classes, progress)
             missing = [index for index, resolution in enumerate(resolutions) if resolution is None]
             if missing and oov == "error":
-                lost = {classes.names[index]: tries[index] for index in missing}
+                asked = zip(classes.names, classes.column("phrase"), resolutions, strict=True)
+                lost = {name: _words_asked(name, phrase) for name, phrase, one in asked if one is None}
                 raise _not_found(lost, vectors, source.name, file)  # noqa: TRY301 - it stops the checksum too
             found = [one for one in resolutions if one is not None]
             if len(found) < 2:
@@ -150,8 +147,6 @@ def embedding_similarity(
                     "give the classes other phrases, or take other vectors",
                     tuple(classes.names),
                 )
-            # They take more than the vectors.
-            del tries, wanted
             units = (
                 np.array([_unit_vector(one, vectors, source.path) for one in found[start : start + _TOGETHER]])
                 for start in range(0, len(found), _TOGETHER)
@@ -185,9 +180,29 @@ def embedding_similarity(
     )
 
 
-def _words_asked(tries: tuple[Attempt, ...]) -> tuple[str, ...]:
+def _found(file: VectorFile, classes: ClassList, progress: Progress) -> tuple[Vectors, list[Resolution | None]]:
+    """Return the vectors of the classes' words, and how each class was found; None where it was not."""
+    asked = list(zip(classes.names, classes.column("phrase"), strict=True))
+    vectors = Vectors({})
+    if len(asked) > _FORMS_AT_ONCE:
+        vectors = file.read({phrase or name for name, phrase in asked}, progress)
+    found = [resolve(islice(attempts(*one), 1), vectors.found) for one in asked]
+    tries = {index: tuple(attempts(*one)) for index, one in enumerate(asked) if found[index] is None}
+    if tries:
+        wanted = {form for one in tries.values() for attempt in one for word in attempt.words for form in word}
+        others = file.read(wanted, progress)
+        vectors = Vectors({**vectors.found, **others.found}, others.compose)
+        for index, one in tries.items():
+            found[index] = resolve(one, vectors.found)
+            if found[index] is None and vectors.compose is not None:
+                known = (_known(word, vectors) or word for word in _words_asked(*asked[index]))
+                found[index] = Resolution("subwords", tuple(known))
+    return vectors, found
+
+
+def _words_asked(name: str, phrase: str) -> tuple[str, ...]:
     """Return the words of the text that is looked up first: the phrase, or the name where there is none."""
-    text = tries[0].words[0][0]
+    text = phrase or name
     return words(text) or (text,)
 
 
@@ -214,11 +229,10 @@ def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
 
 
 def _not_found(
-    missing: Mapping[str, tuple[Attempt, ...]], vectors: Vectors, source: str, file: VectorFile
+    missing: Mapping[str, tuple[str, ...]], vectors: Vectors, source: str, file: VectorFile
 ) -> ClassNotFoundError:
     unknown = {
-        name: [word.lower() for word in _words_asked(tries) if _known(word, vectors) is None]
-        for name, tries in missing.items()
+        name: [word.lower() for word in asked if _known(word, vectors) is None] for name, asked in missing.items()
     }
     asked = list(dict.fromkeys(word for one in unknown.values() for word in one))
     nearest = dict(zip(asked, nearest_to_each(asked, file.words()), strict=True))

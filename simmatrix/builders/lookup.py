@@ -76,25 +76,18 @@ class Resolution(NamedTuple):
     words: tuple[str, ...]
 
 
-def attempts_of(classes: ClassList) -> tuple[list[tuple[Attempt, ...]], set[str]]:
-    """Return the attempts for each class of a list, by its name and its phrase, and all words that they look for."""
-    phrases = classes.columns.get("phrase", [""] * len(classes.names))
-    tries = [attempts(*pair) for pair in zip(classes.names, phrases, strict=True)]
-    return tries, {form for one in tries for attempt in one for word in attempt.words for form in word}
-
-
-def attempts(name: str, phrase: str = "") -> tuple[Attempt, ...]:
-    """Return the attempts for a class in their order.
+def attempts(name: str, phrase: str = "") -> Iterator[Attempt]:
+    """Go through the attempts for a class in their order.
 
     Examples
     --------
     >>> [attempt.how for attempt in attempts("Seal", "harbour seal")]
     ['phrase', 'phrase form', 'phrase words', 'name', 'name form', 'phrase head']
     """
-    texts = (("phrase", phrase), ("name", name))
-    tries = (attempt for kind, text in texts if text for attempt in _attempts(kind, text))
-    by_head = (Attempt(f"{kind} head", tuple(map(forms, one))) for kind, text in texts for one in heads(text))
-    return (*tries, *by_head)
+    texts = [(kind, text) for kind, text in (("phrase", phrase), ("name", name)) if text]
+    for kind, text in texts:
+        yield from _attempts(kind, text)
+    yield from (Attempt(f"{kind} head", tuple(map(forms, one))) for kind, text in texts for one in heads(text))
 
 
 def _attempts(kind: str, text: str) -> Iterator[Attempt]:
@@ -268,7 +261,7 @@ def singulars(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in found if len(one) > 1))
 
 
-def resolve(tries: tuple[Attempt, ...], vocabulary: Container[str]) -> Resolution | None:
+def resolve(tries: Iterable[Attempt], vocabulary: Container[str]) -> Resolution | None:
     """Return the first attempt all of whose words are in the vocabulary, or None."""
     for attempt in tries:
         found = tuple(next((form for form in word if form in vocabulary), None) for word in attempt.words)

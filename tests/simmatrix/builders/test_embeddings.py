@@ -11,7 +11,7 @@ import pytest
 from gensim.models import KeyedVectors
 
 from simmatrix import data, from_embeddings, normalise
-from simmatrix.builders import embeddings
+from simmatrix.builders import embeddings, lookup
 from simmatrix.builders.embeddings import VectorSource, embedding_similarity
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.classes import ClassList, read_classes
@@ -166,6 +166,31 @@ def test_missing_classes_are_dropped_when_asked_for(tmp_path: Path) -> None:
     assert set(raw.provenance.resolution) == {"rose", "truck"}
     with pytest.raises(ClassNotFoundError, match="has vectors for 1 of the 2 classes, two are needed"):
         similarity(tmp_path, "rose", "lorry", oov="drop")
+
+
+def test_names_are_read_as_they_stand_first_where_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reading is the same, and no forms are made of a name that the file has."""
+    source = written(tmp_path, {**ROWS, "garden,_red_rose,_with_a_tulip": [1, 1, 0], "lorry": [0, 0, 1]})
+    names = ("garden,_red_rose,_with_a_tulip", "Tulips", "red_trucks", "old rose", "zzqqx", "lorry", "Lorry", "a1")
+    listed = ClassList(names, {"phrase": ("", "", "rose", "", "", "roses of old", "qqq", "truck")})
+    at_once = embedding_similarity(source, listed, oov="drop")
+    forms = lookup.forms
+    made: list[str] = []
+    monkeypatch.setattr(lookup, "forms", lambda text: [made.append(text), forms(text)][1])
+    monkeypatch.setattr(embeddings, "_FORMS_AT_ONCE", 2)
+    in_turn = embedding_similarity(source, listed, oov="drop")
+    assert in_turn.provenance == at_once.provenance
+    assert np.array_equal(in_turn.values, at_once.values)
+    assert "Tulips" in made
+    assert not {"garden", names[0]} & set(made)
+    with pytest.raises(ClassNotFoundError, match="no 'zzqqx'") as caught:
+        embedding_similarity(source, listed)
+    monkeypatch.undo()
+    with pytest.raises(ClassNotFoundError) as expected:
+        embedding_similarity(source, listed)
+    assert str(caught.value) == str(expected.value)
 
 
 def test_what_is_recorded(tmp_path: Path) -> None:

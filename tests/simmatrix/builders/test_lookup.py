@@ -150,7 +150,7 @@ def test_forms_start_with_the_text_and_hold_no_repeats(text: str) -> None:
 def test_the_order_of_the_vocabulary_does_not_matter(
     name: str, phrase: str, shuffler: random.Random, data: st.DataObject
 ) -> None:
-    tries = attempts(name, phrase)
+    tries = tuple(attempts(name, phrase))
     possible = sorted({form for attempt in tries for word in attempt.words for form in word})
     vocabulary = data.draw(st.lists(st.sampled_from(possible), unique=True))
     expected = resolve(tries, vocabulary)
