@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from simmatrix.cli.options import ClassColumn, Separator
 from simmatrix.cli.output import print_line, print_pairs, print_table, warn
 from simmatrix.cli.usage import UsageError
 
@@ -17,6 +18,8 @@ def suggest(
         str | None, typer.Argument(metavar="PATH|NAME|-", show_default=False, help="The class list.")
     ] = None,
     classes: Annotated[str | None, typer.Option(metavar="PATH|NAME|-", help="The same, as in build.")] = None,
+    class_column: ClassColumn = None,
+    separator: Separator = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -34,21 +37,22 @@ def suggest(
 
     if (listed is None) == (classes is None):
         raise UsageError("give one class list")
-    found = simmatrix.suggest(listed or classes)
+    found = simmatrix.suggest(listed or classes, class_column=class_column, separator=separator)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", simmatrix.SenseWarning)
         if output is not None:
             found.save(output, force=force)
+    looked_up = len(found.table)
     source = f"--{found.source.replace('_', '-')}" if found.source else "none"
     print_pairs(
         [
-            ("classes", str(len(found.table))),
+            ("classes", str(looked_up + found.left_out)),
             ("source", source),
             ("since", found.reason),
             *(
                 (
                     one.source,
-                    f"{one.found} of {len(found.table)}"
+                    f"{one.found} of {looked_up}"
                     + (f", {one.doubtful} in doubt" if one.doubtful else "")
                     + (f"; by the last words alone {some(one.by_head)}" if one.by_head else "")
                     + (f"; not {some(one.missing)}" if one.missing else ""),

@@ -31,9 +31,9 @@ class Kind(NamedTuple):
     options: str = ""
     positions: tuple[float, ...] | None = None
 
-    def command(self, source: str) -> str:
-        """Return the command that builds from this."""
-        listed = shlex.quote(source)
+    def command(self, source: str, reading: str = "") -> str:
+        """Return the command that builds from this; `reading` are the options that say how the class list is read."""
+        listed = shlex.quote(source) + reading
         if "--positions position" in self.options:
             return f"simmatrix suggest {listed} -o my.tsv && simmatrix build {self.options} --classes my.tsv"
         return f"simmatrix build {self.options} --classes {listed}"
@@ -300,22 +300,33 @@ def _opinion(text: str) -> float | None:
     return _POLES[pole] * (_STRENGTH[before[0]] if before else 2.0)
 
 
-def _paths(names: Sequence[str]) -> Kind | None:
+def separator_of(texts: Sequence[str]) -> str | None:
+    """Return what separates the parts of texts that are paths; None if they are none.
+
+    Examples
+    --------
+    >>> separator_of(["Home > Garden > Rakes", "Home > Garden > Hoses", "Home > Lamps"])
+    ' > '
+    """
     for sign in (" > ", ">", "::", " / ", "/", "|", "\\", "."):
-        parts = [[part.strip() for part in name.strip(sign).split(sign)] for name in names]
+        parts = [[part.strip() for part in text.strip(sign).split(sign)] for text in texts]
         deep = [one for one in parts if len(one) > 1 and all(one)]
-        if len(deep) < max(_FEWEST, len(names) / 2) or (sign == "." and any(" " in name for name in names)):
+        if len(deep) < max(_FEWEST, len(texts) / 2) or (sign == "." and any(" " in text for text in texts)):
             continue
         if all(one[0].isdigit() for one in deep):
             continue
         first = [one[0] for one in deep]
         if len(set(first)) == len(first):
             continue
-        if all(len(one[0]) == 1 and one[1].lower().startswith(one[0].lower()) for one in deep):
-            # Folders by first letter group nothing.
-            return None
-        return Kind("paths", f"the names are paths ({some(names, 1)})", f'--separator "{sign}"')
+        # Folders by first letter group nothing.
+        is_by_letter = all(len(one[0]) == 1 and one[1].lower().startswith(one[0].lower()) for one in deep)
+        return None if is_by_letter else sign
     return None
+
+
+def _paths(names: Sequence[str]) -> Kind | None:
+    sign = separator_of(names)
+    return None if sign is None else Kind("paths", f"the names are paths ({some(names, 1)})", f'--separator "{sign}"')
 
 
 def _folded(name: str) -> str:

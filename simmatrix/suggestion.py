@@ -31,6 +31,8 @@ _MOST_BY_HEAD = 0.2
 # Names whose median length is above this many words are texts.
 _WORDS_OF_TEXTS = 4
 _DROP = " --oov drop"
+# Of more classes, so many are looked up: all would take minutes, and tell the source no better.
+_MOST, _SAMPLED = 25_000, 2_000
 
 
 class Lookup(NamedTuple):
@@ -62,12 +64,15 @@ class Suggestion:
         What WordNet and the bundled word vectors find of the names; none where there is nothing to look up.
     table
         The class list as a table to edit: with ``synset``, its ``meaning`` and ``doubt`` (0 to 1, and 2 for what was
-        not found), ``phrase``, and ``position`` where the classes have an order.
+        not found), ``phrase``, and ``position`` where the classes have an order. Of more than 25,000 names that are
+        words it holds 2,000, evenly spaced, which alone are looked up.
     build
         The command without the class list, ``"simmatrix build --from-wordnet"``; empty if none fits. See `command_for`.
     misspelt
         Of the first 20 names that the source lacks, those spelt like words of WordNet: each with up to three of these,
         best first. They may be misspelt, or words of their own; then the command takes ``--oov drop``.
+    left_out
+        How many classes are not in the table.
     """
 
     source: str
@@ -77,6 +82,7 @@ class Suggestion:
     table: ClassList
     build: str = ""
     misspelt: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: int = 0
 
     def command_for(self, path: str | Path) -> str:
         """Return the command that builds from the table once it is saved; empty if no source fits."""
@@ -104,9 +110,15 @@ class Suggestion:
         Raises
         ------
         OutputError
-            If there is a file already, or it can't be written.
+            If there is a file already, it can't be written, or classes are not in the table.
         """
         path = Path(path)
+        if self.left_out:
+            raise OutputError(
+                f"a table to edit has all classes, and {self.left_out:,} were not looked up, since there are very "
+                "many; build from the list, and put the senses that it warns of into a column synset",
+                path,
+            )
         if path.suffix.lower() != ".tsv":
             raise OutputError("a table to edit ends in .tsv; give it that name", path)
         check_output_folder(path, is_new=not force)
@@ -127,7 +139,7 @@ class Suggestion:
             )
 
 
-def suggest(classes: Classes) -> Suggestion:
+def suggest(classes: Classes, *, class_column: str | None = None, separator: str | None = None) -> Suggestion:
     """Say which source fits a class list, and why.
 
     The list's columns decide first, then the kind of its names (an order, a scale, a circle, paths, placeholders,
@@ -137,6 +149,8 @@ def suggest(classes: Classes) -> Suggestion:
     ----------
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
+    class_column, separator
+        How it is read, as of `read_classes`.
 
     Raises
     ------
@@ -152,9 +166,11 @@ def suggest(classes: Classes) -> Suggestion:
     >>> simmatrix.suggest(["rose", "tulip", "seal", "otter"]).table.column("synset")
     ('rose.n.01', 'tulip.n.01', 'seal.n.09', 'otter.n.02')
     """
-    listed = read_classes(classes)
+    listed = read_classes(classes, class_column=class_column, separator=separator)
     path = str(classes) if isinstance(classes, str | Path) else listed.source
-    named = shlex.quote(path)
+    options = {"--class-column": class_column, "--separator": separator}
+    reading = "".join(f" {name} {shlex.quote(value)}" for name, value in options.items() if value is not None)
+    named = shlex.quote(path) + reading
     known = known_columns(listed)
     kind = None if known else kind_of(phrases_of(listed))
     if kind is None and not known:
@@ -164,8 +180,12 @@ def suggest(classes: Classes) -> Suggestion:
         columns = {"position": positions} if positions else {"phrase": listed.column("phrase")}
         source = "" if not kind.options else "from_taxonomy" if kind.name == "paths" else "from_order"
         reason = kind.reason if kind.options else f"{kind.reason}, which say nothing of the classes"
-        command, build = (kind.command(path), f"simmatrix build {kind.options}") if source else ("", "")
+        command, build = (kind.command(path, reading), f"simmatrix build {kind.options}") if source else ("", "")
         return Suggestion(source, reason, command, (), _with_columns(listed, **columns), build)
+    count = len(listed)
+    if count > _MOST:
+        listed = listed.select([listed.names[at * count // _SAMPLED] for at in range(_SAMPLED)])
+    left_out = count - len(listed)
     wordnet = open_wordnet()
     found = look_up(wordnet, listed)
     vocabulary = set(words_of(data.vector_file_path(DEFAULT_VECTORS)))
@@ -188,8 +208,11 @@ def suggest(classes: Classes) -> Suggestion:
         columns = known.arguments.get("taxonomy", ())
         # Named, since the synsets that the table adds would decide first.
         build = f"simmatrix build --from-taxonomy {shlex.quote(','.join(columns))}" if columns else "simmatrix build"
-        return Suggestion(known.function, known.reason, f"{build} --classes {named}", lookups, table, build)
+        command = f"{build} --classes {named}"
+        return Suggestion(known.function, known.reason, command, lookups, table, build, left_out=left_out)
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)
+    if left_out:
+        reason += f" ({len(listed):,} of {count:,} were looked up)"
     misspelt_names: dict[str, tuple[str, ...]] = {}
     if options.endswith(_DROP):
         # What is only misspelt is to be corrected, not dropped.
@@ -198,7 +221,7 @@ def suggest(classes: Classes) -> Suggestion:
         misspelt_names = {name: words for name, words in close if words}
         options = options.removesuffix(_DROP) if len(misspelt_names) == len(missing) else options
     build = f"simmatrix build {options}"
-    return Suggestion(source, reason, f"{build} --classes {named}", lookups, table, build, misspelt_names)
+    return Suggestion(source, reason, f"{build} --classes {named}", lookups, table, build, misspelt_names, left_out)
 
 
 def _by_lookup(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simmatrix import data
-from simmatrix.builders.lookup import Resolution, attempts, forms, resolve, words
+from simmatrix.builders.lookup import Resolution, attempts, attempts_of, forms, resolve, words
 from simmatrix.builders.raw import RawSource
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -137,8 +137,8 @@ def embedding_similarity(
             vectors, resolutions = _found(file, classes, progress)
             missing = [index for index, resolution in enumerate(resolutions) if resolution is None]
             if missing and oov == "error":
-                asked = zip(classes.names, classes.column("phrase"), resolutions, strict=True)
-                lost = {name: _words_asked(name, phrase) for name, phrase, one in asked if one is None}
+                phrases = classes.column("phrase")
+                lost = {classes.names[index]: _words_asked(classes.names[index], phrases[index]) for index in missing}
                 raise _not_found(lost, vectors, source.name, file)  # noqa: TRY301 - it stops the checksum too
             found = [one for one in resolutions if one is not None]
             if len(found) < 2:
@@ -182,21 +182,24 @@ def embedding_similarity(
 
 def _found(file: VectorFile, classes: ClassList, progress: Progress) -> tuple[Vectors, list[Resolution | None]]:
     """Return the vectors of the classes' words, and how each class was found; None where it was not."""
-    asked = list(zip(classes.names, classes.column("phrase"), strict=True))
-    vectors = Vectors({})
+    asked = list(zip(classes.names, classes.columns.get("phrase", [""] * len(classes.names)), strict=True))
+    vectors, found = Vectors({}), list[Resolution | None]([None] * len(asked))
     if len(asked) > _FORMS_AT_ONCE:
         vectors = file.read({phrase or name for name, phrase in asked}, progress)
-    found = [resolve(islice(attempts(*one), 1), vectors.found) for one in asked]
-    tries = {index: tuple(attempts(*one)) for index, one in enumerate(asked) if found[index] is None}
-    if tries:
-        wanted = {form for one in tries.values() for attempt in one for word in attempt.words for form in word}
+        found = [resolve(islice(attempts(*one), 1), vectors.found) for one in asked]
+    if rest := [index for index, one in enumerate(found) if one is None]:
+        tries, wanted = attempts_of([asked[index] for index in rest])
         others = file.read(wanted, progress)
         vectors = Vectors({**vectors.found, **others.found}, others.compose)
-        for index, one in tries.items():
-            found[index] = resolve(one, vectors.found)
-            if found[index] is None and vectors.compose is not None:
-                known = (_known(word, vectors) or word for word in _words_asked(*asked[index]))
-                found[index] = Resolution("subwords", tuple(known))
+        resolutions = [resolve(one, vectors.found) for one in tries]
+        if vectors.compose is not None:
+            resolutions = [
+                one
+                or Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(*asked[index])))
+                for index, one in zip(rest, resolutions, strict=True)
+            ]
+        for index, one in zip(rest, resolutions, strict=True):
+            found[index] = one
     return vectors, found
 
 

@@ -76,6 +76,12 @@ class Resolution(NamedTuple):
     words: tuple[str, ...]
 
 
+def attempts_of(asked: Iterable[tuple[str, str]]) -> tuple[list[tuple[Attempt, ...]], set[str]]:
+    """Return the attempts for each pair of a name and a phrase, and all words that they look for."""
+    tries = [tuple(attempts(*pair)) for pair in asked]
+    return tries, {form for one in tries for attempt in one for word in attempt.words for form in word}
+
+
 def attempts(name: str, phrase: str = "") -> Iterator[Attempt]:
     """Go through the attempts for a class in their order.
 

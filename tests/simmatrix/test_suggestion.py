@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import simmatrix
-from simmatrix import ClassList, OutputError
+from simmatrix import ClassList, OutputError, suggestion
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -160,3 +160,37 @@ def test_a_thousand_names_take_less_than_two_seconds() -> None:
     found = simmatrix.suggest(list(dict.fromkeys(names)))
     assert time.process_time() - started < 2
     assert found.lookups[0].found == len(set(names))
+
+
+def test_of_very_many_names_some_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every third of thirty: the figures are of these alone, and the reason says so."""
+    monkeypatch.setattr(suggestion, "_MOST", 29)
+    monkeypatch.setattr(suggestion, "_SAMPLED", 10)
+    names = [
+        *(["otter", "seal", "walrus", "qqzzx", "heron", "eagle", "falcon", "robin", "sparrow", "trout"]),
+        *(f"zq{i}x" for i in range(20)),
+    ]
+    mixed = [name for three in zip(names[:10], names[10:20], names[20:], strict=True) for name in three]
+    found = simmatrix.suggest(mixed)
+    assert tuple(found.table.names) == tuple(names[:10])
+    assert (found.left_out, [one.found for one in found.lookups]) == (20, [9, 9])
+    assert found.reason.endswith("(10 of 30 were looked up)")
+    with pytest.raises(simmatrix.OutputError, match="20 were not looked up"):
+        found.save(tmp_path / "c.tsv")
+    assert not any(tmp_path.iterdir())
+    assert simmatrix.suggest(mixed[:29]).left_out == 0
+
+
+def test_the_command_reads_the_list_as_it_was_read(tmp_path: Path) -> None:
+    """It is typed as it stands, and builds."""
+    path = tmp_path / "c.csv"
+    path.write_text("id,label,where\n1,otter,x\n2,seal,x\n3,oak,y\n4,elm,y\n")
+    found = simmatrix.suggest(path, class_column="label")
+    assert tuple(found.table.names) == ("otter", "seal", "oak", "elm")
+    assert found.command == f"simmatrix build --from-wordnet --classes {path} --class-column label"
+    path.write_text("id,label\n1,poor\n2,good\n3,fair\n4,excellent\n")
+    found = simmatrix.suggest(path, class_column="label")
+    assert found.command.startswith(f"simmatrix suggest {path} --class-column label -o my.tsv && ")
+    path.write_text("class\na > otter\na > seal\nb > oak\nb > elm\n")
+    found = simmatrix.suggest(path, separator=" > ")
+    assert found.command == f"simmatrix build --from-taxonomy level_1 --classes {path} --separator ' > '"

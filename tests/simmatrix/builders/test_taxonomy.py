@@ -80,6 +80,36 @@ def test_columns_may_be_several(tmp_path: Path) -> None:
     assert raw.provenance.resolution["oak"] == {"how": "name", "words": ["oak"]}
 
 
+@pytest.mark.parametrize("sign", [" > ", "/", "::", "\\"])
+def test_a_column_of_paths_is_the_tree_that_they_make(sign: str, tmp_path: Path) -> None:
+    """The oracle is the same tree written as edges."""
+    places = ("home garden rakes", "home garden rakes", "home garden hoses", "home lights lamps", "toys games kites")
+    names = ("leaf rake", "bow rake", "hose", "lamp", "kite")
+    column = tuple(sign.join(place.split()) for place in places)
+    listed = ClassList(names, {"kind": column, "shop": ("a", "a", "a", "a", "b")})
+    edges = {("all", place.split()[0]) for place in places}
+    for name, place in zip(names, places, strict=True):
+        down = [*place.split(), name]
+        edges |= set(itertools.pairwise(down))
+    path = tmp_path / "edges.tsv"
+    path.write_text("parent\tchild\n" + "".join(f"{above}\t{below}\n" for above, below in sorted(edges)))
+    raw = taxonomy_similarity(TaxonomyColumns(("kind",)), listed)
+    expected = taxonomy_similarity(TaxonomyFile(path, "edges.tsv"), listed)
+    assert np.array_equal(raw.values, expected.values)
+    assert raw.provenance.params == {"measure": "path", "columns": ["kind"], "split_by": [sign.strip()]}
+    below_shops = taxonomy_similarity(TaxonomyColumns(("kind", "shop")), listed)
+    # A further level above the topmost: the way to the kite is two edges longer, and no other.
+    far = 1 / (1 / expected.values[:4, 4] + 2)
+    assert np.allclose(below_shops.values[:4, 4], far, rtol=1e-12)
+    assert np.array_equal(below_shops.values[:4, :4], expected.values[:4, :4])
+
+
+def test_a_cell_that_lacks_its_path_is_told() -> None:
+    places = ("home > garden", "home > garden", "home > kitchen", " ")
+    with pytest.raises(SourceError, match="no kind is given for kite; fill it in"):
+        taxonomy_similarity(TaxonomyColumns(("kind",)), ClassList(("rake", "hose", "pot", "kite"), {"kind": places}))
+
+
 def test_a_class_called_like_its_superclass_is_the_class() -> None:
     classes = ClassList(("fish", "shark", "rose"), {"superclass": ("fish", "fish", "flower")})
     raw = taxonomy_similarity(TaxonomyColumns(("superclass",)), classes)
