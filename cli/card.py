@@ -48,7 +48,8 @@ def card(
             draw(ORDERS["clusters"](matrix, ()), folder / "heatmap.png")
         write_atomically(folder / "README.md", [text.encode()])
         failing.pop_all()
-    print_line(f"{folder}: similarity.safetensors, README.md{' and heatmap.png' if is_drawn else ''}")
+    picture = " and heatmap.png" if is_drawn else f"; no heat map, since there are more than {MOST:,} classes"
+    print_line(f"{folder}: similarity.safetensors, README.md{picture}")
     print_line(f"to publish it: hf upload OWNER/NAME {folder}")
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simmatrix.cli.output import progress_bar
+from simmatrix.cli.output import progress_bar, warn
 from simmatrix.cli.usage import UsageError
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ def check_shards(file: Path, top_k: int | None, workers: int | None, dask: str |
     named = [option for option, value in (("--workers", workers), ("--dask", dask)) if value is not None]
     if len(named) > 1:
         raise UsageError("--workers starts processes here, and --dask has others do the work; give one of them")
+    if top_k is None:
+        raise UsageError("a matrix in shards is sparse; say how many others each class keeps (--top-k)")
     if named and not is_index(file):
         raise UsageError(f"{named[0]} writes shards; name the output {file.stem}{SUFFIX}")
-    if is_index(file) and top_k is None:
-        raise UsageError("a matrix in shards is sparse; say how many others each class keeps (--top-k)")
 
 
 def check_divided(classes: int, top_k: int, source: Source, search: str, *, is_final: bool) -> None:
@@ -56,4 +56,8 @@ def in_shards(file: Path, workers: int | None, dask: str | None) -> Iterator[lis
 
             run = stack.enter_context(working(workers, dask))
         progress = stack.enter_context(progress_bar(f"writing {file.name}"))
-        yield stack.enter_context(writing.in_shards(file, run, progress))
+        try:
+            yield stack.enter_context(writing.in_shards(file, run, progress))
+        except KeyboardInterrupt:
+            warn(["interrupted; the same command goes on from the shards that are done"])
+            raise

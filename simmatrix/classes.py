@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from simmatrix.classes_in import BY_SUFFIX, Row, levels, plain_names, read_folde
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import check_input, decoded, open_input, read_bytes, reading, shown_name
 from simmatrix.names import MANY, Names, TextArray, all_composed, are_names, index_of, is_name, kept, names_in_order
-from simmatrix.text import nearest, or_list
+from simmatrix.text import nearest, or_list, some
 
 
 def check_superclasses(superclasses: Mapping[str, str]) -> None:
@@ -268,6 +269,8 @@ def _explain(names: Sequence[str], where: str | Path, lines: Sequence[int | None
             raise SourceError(f"{place} {name!r} holds a control character or half of one; take it out", where, line)
         if name in seen:
             first = "" if seen[name] is None else f" (first on line {seen[name]})"
-            raise SourceError(f"the class {name!r} stands there twice{first}; names must be unique", where, line)
+            others = [repr(one) for one, count in Counter(names).items() if count > 1 and one != name]
+            more = f", also {some(others)}" if others else ""
+            raise SourceError(f"the class {name!r} stands there twice{first}{more}; names must be unique", where, line)
         seen[name] = line
     raise SourceError(f"holds {len(seen)} class(es); a similarity needs at least two", where)

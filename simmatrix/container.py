@@ -184,7 +184,7 @@ def open_container(path: Path, remedy: str, opened: FileIO | None = None) -> Ite
             raise refusal(error, path) from None
         except ValueError as error:
             # The size that a safetensors file starts with may look like another kind's start, with a zero behind it.
-            what = mistaken(start, remedy) if start[2:3] > b"\0" else ""
+            what = mistaken(start, remedy) if start[2:3] > b"\0" and start[8:9] != b"{" else ""
             raise SourceError(what or f"is no safetensors file, or a damaged one ({error}); {remedy}", path) from None
         yield Container(path, metadata, tensors, file, begin)
         now = os.fstat(file.fileno())

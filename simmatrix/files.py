@@ -33,6 +33,8 @@ _MISTAKEN = (
     (rb"PAR1|\x89HDF", "a Parquet or HDF5 file", ""),
     (rb"\x1f\x8b|BZh|\xfd7zXZ", "compressed", "unpack it first"),
     (rb"\xff\xfe|\xfe\xff", "UTF-16", "save the file as UTF-8"),
+    (rb'[^\0]{1,3}\0{5,7}\{"', "a safetensors file", "simmatrix export makes a table of a matrix"),
+    (rb'\{\s*"metadata":\s*\{\s*"format":\s*"simmatrix"', "the index of a matrix", "it is built already"),
     (rb"version https://git-lfs\.", "a Git LFS pointer, which stands for a file", "fetch that with git lfs pull"),
     (rb"(\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)", "a web page", "download the file itself"),
 )

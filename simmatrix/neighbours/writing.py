@@ -70,9 +70,14 @@ def write(neighbours: Neighbours, path: Path, run: Run = one_by_one, progress: P
     with unfinished(path, _key(neighbours, len(ranges))) as build:
         tasks = [Task(build.path, at, len(ranges), one.start, one.stop) for at, one in enumerate(ranges, 1)]
         about = 8 * len(neighbours) * (neighbours.count + 1)
+
+        def tell() -> None:
+            progress(8 * sum(one.entries for one in build.done.values()), about)
+
+        tell()
         for number, shard in run(neighbours, [task for task in tasks if task.number not in build.done]):
             build.add(number, shard)
-            progress(8 * sum(one.entries for one in build.done.values()), about)
+            tell()
         build.commit(neighbours.classes, neighbours.provenance)
 
 

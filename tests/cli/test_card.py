@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import numpy as np
+import pytest
 import yaml
 from PIL import Image
 
@@ -11,7 +12,7 @@ import simmatrix
 from tests.cli.command import COMMAND, Command
 
 
-def test_a_card_tells_what_the_matrix_is(command: Command) -> None:
+def test_a_card_tells_what_the_matrix_is(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("a|b", "<script>", "![x](y)", *(f"class {number}" for number in range(22)))
     values = np.eye(25, dtype=np.float32)
     values[0, 1] = values[1, 0] = 0.5
@@ -34,6 +35,11 @@ def test_a_card_tells_what_the_matrix_is(command: Command) -> None:
     assert "… and 5 more classes." in body
     assert 'from_file(\n    "hf://OWNER/NAME/similarity.safetensors"' in body
     assert len(re.findall(r"^\| class \d+ \|", body, re.MULTILINE)) == 17
+    monkeypatch.setattr("simmatrix.ordering.MOST", 24)
+    assert command.good("card", "odd.safetensors", "-o", "other").splitlines()[0] == (
+        "other: similarity.safetensors, README.md; no heat map, since there are more than 24 classes"
+    )
+    assert not (command.folder / "other" / "heatmap.png").exists()
     refused = command("card", "odd.safetensors")
     assert (refused.code, refused.err.count("is there already")) == (1, 1)
 

@@ -50,6 +50,19 @@ def test_dask_and_workers_write_what_one_process_writes(command: Command, argume
             assert contents(command.folder) == expected
 
 
+def test_ctrl_c_says_how_to_go_on(
+    command: Command, arguments: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("simmatrix.neighbours.writing.Task.done", stop)
+    result = command(*arguments)
+    assert result.code == 130
+    assert result.err == "warning: interrupted; the same command goes on from the shards that are done\n"
+    assert contents(command.folder) == {}
+
+
 def test_who_is_no_scheduler_is_told_at_once_and_in_one_line(command: Command, arguments: tuple[object, ...]) -> None:
     from dask.distributed import LocalCluster
 

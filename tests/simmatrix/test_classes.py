@@ -146,6 +146,7 @@ def test_any_names_read_back(tmp_path_factory: pytest.TempPathFactory, names: li
 
 
 BAD = [
+    ("a.txt", b"a\nb\na\nc\nb\n", 3, "'a' stands there twice .first on line 1., also 'b'; names must be unique"),
     ("a.txt", b"rose\ntulip\nrose\n", 3, "'rose' stands there twice .first on line 1.; names must be unique"),
     ("a.txt", b"rose\n\ntulip\n", 2, "has no name; name it or take it out"),
     ("a.txt", b" \n\n", None, "holds no classes"),

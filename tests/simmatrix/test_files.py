@@ -14,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from simmatrix import OutputError, SourceError, load
 from simmatrix.files import (
@@ -104,6 +106,16 @@ def test_what_is_no_text_is_told(raw: bytes, what: str, tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path / 'm.csv'}: is {what}; save its table as .csv"
 
 
+def test_a_safetensors_file_is_no_text(tmp_path: Path) -> None:
+    for raw in (safetensors.numpy.save({"a": np.zeros(2)}), safetensors.numpy.save({"a" * 70_000: np.zeros(2)})):
+        with pytest.raises(SourceError, match="is a safetensors file; simmatrix export makes a table"):
+            decoded(raw, tmp_path / "m.csv")
+        # Where it is damaged, it is still what it should be.
+        (tmp_path / "m").write_bytes(raw[:-9])
+        with pytest.raises(SourceError, match="m: is no safetensors file, or a damaged one"):
+            load(tmp_path / "m")
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
@@ -112,6 +124,7 @@ def test_what_is_no_text_is_told(raw: bytes, what: str, tmp_path: Path) -> None:
         (b"<html lang='en'>", "a web page; download the file itself"),
         (gzip.compress(b"a,b\n"), "compressed; unpack it first"),
         ("a,b\n".encode("utf-16"), "UTF-16; save the file as UTF-8"),
+        (b'{\n "metadata": {\n  "format": "simmatrix",', "the index of a matrix; it is built already"),
     ],
 )
 def test_what_came_in_the_place_of_a_file_is_told(raw: bytes, message: str, tmp_path: Path) -> None:

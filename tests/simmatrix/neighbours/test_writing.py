@@ -10,6 +10,7 @@ import pytest
 
 import simmatrix
 from simmatrix import ClassList, shards
+from simmatrix.files import Progress, silent
 from simmatrix.neighbours.matrix import Neighbours
 from simmatrix.neighbours.writing import Task, in_shards
 from simmatrix.shards import Shard
@@ -29,7 +30,7 @@ def build(ages: Callable[[int], float]) -> simmatrix.SimilarityMatrix:
     return simmatrix.from_order(listed, positions="age", decay=0.5, top_k=4)
 
 
-def written(path: Path, ages: Callable[[int], float], until: int = 9) -> int:
+def written(path: Path, ages: Callable[[int], float], until: int = 9, progress: Progress = silent) -> int:
     """Build, fail after so many shards, and return how many there were to make."""
     asked: list[Task] = []
 
@@ -40,7 +41,7 @@ def written(path: Path, ages: Callable[[int], float], until: int = 9) -> int:
         if until < len(tasks):
             raise KeyboardInterrupt
 
-    with in_shards(path, run):
+    with in_shards(path, run, progress):
         try:
             build(ages)
         except KeyboardInterrupt:
@@ -50,6 +51,15 @@ def written(path: Path, ages: Callable[[int], float], until: int = 9) -> int:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {one.name: one.read_bytes() for one in folder.iterdir()}
+
+
+def test_the_progress_begins_with_what_is_done_already(tmp_path: Path) -> None:
+    """All shards hold 5 entries of 8 bytes a row: rows 0 to 3,999, 4,000 to 7,999 and the rest."""
+    told: list[int] = []
+    written(tmp_path / NAME, float, until=2, progress=lambda done, _: told.append(done))
+    assert told == [0, 160_000, 320_000]
+    written(tmp_path / NAME, float, progress=lambda done, _: told.append(done))
+    assert told[3:] == [320_000, 416_000]
 
 
 def test_shards_of_the_same_names_in_other_positions_are_not_taken_up(tmp_path: Path) -> None:
