@@ -104,6 +104,11 @@ def from_embeddings(
     True
     """
     check_lower_bound(lower_bound)
+    # With the defaults there is nothing to check, and no module of neighbours is loaded.
+    if (search, recall) != ("exact", None):
+        from simmatrix.neighbours.matrix import check_search
+
+        check_search(search, recall, top_k)
     if not isinstance(vectors, str | Path):
         raise ParameterError(
             f"vectors must be a path or a name, got a {type(vectors).__name__}; were these the classes?"

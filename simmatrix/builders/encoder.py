@@ -71,6 +71,11 @@ def from_encoder(
         weights are pickled or not complete, or the embedding of a class is zero or holds NaN or infinity.
     """
     check_lower_bound(lower_bound)
+    # With the defaults there is nothing to check, and no module of neighbours is loaded.
+    if (search, recall) != ("exact", None):
+        from simmatrix.neighbours.matrix import check_search
+
+        check_search(search, recall, top_k)
     return encoder_similarity(model, read_classes(classes)).normalised(lower_bound, top_k, search=search, recall=recall)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from simmatrix import normalise
 from simmatrix.choices import OOV
 from simmatrix.classes import ClassList
-from simmatrix.errors import ClassNotFoundError, ParameterError
+from simmatrix.errors import ClassNotFoundError
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.source import Source
 from simmatrix.normalise import check_top_k
@@ -94,13 +94,6 @@ class RawSource:
 
         The top k of many classes is found without the rest, to the same bytes.
         """
-        # With the defaults there is nothing to check, and no module of neighbours is loaded.
-        if (search, recall) != ("exact", None):
-            from simmatrix.neighbours.matrix import check_search
-
-            check_search(search, recall)
-        if top_k is None and search != "exact":
-            raise ParameterError(f'search="{search}" finds the nearest of each class; say how many, such as top_k=32')
         if top_k is not None:
             check_top_k(top_k, len(self.classes))
             if is_found_by_rows(len(self.classes), top_k, search):

@@ -281,14 +281,20 @@ def _means(vectors: Float[np.ndarray, "C d"], cells: Int[np.ndarray, " C"], coun
     return np.asarray((inside.T @ vectors) / np.maximum(np.bincount(cells, minlength=count), 1)[:, None])
 
 
-def _trained(vectors: Float[np.ndarray, "C d"], count: int) -> Float[np.ndarray, "m d"]:
-    """Return the centres that FAISS finds, of length 1."""
+def library() -> Any:
+    """Return the module faiss; `SourceError` if it is not installed."""
     try:
         import faiss
     except ImportError:
         raise SourceError(
             'search="faiss" needs the library faiss-cpu; install it: pip install "simloss[scale]"'
         ) from None
+    return faiss
+
+
+def _trained(vectors: Float[np.ndarray, "C d"], count: int) -> Float[np.ndarray, "m d"]:
+    """Return the centres that FAISS finds, of length 1."""
+    faiss = library()
     width = vectors.shape[1]
     training: Any = faiss.Clustering(width, count)
     training.spherical, training.niter = True, _ROUNDS

@@ -78,15 +78,23 @@ def bounded(source: Source, lower_bound: float | None) -> tuple[float, tuple[Ste
     return lower_bound, ({"step": "clip"}, *taken, {"step": "unit_diagonal"})
 
 
-def check_search(search: str, recall: float | None) -> None:
-    """Raise `ParameterError` unless there is such a search, and it takes this recall."""
+def check_search(search: str, recall: float | None, top_k: int | None) -> None:
+    """Raise `ParameterError` unless there is such a search, and it takes this recall and top k.
+
+    `SourceError` if it needs a library that is not installed.
+    """
     check_choice("search", search, SEARCHES)
-    if recall is None:
-        return
-    if not 0 < recall <= 1:
+    if recall is not None and not 0 < recall <= 1:
         raise ParameterError(f"a recall of {recall} is outside (0, 1]; 0.95 finds 19 of 20 neighbours")
     if search != "faiss":
-        raise ParameterError(f'recall={recall} is for search="faiss"; all other searches find all, leave it out')
+        if recall is not None:
+            raise ParameterError(f'recall={recall} is for search="faiss"; all other searches find all, leave it out')
+        return
+    if top_k is None:
+        raise ParameterError('search="faiss" finds the nearest of each class; say how many, such as top_k=32')
+    from simmatrix.neighbours.approximate import library
+
+    library()
 
 
 def _many_vectors(source: Source) -> Cosines:
@@ -145,7 +153,7 @@ def neighbours_of(
         If FAISS is not installed, or most pairs would have to be compared for the recall.
     """
     check_top_k(count, len(source))
-    check_search(search, recall)
+    check_search(search, recall, count)
     vectors = _many_vectors(source) if search == "faiss" else None
     bound, steps = bounded(source, lower_bound)
     settings: Step = {}

@@ -1,5 +1,6 @@
 """The top k of many classes by every builder that finds it without the rest, against its dense matrix's top k."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -271,6 +272,13 @@ def test_what_the_search_can_not_reach_is_refused() -> None:
 def test_what_is_wrong_is_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         simmatrix.from_embeddings(classes="cifar100", **options)
+
+
+def test_that_faiss_lacks_is_told_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    for build in (simmatrix.from_embeddings, simmatrix.from_encoder):
+        with pytest.raises(SourceError, match='search="faiss" needs the library faiss-cpu'):
+            build("no such file", classes="no such list", top_k=3, search="faiss")
 
 
 def test_faiss_searches_vectors_only(monkeypatch: pytest.MonkeyPatch) -> None:
