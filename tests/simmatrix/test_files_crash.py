@@ -55,7 +55,9 @@ print(*found)
 """
 
 
-@pytest.mark.parametrize("name", ["matrix.safetensors", "matrix.safetensors.index.json"])
+@pytest.mark.parametrize(
+    "name", ["matrix.safetensors", pytest.param("matrix.safetensors.index.json", marks=pytest.mark.slow)]
+)
 def test_killed_at_any_line_the_matrix_is_the_old_or_the_new_one(name: str, tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, tmp_path / name], capture_output=True, text=True, check=False
