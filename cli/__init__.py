@@ -32,7 +32,7 @@ def main() -> None:
             f"the output's encoding {error.encoding} has no {error.object[error.start]!a}; set PYTHONIOENCODING=utf-8"
         )
     except MemoryError:
-        message = "not enough memory; use fewer classes or a machine with more"
+        message = "not enough memory; keep each class's nearest alone (build --top-k 32), or use a machine with more"
     except RecursionError:
         message = "a file holds what is nested too deeply to be read or shown; flatten it"
     except OSError as error:

@@ -26,6 +26,9 @@ from simmatrix.cli.output import built_by, report, warn
 from simmatrix.cli.shards import check_divided, check_shards, in_shards
 from simmatrix.cli.sources import chosen, known, options_of, renamed
 
+# All pairs of more classes take gigabytes.
+_MANY = 25_000
+
 
 def build(
     classes: Annotated[
@@ -219,6 +222,14 @@ def build(
     if source is None:
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
+    if top_k is None and source.finds_top_k and source.name != "from_order" and len(listed) > _MANY:
+        size = len(listed)
+        warn(
+            [
+                f"all pairs of {size:,} classes take {4 * size**2 / 1e9:.1f} GB; --top-k 32 keeps the nearest of each, "
+                f"in {8 * 33 * size / 1e6:.0f} MB"
+            ]
+        )
     is_final = influence is None and pairs is None
     if top_k is not None and has_workers:
         check_divided(len(listed), top_k, source, given.get("search", "exact"), is_final=is_final)

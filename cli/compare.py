@@ -41,7 +41,10 @@ def compare(
     for file, matrix in ((first, one), (second, other)):
         if matrix.provenance.has_step("top_k"):
             warn(
-                [f"{file} holds the nearest of each class alone, all other pairs count as 0; build it without --top-k"]
+                [
+                    f"{file} holds the nearest of each class alone, all other pairs count as 0; build it without "
+                    "--top-k, from a list of some of the classes if there are very many"
+                ]
             )
     if json:
         _print_json(result, first, second)

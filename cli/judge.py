@@ -175,6 +175,7 @@ def _groups(
     import simmatrix
     from simmatrix.builders.automatic import level_columns
     from simmatrix.builders.taxonomy import TaxonomyColumns, source_of
+    from simmatrix.kinds import levels_of
 
     found = known_list(matrix, given)
     listed = found.select(matrix.classes) if found else simmatrix.ClassList(matrix.classes)
@@ -183,7 +184,7 @@ def _groups(
         source = source_of(taxonomy, listed)
         columns = source.columns if isinstance(source, TaxonomyColumns) else columns
     tree = simmatrix.read_taxonomy(taxonomy or columns, listed) if taxonomy or columns else None
-    return (listed.column(columns[0]) if columns else None), tree
+    return (levels_of(columns[0], listed.column(columns[0]))[0][1] if columns else None), tree
 
 
 def _judged(

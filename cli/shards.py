@@ -23,9 +23,10 @@ def check_shards(file: Path, top_k: int | None, workers: int | None, dask: str |
     if len(named) > 1:
         raise UsageError("--workers starts processes here, and --dask has others do the work; give one of them")
     if top_k is None:
-        raise UsageError("a matrix in shards is sparse; say how many others each class keeps (--top-k)")
+        why = f"{named[0]} divides the search for each class's nearest" if named else "a matrix in shards is sparse"
+        raise UsageError(f"{why}; say how many others each class keeps (--top-k)")
     if named and not is_index(file):
-        raise UsageError(f"{named[0]} writes shards; name the output {file.stem}{SUFFIX}")
+        raise UsageError(f"{named[0]} writes shards; name the output {file.with_name(file.stem + SUFFIX)}")
 
 
 def check_divided(classes: int, top_k: int, source: Source, search: str, *, is_final: bool) -> None:
@@ -56,8 +57,17 @@ def in_shards(file: Path, workers: int | None, dask: str | None) -> Iterator[lis
 
             run = stack.enter_context(working(workers, dask))
         progress = stack.enter_context(progress_bar(f"writing {file.name}"))
+        done: list[int] = []
+
+        def report(written: int, about: int) -> None:
+            if written and not done:
+                warn([f"some {written / about:.0%} of the rows were there from a build that was cut off; going on"])
+            done.append(written)
+            progress(written, about)
+
         try:
-            yield stack.enter_context(writing.in_shards(file, run, progress))
+            yield stack.enter_context(writing.in_shards(file, run, report))
         except KeyboardInterrupt:
-            warn(["interrupted; the same command goes on from the shards that are done"])
+            if any(done):
+                warn(["interrupted; the same command goes on from the shards that are done"])
             raise

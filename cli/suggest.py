@@ -33,26 +33,25 @@ def suggest(
 ) -> None:
     """Say which source fits a class list and why, what WordNet and word vectors find of it, and what is in doubt."""
     import simmatrix
+    from simmatrix.files import check_output_folder
     from simmatrix.text import or_list, some
 
     if (listed is None) == (classes is None):
         raise UsageError("give one class list")
+    if output is not None:
+        check_output_folder(output, is_new=not force)
     found = simmatrix.suggest(listed or classes, class_column=class_column, separator=separator)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", simmatrix.SenseWarning)
-        if output is not None:
-            found.save(output, force=force)
-    looked_up = len(found.table)
+    shown = len(found.table)
     source = f"--{found.source.replace('_', '-')}" if found.source else "none"
     print_pairs(
         [
-            ("classes", str(looked_up + found.left_out)),
+            ("classes", str(shown + found.left_out) + (f", {shown} of them looked up" if found.left_out else "")),
             ("source", source),
             ("since", found.reason),
             *(
                 (
                     one.source,
-                    f"{one.found} of {looked_up}"
+                    f"{one.found} of {shown}"
                     + (f", {one.doubtful} in doubt" if one.doubtful else "")
                     + (f"; by the last words alone {some(one.by_head)}" if one.by_head else "")
                     + (f"; not {some(one.missing)}" if one.missing else ""),
@@ -70,8 +69,11 @@ def suggest(
         }
         print_line("")
         print_table(["class", "synset", "meaning", "doubt"], (rows[name] for name in doubtful), right=["doubt"])
-    if output is not None:
-        print_line(f"{output}: {len(found.table)} classes to edit")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", simmatrix.SenseWarning)
+        if output is not None:
+            found.save(output, force=force)
+            print_line(f"{output}: {shown} classes to edit")
     warn(str(one.message) for one in told)
     if found.misspelt:
         corrections = [f"{name!r} (did you mean {or_list(words)}?)" for name, words in found.misspelt.items()]

@@ -167,7 +167,8 @@ def read_taxonomy(
     ----------
     source
         ``"wordnet"``; a file with edges (``parent child`` a line), an indented outline or nested JSON; columns of the
-        class list, the finest first, as a sequence or with commas between; or a nested mapping, as in JSON.
+        class list, the finest first, as a sequence or with commas between, or one of paths (``Home > Garden``); or a
+        nested mapping, as in JSON.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     format

@@ -16,7 +16,16 @@ from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
 
 from simmatrix import data
-from simmatrix.classes_in import BY_SUFFIX, Row, levels, plain_names, read_folder, read_unnamed, without_annotations
+from simmatrix.classes_in import (
+    BY_SUFFIX,
+    Row,
+    levels,
+    parts_of,
+    plain_names,
+    read_folder,
+    read_unnamed,
+    without_annotations,
+)
 from simmatrix.errors import ParameterError, SourceError
 from simmatrix.files import check_input, decoded, open_input, read_bytes, reading, shown_name
 from simmatrix.names import MANY, Names, TextArray, all_composed, are_names, index_of, is_name, kept, names_in_order
@@ -75,8 +84,8 @@ class ClassList:
             # Of the names as a JSON array, some of them at a time.
             digest = hashlib.sha256(b"[")
             for start in range(0, len(self.names), _TOGETHER):
-                some = json.dumps(self.names[start : start + _TOGETHER], ensure_ascii=False)
-                digest.update((", " * (start > 0) + some[1:-1]).encode())
+                part = json.dumps(self.names[start : start + _TOGETHER], ensure_ascii=False)
+                digest.update((", " * (start > 0) + part[1:-1]).encode())
             digest.update(b"]")
             object.__setattr__(self, "sha256", digest.hexdigest())
 
@@ -159,7 +168,7 @@ def read_classes(source: Classes, *, class_column: str | None = None, separator:
     if separator is None:
         return listed
     sign = separator.strip() or separator
-    places = [tuple(part.strip() for part in name.split(sign) if part.strip()) or (name,) for name in listed.names]
+    places = [parts_of(name, sign) for name in listed.names]
     found = levels(places, f" {sign} " if separator != sign else sign)
     if not found:
         raise SourceError(

@@ -137,7 +137,9 @@ def _without_numbers(lines: Sequence[str]) -> Sequence[str]:
 # Tables -------------------------------------------------------------------------------------------------------------
 
 # The headings of a column of names, where none is called class.
-_HEADINGS = ("classes", "class_name", "classname", "name", "label", "label_name", "category", "category_name")
+_HEADINGS = (
+    *("classes", "class_name", "classname", "name", "label", "label_name", "title", "category", "category_name"),
+)
 
 
 def read_table(delimiter: str) -> Reader:
@@ -166,6 +168,15 @@ def read_table(delimiter: str) -> Reader:
                 rows.append(Row(others.pop(heading), reader.line_num, others))
         except csv.Error as error:
             raise SourceError(f"is not a well-formed table ({error})", path, reader.line_num) from None
+        if heading != column and len({row.name for row in rows}) < len(rows):
+            columns = {one: [row.others[one] for row in rows] for one in rows[0].others}
+            distinct = [one for one, cells in columns.items() if len(set(cells)) == len(cells)]
+            if names := [one for one in distinct if not all(map(str.isdecimal, columns[one]))]:
+                raise SourceError(
+                    f"the column {heading} repeats names, so it holds groups; say which column holds the classes "
+                    f'(class_column="{names[0]}")',
+                    path,
+                )
         return rows
 
     return read
@@ -487,6 +498,17 @@ def read_xml(text: str, path: Path, column: str | None) -> list[Row]:
 
 
 # Paths, folders, and what has no name -------------------------------------------------------------------------------
+
+
+def parts_of(text: str, sign: str) -> tuple[str, ...]:
+    """Return the parts of a path, without blanks around them and without empty ones; the text itself if it has none.
+
+    Examples
+    --------
+    >>> parts_of("Home >Garden > ", " > ")
+    ('Home', 'Garden')
+    """
+    return tuple(part for part in map(str.strip, text.split(sign.strip() or sign)) if part) or (text,)
 
 
 def levels(places: Sequence[Sequence[str]], joint: str) -> dict[str, tuple[str, ...]]:

@@ -26,6 +26,8 @@ _LARGEST_TEXT = 1 << 30
 _MOST_LOOKED_AT = 10_000
 # What files start with that stand where another is expected: what they are, and what to do about it wherever it is.
 _MISTAKEN = (
+    # The length of a header, then the header; first, since the length may look like another kind's start.
+    (rb'(?s:.{4})\0{4}\{"', "a safetensors file", "simmatrix export makes a table of a matrix"),
     (rb"PK(\x03\x04|\x05\x06)", "a zip archive, such as an Excel file or .npz", ""),
     (rb"%PDF-", "a PDF document", ""),
     (rb"\x80[\x02-\x05]", "a pickle, which is never loaded", ""),
@@ -33,8 +35,11 @@ _MISTAKEN = (
     (rb"PAR1|\x89HDF", "a Parquet or HDF5 file", ""),
     (rb"\x1f\x8b|BZh|\xfd7zXZ", "compressed", "unpack it first"),
     (rb"\xff\xfe|\xfe\xff", "UTF-16", "save the file as UTF-8"),
-    (rb'[^\0]{1,3}\0{5,7}\{"', "a safetensors file", "simmatrix export makes a table of a matrix"),
-    (rb'\{\s*"metadata":\s*\{\s*"format":\s*"simmatrix"', "the index of a matrix", "it is built already"),
+    (
+        rb'\{\s*"metadata":\s*\{\s*"format":\s*"simmatrix"',
+        "the index of a matrix",
+        "it is built, and its name has to end in .safetensors.index.json",
+    ),
     (rb"version https://git-lfs\.", "a Git LFS pointer, which stands for a file", "fetch that with git lfs pull"),
     (rb"(\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)", "a web page", "download the file itself"),
 )

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
+from simmatrix.classes_in import parts_of
 from simmatrix.text import nearest, some
 
 # Fewer classes than this have no order worth telling.
@@ -300,15 +301,30 @@ def _opinion(text: str) -> float | None:
     return _POLES[pole] * (_STRENGTH[before[0]] if before else 2.0)
 
 
-def separator_of(texts: Sequence[str]) -> str | None:
-    """Return what separates the parts of texts that are paths; None if they are none.
+def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    """Return a column as levels, each with its name and a value a row, the finest first.
+
+    These are the column itself; or, where its values are paths written with ``>`` or ``::``, each part of the paths
+    with what stands above it. Other signs stand in names that are no paths, such as ``Sports/Games``.
 
     Examples
     --------
-    >>> separator_of(["Home > Garden > Rakes", "Home > Garden > Hoses", "Home > Lamps"])
-    ' > '
+    >>> levels_of("kind", ["Home > Garden", "Home > Garden", "Home > Lamps"])
+    [('kind', ['Home > Garden', 'Home > Garden', 'Home > Lamps']), ('kind above 1', ['Home', 'Home', 'Home'])]
     """
-    for sign in (" > ", ">", "::", " / ", "/", "|", "\\", "."):
+    sign = _separator(list(dict.fromkeys(values)), (" > ", ">", "::"))
+    if sign is None:
+        return [(column, values)]
+    places = [parts_of(value, sign) for value in values]
+    joint = " > " if ">" in sign else sign
+    depths = range(max(map(len, places)), 0, -1)
+    found = [[joint.join(place[:depth]) for place in places] for depth in depths]
+    return [(f"{column} above {above}" if above else column, one) for above, one in enumerate(found)]
+
+
+def _separator(texts: Sequence[str], signs: Iterable[str]) -> str | None:
+    """Return which sign separates the parts of texts that are paths; None if they are none."""
+    for sign in signs:
         parts = [[part.strip() for part in text.strip(sign).split(sign)] for text in texts]
         deep = [one for one in parts if len(one) > 1 and all(one)]
         if len(deep) < max(_FEWEST, len(texts) / 2) or (sign == "." and any(" " in text for text in texts)):
@@ -325,8 +341,10 @@ def separator_of(texts: Sequence[str]) -> str | None:
 
 
 def _paths(names: Sequence[str]) -> Kind | None:
-    sign = separator_of(names)
-    return None if sign is None else Kind("paths", f"the names are paths ({some(names, 1)})", f'--separator "{sign}"')
+    sign = _separator(names, (" > ", ">", "::", " / ", "/", "|", "\\", "."))
+    if sign is None:
+        return None
+    return Kind("paths", f"the names are paths ({some(names, 1)})", f"--separator {shlex.quote(sign)}")
 
 
 def _folded(name: str) -> str:

@@ -29,9 +29,7 @@ _OFF = 0.01
 # Arrays of more bytes may not be packed to less than this share: such a file is made to fill the memory.
 _LARGE, _PACKED = 1 << 30, 0.01
 _LOGITS = 'normalise them, or say that these are logits (kind="logits")'
-_ALONE = (
-    "if the model has other classes, judge by a matrix of these: matrix.select(names).save(FILE) in Python makes one"
-)
+_FEWER = "if the model has fewer classes, build a matrix of these alone"
 _TABLE = "write a column label, and one of each class by its name"
 
 
@@ -167,12 +165,9 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, count: i
             fits = dtype.kind == "f" and dtype.itemsize <= 8 and len(shape) == 2 and shape[1] == count
             what = f"floating-point numbers of shape (N, {count}), a column for each class"
         if not fits:
-            has_others = name != "labels" and len(shape) > 0 and shape[-1] != count
-            raise SourceError(
-                f"{name} are {dtype!s:.40} of shape {shape!s:.40}; they must be {what}"
-                + (f"; {_ALONE}" if has_others else ""),
-                path,
-            )
+            is_fewer = len(shape) == (1 if name == "classes" else 2) and shape[-1] < count
+            hint = f"; {_FEWER}" if is_fewer and name != "labels" else ""
+            raise SourceError(f"{name} are {dtype!s:.40} of shape {shape!s:.40}; they must be {what}{hint}", path)
         values = array.whole()
     return values.astype(dtype.newbyteorder("="), copy=False)
 
@@ -283,7 +278,7 @@ def _checked_names(names: tuple[str, ...], classes: tuple[str, ...], path: Path)
     names = all_composed(names)
     lacking, odd = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
     if lacking:
-        raise SourceError(f"has no column for {some(lacking)}, which the matrix has; {_TABLE}; {_ALONE}", path)
+        raise SourceError(f"has no column for {some(lacking)}, which the matrix has; {_TABLE}; {_FEWER}", path)
     if odd:
         raise SourceError(f"has columns that are no class of the matrix: {some(odd)}; take them out", path)
     if twice := next((name for name, count in Counter(names).items() if count > 1), None):

@@ -31,6 +31,8 @@ _MOST_BY_HEAD = 0.2
 # Names whose median length is above this many words are texts.
 _WORDS_OF_TEXTS = 4
 _DROP = " --oov drop"
+# Names that are so much like a word (0 to 100) may be misspelt.
+_MISSPELT = 75.0
 # Of more classes, so many are looked up: all would take minutes, and tell the source no better.
 _MOST, _SAMPLED = 25_000, 2_000
 
@@ -115,8 +117,8 @@ class Suggestion:
         path = Path(path)
         if self.left_out:
             raise OutputError(
-                f"a table to edit has all classes, and {self.left_out:,} were not looked up, since there are very "
-                "many; build from the list, and put the senses that it warns of into a column synset",
+                f"a table to edit has all classes, and {self.left_out:,} of them were not looked up, since there are "
+                "very many; build from the list itself",
                 path,
             )
         if path.suffix.lower() != ".tsv":
@@ -168,8 +170,8 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
     """
     listed = read_classes(classes, class_column=class_column, separator=separator)
     path = str(classes) if isinstance(classes, str | Path) else listed.source
-    options = {"--class-column": class_column, "--separator": separator}
-    reading = "".join(f" {name} {shlex.quote(value)}" for name, value in options.items() if value is not None)
+    read = (("--class-column", class_column), ("--separator", separator))
+    reading = "".join(f" {option} {shlex.quote(value)}" for option, value in read if value is not None)
     named = shlex.quote(path) + reading
     known = known_columns(listed)
     kind = None if known else kind_of(phrases_of(listed))
@@ -186,6 +188,8 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
     if count > _MOST:
         listed = listed.select([listed.names[at * count // _SAMPLED] for at in range(_SAMPLED)])
     left_out = count - len(listed)
+    # All pairs would take gigabytes.
+    top_k = " --top-k 32" if left_out else ""
     wordnet = open_wordnet()
     found = look_up(wordnet, listed)
     vocabulary = set(words_of(data.vector_file_path(DEFAULT_VECTORS)))
@@ -208,19 +212,23 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
         columns = known.arguments.get("taxonomy", ())
         # Named, since the synsets that the table adds would decide first.
         build = f"simmatrix build --from-taxonomy {shlex.quote(','.join(columns))}" if columns else "simmatrix build"
+        build += top_k
         command = f"{build} --classes {named}"
         return Suggestion(known.function, known.reason, command, lookups, table, build, left_out=left_out)
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)
     if left_out:
-        reason += f" ({len(listed):,} of {count:,} were looked up)"
+        reason = f"going by {len(listed):,} of the {count:,} names: {reason}"
+        # The others may lack some.
+        options += "" if options.endswith(_DROP) or source == "from_encoder" else _DROP
     misspelt_names: dict[str, tuple[str, ...]] = {}
     if options.endswith(_DROP):
         # What is only misspelt is to be corrected, not dropped.
         missing = lookups[source == "from_embeddings"].missing
-        close = zip(missing, nearest_to_each(missing, wordnet.vocabulary()), strict=True)
+        close = zip(missing, nearest_to_each(missing, wordnet.vocabulary(), likeness=_MISSPELT), strict=True)
         misspelt_names = {name: words for name, words in close if words}
-        options = options.removesuffix(_DROP) if len(misspelt_names) == len(missing) else options
-    build = f"simmatrix build {options}"
+        if len(misspelt_names) == len(missing) and not left_out:
+            options = options.removesuffix(_DROP)
+    build = f"simmatrix build {options}{top_k}"
     return Suggestion(source, reason, f"{build} --classes {named}", lookups, table, build, misspelt_names, left_out)
 
 

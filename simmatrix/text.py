@@ -119,8 +119,13 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
     return nearest_to_each([word], known, count)[0]
 
 
-def nearest_to_each(words: Sequence[str], known: Iterable[str], count: int = 3) -> list[tuple[str, ...]]:
-    """Return `nearest` for the first 20 of several words and nothing for others; reads `known`, perhaps long, once."""
+def nearest_to_each(
+    words: Sequence[str], known: Iterable[str], count: int = 3, likeness: float = _CUTOFF
+) -> list[tuple[str, ...]]:
+    """Return `nearest` for the first 20 of several words and nothing for others; reads `known`, perhaps long, once.
+
+    Words less alike than `likeness` (0 to 100) are left out.
+    """
     # Imported here: they are needed for messages only, and the command must start quickly.
     import numpy as np
     from rapidfuzz import fuzz, process, utils
@@ -130,7 +135,7 @@ def nearest_to_each(words: Sequence[str], known: Iterable[str], count: int = 3) 
     spelt = [utils.default_process(word) for word in vocabulary]
     results: list[tuple[str, ...]] = []
     for word in asked:
-        (scores,) = process.cdist([word], spelt, scorer=fuzz.ratio, score_cutoff=_CUTOFF)
+        (scores,) = process.cdist([word], spelt, scorer=fuzz.ratio, score_cutoff=likeness)
         good = np.flatnonzero(scores)
         best = good[np.argsort(-scores[good], kind="stable")][:count]
         results.append(tuple(vocabulary[at] for at in best.tolist()))

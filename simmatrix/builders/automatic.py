@@ -11,7 +11,7 @@ import simmatrix
 from simmatrix.builders.senses import NO_GROUPS
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import SourceError
-from simmatrix.kinds import kind_of, misfit
+from simmatrix.kinds import kind_of, levels_of, misfit
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.tables import is_number
@@ -101,7 +101,8 @@ def superclasses_of(classes: ClassList) -> Sequence[str]:
     >>> superclasses_of(ClassList(("rose", "oak"), {"group": ("flower", "tree")}))
     ('flower', 'tree')
     """
-    return max(map(classes.column, level_columns(classes)), key=all, default=())
+    finest = max(level_columns(classes), key=lambda name: all(classes.column(name)), default=None)
+    return () if finest is None else levels_of(finest, classes.column(finest))[0][1]
 
 
 def _all_levels(classes: ClassList, used: Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simmatrix import data
-from simmatrix.builders.lookup import Resolution, attempts, attempts_of, forms, resolve, words
+from simmatrix.builders.lookup import Resolution, attempts, attempts_of, forms, resolve, without_index, words
 from simmatrix.builders.raw import RawSource
 from simmatrix.choices import OOV
 from simmatrix.classes import Classes, ClassList, read_classes
@@ -24,7 +24,7 @@ from simmatrix.neighbours.vectors import Cosines
 from simmatrix.normalise import check_lower_bound
 from simmatrix.provenance import Input, Provenance, by_class, recorded
 from simmatrix.shapes import Float
-from simmatrix.text import check_choice, nearest_to_each, or_list, some_lines
+from simmatrix.text import check_choice, nearest_to_each, or_list, some, some_lines
 from simmatrix.vectors.formats import VectorFile, vector_file
 from simmatrix.vectors.streams import Files, archive_name
 from simmatrix.vectors.vectors import Vectors, WordVector
@@ -36,6 +36,8 @@ DEFAULT_VECTORS = "glove-6b-50d"
 _TOGETHER = 1024
 # Of more classes the names are read as they stand first: their forms take several times as much memory and time.
 _FORMS_AT_ONCE = 10_000
+# Of so many classes each may be missing for a reason of its own.
+_SOME = 10
 
 
 class VectorSource(NamedTuple):
@@ -104,11 +106,6 @@ def from_embeddings(
     True
     """
     check_lower_bound(lower_bound)
-    # With the defaults there is nothing to check, and no module of neighbours is loaded.
-    if (search, recall) != ("exact", None):
-        from simmatrix.neighbours.matrix import check_search
-
-        check_search(search, recall, top_k)
     if not isinstance(vectors, str | Path):
         raise ParameterError(
             f"vectors must be a path or a name, got a {type(vectors).__name__}; were these the classes?"
@@ -120,7 +117,13 @@ def from_embeddings(
         format=format,
         vocabulary=None if vocabulary is None else Path(vocabulary),
     )
-    raw = embedding_similarity(source, read_classes(classes), oov=oov, progress=progress)
+    listed = read_classes(classes)
+    # With the defaults there is nothing to check, and no module of neighbours is loaded.
+    if (search, recall) != ("exact", None):
+        from simmatrix.neighbours.matrix import check_search
+
+        check_search(search, recall, top_k, len(listed))
+    raw = embedding_similarity(source, listed, oov=oov, progress=progress)
     return raw.normalised(lower_bound, top_k, search=search, recall=recall)
 
 
@@ -144,7 +147,7 @@ def embedding_similarity(
             if missing and oov == "error":
                 phrases = classes.column("phrase")
                 lost = {classes.names[index]: _words_asked(classes.names[index], phrases[index]) for index in missing}
-                raise _not_found(lost, vectors, source.name, file)  # noqa: TRY301 - it stops the checksum too
+                raise _not_found(lost, len(classes), vectors, source.name, file)  # noqa: TRY301 - it stops the checksum too
             found = [one for one in resolutions if one is not None]
             if len(found) < 2:
                 raise ClassNotFoundError(  # noqa: TRY301
@@ -188,29 +191,33 @@ def embedding_similarity(
 def _found(file: VectorFile, classes: ClassList, progress: Progress) -> tuple[Vectors, list[Resolution | None]]:
     """Return the vectors of the classes' words, and how each class was found; None where it was not."""
     asked = list(zip(classes.names, classes.columns.get("phrase", [""] * len(classes.names)), strict=True))
-    vectors, found = Vectors({}), list[Resolution | None]([None] * len(asked))
+    known: dict[str, WordVector] = {}
+    compose = None
+    resolutions: list[Resolution | None] = [None] * len(asked)
     if len(asked) > _FORMS_AT_ONCE:
-        vectors = file.read({phrase or name for name, phrase in asked}, progress)
-        found = [resolve(islice(attempts(*one), 1), vectors.found) for one in asked]
-    if rest := [index for index, one in enumerate(found) if one is None]:
-        tries, wanted = attempts_of([asked[index] for index in rest])
-        others = file.read(wanted, progress)
-        vectors = Vectors({**vectors.found, **others.found}, others.compose)
-        resolutions = [resolve(one, vectors.found) for one in tries]
-        if vectors.compose is not None:
-            resolutions = [
-                one
-                or Resolution("subwords", tuple(_known(word, vectors) or word for word in _words_asked(*asked[index])))
-                for index, one in zip(rest, resolutions, strict=True)
-            ]
-        for index, one in zip(rest, resolutions, strict=True):
-            found[index] = one
-    return vectors, found
+        whole = {phrase or name for name, phrase in asked}
+        known.update(file.read(whole, lambda done, total: progress(done, 2 * total)).found)
+        resolutions = [resolve(islice(attempts(*one), 1), known) for one in asked]
+        first, progress = progress, lambda done, total: first(total + done, 2 * total)
+    left = [at for at, one in enumerate(resolutions) if one is None]
+    if left:
+        asked = [asked[at] for at in left]
+        tries, wanted = attempts_of(asked)
+        found, compose = file.read(wanted, progress)
+        known.update(found)
+        for at, one in zip(left, [resolve(tried, known) for tried in tries], strict=True):
+            resolutions[at] = one
+    vectors = Vectors(known, compose)
+    if compose is not None:
+        for at, pair in zip(left, asked, strict=True):
+            of_pair = (_known(word, vectors) or word for word in _words_asked(*pair))
+            resolutions[at] = resolutions[at] or Resolution("subwords", tuple(of_pair))
+    return vectors, resolutions
 
 
 def _words_asked(name: str, phrase: str) -> tuple[str, ...]:
     """Return the words of the text that is looked up first: the phrase, or the name where there is none."""
-    text = phrase or name
+    text = without_index(phrase or name)
     return words(text) or (text,)
 
 
@@ -237,8 +244,14 @@ def _unit(word: str, vector: WordVector, path: Path) -> Float[np.ndarray, " d"]:
 
 
 def _not_found(
-    missing: Mapping[str, tuple[str, ...]], vectors: Vectors, source: str, file: VectorFile
+    missing: Mapping[str, tuple[str, ...]], count: int, vectors: Vectors, source: str, file: VectorFile
 ) -> ClassNotFoundError:
+    if len(missing) == count > _SOME:
+        return ClassNotFoundError(
+            f"{source} has a vector for none of the {count} classes, such as {some([*missing], 3)}; check that its "
+            f"words, such as {some([*islice(file.words(), 3)])}, and the classes go together",
+            tuple(missing),
+        )
     unknown = {
         name: [word.lower() for word in asked if _known(word, vectors) is None] for name, asked in missing.items()
     }

@@ -71,12 +71,13 @@ def from_encoder(
         weights are pickled or not complete, or the embedding of a class is zero or holds NaN or infinity.
     """
     check_lower_bound(lower_bound)
+    listed = read_classes(classes)
     # With the defaults there is nothing to check, and no module of neighbours is loaded.
     if (search, recall) != ("exact", None):
         from simmatrix.neighbours.matrix import check_search
 
-        check_search(search, recall, top_k)
-    return encoder_similarity(model, read_classes(classes)).normalised(lower_bound, top_k, search=search, recall=recall)
+        check_search(search, recall, top_k, len(listed))
+    return encoder_similarity(model, listed).normalised(lower_bound, top_k, search=search, recall=recall)
 
 
 def encoder_similarity(model: str | Path, classes: ClassList, *, name: str | None = None) -> RawSource:

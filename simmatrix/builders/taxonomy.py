@@ -21,10 +21,9 @@ from simmatrix.builders.lookup import Resolution, folded, forms, readings
 from simmatrix.builders.raw import RawSource, without_missing
 from simmatrix.choices import MEASURES
 from simmatrix.classes import Classes, ClassList, read_classes
-from simmatrix.classes_in import levels
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
 from simmatrix.files import decoded, read_bytes, shown_name
-from simmatrix.kinds import separator_of
+from simmatrix.kinds import levels_of
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.neighbours.tree import Tree
 from simmatrix.normalise import check_lower_bound
@@ -70,7 +69,8 @@ class TaxonomyFile:
 class TaxonomyColumns:
     """The taxonomy that columns of the class list make: the classes below their groups, the finest column first.
 
-    A column of paths (``Home > Garden > Rakes``) has a level for each of their parts.
+    One column alone may hold paths (``Home > Garden > Rakes``), and has a level for each of their parts; of several
+    columns each is a level.
     """
 
     columns: tuple[str, ...]
@@ -87,23 +87,11 @@ class TaxonomyColumns:
                 raise SourceError(f"has no column {column!r} to group the classes by; choose {choices}", classes.source)
             if column in self.columns[:position]:
                 raise SourceError(f"the column {column!r} is asked for twice; name each once", classes.source)
-        signs = {column: separator_of(list(dict.fromkeys(classes.column(column)))) for column in self.columns}
-        parts = [one for column, sign in signs.items() for one in _levels(column, classes.column(column), sign)]
-        taxonomy = column_taxonomy(classes.names, parts, classes.source)
-        split = [sign.strip() for sign in signs.values() if sign is not None]
-        return _Loaded(
-            taxonomy, classes.source, {"columns": list(self.columns), **({"split_by": split} if split else {})}
-        )
-
-
-def _levels(column: str, values: Sequence[str], sign: str | None) -> list[tuple[str, Sequence[str]]]:
-    """Return a column as levels, the finest first: itself, or each part of its paths with what stands above it."""
-    if sign is None:
-        return [(column, values)]
-    # In `levels` the last part is what is in the group.
-    places = [(*(part.strip() for part in value.strip(sign).split(sign)), "") for value in values]
-    _phrase, *found = reversed(levels(places, sign).values())
-    return [(column if level == 0 else f"{column} above {level}", one) for level, one in enumerate(found)]
+        levels = [(column, classes.column(column)) for column in self.columns]
+        params: dict[str, Any] = {"columns": list(self.columns)}
+        if len(levels) == 1 and len(found := levels_of(*levels[0])) > 1:
+            levels, params["levels"] = found, len(found)
+        return _Loaded(column_taxonomy(classes.names, levels, classes.source), classes.source, params)
 
 
 TaxonomySource: TypeAlias = TaxonomyFile | TaxonomyColumns
@@ -126,8 +114,8 @@ def from_taxonomy(
     taxonomy
         A file: edges (``parent child`` a line), an indented outline, or nested JSON; or columns of the class list, the
         finest first, as a sequence or with commas between. A text that names columns is taken for them. One name in
-        two coarser groups (``other`` of birds and of fish) is two groups. A column of paths (``Home > Garden > Rakes``)
-        is as many levels as they have parts.
+        two coarser groups (``other`` of birds and of fish) is two groups. One column of paths, written with ``>`` or
+        ``::`` (``Home > Garden > Rakes``), is as many levels as they have parts.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     measure

@@ -78,8 +78,8 @@ def bounded(source: Source, lower_bound: float | None) -> tuple[float, tuple[Ste
     return lower_bound, ({"step": "clip"}, *taken, {"step": "unit_diagonal"})
 
 
-def check_search(search: str, recall: float | None, top_k: int | None) -> None:
-    """Raise `ParameterError` unless there is such a search, and it takes this recall and top k.
+def check_search(search: str, recall: float | None, top_k: int | None, classes: int) -> None:
+    """Raise `ParameterError` unless there is such a search, and it takes this recall, top k and number of classes.
 
     `SourceError` if it needs a library that is not installed.
     """
@@ -92,22 +92,22 @@ def check_search(search: str, recall: float | None, top_k: int | None) -> None:
         return
     if top_k is None:
         raise ParameterError('search="faiss" finds the nearest of each class; say how many, such as top_k=32')
+    if classes <= normalise.EXACT_UP_TO:
+        raise ParameterError(
+            f'search="faiss" is for more than {normalise.EXACT_UP_TO:,} classes; all pairs of {classes:,} take '
+            "seconds, leave it out"
+        )
     from simmatrix.neighbours.approximate import library
 
     library()
 
 
-def _many_vectors(source: Source) -> Cosines:
+def _vectors(source: Source) -> Cosines:
     """Return a source that FAISS may search."""
     from simmatrix.neighbours.vectors import Cosines
 
     if not isinstance(source, Cosines):
         raise ParameterError('search="faiss" finds vectors; all other sources are searched exactly, leave it out')
-    if len(source) <= normalise.EXACT_UP_TO:
-        raise ParameterError(
-            f'search="faiss" is for more than {normalise.EXACT_UP_TO:,} classes; all pairs of {len(source):,} take '
-            "seconds, leave it out"
-        )
     return source
 
 
@@ -153,8 +153,8 @@ def neighbours_of(
         If FAISS is not installed, or most pairs would have to be compared for the recall.
     """
     check_top_k(count, len(source))
-    check_search(search, recall, count)
-    vectors = _many_vectors(source) if search == "faiss" else None
+    check_search(search, recall, count, len(source))
+    vectors = _vectors(source) if search == "faiss" else None
     bound, steps = bounded(source, lower_bound)
     settings: Step = {}
     if vectors is not None:

@@ -347,7 +347,8 @@ def column_taxonomy(
 
     Equal values below different groups are different nodes, named with their groups (``birds/other`` and
     ``fish/other``). Equal values of different columns, or of a column and a name, are different nodes too; the coarser
-    one is named with its column (``superclass: fish``).
+    one is named with its column (``superclass: fish``). A value that the next coarser column repeats in the same row is
+    one node: so tables write paths of different lengths.
 
     Examples
     --------
@@ -372,20 +373,24 @@ def column_taxonomy(
 
 def _column_edges(names: Sequence[str], levels: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Edge]:
     columns = [*levels, ("taxonomy", [ROOT] * len(names))]
-    rows: list[Sequence[str]] = [names]
+    rows: list[list[str]] = [list(names)]
     taken = set(names)
     for position, (column, _) in enumerate(columns):
-        # Each row's value, and those of the coarser columns.
+        # Each row's value, and those of the coarser columns. A value that the next column repeats is a node there.
         ways = list(zip(*(values for _, values in columns[position:-1] or columns[-1:]), strict=True))
-        counts = Counter(way[0] for way in set(ways))
+        counts = Counter(way[0] for way in set(ways) if way[0] not in way[1:2])
         called: dict[tuple[str, ...], str] = {}
         for way in dict.fromkeys(ways):
+            if way[0] in way[1:2]:
+                continue
             name = way[0] if counts[way[0]] == 1 else "/".join(reversed(way))
             while name in taken:
                 name = f"{column}: {name}"
             called[way] = name
             taken.add(name)
-        rows.append([called[way] for way in ways])
+        rows.append([called.get(way, "") for way in ways])
+    for finer, coarser in reversed(tuple(pairwise(rows))):
+        finer[:] = [below or above for below, above in zip(finer, coarser, strict=True)]
     # From the root down, so that groups come before their members.
     for below, above in reversed(tuple(pairwise(rows))):
-        yield from map(Edge, above, below)
+        yield from (Edge(*pair) for pair in zip(above, below, strict=True) if pair[0] != pair[1])

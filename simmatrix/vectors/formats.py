@@ -101,10 +101,10 @@ def words_of(path: Path, *, format: str | None = None, vocabulary: Path | None =
 
 # The first that fits; a file that none fits is text, or word2vec's binary with its text header.
 _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
+    # The length of a JSON header, then the header; first, since the length may look like another kind's start.
+    ("safetensors", lambda start: start[8:9] == b"{" and 2 <= int.from_bytes(start[:8], "little") < 1 << 32),
     ("npz", lambda start: start.startswith(ZIP_MAGIC)),
     ("fasttext", is_fasttext),
     ("npy", lambda start: start.startswith(MAGIC)),
     ("keyedvectors", lambda start: start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")),
-    # The length of a JSON header, then the header.
-    ("safetensors", lambda start: start[8:9] == b"{" and 2 <= int.from_bytes(start[:8], "little") < 1 << 32),
 )

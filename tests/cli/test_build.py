@@ -374,3 +374,19 @@ def test_a_matrix_of_costs_that_depend_on_the_direction_is_kept(command: Command
     assert simmatrix.load("m").to_dense().tolist() == [[1, 0.75], [0.25, 1]]
     refused = command("build", "--classes", "c.txt", "--no-symmetrise")
     assert (refused.code, "--symmetrise belongs to --from-matrix" in " ".join(refused.err.split())) == (2, True)
+
+
+def test_a_dense_matrix_of_very_many_classes_is_warned_of_before_it_is_made(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40,000 classes: 4 bytes a pair, or 8 bytes for each of 33 entries a row."""
+    Path("c.csv").write_text("class,superclass\n" + "".join(f"a{at},b{at % 9}\n" for at in range(40_000)))
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("simmatrix.cli.sources.Source.build", refuse)
+    result = command("build", "--classes", "c.csv", "--from-taxonomy", "superclass")
+    assert "all pairs of 40,000 classes take 6.4 GB; --top-k 32 keeps the nearest of each, in 11 MB" in result.err
+    for more in (("--from-taxonomy", "superclass", "--top-k", 32), ("--from-order", "--decay", 0.5)):
+        assert "all pairs" not in command("build", "--classes", "c.csv", *more).err

@@ -176,4 +176,7 @@ def test_too_little_memory_is_said(command: Command, monkeypatch: pytest.MonkeyP
         raise MemoryError
 
     monkeypatch.setattr(SimilarityMatrix, "save", refuse)
-    assert_mendable(command("build", "--classes", "cifar10"), "not enough memory; use fewer classes")
+    assert_mendable(
+        command("build", "--classes", "cifar10"),
+        "not enough memory; keep each class's nearest alone (build --top-k 32)",
+    )

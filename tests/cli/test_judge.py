@@ -214,7 +214,10 @@ BAD = [
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\n"), ("bad.csv", "holds no example")),
     (lambda: write_table("bad.csv", 2 * PROBABILITIES), ("example 0", "sum to 2", "--kind logits")),
     (lambda: write_table("bad.csv", PROBABILITIES * np.nan), ("example 0", "NaN or missing")),
-    (lambda: Path("bad.csv").write_text("label,owl,wren\nowl,1,0\n"), ("no column for", "ash", "matrix.select(names)")),
+    (
+        lambda: Path("bad.csv").write_text("label,owl,wren\nowl,1,0\n"),
+        ("no column for", "ash", "build a matrix of these alone"),
+    ),
     (
         lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash,bat\nowl,1,0,0,0,0,0,0\n"),
         ("no class of the matrix", "bat"),
@@ -225,7 +228,7 @@ BAD = [
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1_0,0,0,0,0,0\n"), ("'1_0' is no num",)),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1,x,0,0,0,0\n"), ("line 2", "'x'")),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1,0\n"), ("line 2", "3 fields")),
-    (lambda: savez(logits=LOGITS[:, :4], labels=LABELS), ("shape (40, 4)", "(N, 6)", "matrix.select(names)")),
+    (lambda: savez(logits=LOGITS[:, :4], labels=LABELS), ("shape (40, 4)", "(N, 6)", "build a matrix of these alone")),
     (lambda: savez(logits=LOGITS, labels=LABELS[:3]), ("3 labels for 40 examples",)),
     (lambda: savez(logits=LOGITS, labels=LABELS[:, None]), ("labels are int64 of shape (40, 1)", "shape (N)")),
     (lambda: savez(logits=LOGITS.astype(np.longdouble), labels=LABELS), ("logits are float128", "(N, 6)")),

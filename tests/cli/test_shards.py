@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import simmatrix
+from simmatrix import shards
+from simmatrix.neighbours import writing
+from simmatrix.neighbours.matrix import Neighbours
 from tests.cli.command import COMMAND, Command, Result
 
 NAME = "matrix.safetensors.index.json"
@@ -50,17 +53,30 @@ def test_dask_and_workers_write_what_one_process_writes(command: Command, argume
             assert contents(command.folder) == expected
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_ctrl_c_says_how_to_go_on_where_there_is_something_to_go_on_from(
     command: Command, arguments: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+    monkeypatch.setattr(shards, "ROWS", 4000)
+    done, left = writing.Task.done, [0]
 
-    monkeypatch.setattr("simmatrix.neighbours.writing.Task.done", stop)
+    def some(task: writing.Task, found: Neighbours) -> shards.Shard:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return done(task, found)
+
+    monkeypatch.setattr(writing.Task, "done", some)
     result = command(*arguments)
-    assert result.code == 130
-    assert result.err == "warning: interrupted; the same command goes on from the shards that are done\n"
-    assert contents(command.folder) == {}
+    assert (result.code, result.err, contents(command.folder)) == (130, "", {})
+    left[0] = 1
+    again = "warning: interrupted; the same command goes on from the shards that are done\n"
+    result = command(*arguments)
+    assert (result.code, result.err, len(contents(command.folder))) == (130, again, 1)
+    left[0] = 2
+    result = command(*arguments)
+    # 4,000 of 10,400 rows, each of as many entries but for the first and the last two.
+    there = "warning: some 38% of the rows were there from a build that was cut off; going on\n"
+    assert (result.code, result.err.splitlines(True)[:1]) == (0, [there])
 
 
 def test_who_is_no_scheduler_is_told_at_once_and_in_one_line(command: Command, arguments: tuple[object, ...]) -> None:
@@ -89,7 +105,10 @@ def test_workers_that_have_nothing_to_do_are_refused_before_any_work(
     Path("pairs.csv").write_text("name-ax0,name-bx1,0.5\n")
     few = ("build", "--classes", "few.txt", *ORDER, "--top-k", 4, "-o", NAME)
     square = ("build", "--classes", "many.txt", "--from-confusion", "counts.csv", "--top-k", 4, "-o", NAME)
+    alone = ("build", "--classes", "few.txt", *ORDER, "-o", "there/one.safetensors")
     for given, message in (
+        (alone, "divides the search for each class's nearest; say how many others each class keeps (--top-k)"),
+        ((*alone, "--top-k", 4), "writes shards; name the output there/one.safetensors.index.json"),
         (few, "here 5 of 2500"),
         ((*arguments, "--top-k", 1300), f"here 1301 of {COUNT}"),
         (square, "from vectors, an encoder, WordNet, a taxonomy or an order"),

@@ -146,6 +146,14 @@ def test_any_names_read_back(tmp_path_factory: pytest.TempPathFactory, names: li
 
 
 BAD = [
+    (
+        "a.csv",
+        b"id,text,category\n1,rake,Garden\n2,hose,Garden\n",
+        None,
+        'category repeats names, so it holds groups; say which column holds the classes .class_column="text"',
+    ),
+    ("a.csv", b"id,category\n1,Garden\n2,Garden\n", 3, "the class 'Garden' stands there twice"),
+    ("a.csv", b"title,category\nrake,Garden\nhose,Home\n", 1, "the columns title and category could both hold the cl"),
     ("a.txt", b"a\nb\na\nc\nb\n", 3, "'a' stands there twice .first on line 1., also 'b'; names must be unique"),
     ("a.txt", b"rose\ntulip\nrose\n", 3, "'rose' stands there twice .first on line 1.; names must be unique"),
     ("a.txt", b"rose\n\ntulip\n", 2, "has no name; name it or take it out"),

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from simmatrix import OutputError, SourceError, load
+from simmatrix import OutputError, SourceError, from_order, load, read_classes
 from simmatrix.files import (
     check_input,
     check_output_folder,
@@ -28,6 +28,8 @@ from simmatrix.files import (
     sha256_of,
     write_atomically,
 )
+from simmatrix.vectors.formats import vector_file
+from simmatrix.vectors.streams import Files
 
 
 def left_over(folder: Path) -> list[str]:
@@ -107,13 +109,31 @@ def test_what_is_no_text_is_told(raw: bytes, what: str, tmp_path: Path) -> None:
 
 
 def test_a_safetensors_file_is_no_text(tmp_path: Path) -> None:
-    for raw in (safetensors.numpy.save({"a": np.zeros(2)}), safetensors.numpy.save({"a" * 70_000: np.zeros(2)})):
+    """The length in front of its header may look like the start of another kind: 640 is a pickle's."""
+    sizes = set()
+    for length in (1, 201, 585, 65_737, 70_000):
+        raw = safetensors.numpy.save({"a" * length: np.zeros(2)})
+        sizes.add(int.from_bytes(raw[:8], "little"))
         with pytest.raises(SourceError, match="is a safetensors file; simmatrix export makes a table"):
             decoded(raw, tmp_path / "m.csv")
         # Where it is damaged, it is still what it should be.
         (tmp_path / "m").write_bytes(raw[:-9])
         with pytest.raises(SourceError, match="m: is no safetensors file, or a damaged one"):
             load(tmp_path / "m")
+        (tmp_path / "m").write_bytes(raw)
+        with Files(tmp_path / "m") as files:
+            assert vector_file(files).format == "safetensors"
+    assert {256, 640, 65_792} <= sizes, sizes
+
+
+def test_the_index_of_a_matrix_is_told_by_another_name(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors.index.json"
+    from_order("cifar100", decay=0.5).top_k(3).save(path)
+    path.rename(tmp_path / "m.json")
+    message = "is the index of a matrix; it is built, and its name has to end in .safetensors.index.json"
+    for read in (load, read_classes):
+        with pytest.raises(SourceError, match=message):
+            read(tmp_path / "m.json")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +144,6 @@ def test_a_safetensors_file_is_no_text(tmp_path: Path) -> None:
         (b"<html lang='en'>", "a web page; download the file itself"),
         (gzip.compress(b"a,b\n"), "compressed; unpack it first"),
         ("a,b\n".encode("utf-16"), "UTF-16; save the file as UTF-8"),
-        (b'{\n "metadata": {\n  "format": "simmatrix",', "the index of a matrix; it is built already"),
     ],
 )
 def test_what_came_in_the_place_of_a_file_is_told(raw: bytes, message: str, tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ KINDS: tuple[tuple[str, str | None, str, tuple[float, ...] | None], ...] = (
     ("the|_|of|.", None, "", None),
     ("n01440764|n02085620", "synsets", "--from-wordnet", None),
     ("dog.n.01|seal.n.09", "synsets", "--from-wordnet", None),
-    ("Home > Pots|Home > Pans|Toys > Dolls", "paths", '--separator " > "', None),
-    ("rec.autos|rec.motorcycles|sci.med", "paths", '--separator "."', None),
+    ("Home > Pots|Home > Pans|Toys > Dolls", "paths", "--separator ' > '", None),
+    ("rec.autos|rec.motorcycles|sci.med", "paths", "--separator .", None),
     # Words, as far as can be seen.
     ("rose|tulip|oak", None, "", None),
     ("/a/airfield|/b/bakery/shop|/b/bar", None, "", None),

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from simmatrix import data
-from simmatrix.builders.lookup import attempts_of, resolve
+from simmatrix.builders.lookup import attempts, resolve
 from simmatrix.builders.wordnet import look_up
 from simmatrix.taxonomy.wordnet import bundled_wordnet
 from tests.simmatrix.real_lists import REAL_LISTS
@@ -60,7 +60,8 @@ def test_what_is_found_of_each(vocabulary: set[str], tmp_path: Path) -> None:
     counts = {}
     for name, one in REAL_LISTS.items():
         listed = one.read(tmp_path)
-        by_words = [resolve(each, vocabulary) for each in attempts_of(listed)[0]]
+        asked = zip(listed.names, listed.column("phrase"), strict=True)
+        by_words = [resolve(attempts(*pair), vocabulary) for pair in asked]
         by_wordnet = look_up(bundled_wordnet(), listed).values()
         hows = [[found.how for found in each if found] for each in (by_words, by_wordnet)]
         words, wordnet = ((len(each), sum(how.endswith("head") for how in each)) for each in hows)

@@ -2,6 +2,8 @@
 
 import csv
 import importlib.util
+import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,7 +12,13 @@ import pytest
 
 import simmatrix
 from simmatrix import ClassList, OutputError, suggestion
+from tests.cli.command import COMMAND
 
+NEWSGROUPS = """
+alt.atheism comp.graphics comp.os.ms-windows.misc comp.sys.ibm.pc.hardware comp.sys.mac.hardware comp.windows.x
+misc.forsale rec.autos rec.motorcycles rec.sport.baseball rec.sport.hockey sci.crypt sci.electronics sci.med sci.space
+soc.religion.christian talk.politics.guns talk.politics.mideast talk.politics.misc talk.religion.misc
+"""
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -163,22 +171,25 @@ def test_a_thousand_names_take_less_than_two_seconds() -> None:
 
 
 def test_of_very_many_names_some_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every third of thirty: the figures are of these alone, and the reason says so."""
-    monkeypatch.setattr(suggestion, "_MOST", 29)
+    """Ten of 31, evenly spaced: the figures are of these alone, and the reason says so."""
+    monkeypatch.setattr(suggestion, "_MOST", 30)
     monkeypatch.setattr(suggestion, "_SAMPLED", 10)
-    names = [
-        *(["otter", "seal", "walrus", "qqzzx", "heron", "eagle", "falcon", "robin", "sparrow", "trout"]),
-        *(f"zq{i}x" for i in range(20)),
-    ]
-    mixed = [name for three in zip(names[:10], names[10:20], names[20:], strict=True) for name in three]
-    found = simmatrix.suggest(mixed)
-    assert tuple(found.table.names) == tuple(names[:10])
-    assert (found.left_out, [one.found for one in found.lookups]) == (20, [9, 9])
-    assert found.reason.endswith("(10 of 30 were looked up)")
-    with pytest.raises(simmatrix.OutputError, match="20 were not looked up"):
+    known = ["otter", "seal", "walrus", "heron", "eagle", "falcon", "robin", "sparrow", "trout", "salmon"]
+    places = [int(at * 3.1) for at in range(10)]
+    names = [known[places.index(at)] if at in places else f"zq{at}x" for at in range(31)]
+    found = simmatrix.suggest(names)
+    assert found.table.names == tuple(known)
+    assert (found.left_out, [one.found for one in found.lookups]) == (21, [10, 10])
+    assert found.reason == "going by 10 of the 31 names: WordNet has all of the names"
+    # The others may lack some, as they do here; and all pairs of very many would be too large.
+    assert found.command == "simmatrix build --from-wordnet --oov drop --top-k 32 --classes classes"
+    with pytest.raises(simmatrix.OutputError, match="21 of them were not looked up"):
         found.save(tmp_path / "c.tsv")
     assert not any(tmp_path.iterdir())
-    assert simmatrix.suggest(mixed[:29]).left_out == 0
+    grouped = simmatrix.ClassList(names, {"superclass": ["a", *"b" * 30]})
+    assert simmatrix.suggest(grouped).command.startswith("simmatrix build --from-taxonomy superclass --top-k 32 ")
+    found = simmatrix.suggest(names[:30])
+    assert (found.left_out, "--top-k" in found.command) == (0, False)
 
 
 def test_the_command_reads_the_list_as_it_was_read(tmp_path: Path) -> None:
@@ -194,3 +205,17 @@ def test_the_command_reads_the_list_as_it_was_read(tmp_path: Path) -> None:
     path.write_text("class\na > otter\na > seal\nb > oak\nb > elm\n")
     found = simmatrix.suggest(path, separator=" > ")
     assert found.command == f"simmatrix build --from-taxonomy level_1 --classes {path} --separator ' > '"
+
+
+def test_what_is_printed_for_paths_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The 20 Newsgroups are paths of two to four parts; so are these products."""
+    monkeypatch.chdir(tmp_path)
+    products = ["a > b > c > d", "a > b > c > e", "a > b > f", "a > g", "h > i > j > k", "h > i > l"]
+    for name, names in (("n.txt", NEWSGROUPS.split()), ("p.txt", products)):
+        Path(name).write_text("\n".join(names))
+        command = [COMMAND, *shlex.split(simmatrix.suggest(name).command)[1:], "-o", f"{name}.safetensors"]
+        subprocess.run(command, check=True, capture_output=True)
+        matrix = simmatrix.load(f"{name}.safetensors")
+        assert matrix.provenance.builder == "taxonomy"
+    first, second, third, fourth, *_, last = products
+    assert matrix[first, second] > matrix[first, third] > matrix[first, fourth] > matrix[first, last]

@@ -193,6 +193,37 @@ def test_names_are_read_as_they_stand_first_where_there_are_many(
     assert str(caught.value) == str(expected.value)
 
 
+def test_of_ten_thousand_names_that_the_file_has_no_form_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tuple(f"small rake {at}" for at in range(10_001))
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(10_001, 2)))
+    (tmp_path / "words").write_text("\n".join(names))
+    monkeypatch.setattr(lookup, "forms", None)
+    source = VectorSource(tmp_path / "v.npy", "v.npy", vocabulary=tmp_path / "words")
+    assert embedding_similarity(source, ClassList(names)).classes == names
+
+
+def test_a_file_that_has_none_of_the_classes_is_told_at_once(tmp_path: Path) -> None:
+    listed = ClassList(tuple(f"zq{at}" for at in range(11)))
+    message = (
+        "a vector for none of the 11 classes, such as zq0, zq1, zq2 and 8 more; check that its words, such as rose,"
+    )
+    with pytest.raises(ClassNotFoundError, match=message):
+        embedding_similarity(written(tmp_path, ROWS), listed)
+
+
+def test_the_progress_is_that_of_both_readings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "_FORMS_AT_ONCE", 1)
+    source = written(tmp_path, ROWS)
+    told: list[tuple[int, int]] = []
+    embedding_similarity(source, ClassList(("Rose", "tulip")), progress=lambda *one: told.append(one))
+    size = source.path.stat().st_size
+    assert told == sorted(told)
+    assert {total for _, total in told} == {2 * size}
+    assert told[-1][0] == 2 * size
+
+
 def test_what_is_recorded(tmp_path: Path) -> None:
     source = written(tmp_path, ROWS)
     (tmp_path / "names.txt").write_text("rose\nRed\nTrucks\n")

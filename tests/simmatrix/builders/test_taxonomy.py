@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import networkx as nx
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simmatrix import normalise
+from simmatrix.builders.automatic import known_columns, superclasses_of
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, from_taxonomy, taxonomy_similarity
 from simmatrix.choices import TAXONOMY_FORMATS as FORMATS
@@ -80,28 +82,74 @@ def test_columns_may_be_several(tmp_path: Path) -> None:
     assert raw.provenance.resolution["oak"] == {"how": "name", "words": ["oak"]}
 
 
-@pytest.mark.parametrize("sign", [" > ", "/", "::", "\\"])
-def test_a_column_of_paths_is_the_tree_that_they_make(sign: str, tmp_path: Path) -> None:
-    """The oracle is the same tree written as edges."""
-    places = ("home garden rakes", "home garden rakes", "home garden hoses", "home lights lamps", "toys games kites")
-    names = ("leaf rake", "bow rake", "hose", "lamp", "kite")
-    column = tuple(sign.join(place.split()) for place in places)
-    listed = ClassList(names, {"kind": column, "shop": ("a", "a", "a", "a", "b")})
-    edges = {("all", place.split()[0]) for place in places}
-    for name, place in zip(names, places, strict=True):
-        down = [*place.split(), name]
+PLACES = ("home garden rakes", "home garden rakes", "home garden", "home lights lamps old", "toys kites", "toys kites")
+PLACED = ("leaf rake", "bow rake", "hose", "lamp", "kite", "stunt kite")
+
+
+def tree_of(places: Sequence[str], folder: Path) -> TaxonomyFile:
+    """Return the tree of paths as edges, each node with all that is above it as its name."""
+    edges = set()
+    for name, place in zip(PLACED, places, strict=True):
+        parts = place.split()
+        down = ["all", *(" ".join(parts[: depth + 1]) for depth in range(len(parts))), name]
         edges |= set(itertools.pairwise(down))
-    path = tmp_path / "edges.tsv"
-    path.write_text("parent\tchild\n" + "".join(f"{above}\t{below}\n" for above, below in sorted(edges)))
+    return written(folder, "parent\tchild\n" + "".join(f"{above}\t{below}\n" for above, below in sorted(edges)))
+
+
+@pytest.mark.parametrize("measure", ["path", "lin", "lcs-height"])
+def test_a_column_of_paths_is_the_tree_that_they_make(measure: str, tmp_path: Path) -> None:
+    """The oracle is the same tree written as edges; the paths are of different lengths."""
+    expected = taxonomy_similarity(tree_of(PLACES, tmp_path), ClassList(PLACED), measure=measure).values
+    for sign in (" > ", ">", "::"):
+        column = tuple(sign.join(place.split()) for place in PLACES)
+        raw = taxonomy_similarity(TaxonomyColumns(("kind",)), ClassList(PLACED, {"kind": column}), measure=measure)
+        assert np.array_equal(raw.values, expected)
+        assert raw.provenance.params["columns"] == ["kind"]
+        assert raw.provenance.params["levels"] == 4
+    # Written with blanks or without, and with a sign at the end.
+    untidy = ClassList(PLACED, {"kind": ("home>garden > rakes", *(" > ".join(one.split()) for one in PLACES[1:-1]),
+                                         "toys > kites >")})  # fmt: skip
+    assert np.array_equal(taxonomy_similarity(TaxonomyColumns(("kind",)), untidy, measure=measure).values, expected)
+    assert superclasses_of(ClassList(PLACED, {"group": untidy.column("kind")}))[0] == "home > garden > rakes"
+    # The same names as paths that are divided by --separator.
+    names = [" > ".join((*place.split(), name)) for place, name in zip(PLACES, PLACED, strict=True)]
+    divided = read_classes(names, separator=">")
+    found = known_columns(divided)
+    assert found is not None
+    raw = taxonomy_similarity(TaxonomyColumns(found.arguments["taxonomy"]), divided, measure=measure)
+    assert np.array_equal(raw.values, expected)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("animal.n.01", "plant.n.02", "vessel.n.02", "vessel.n.03"),
+        ("Sports/Games", "Sports/Outdoors", "Food/Drink", "Vehicle"),
+        ("http://a.org/ontology/Animal", "http://a.org/ontology/Plant", "http://a.org/ontology/Car", "other"),
+        ("N/A", "N/K", "N/S", "bird"),
+        ("Jan|2020", "Jan|2021", "Feb|2020", "Feb|2021"),
+        ("> 5", "> 9", "< 5", "5 to 9"),
+        ("x::y", "a > b", "z", "w"),
+    ],
+)
+def test_what_else_has_signs_is_no_path(values: tuple[str, ...]) -> None:
+    names = ("rose", "oak", "cup", "ship")
+    listed = ClassList(names, {"kind": values})
     raw = taxonomy_similarity(TaxonomyColumns(("kind",)), listed)
-    expected = taxonomy_similarity(TaxonomyFile(path, "edges.tsv"), listed)
-    assert np.array_equal(raw.values, expected.values)
-    assert raw.provenance.params == {"measure": "path", "columns": ["kind"], "split_by": [sign.strip()]}
-    below_shops = taxonomy_similarity(TaxonomyColumns(("kind", "shop")), listed)
-    # A further level above the topmost: the way to the kite is two edges longer, and no other.
-    far = 1 / (1 / expected.values[:4, 4] + 2)
-    assert np.allclose(below_shops.values[:4, 4], far, rtol=1e-12)
-    assert np.array_equal(below_shops.values[:4, :4], expected.values[:4, :4])
+    assert raw.provenance.params == {"measure": "path", "columns": ["kind"]}
+    # Each is below a group of its own: four edges from any other.
+    assert np.array_equal(raw.values, np.where(np.eye(4), 1, 1 / 5))
+
+
+def test_of_several_columns_none_is_divided() -> None:
+    places = [tuple(place.split()) for place in PLACES]
+    columns = {
+        "fine": tuple(" > ".join(one[:3]) for one in places),
+        "coarse": tuple(" > ".join(one[:2]) for one in places),
+    }
+    raw = taxonomy_similarity(TaxonomyColumns(("fine", "coarse")), ClassList(PLACED, columns))
+    assert raw.values[0, 1] == 1 / 3
+    assert raw.provenance.params == {"measure": "path", "columns": ["fine", "coarse"]}
 
 
 def test_a_cell_that_lacks_its_path_is_told() -> None:

@@ -277,17 +277,22 @@ def test_what_is_wrong_is_refused(options: dict[str, object], message: str) -> N
 def test_that_faiss_lacks_is_told_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     for build in (simmatrix.from_embeddings, simmatrix.from_encoder):
-        with pytest.raises(SourceError, match='search="faiss" needs the library faiss-cpu'):
-            build("no such file", classes="no such list", top_k=3, search="faiss")
+        # Nobody is to install what then has nothing to do.
+        with pytest.raises(ParameterError, match="is for more than 10,000 classes"):
+            build("no such file", classes="cifar100", top_k=3, search="faiss")
+    monkeypatch.setattr("simmatrix.normalise.EXACT_UP_TO", 99)
+    for build in (simmatrix.from_embeddings, simmatrix.from_encoder):
+        with pytest.raises(SourceError, match="needs the library faiss-cpu"):
+            build("no such file", classes="cifar100", top_k=3, search="faiss")
 
 
 def test_faiss_searches_vectors_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = wordnet_similarity(simmatrix.read_classes("cifar10"))
+    raw = wordnet_similarity(simmatrix.read_classes("cifar100"))
+    monkeypatch.setattr("simmatrix.normalise.EXACT_UP_TO", 99)
     with pytest.raises(ParameterError, match="all other sources are searched exactly"):
         raw.normalised(0.0, 3, search="faiss")
     words = embedding_similarity(
         VectorSource(vector_file_path("glove-6b-50d"), "glove"), simmatrix.read_classes("cifar100")
     )
-    monkeypatch.setattr("simmatrix.normalise.EXACT_UP_TO", 99)
     matrix = words.normalised(0.0, 3, search="faiss", recall=0.5)
     assert matrix.form == "sparse"

@@ -63,20 +63,24 @@ def test_columns_the_wrong_way_round_are_refused() -> None:
 
 
 def test_what_is_called_alike_in_different_columns_stays_apart() -> None:
-    names = ["fish", "shark", "root", "superclass: fish"]
-    taxonomy = column_taxonomy(names, [("superclass", ["fish", "fish", "shark", "superclass: fish"]),
-                                       ("family", ["fish", "fish", "shark", "root"])])  # fmt: skip
+    names = ["fish", "shark", "root", "superclass: fish", "eel", "gar"]
+    taxonomy = column_taxonomy(names, [("superclass", ["fish", "fish", "shark", "superclass: fish", "fish", "gars"]),
+                                       ("family", ["fish", "fish", "shark", "root", "sea", "sea"])])  # fmt: skip
     assert set(graph_of(taxonomy).edges) == {
-        ("superclass: superclass: fish", "fish"),
-        ("superclass: superclass: fish", "shark"),
-        ("superclass: shark", "root"),
-        ("superclass: superclass: superclass: fish", "superclass: fish"),
-        ("family: fish", "superclass: superclass: fish"),
-        ("family: shark", "superclass: shark"),
-        ("family: root", "superclass: superclass: superclass: fish"),
+        # The superclass and the family of one row are one group if they are called alike.
+        ("family: fish", "fish"),
+        ("family: fish", "shark"),
+        ("family: shark", "root"),
+        ("superclass: superclass: fish", "superclass: fish"),
+        ("superclass: superclass: superclass: fish", "eel"),
+        ("family: root", "superclass: superclass: fish"),
+        ("sea", "superclass: superclass: superclass: fish"),
+        ("gars", "gar"),
+        ("sea", "gars"),
         ("taxonomy: root", "family: fish"),
         ("taxonomy: root", "family: shark"),
         ("taxonomy: root", "family: root"),
+        ("taxonomy: root", "sea"),
     }
 
 
@@ -93,7 +97,9 @@ def test_nodes_are_the_values_of_each_column(data: st.DataObject, names: list[st
     # The same graph with nodes that can't be confused: the values of the column and of all that are coarser.
     expected = nx.DiGraph()
     for row, name in enumerate(names):
-        groups = [tuple(values[row] for _, values in levels[at:]) for at in range(depth)]
+        above = [tuple(values[row] for _, values in levels[at:]) for at in range(depth)]
+        # What the next column repeats is one group.
+        groups = [one for one in above if one[0] not in one[1:2]]
         way = [(name, 0), *groups, ()]
         expected.add_edges_from((above, below) for below, above in pairwise(way))
     ours = graph_of(column_taxonomy(names, levels))

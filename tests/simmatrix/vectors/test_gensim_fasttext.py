@@ -7,6 +7,7 @@ import pytest
 from gensim.models import FastText, KeyedVectors
 from gensim.models.fasttext import load_facebook_vectors, save_facebook_model
 
+from simmatrix.builders import embeddings
 from simmatrix.builders.embeddings import VectorSource, embedding_similarity
 from simmatrix.classes import ClassList
 from simmatrix.errors import ClassNotFoundError, SourceError
@@ -56,7 +57,11 @@ def test_vec_is_word2vec_text(theirs: KeyedVectors, tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.values, theirs[word])
 
 
-def test_subwords_stand_in_for_missing_words(path: Path, theirs: KeyedVectors) -> None:
+@pytest.mark.parametrize("at_once", [2, 10])
+def test_subwords_stand_in_for_missing_words(
+    at_once: int, path: Path, theirs: KeyedVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embeddings, "_FORMS_AT_ONCE", at_once)
     classes = ClassList(("rose", "tulipes", "RedTruckish"))
     raw = embedding_similarity(VectorSource(path, path.name), classes)
     assert {name: one["how"] for name, one in raw.provenance.resolution.items()} == {
