@@ -222,8 +222,8 @@ def build(
     if source is None:
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
-    if top_k is None and source.finds_top_k and source.name != "from_order" and len(listed) > _MANY:
-        size = len(listed)
+    if top_k is None and source.finds_top_k and source.name != "from_order" and len(listed.names) > _MANY:
+        size = len(listed.names)
         warn(
             [
                 f"all pairs of {size:,} classes take {4 * size**2 / 1e9:.1f} GB; --top-k 32 keeps the nearest of each, "
