@@ -312,7 +312,7 @@ def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[st
     >>> levels_of("kind", ["Home > Garden", "Home > Garden", "Home > Lamps"])
     [('kind', ['Home > Garden', 'Home > Garden', 'Home > Lamps']), ('kind above 1', ['Home', 'Home', 'Home'])]
     """
-    sign = _separator(list(dict.fromkeys(values)), (" > ", ">", "::"))
+    sign = _separator(list(dict.fromkeys(values)), (" > ", ">", "::"), fewest=2)
     if sign is None:
         return [(column, values)]
     places = [parts_of(value, sign) for value in values]
@@ -322,12 +322,12 @@ def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[st
     return [(f"{column} above {above}" if above else column, one) for above, one in enumerate(found)]
 
 
-def _separator(texts: Sequence[str], signs: Iterable[str]) -> str | None:
-    """Return which sign separates the parts of texts that are paths; None if they are none."""
+def _separator(texts: Sequence[str], signs: Iterable[str], fewest: int = _FEWEST) -> str | None:
+    """Return which sign separates the parts of texts that are paths; None if they are none, or too few."""
     for sign in signs:
         parts = [[part.strip() for part in text.strip(sign).split(sign)] for text in texts]
         deep = [one for one in parts if len(one) > 1 and all(one)]
-        if len(deep) < max(_FEWEST, len(texts) / 2) or (sign == "." and any(" " in text for text in texts)):
+        if len(deep) < max(fewest, len(texts) / 2) or (sign == "." and any(" " in text for text in texts)):
             continue
         if all(one[0].isdigit() for one in deep):
             continue
