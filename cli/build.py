@@ -222,7 +222,9 @@ def build(
     if source is None:
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
-    if top_k is None and source.finds_top_k and source.name != "from_order" and len(listed.names) > _MANY:
+    # What classes at even distances are built to is one value a diagonal.
+    is_small = source.name == "from_order" and positions is None
+    if top_k is None and source.finds_top_k and not is_small and len(listed.names) > _MANY:
         size = len(listed.names)
         warn(
             [

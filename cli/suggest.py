@@ -33,13 +33,13 @@ def suggest(
 ) -> None:
     """Say which source fits a class list and why, what WordNet and word vectors find of it, and what is in doubt."""
     import simmatrix
-    from simmatrix.files import check_output_folder
+    from simmatrix.suggestion import check_table
     from simmatrix.text import or_list, some
 
     if (listed is None) == (classes is None):
         raise UsageError("give one class list")
     if output is not None:
-        check_output_folder(output, is_new=not force)
+        check_table(output, force=force)
     found = simmatrix.suggest(listed or classes, class_column=class_column, separator=separator)
     shown = len(found.table)
     source = f"--{found.source.replace('_', '-')}" if found.source else "none"

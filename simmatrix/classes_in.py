@@ -137,9 +137,10 @@ def _without_numbers(lines: Sequence[str]) -> Sequence[str]:
 # Tables -------------------------------------------------------------------------------------------------------------
 
 # The headings of a column of names, where none is called class.
-_HEADINGS = (
-    *("classes", "class_name", "classname", "name", "label", "label_name", "title", "category", "category_name"),
-)
+_HEADINGS = ("classes", "class_name", "classname", "name", "label", "label_name", "category", "category_name")
+
+# A number, a file, or nothing.
+_NO_NAME = re.compile(r"[-+]?[\d.,]*|.*\.\w{2,4}")
 
 
 def read_table(delimiter: str) -> Reader:
@@ -168,10 +169,10 @@ def read_table(delimiter: str) -> Reader:
                 rows.append(Row(others.pop(heading), reader.line_num, others))
         except csv.Error as error:
             raise SourceError(f"is not a well-formed table ({error})", path, reader.line_num) from None
-        if heading != column and len({row.name for row in rows}) < len(rows):
+        if heading not in (column, "class") and 2 * len({row.name for row in rows}) <= len(rows):
             columns = {one: [row.others[one] for row in rows] for one in rows[0].others}
-            distinct = [one for one, cells in columns.items() if len(set(cells)) == len(cells)]
-            if names := [one for one in distinct if not all(map(str.isdecimal, columns[one]))]:
+            texts = [one for one, cells in columns.items() if not any(map(_NO_NAME.fullmatch, cells))]
+            if names := [one for one in texts if len(set(columns[one])) == len(rows)]:
                 raise SourceError(
                     f"the column {heading} repeats names, so it holds groups; say which column holds the classes "
                     f'(class_column="{names[0]}")',
@@ -192,7 +193,9 @@ def _heading(header: Sequence[str], path: Path, column: str | None) -> str:
         return column
     if "class" in header:
         return "class"
-    possible = [one for one in header if one.lower().replace(" ", "_") in ("class", *_HEADINGS)]
+    folded = [one.lower().replace(" ", "_") for one in header]
+    possible = [one for one, text in zip(header, folded, strict=True) if text in ("class", *_HEADINGS)]
+    possible = possible or [one for one, text in zip(header, folded, strict=True) if text == "title"]
     if len(possible) > 1:
         raise SourceError(
             f"the columns {' and '.join(possible)} could both hold the classes; say which "

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
@@ -312,22 +313,25 @@ def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[st
     >>> levels_of("kind", ["Home > Garden", "Home > Garden", "Home > Lamps"])
     [('kind', ['Home > Garden', 'Home > Garden', 'Home > Lamps']), ('kind above 1', ['Home', 'Home', 'Home'])]
     """
-    sign = _separator(list(dict.fromkeys(values)), (" > ", ">", "::"), fewest=2)
-    if sign is None:
-        return [(column, values)]
-    places = [parts_of(value, sign) for value in values]
-    joint = " > " if ">" in sign else sign
-    depths = range(max(map(len, places)), 0, -1)
-    found = [[joint.join(place[:depth]) for place in places] for depth in depths]
-    return [(f"{column} above {above}" if above else column, one) for above, one in enumerate(found)]
+    for sign, joint in ((">", " > "), ("::", "::")):
+        places = {value: parts_of(value, sign) for value in values}
+        first = Counter(place[0] for place in places.values())
+        # One path alone is below nothing that another has. A > may also compare, or be an arrow.
+        if any(len(place) > 1 < first[place[0]] for place in places.values()) and not any(map(_NO_PATH.search, places)):
+            depths = range(max(map(len, places.values())), 0, -1)
+            found = [[joint.join(places[value][:depth]) for value in values] for depth in depths]
+            return [(f"{column} above {above}" if above else column, one) for above, one in enumerate(found)]
+    return [(column, values)]
 
 
-def _separator(texts: Sequence[str], signs: Iterable[str], fewest: int = _FEWEST) -> str | None:
-    """Return which sign separates the parts of texts that are paths; None if they are none, or too few."""
-    for sign in signs:
-        parts = [[part.strip() for part in text.strip(sign).split(sign)] for text in texts]
+_NO_PATH = re.compile(r"[-=<]>|>=|>\s*-?[\d.,]+%?\s*$")
+
+
+def _paths(names: Sequence[str]) -> Kind | None:
+    for sign in (" > ", ">", "::", " / ", "/", "|", "\\", "."):
+        parts = [[part.strip() for part in name.strip(sign).split(sign)] for name in names]
         deep = [one for one in parts if len(one) > 1 and all(one)]
-        if len(deep) < max(fewest, len(texts) / 2) or (sign == "." and any(" " in text for text in texts)):
+        if len(deep) < max(_FEWEST, len(names) / 2) or (sign == "." and any(" " in name for name in names)):
             continue
         if all(one[0].isdigit() for one in deep):
             continue
@@ -335,16 +339,10 @@ def _separator(texts: Sequence[str], signs: Iterable[str], fewest: int = _FEWEST
         if len(set(first)) == len(first):
             continue
         # Folders by first letter group nothing.
-        is_by_letter = all(len(one[0]) == 1 and one[1].lower().startswith(one[0].lower()) for one in deep)
-        return None if is_by_letter else sign
+        if all(len(one[0]) == 1 and one[1].lower().startswith(one[0].lower()) for one in deep):
+            return None
+        return Kind("paths", f"the names are paths ({some(names, 1)})", f"--separator {shlex.quote(sign)}")
     return None
-
-
-def _paths(names: Sequence[str]) -> Kind | None:
-    sign = _separator(names, (" > ", ">", "::", " / ", "/", "|", "\\", "."))
-    if sign is None:
-        return None
-    return Kind("paths", f"the names are paths ({some(names, 1)})", f"--separator {shlex.quote(sign)}")
 
 
 def _folded(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -289,11 +288,6 @@ class SimilarityMatrix:
         A Toeplitz matrix stays one for classes that follow each other in it, and becomes dense for others. Of a top k
         few pairs are left, since most of the nearest are not chosen: a matrix that is built of these names has them.
 
-        Warns
-        -----
-        UserWarning
-            If most of the classes have no neighbour left.
-
         Raises
         ------
         ClassNotFoundError
@@ -308,16 +302,7 @@ class SimilarityMatrix:
         wanted = names_in_order(names)
         indices = np.array(self.places(wanted), dtype=np.intp)
         evidence = None if self.evidence is None else read_only(self.evidence[indices[:, None], indices])
-        chosen = self.stored.select(indices)
-        if self.provenance.has_step("top_k") and isinstance(chosen, Sparse):
-            before, share = (np.mean(np.diff(form.values.indptr) == 1) for form in (self.stored, chosen))
-            if share > max(0.5, before):
-                warnings.warn(
-                    f"{share:.0%} of the chosen classes are similar to no other: the matrix holds the nearest of each "
-                    "class alone, and few of these were chosen; build a matrix of the chosen names instead",
-                    stacklevel=2,
-                )
-        return SimilarityMatrix.of(chosen, wanted, self.provenance.only(wanted), evidence)
+        return SimilarityMatrix.of(self.stored.select(indices), wanted, self.provenance.only(wanted), evidence)
 
     def reorder(self, names: Names) -> SimilarityMatrix:
         """Return the matrix with its classes in another order, such as a training set's.

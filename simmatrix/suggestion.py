@@ -121,9 +121,7 @@ class Suggestion:
                 "very many; build from the list itself",
                 path,
             )
-        if path.suffix.lower() != ".tsv":
-            raise OutputError("a table to edit ends in .tsv; give it that name", path)
-        check_output_folder(path, is_new=not force)
+        check_table(path, force=force)
         text = io.StringIO()
         columns = self.table.columns
         rows = zip(self.table.names, *columns.values(), strict=True)
@@ -139,6 +137,13 @@ class Suggestion:
                 SenseWarning,
                 stacklevel=2,
             )
+
+
+def check_table(path: Path, *, force: bool) -> None:
+    """Raise `OutputError` unless a table to edit can be written to `path`."""
+    if path.suffix.lower() != ".tsv":
+        raise OutputError("a table to edit ends in .tsv; give it that name", path)
+    check_output_folder(path, is_new=not force)
 
 
 def suggest(classes: Classes, *, class_column: str | None = None, separator: str | None = None) -> Suggestion:
@@ -173,6 +178,8 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
     read = (("--class-column", class_column), ("--separator", separator))
     reading = "".join(f" {option} {shlex.quote(value)}" for option, value in read if value is not None)
     named = shlex.quote(path) + reading
+    # All pairs would take gigabytes.
+    top_k = " --top-k 32" if len(listed) > _MOST else ""
     known = known_columns(listed)
     kind = None if known else kind_of(phrases_of(listed))
     if kind is None and not known:
@@ -183,13 +190,13 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
         source = "" if not kind.options else "from_taxonomy" if kind.name == "paths" else "from_order"
         reason = kind.reason if kind.options else f"{kind.reason}, which say nothing of the classes"
         command, build = (kind.command(path, reading), f"simmatrix build {kind.options}") if source else ("", "")
+        if kind.name == "paths":
+            command, build = command + top_k, build + top_k
         return Suggestion(source, reason, command, (), _with_columns(listed, **columns), build)
     count = len(listed)
     if count > _MOST:
         listed = listed.select([listed.names[at * count // _SAMPLED] for at in range(_SAMPLED)])
     left_out = count - len(listed)
-    # All pairs would take gigabytes.
-    top_k = " --top-k 32" if left_out else ""
     wordnet = open_wordnet()
     found = look_up(wordnet, listed)
     vocabulary = set(words_of(data.vector_file_path(DEFAULT_VECTORS)))

@@ -88,7 +88,14 @@ def level_columns(classes: ClassList) -> tuple[str, ...]:
     ('level 2', 'level 1')
     """
     found = [name for name, values in classes.columns.items() if _LEVEL.fullmatch(name) and any(values)]
-    return tuple(sorted(found, key=lambda name: -len(set(classes.columns[name]))))
+    stems = [name.rstrip("0123456789") for name in found]
+
+    def rank(name: str) -> tuple[int, int, int]:
+        # Of level_1 and level_2 with as many groups, level_2 is the finer one.
+        stem = name.rstrip("0123456789")
+        return -len(set(classes.columns[name])), stems.index(stem), -int(name[len(stem) :][:9] or 0)
+
+    return tuple(sorted(found, key=rank))
 
 
 def superclasses_of(classes: ClassList) -> Sequence[str]:

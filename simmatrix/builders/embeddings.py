@@ -247,9 +247,10 @@ def _not_found(
     missing: Mapping[str, tuple[str, ...]], count: int, vectors: Vectors, source: str, file: VectorFile
 ) -> ClassNotFoundError:
     if len(missing) == count > _SOME:
+        few, known = (some([*map(repr, islice(names, 3))]) for names in (missing, file.words()))
         return ClassNotFoundError(
-            f"{source} has a vector for none of the {count} classes, such as {some([*missing], 3)}; check that its "
-            f"words, such as {some([*islice(file.words(), 3)])}, and the classes go together",
+            f"{source} has a vector for none of the {count} classes, such as {few}; check that they go with its words, "
+            f"such as {known}, or take other vectors or an encoder, which takes any text (from_encoder)",
             tuple(missing),
         )
     unknown = {

@@ -18,15 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import coo_array, csc_array, csr_array, diags_array
 
-from simmatrix import (
-    ClassNotFoundError,
-    ClassOrderError,
-    MatrixError,
-    ParameterError,
-    Provenance,
-    SimilarityMatrix,
-    from_order,
-)
+from simmatrix import ClassNotFoundError, ClassOrderError, MatrixError, ParameterError, Provenance, SimilarityMatrix
 from simmatrix.provenance import Input
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import NAMES, in_form, peak_memory, random_matrix, random_values, values_for
@@ -674,14 +666,3 @@ def test_the_range_of_influence_is_what_the_largest_bound_and_none_leave(form: s
     whole = (0.0 * 1 + 1.0 * 2 + 0.25 * 3 + 0.5 * 3 + 0.0 * 2 + 0.75 * 1) / 4
     assert matrix.influence_range == (2 / 4, whole)
     assert matrix.lower_bound(0.875).influence == 2 / 4
-
-
-def test_a_choice_that_leaves_most_of_a_top_k_without_neighbours_is_warned_of() -> None:
-    matrix = from_order("cifar100", decay=0.9)
-    nearest = matrix.top_k(2)
-    every_tenth = nearest.classes[::10]
-    with pytest.warns(UserWarning, match="100% of the chosen classes are similar to no other: .* build a matrix"):
-        assert nearest.select(every_tenth).influence == 0
-    # The neighbours of these were chosen, and a whole matrix has all pairs.
-    assert nearest.select(nearest.classes[:10]).influence > 1
-    assert matrix.select(every_tenth).influence > 0

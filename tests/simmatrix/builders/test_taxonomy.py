@@ -129,6 +129,9 @@ def test_a_column_of_paths_is_the_tree_that_they_make(measure: str, tmp_path: Pa
         ("N/A", "N/K", "N/S", "bird"),
         ("Jan|2020", "Jan|2021", "Feb|2020", "Feb|2021"),
         ("> 5", "> 9", "< 5", "5 to 9"),
+        ("age >= 60", "age >= 40", "age < 40", "age > 20"),
+        ("Eukaryota -> Animals", "Eukaryota -> Plants", "Eukaryota => Fungi", "other"),
+        ("Home > Garden", "Toys", "Food > Fruit", "Books"),
         ("x::y", "a > b", "z", "w"),
     ],
 )
@@ -139,6 +142,32 @@ def test_what_else_has_signs_is_no_path(values: tuple[str, ...]) -> None:
     assert raw.provenance.params == {"measure": "path", "columns": ["kind"]}
     # Each is below a group of its own: four edges from any other.
     assert np.array_equal(raw.values, np.where(np.eye(4), 1, 1 / 5))
+
+
+def test_a_path_may_be_the_beginning_of_another(tmp_path: Path) -> None:
+    places = ("Home", "Home Garden", "Home Lamps", "Toys", "Food", "Books")
+    column = tuple(" > ".join(place.split()) for place in places)
+    raw = taxonomy_similarity(TaxonomyColumns(("kind",)), ClassList(PLACED, {"kind": column}))
+    assert np.array_equal(raw.values, taxonomy_similarity(tree_of(places, tmp_path), ClassList(PLACED)).values)
+
+
+def test_levels_of_as_many_groups_are_in_their_order(tmp_path: Path) -> None:
+    """All names of one department have the same first two parts."""
+    places = (
+        "Shop Home Garden",
+        "Shop Home Garden",
+        "Shop Home",
+        "Shop Home",
+        "Shop Home Kitchen",
+        "Shop Home Kitchen",
+    )
+    names = [" > ".join((*place.split(), name)) for place, name in zip(places, PLACED, strict=True)]
+    divided = read_classes(names, separator=" > ")
+    found = known_columns(divided)
+    assert found is not None
+    assert found.arguments["taxonomy"] == ("level_3", "level_2", "level_1")
+    raw = taxonomy_similarity(TaxonomyColumns(found.arguments["taxonomy"]), divided)
+    assert np.array_equal(raw.values, taxonomy_similarity(tree_of(places, tmp_path), ClassList(PLACED)).values)
 
 
 def test_of_several_columns_none_is_divided() -> None:
