@@ -179,8 +179,6 @@ _LONGEST = 200
 # Names of more classes are not read as a scale: it would take longer than to build the matrix.
 _LONGEST_SCALE = 10_000
 _LOOKED_AT = 10_000
-# From this share of isolated classes on, a top k seems to be of other classes.
-_MOST_ALONE = 0.5
 # From this share of so many classes on, ties have decided what the top k holds.
 _MOST_UNCHOSEN, _MANY = 0.5, 1000
 # Below this influence the loss is nearly cross entropy.
@@ -283,11 +281,6 @@ def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
             else "no two classes are similar in this source, take another source or measure"
         )
         yield f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
-    elif figures.identity_rows > _MOST_ALONE and origin.has_step("top_k"):
-        yield (
-            f"{figures.identity_rows:.0%} of the classes are similar to no other: the matrix holds the nearest of each "
-            "class alone; if its classes were chosen from a larger matrix, build one of these names instead"
-        )
     elif figures.influence < _LEAST_INFLUENCE:
         remedy = "give a greater decay or length scale" if origin.builder == "order" else "give a smaller lower bound"
         yield (

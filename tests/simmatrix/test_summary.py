@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from simmatrix import SimilarityMatrix, concerns, forms, from_order, statistics, summary
+from simmatrix import SimilarityMatrix, concerns, forms, statistics, summary
 from simmatrix.summary import QUANTILES, SHOWN_PAIRS, Counts, counts
 from simmatrix.toeplitz import toeplitz_view
 from tests.simmatrix.matrices import in_form, peak_memory, random_toeplitz, random_values
@@ -185,15 +185,3 @@ def test_what_a_build_tells_and_warns_of_takes_counting_alone(form: str, monkeyp
     assert vars(counted).items() <= vars(figures).items()
     assert vars(figures).keys() - vars(counted).keys() == {"quantiles"}
     assert concerns(matrix) == concerns(matrix, counted) == told
-
-
-def test_a_choice_of_a_top_k_that_has_few_neighbours_left_is_told() -> None:
-    nearest = from_order("cifar100", decay=0.9).top_k(2)
-    told = (
-        "of the classes are similar to no other: the matrix holds the nearest of each class alone; if its classes were"
-    )
-    every_tenth = nearest.select([*nearest.classes[::10], *nearest.classes[1:2]])
-    # Of eleven two are neighbours.
-    assert any(one.startswith(f"82% {told}") for one in concerns(every_tenth))
-    for other in (nearest, nearest.select(nearest.classes[:10])):
-        assert not any(told in one for one in concerns(other))
