@@ -26,9 +26,6 @@ from simmatrix.cli.output import built_by, report, warn
 from simmatrix.cli.shards import check_divided, check_shards, in_shards
 from simmatrix.cli.sources import chosen, known, options_of, renamed
 
-# All pairs of more classes take gigabytes.
-_MANY = 25_000
-
 
 def build(
     classes: Annotated[
@@ -201,7 +198,7 @@ def build(
     given = options_of(locals())
     import simmatrix
     from simmatrix.names import MANY
-    from simmatrix.normalise import check_top_k
+    from simmatrix.normalise import DENSE_UP_TO, check_top_k
     from simmatrix.storage import SUFFIX, check_output, is_index
 
     given, said = renamed(given)
@@ -222,9 +219,9 @@ def build(
     if source is None:
         source, given, reason = known(given, listed)
         why = [("source", f"{source.option}, since {reason}")]
-    # What classes at even distances are built to is one value a diagonal.
+    # A matrix of evenly spaced classes has one value a diagonal.
     is_small = source.name == "from_order" and positions is None
-    if top_k is None and source.finds_top_k and not is_small and len(listed.names) > _MANY:
+    if top_k is None and source.finds_top_k and not is_small and len(listed.names) > DENSE_UP_TO:
         size = len(listed.names)
         warn(
             [

@@ -61,7 +61,7 @@ def in_shards(file: Path, workers: int | None, dask: str | None) -> Iterator[lis
 
         def report(written: int, about: int) -> None:
             if written and not done:
-                warn([f"some {written / about:.0%} of the rows were there from a build that was cut off; going on"])
+                warn([f"a build that was cut off left some {written / about:.0%} of the rows; going on from there"])
             done.append(written)
             progress(written, about)
 

@@ -193,9 +193,9 @@ def _heading(header: Sequence[str], path: Path, column: str | None) -> str:
         return column
     if "class" in header:
         return "class"
-    folded = [one.lower().replace(" ", "_") for one in header]
-    possible = [one for one, text in zip(header, folded, strict=True) if text in ("class", *_HEADINGS)]
-    possible = possible or [one for one, text in zip(header, folded, strict=True) if text == "title"]
+    folded = {one: one.lower().replace(" ", "_") for one in header}
+    possible = [one for one in header if folded[one] in ("class", *_HEADINGS)]
+    possible = possible or [one for one in header if folded[one] == "title"]
     if len(possible) > 1:
         raise SourceError(
             f"the columns {' and '.join(possible)} could both hold the classes; say which "

@@ -302,6 +302,10 @@ def _opinion(text: str) -> float | None:
     return _POLES[pole] * (_STRENGTH[before[0]] if before else 2.0)
 
 
+# A > may also compare, or be an arrow.
+_NO_PATH = re.compile(r"[-=<]>|>=|>\s*-?[\d.,]+%?\s*$")
+
+
 def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
     """Return a column as levels, each with its name and a value a row, the finest first.
 
@@ -316,15 +320,12 @@ def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[st
     for sign, joint in ((">", " > "), ("::", "::")):
         places = {value: parts_of(value, sign) for value in values}
         first = Counter(place[0] for place in places.values())
-        # One path alone is below nothing that another has. A > may also compare, or be an arrow.
+        # A path of which no other shares the beginning makes no hierarchy.
         if any(len(place) > 1 < first[place[0]] for place in places.values()) and not any(map(_NO_PATH.search, places)):
             depths = range(max(map(len, places.values())), 0, -1)
             found = [[joint.join(places[value][:depth]) for value in values] for depth in depths]
             return [(f"{column} above {above}" if above else column, one) for above, one in enumerate(found)]
     return [(column, values)]
-
-
-_NO_PATH = re.compile(r"[-=<]>|>=|>\s*-?[\d.,]+%?\s*$")
 
 
 def _paths(names: Sequence[str]) -> Kind | None:

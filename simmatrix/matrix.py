@@ -285,8 +285,8 @@ class SimilarityMatrix:
     def select(self, names: Names) -> SimilarityMatrix:
         """Return the matrix of some of the classes, in the order given.
 
-        A Toeplitz matrix stays one for classes that follow each other in it, and becomes dense for others. Of a top k
-        few pairs are left, since most of the nearest are not chosen: a matrix that is built of these names has them.
+        A Toeplitz matrix stays one for classes that follow each other in it, and becomes dense for others. A top k
+        keeps few pairs, since most of the nearest classes are not chosen; build a matrix of these names instead.
 
         Raises
         ------

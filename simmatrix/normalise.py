@@ -33,6 +33,9 @@ from simmatrix.shapes import Bool, Float, Int
 EXACT_UP_TO = 10_000
 """Up to so many classes raw similarities are float64 and every pair is looked at; above it memory counts more."""
 
+DENSE_UP_TO = 25_000
+"""All pairs of more classes take gigabytes, so the command speaks of the top k."""
+
 # Steps on the scale from 0 to 1 among which a first pass looks for the bound. A power of two, so that no float32 falls
 # into a step that is not its own.
 _STEPS = 1 << 12

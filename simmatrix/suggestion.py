@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from simmatrix import data
+from simmatrix import data, normalise
 from simmatrix.builders.automatic import known_columns, phrases_of
 from simmatrix.builders.embeddings import DEFAULT_VECTORS
 from simmatrix.builders.lookup import Resolution, attempts, resolve, words
@@ -33,8 +33,8 @@ _WORDS_OF_TEXTS = 4
 _DROP = " --oov drop"
 # Names that are so much like a word (0 to 100) may be misspelt.
 _MISSPELT = 75.0
-# Of more classes, so many are looked up: all would take minutes, and tell the source no better.
-_MOST, _SAMPLED = 25_000, 2_000
+# So many of more than `DENSE_UP_TO` classes are looked up: all would take minutes, and tell the source no better.
+_SAMPLED = 2_000
 
 
 class Lookup(NamedTuple):
@@ -179,7 +179,7 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
     reading = "".join(f" {option} {shlex.quote(value)}" for option, value in read if value is not None)
     named = shlex.quote(path) + reading
     # All pairs would take gigabytes.
-    top_k = " --top-k 32" if len(listed) > _MOST else ""
+    top_k = " --top-k 32" if len(listed) > normalise.DENSE_UP_TO else ""
     known = known_columns(listed)
     kind = None if known else kind_of(phrases_of(listed))
     if kind is None and not known:
@@ -194,7 +194,7 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
             command, build = command + top_k, build + top_k
         return Suggestion(source, reason, command, (), _with_columns(listed, **columns), build)
     count = len(listed)
-    if count > _MOST:
+    if count > normalise.DENSE_UP_TO:
         listed = listed.select([listed.names[at * count // _SAMPLED] for at in range(_SAMPLED)])
     left_out = count - len(listed)
     wordnet = open_wordnet()
@@ -225,8 +225,9 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)
     if left_out:
         reason = f"going by {len(listed):,} of the {count:,} names: {reason}"
-        # The others may lack some.
-        options += "" if options.endswith(_DROP) or source == "from_encoder" else _DROP
+        if source != "from_encoder":
+            # The source may lack some of the others.
+            options = options.removesuffix(_DROP) + _DROP
     misspelt_names: dict[str, tuple[str, ...]] = {}
     if options.endswith(_DROP):
         # What is only misspelt is to be corrected, not dropped.

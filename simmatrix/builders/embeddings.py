@@ -36,7 +36,7 @@ DEFAULT_VECTORS = "glove-6b-50d"
 _TOGETHER = 1024
 # Of more classes the names are read as they stand first: their forms take several times as much memory and time.
 _FORMS_AT_ONCE = 10_000
-# Of so many classes each may be missing for a reason of its own.
+# If all of so few classes are missing, each may be for a reason of its own.
 _SOME = 10
 
 
@@ -198,6 +198,7 @@ def _found(file: VectorFile, classes: ClassList, progress: Progress) -> tuple[Ve
         whole = {phrase or name for name, phrase in asked}
         known.update(file.read(whole, lambda done, total: progress(done, 2 * total)).found)
         resolutions = [resolve(islice(attempts(*one), 1), known) for one in asked]
+        # The second reading reports the second half.
         first, progress = progress, lambda done, total: first(total + done, 2 * total)
     left = [at for at, one in enumerate(resolutions) if one is None]
     if left:

@@ -75,7 +75,7 @@ def test_ctrl_c_says_how_to_go_on_where_there_is_something_to_go_on_from(
     left[0] = 2
     result = command(*arguments)
     # 4,000 of 10,400 rows, each of as many entries but for the first and the last two.
-    there = "warning: some 38% of the rows were there from a build that was cut off; going on\n"
+    there = "warning: a build that was cut off left some 38% of the rows; going on from there\n"
     assert (result.code, result.err.splitlines(True)[:1]) == (0, [there])
 
 

@@ -172,7 +172,7 @@ def test_a_thousand_names_take_less_than_two_seconds() -> None:
 
 def test_of_very_many_names_some_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten of 31, evenly spaced: the figures are of these alone, and the reason says so."""
-    monkeypatch.setattr(suggestion, "_MOST", 30)
+    monkeypatch.setattr("simmatrix.normalise.DENSE_UP_TO", 30)
     monkeypatch.setattr(suggestion, "_SAMPLED", 10)
     known = ["otter", "seal", "walrus", "heron", "eagle", "falcon", "robin", "sparrow", "trout", "salmon"]
     places = [int(at * 3.1) for at in range(10)]
