@@ -302,8 +302,8 @@ def _opinion(text: str) -> float | None:
     return _POLES[pole] * (_STRENGTH[before[0]] if before else 2.0)
 
 
-# A > may also compare, or be an arrow.
-_NO_PATH = re.compile(r"[-=<]>|>=|>\s*-?[\d.,]+%?\s*$")
+# A > may also compare, be an arrow, or end a tag.
+_NO_PATH = re.compile(r"<|[-=]>|>=|>\s*-?[\d.,]+%?\s*$")
 
 
 def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[str]]]:

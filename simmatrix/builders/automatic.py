@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import shlex
 from collections.abc import Sequence
@@ -82,12 +83,16 @@ def known_columns(classes: ClassList) -> KnownSource | None:
 def level_columns(classes: ClassList) -> tuple[str, ...]:
     """Return the columns whose names say that they group the classes; the finest first, which has most groups.
 
+    Where no name says so, it is the first column of paths, such as ``Home > Garden``.
+
     Examples
     --------
     >>> level_columns(ClassList(("rose", "oak"), {"level 1": ("plant", "plant"), "level 2": ("flower", "tree")}))
     ('level 2', 'level 1')
     """
     found = [name for name, values in classes.columns.items() if _LEVEL.fullmatch(name) and any(values)]
+    if not found:
+        found = [name for name in classes.columns if name not in NO_GROUPS and _holds_paths(classes, name)][:1]
     stems = [name.rstrip("0123456789") for name in found]
 
     def rank(name: str) -> tuple[int, int, int]:
@@ -96,6 +101,12 @@ def level_columns(classes: ClassList) -> tuple[str, ...]:
         return -len(set(classes.columns[name])), stems.index(stem), -int(name[len(stem) :][:9] or 0)
 
     return tuple(sorted(found, key=rank))
+
+
+def _holds_paths(classes: ClassList, name: str) -> bool:
+    """Tell whether most of a column are paths: a single note may hold such a sign."""
+    found = levels_of(name, classes.columns[name])
+    return 2 * sum(map(operator.ne, found[0][1], found[-1][1])) > len(classes)
 
 
 def superclasses_of(classes: ClassList) -> Sequence[str]:

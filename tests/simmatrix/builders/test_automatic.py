@@ -25,6 +25,24 @@ def test_columns_that_group_the_classes() -> None:
     assert superclasses_of(ClassList(("a", "b"), {"kind": ("x", "y")})) == ()
 
 
+def test_a_column_of_paths_groups_the_classes() -> None:
+    """Whatever it is called, where no name says that a column does."""
+    names = ("rake", "spade", "lamp", "kite")
+    paths = ("Home > Garden", "Home > Garden", "Home > Lights", "Toys > Outdoors")
+    others = {
+        "page": ("<b>rake</b>", "<b>spade</b>", "<b>lamp</b>", "<b>kite</b>"),
+        "note": ("see there", "see there > here", "see there > below", "new"),  # half of them
+        "phrase": ("a > rake", "a > spade", "a > lamp", "a > kite"),
+    }
+    assert level_columns(ClassList(names, others)) == ()
+    assert level_columns(ClassList(names, {**others, "sold in": paths, "stored in": paths})) == ("sold in",)
+    assert level_columns(ClassList(names, {"sold in": paths, "group": ("x", "x", "y", "y")})) == ("group",)
+    matrix = simmatrix.from_classes(ClassList(names, {**others, "sold in": paths}), lower_bound=0.0)
+    assert matrix.provenance.builder == "taxonomy"
+    # 1 / (edges + 1): of 2, 4 and 6 edges.
+    assert [round(1 / matrix["rake", name]) for name in names[1:]] == [3, 5, 7]
+
+
 def test_the_page_names_the_columns_that_group_the_classes() -> None:
     page = (Path(__file__).parents[3] / "docs" / "builders.md").read_text(encoding="utf-8")
     named = re.findall("`([^`]+)`", page.split("are those called")[1].split(". ")[0])
