@@ -49,9 +49,11 @@ def some(texts: Sequence[str], most: int = _SHOWN, count: int | None = None) -> 
     --------
     >>> some("abcdefg")
     'a, b, c, d, e and 2 more'
+    >>> some(["tench, Tinca tinca", "goldfish"])
+    'tench, Tinca tinca; goldfish'
     """
     more = (len(texts) if count is None else count) - most
-    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
+    return _joined(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def a_few(texts: Sequence[str], most: int = 3) -> str:
@@ -62,7 +64,12 @@ def a_few(texts: Sequence[str], most: int = 3) -> str:
     >>> a_few("abcd")
     'a, b, c …'
     """
-    return ", ".join(texts[:most]) + (" …" if len(texts) > most else "")
+    return _joined(texts[:most]) + (" …" if len(texts) > most else "")
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """Join texts by commas, or by semicolons if a comma stands in one of them."""
+    return ("; " if any("," in text for text in texts) else ", ").join(texts)
 
 
 def some_lines(lines: Iterable[str], count: int) -> str:

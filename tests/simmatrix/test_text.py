@@ -1,6 +1,7 @@
 """What messages share: names as they are shown, and nearest spellings, against words that anyone can tell."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,16 @@ def test_what_can_not_be_written_is_escaped_and_folders_of_files_are_left_out(na
 
 @pytest.mark.parametrize(
     ("names", "expected"),
-    [("a", "a"), ("abcde", "a, b, c, d, e"), ("abcdefg", "a, b, c, d, e and 2 more")],
+    [
+        ("a", "a"),
+        ("abcde", "a, b, c, d, e"),
+        ("abcdefg", "a, b, c, d, e and 2 more"),
+        # A name may hold a comma, and a reader must see where it ends.
+        (["tench, Tinca tinca", "goldfish"], "tench, Tinca tinca; goldfish"),
+        ([*"abcde", "tench, Tinca tinca"], "a, b, c, d, e and 1 more"),
+    ],
 )
-def test_some_names_are_shown_and_the_rest_is_counted(names: str, expected: str) -> None:
+def test_some_names_are_shown_and_the_rest_is_counted(names: Sequence[str], expected: str) -> None:
     assert some(names) == expected
 
 
