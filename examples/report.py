@@ -135,12 +135,12 @@ def means(results: Iterable[Result], amount: str, setting: Setting, split: str =
 def chosen(
     results: Sequence[Result], amount: str, method: str, cost: Callable[[Mapping[str, Change]], float]
 ) -> Setting | None:
-    """Return the setting of a method whose mean cost on validation data is least."""
+    """Return the setting of a method whose mean cost on validation data is least; None if one was not trained."""
     settings = dict.fromkeys(one.trial.setting for one in results if one.trial.setting.method == method)
     costs = {
         setting: cost(found) for setting in settings if (found := means(results, amount, setting, split="validation"))
     }
-    return min(costs, key=lambda setting: costs[setting], default=None)
+    return min(costs, key=lambda setting: costs[setting], default=None) if len(costs) == len(settings) else None
 
 
 def rows_of(

@@ -100,6 +100,8 @@ def test_the_value_of_least_cost_on_validation_data_is_chosen() -> None:
     assert report.chosen(turned, "all", "mild", lambda found: -found["accuracy"].mean) == STRONG
     assert report.chosen(results(), "all", "mild", lambda found: -found["accuracy"].mean) == MILD
     assert report.chosen(results(), "all", "wild", lambda _found: 0.0) is None
+    # Of 10 a class one of the two was not trained: there is nothing to choose from.
+    assert report.chosen(results(), "10", "mild", lambda _found: 0.0) is None
 
 
 def rows(text: str) -> list[list[str]]:
