@@ -3,15 +3,12 @@
     python benchmarks/class_lists.py
 
 The lists are short, written from general knowledge: names as the data sets that they are named after have them. The
-results go to benchmarks/results. What `build` said before there was `suggest` stands in class_lists_before.tsv there:
-the state at commit 3bdc434, by the same lists, recorded once.
+results go to benchmarks/results.
 """
 
 from __future__ import annotations
 
-import csv
 import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 from measure import table, write_result
@@ -92,29 +89,13 @@ def said_by_build(classes: list[str]) -> str:
 
 def main() -> None:
     """Write the table."""
-    with (Path(__file__).parent / "results" / "class_lists_before.tsv").open(encoding="utf-8", newline="") as file:
-        before = {row["list"]: row["build"] for row in csv.DictReader(file, delimiter="\t")}
     rows = []
     for name, listed in LISTS.items():
         found = simmatrix.suggest(listed.classes)
         rows.append(
-            [
-                name,
-                some_of(listed.classes),
-                found.source or "none",
-                found.reason,
-                said_by_build(listed.classes),
-                before[name],
-            ]
+            [name, some_of(listed.classes), found.source or "none", found.reason, said_by_build(listed.classes)]
         )
-    header = [
-        "class list",
-        "names",
-        "`suggest` says",
-        "since",
-        "`build` without a source",
-        "before there was `suggest`",
-    ]
+    header = ["class list", "names", "`suggest` says", "since", "`build` without a source"]
     write_result("class_lists", "python benchmarks/class_lists.py", table(header, rows))
 
 

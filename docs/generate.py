@@ -23,7 +23,6 @@ _FILLED = (
     "benchmarks",
     "builders",
     "collect",
-    "choosing",
     "decisions",
     "evidence",
     "explore",

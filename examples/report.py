@@ -57,11 +57,12 @@ FIGURES = {
     "position_mae": Kind("MAE"),
     "position_mse": Kind("MSE", 1, 2),
     "calibration_error": Kind("calibration error", 100, 1),
-    "scaled_calibration_error": Kind("the same, scaled", 100, 1),
+    "scaled_calibration_error": Kind("scaled calibration error", 100, 1),
     "classes_predicted": Kind("classes predicted", 1, 1),
 }
 TREE = tuple(name for name in FIGURES if not name.startswith("position"))
-ORDERED = ("accuracy", "position_mae", "position_mse", "severity", "calibration_error", "scaled_calibration_error")
+_OF_SUPERCLASSES = ("superclass_accuracy", "failed_superclass_accuracy", "hierarchical_distance_1")
+ORDERED = tuple(name for name in FIGURES if name not in _OF_SUPERCLASSES)
 LEGEND = (
     "The row of cross entropy has its own figures, all others the difference to it with the same seed: mean ± standard "
     "error over the seeds. Accuracies and calibration errors are per cent, their differences points."
