@@ -217,7 +217,9 @@ def build(
         check_top_k(top_k, len(listed))
     why = []
     if source is None:
-        source, given, reason = known(given, listed)
+        from simmatrix.kinds import reading_of
+
+        source, given, reason = known(given, listed, reading_of(class_column, separator))
         why = [("source", f"{source.option}, since {reason}")]
     # A matrix of evenly spaced classes has one value a diagonal.
     is_small = source.name == "from_order" and positions is None

@@ -103,14 +103,16 @@ def chosen(given: Mapping[str, Any]) -> Source | None:
     return named[0]
 
 
-def known(given: Mapping[str, Any], classes: ClassList) -> tuple[Source, dict[str, Any], str]:
+def known(given: Mapping[str, Any], classes: ClassList, reading: str) -> tuple[Source, dict[str, Any], str]:
     """Return the source that fits the class list by itself, the options together with it, and the reason.
+
+    `reading` are the options that say how the class list is read.
 
     Raises `UsageError` if an option is given that belongs to another source.
     """
     from simmatrix.builders.automatic import known_source
 
-    function, arguments, reason = known_source(classes)
+    function, arguments, reason = known_source(classes, reading)
     source = next(one for one in SOURCES if one.name == function)
     _check_options(source, given)
     return source, {**given, function: next(iter(arguments.values()), True)}, reason

@@ -52,7 +52,7 @@ _OF_IMAGENET = re.compile(r"(n\d{8})[\s,]+(\S.*)")
 _FEWEST_NUMBERED = 5
 _SMALLEST_VECTOR, _LOOKED_AT = 3, 20
 # A number in front of each name, or behind it.
-_NUMBERED = (r"(?P<number>\d+)[\s,:]+(?P<name>\S.*)", r"(?P<name>\S.*?)[\s,:]+(?P<number>\d+)")
+_NUMBERED = (r"(?P<number>\d+)[\s,:]+(?P<name>[^\s.)\u2013\u2014-].*)", r"(?P<name>\S.*?)[\s,:]+(?P<number>\d+)")
 
 
 def read_text(text: str, path: Path, column: str | None) -> list[Row]:
@@ -196,6 +196,8 @@ def _heading(header: Sequence[str], path: Path, column: str | None) -> str:
     folded = {one: one.lower().replace(" ", "_") for one in header}
     possible = [one for one in header if folded[one] in ("class", *_HEADINGS)]
     possible = possible or [one for one in header if folded[one] == "title"]
+    # Beside names, a column category holds their groups.
+    possible = [one for one in possible if not folded[one].startswith("category")] or possible
     if len(possible) > 1:
         raise SourceError(
             f"the columns {' and '.join(possible)} could both hold the classes; say which "
@@ -518,7 +520,7 @@ def levels(places: Sequence[Sequence[str]], joint: str) -> dict[str, tuple[str, 
     """Return the columns of the levels above each class in its path, ``level_1`` the topmost, and its last part.
 
     Each value is the path down to its level, since different things may have the same name. A shorter path repeats its
-    end in the columns that it does not reach.
+    end in the columns that it does not reach. A class that is above others is one of its own group.
 
     Examples
     --------
@@ -526,8 +528,10 @@ def levels(places: Sequence[Sequence[str]], joint: str) -> dict[str, tuple[str, 
     {'level_1': ('Home', 'Toys'), 'level_2': ('Home > Kitchen', 'Toys'), 'phrase': ('Pots', 'Kites')}
     """
     depth = max(map(len, places), default=1)
+    above = {tuple(place[:end]) for place in places for end in range(1, len(place))}
+    ends = [len(place) if tuple(place) in above else max(1, len(place) - 1) for place in places]
     columns = {
-        f"level_{level}": tuple(joint.join(place[: max(1, min(level, len(place) - 1))]) for place in places)
+        f"level_{level}": tuple(joint.join(place[: min(level, end)]) for place, end in zip(places, ends, strict=True))
         for level in range(1, depth)
     }
     return {**columns, "phrase": tuple(place[-1] for place in places)} if columns else {}

@@ -98,14 +98,20 @@ def out_of_order(names: Sequence[str], source: str) -> str:
     return f"{kind.reason}, and the classes stand in another order; build from that: {command}"
 
 
-def misfit(names: Sequence[str], source: str) -> str:
+def reading_of(class_column: str | None, separator: str | None) -> str:
+    """Return the options of a command that reads a class list so."""
+    given = (("--class-column", class_column), ("--separator", separator))
+    return "".join(f" {option} {shlex.quote(value)}" for option, value in given if value is not None)
+
+
+def misfit(names: Sequence[str], source: str, reading: str = "") -> str:
     """Return why names can't be looked up as words, and the right command; empty if they can."""
     kind = kind_of(names)
     if kind is None or kind.name == "synsets":
         return ""
     if not kind.options:
         return f"{kind.reason}; {_WITHOUT_SOURCE}"
-    command = kind.command(source)
+    command = kind.command(source, reading)
     return f"{kind.reason}, of which word vectors and WordNet know nothing; build from that: {command}"
 
 
@@ -310,7 +316,8 @@ def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[st
     """Return a column as levels, each with its name and a value a row, the finest first.
 
     These are the column itself; or, where its values are paths written with ``>`` or ``::``, each part of the paths
-    with what stands above it. Other signs stand in names that are no paths, such as ``Sports/Games``.
+    with what stands above it. Parts that are another one in each row are left out, since they group nothing. Other
+    signs stand in names that are no paths, such as ``Sports/Games``.
 
     Examples
     --------
@@ -324,6 +331,8 @@ def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[st
         if any(len(place) > 1 < first[place[0]] for place in places.values()) and not any(map(_NO_PATH.search, places)):
             depths = range(max(map(len, places.values())), 0, -1)
             found = [[joint.join(places[value][:depth]) for value in values] for depth in depths]
+            # A path that ends in the class's own name has a group for each class, which groups nothing.
+            found = [one for one in found if len(set(one)) < len(values)] or found
             return [(f"{column} above {above}" if above else column, one) for above, one in enumerate(found)]
     return [(column, values)]
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simmatrix import data, normalise
-from simmatrix.builders.automatic import known_columns, phrases_of
+from simmatrix.builders.automatic import known_columns, phrases_of, possible_groups
 from simmatrix.builders.embeddings import DEFAULT_VECTORS
 from simmatrix.builders.lookup import Resolution, attempts, resolve, words
 from simmatrix.builders.wordnet import DOUBTFUL, Found, definition_of, look_up, open_wordnet
 from simmatrix.classes import Classes, ClassList, read_classes
 from simmatrix.errors import OutputError, SenseWarning
 from simmatrix.files import check_output_folder, write_atomically
-from simmatrix.kinds import is_english, kind_of, misspelt
+from simmatrix.kinds import is_english, kind_of, misspelt, reading_of
 from simmatrix.taxonomy.wordnet import PARTS, Synset, WordNet
 from simmatrix.text import hinted, nearest_to_each, some
 from simmatrix.vectors.formats import words_of
@@ -175,12 +175,12 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
     """
     listed = read_classes(classes, class_column=class_column, separator=separator)
     path = str(classes) if isinstance(classes, str | Path) else listed.source
-    read = (("--class-column", class_column), ("--separator", separator))
-    reading = "".join(f" {option} {shlex.quote(value)}" for option, value in read if value is not None)
+    reading = reading_of(class_column, separator)
     named = shlex.quote(path) + reading
     # All pairs would take gigabytes.
     top_k = " --top-k 32" if len(listed) > normalise.DENSE_UP_TO else ""
     known = known_columns(listed)
+    groups = "" if known else possible_groups(listed)
     kind = None if known else kind_of(phrases_of(listed))
     if kind is None and not known:
         kind = misspelt(listed.names)
@@ -189,6 +189,7 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
         columns = {"position": positions} if positions else {"phrase": listed.column("phrase")}
         source = "" if not kind.options else "from_taxonomy" if kind.name == "paths" else "from_order"
         reason = kind.reason if kind.options else f"{kind.reason}, which say nothing of the classes"
+        reason += f"; {groups}" if groups else ""
         command, build = (kind.command(path, reading), f"simmatrix build {kind.options}") if source else ("", "")
         if kind.name == "paths":
             command, build = command + top_k, build + top_k
@@ -223,6 +224,7 @@ def suggest(classes: Classes, *, class_column: str | None = None, separator: str
         command = f"{build} --classes {named}"
         return Suggestion(known.function, known.reason, command, lookups, table, build, left_out=left_out)
     source, reason, options = _by_lookup(wordnet, listed, found, lookups)
+    reason += f"; {groups}" if groups else ""
     if left_out:
         reason = f"going by {len(listed):,} of the {count:,} names: {reason}"
         if source != "from_encoder":

@@ -31,10 +31,11 @@ class KnownSource(NamedTuple):
     reason: str
 
 
-def known_source(classes: ClassList) -> KnownSource:
+def known_source(classes: ClassList, reading: str = "") -> KnownSource:
     """Return the source that fits a class list by itself: by its columns, or word vectors if its names are words.
 
-    `SourceError` if they are no words (`simmatrix.kinds`): word vectors would find nonsense. It says what to do.
+    `SourceError` if they are no words (`simmatrix.kinds`): word vectors would find nonsense. It says what to do, with a
+    command that reads the list by the options `reading`.
 
     Examples
     --------
@@ -47,16 +48,19 @@ def known_source(classes: ClassList) -> KnownSource:
     kind = kind_of(names)
     if kind is not None and kind.name == "synsets":
         return KnownSource("from_wordnet", {}, kind.reason)
-    if why := misfit(names, classes.source):
-        raise SourceError(why, classes.source)
-    groups = _all_levels(classes, ())
-    hint = (
-        f"if {', '.join(groups)} can be superclasses: --from-taxonomy {shlex.quote(','.join(groups))}; "
-        if groups
-        else ""
-    )
+    hint = f"{groups}; " if (groups := possible_groups(classes)) else ""
+    if why := misfit(names, classes.source, reading):
+        raise SourceError(hint + why, classes.source)
     reason = f"the class list has neither synsets nor superclasses; {hint}simmatrix suggest looks for a better source"
     return KnownSource("from_embeddings", {}, reason)
+
+
+def possible_groups(classes: ClassList) -> str:
+    """Return which columns could group the classes though their names do not say so; empty if there is none."""
+    groups = _all_levels(classes, ())
+    return (
+        f"if {', '.join(groups)} can be superclasses: --from-taxonomy {shlex.quote(','.join(groups))}" if groups else ""
+    )
 
 
 def phrases_of(classes: ClassList) -> Sequence[str]:
@@ -83,14 +87,17 @@ def known_columns(classes: ClassList) -> KnownSource | None:
 def level_columns(classes: ClassList) -> tuple[str, ...]:
     """Return the columns whose names say that they group the classes; the finest first, which has most groups.
 
-    Where no name says so, it is the first column of paths, such as ``Home > Garden``.
+    Where no name says so, it is the first column of paths, such as ``Home > Garden``. A column that has another group
+    for each class is left out if there are others: it groups nothing.
 
     Examples
     --------
-    >>> level_columns(ClassList(("rose", "oak"), {"level 1": ("plant", "plant"), "level 2": ("flower", "tree")}))
+    >>> groups = {"level 1": ("plant", "plant", "plant"), "level 2": ("flower", "tree", "tree")}
+    >>> level_columns(ClassList(("rose", "oak", "elm"), groups))
     ('level 2', 'level 1')
     """
     found = [name for name, values in classes.columns.items() if _LEVEL.fullmatch(name) and any(values)]
+    found = [name for name in found if len(set(classes.columns[name])) < len(classes)] or found
     if not found:
         found = [name for name in classes.columns if name not in NO_GROUPS and _holds_paths(classes, name)][:1]
     stems = [name.rstrip("0123456789") for name in found]
@@ -104,9 +111,11 @@ def level_columns(classes: ClassList) -> tuple[str, ...]:
 
 
 def _holds_paths(classes: ClassList, name: str) -> bool:
-    """Tell whether most of a column are paths: a single note may hold such a sign."""
-    found = levels_of(name, classes.columns[name])
-    return 2 * sum(map(operator.ne, found[0][1], found[-1][1])) > len(classes)
+    """Tell whether most of a column are paths, and group the classes: a note may hold such a sign."""
+    values = classes.columns[name]
+    found = levels_of(name, values)
+    are_paths = 2 * sum(map(operator.ne, values, found[-1][1])) > len(classes)
+    return are_paths and 1 < len(set(found[0][1])) < len(classes)
 
 
 def superclasses_of(classes: ClassList) -> Sequence[str]:

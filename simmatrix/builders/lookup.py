@@ -7,7 +7,7 @@ vectors, WordNet and taxonomies; the first reading that is found counts:
 2. in its forms, also without an index in front (``001.``, ``n02085620-``): its parts joined by underscores, by hyphens
    and by spaces; each of these in lower case; the singular of each; and, of three to five parts, by underscores and
    hyphens mixed (``yellow-breasted_chat``)
-3. each of its synonyms, which commas or semicolons separate (``tench, Tinca tinca``)
+3. each of its synonyms, which commas or semicolons separate (``tench, Tinca tinca``), if there is no "and" in the last
 4. as the mean of its words, for word vectors; WordNet takes the kind instead (``maple_tree``, the maple that is a tree)
 5. the same without bracketed remarks
 6. if neither phrase nor name is found so, by its head alone: as many of its last words as are known (``Fish_Crow``, a
@@ -43,6 +43,7 @@ _INDEX = re.compile(r"(?:n\d{8}[\s._-]+|\d+[.)]\s*_*|\d+\s+-\s+|(?:0\d+|\d{3,})[
 REMARK = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])")
 """A remark in brackets."""
 _SYNONYMS = re.compile(r"\s*[,;]\s*")
+_AND = re.compile(r"(?:^|\s)(?:and|or|&)\s", re.IGNORECASE)
 _NEGATIONS = frozenset(("no", "non", "not", "without"))
 _YEAR = re.compile(r"(19|20)\d\d")
 # From this many parts on, underscores and hyphens are not mixed: there are 2 ** (n - 1) ways.
@@ -141,13 +142,15 @@ def without_remarks(text: str) -> str:
 def synonyms(text: str) -> tuple[str, ...]:
     """Return the synonyms that commas or semicolons outside of brackets separate; none if there is only one.
 
+    Where an "and" stands in the last of them, they are several things, and not names of one.
+
     Examples
     --------
-    >>> synonyms("tench, Tinca tinca"), synonyms("tench")
-    (('tench', 'Tinca tinca'), ())
+    >>> synonyms("tench, Tinca tinca"), synonyms("tench"), synonyms("hunting, fishing and trapping")
+    (('tench', 'Tinca tinca'), (), ())
     """
     found = tuple(part for part in _SYNONYMS.split(without_remarks(text)) if words(part))
-    return found if len(found) > 1 else ()
+    return found if len(found) > 1 and not _AND.search(found[-1]) else ()
 
 
 def heads(text: str) -> Iterator[tuple[str, ...]]:

@@ -88,8 +88,10 @@ class TaxonomyColumns:
             if column in self.columns[:position]:
                 raise SourceError(f"the column {column!r} is asked for twice; name each once", classes.source)
         levels = [(column, classes.column(column)) for column in self.columns]
+        # A column with another group for each class groups nothing.
+        levels = [one for one in levels if len(set(one[1])) < len(classes)] or levels
         params: dict[str, Any] = {"columns": list(self.columns)}
-        if len(levels) == 1 and len(found := levels_of(*levels[0])) > 1:
+        if len(levels) == 1 and (found := levels_of(*levels[0])) != levels:
             levels, params["levels"] = found, len(found)
         return _Loaded(column_taxonomy(classes.names, levels, classes.source), classes.source, params)
 

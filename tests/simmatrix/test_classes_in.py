@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simmatrix import classes_in
+from simmatrix import classes_in, from_taxonomy
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import ClassOrderError, ParameterError, SourceError
 
@@ -145,6 +145,15 @@ READ: list[tuple[str, str, list[str], Mapping[str, tuple[str, ...]], str | None]
     ("imagenet_synsets.txt", "n01440764\nn01443537\n", ["n01440764", "n01443537"], {}, None),
     ("coco.names", "person\nhot dog\n", ["person", "hot dog"], {}, None),
     ("labels.csv", "label,count\nrose,3\noak,4\n", ["rose", "oak"], {"count": ("3", "4")}, None),
+    ("labels.csv", "category,label\nflower,rose\ntree,oak\n", ["rose", "oak"], {"category": ("flower", "tree")}, None),
+    # What a dash follows is part of the name.
+    (
+        "stages.txt",
+        "1 - Planning\n2 - Alpha\n3 - Beta\n4 - Stable\n5 - Mature\n",
+        ["1 - Planning", "2 - Alpha", "3 - Beta", "4 - Stable", "5 - Mature"],
+        {},
+        None,
+    ),
     ("classes.tsv", "class\tname\nx\trose\ny\toak\n", ["rose", "oak"], {"class_": ("x", "y")}, "name"),
     # CUB-200's classes.txt, and Places365's categories.
     (
@@ -338,6 +347,15 @@ def test_names_that_are_paths() -> None:
     listed = read_classes(names, separator=" > ")
     assert listed.column("level_1") == ("Home & Garden", "Home & Garden", "Toys")
     assert listed.column("level_2") == ("Home & Garden > Kitchen", "Home & Garden", "Toys")
+    # A class that is above others is nearer to them than to what is beside it.
+    topics = ["topic > mail", "topic > mail > filters", "topic > mail > post", "topic > games"]
+    listed = read_classes(topics, separator=" > ")
+    assert listed.column("level_1") == ("topic",) * 4
+    assert listed.column("level_2") == ("topic > mail",) * 3 + ("topic",)
+    assert listed.column("phrase") == ("mail", "filters", "post", "games")
+    matrix = from_taxonomy("level_2,level_1", listed, lower_bound=0.0)
+    # 1 / (edges + 1): of 2 and 3 edges.
+    assert [round(1 / matrix[topics[0], name]) for name in topics[1:]] == [3, 3, 4]
     places = read_classes(["/a/airfield", "/b/bar", "/b/bakery/shop"], separator="/")
     assert places.column("level_1") == ("a", "b", "b")
     assert places.column("phrase") == ("airfield", "bar", "shop")

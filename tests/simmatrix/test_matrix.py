@@ -352,7 +352,7 @@ def test_the_diagonals_of_a_toeplitz_matrix_are_checked() -> None:
         diagonals[place] = value
         with pytest.raises(MatrixError, match=message):
             SimilarityMatrix(toeplitz_view(diagonals), NAMES[:3])
-    with pytest.raises(MatrixError, match=r": oak, rose: 9.0, tulip, rose: 9.0, .*, rose, oak: 9.0; nor"):
+    with pytest.raises(MatrixError, match=r": oak, rose: 9.0; tulip, rose: 9.0; .*; rose, oak: 9.0; nor"):
         SimilarityMatrix(toeplitz_view(np.full(5, 9.0)), NAMES[:3])
     with pytest.raises(MatrixError, match="2 classes were named for 3 rows"):
         SimilarityMatrix(toeplitz_view(sound), NAMES[:2])
@@ -363,7 +363,7 @@ def test_the_diagonals_of_a_toeplitz_matrix_are_checked() -> None:
 def test_many_wrong_values_are_counted_and_the_first_named() -> None:
     values = random_values(6)
     values[2:4, :4] = 2
-    with pytest.raises(MatrixError, match=r": oak, rose: 2.0, .*, lorry, rose: 2.0 and 3 more; normalise"):
+    with pytest.raises(MatrixError, match=r": oak, rose: 2.0; .*; lorry, rose: 2.0 and 3 more; normalise"):
         SimilarityMatrix(values, NAMES)
 
 
@@ -480,8 +480,8 @@ def test_what_is_no_evidence_is_refused() -> None:
         "evidence of type float64 is no count of judgements; give whole numbers",
         "evidence of type bool is no count of judgements; give whole numbers",
         "5 judgements of rose, oak but 0 of oak, rose; a pair has one count, in both places",
-        "counts of judgements below 0: tulip, oak: -1, oak, tulip: -1; mend the source",
-        "counts of judgements above 2147483647: rose, tulip: 2147483648, tulip, rose: 2147483648; mend the source",
+        "counts of judgements below 0: tulip, oak: -1; oak, tulip: -1; mend the source",
+        "counts of judgements above 2147483647: rose, tulip: 2147483648; tulip, rose: 2147483648; mend the source",
     ]
 
 

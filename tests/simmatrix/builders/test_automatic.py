@@ -8,20 +8,23 @@ import pytest
 import simmatrix
 from simmatrix import ClassList, SourceError
 from simmatrix.builders.automatic import known_source, level_columns, superclasses_of
+from simmatrix.kinds import reading_of
 
 
 def test_columns_that_group_the_classes() -> None:
     columns = {
-        "size": ("1", "2", "3"),
-        "supercategory": ("x", "x", "y"),
-        "level_1": ("p", "p", "p"),
-        "Level 2": ("p", "q", "r"),
-        "group": ("", "", ""),
-        "synset": ("", "", ""),
+        "size": ("1", "2", "3", "4"),
+        "supercategory": ("x", "x", "y", "y"),
+        "level_1": ("p", "p", "p", "p"),
+        "Level 2": ("p", "q", "r", "r"),
+        "Level 3": ("p", "q", "r", "s"),  # another group for each class
+        "group": ("", "", "", ""),
+        "synset": ("", "", "", ""),
     }
-    listed = ClassList(("a", "b", "c"), columns)
+    listed = ClassList(("a", "b", "c", "d"), columns)
     assert level_columns(listed) == ("Level 2", "supercategory", "level_1")
-    assert superclasses_of(listed) == ("p", "q", "r")
+    assert superclasses_of(listed) == ("p", "q", "r", "r")
+    assert superclasses_of(ClassList(("a", "b"), {"level 3": ("x", "y")})) == ("x", "y")
     assert superclasses_of(ClassList(("a", "b"), {"kind": ("x", "y")})) == ()
 
 
@@ -32,7 +35,8 @@ def test_a_column_of_paths_groups_the_classes() -> None:
     others = {
         "page": ("<b>rake</b>", "<b>spade</b>", "<b>lamp</b>", "<b>kite</b>"),
         "note": ("see there", "see there > here", "see there > below", "new"),  # half of them
-        "phrase": ("a > rake", "a > spade", "a > lamp", "a > kite"),
+        "all": ("in 2023 > rake", "in 2023 > spade", "in 2023 > lamp", "in 2023 > kite"),  # groups nothing
+        "phrase": ("a > rake", "a > rake", "a > lamp", "b > kite"),
     }
     assert level_columns(ClassList(names, others)) == ()
     assert level_columns(ClassList(names, {**others, "sold in": paths, "stored in": paths})) == ("sold in",)
@@ -41,6 +45,29 @@ def test_a_column_of_paths_groups_the_classes() -> None:
     assert matrix.provenance.builder == "taxonomy"
     # 1 / (edges + 1): of 2, 4 and 6 edges.
     assert [round(1 / matrix["rake", name]) for name in names[1:]] == [3, 5, 7]
+    # A path that ends in the class's own name is the same hierarchy, and has the same superclasses; so has a list in
+    # which a column of codes stands before the groups.
+    own = tuple(f"{path} > {name}" for path, name in zip(paths, names, strict=True))
+    listed = ClassList(names, {"sold in": own, "group": ("x", "x", "y", "z"), "code": ("1", "2", "3", "4")})
+    same = simmatrix.from_taxonomy("sold in", listed, lower_bound=0.0)
+    assert (same.to_dense() == matrix.to_dense()).all()
+    assert superclasses_of(ClassList(names, {"sold in": own})) == superclasses_of(ClassList(names, {"sold in": paths}))
+    alone, with_codes = (simmatrix.from_taxonomy(one, listed, lower_bound=0.0) for one in ("group", "code,group"))
+    assert (alone.to_dense() == with_codes.to_dense()).all()
+
+
+def test_columns_that_could_group_are_told_where_names_are_refused() -> None:
+    listed = ClassList(("111", "112", "205", "423"), {"title": tuple("abcd"), "sector": ("x", "x", "y", "y")})
+    with pytest.raises(SourceError, match=r"if sector can be superclasses: --from-taxonomy sector; the names are num"):
+        known_source(listed)
+    for reason in (
+        simmatrix.suggest(listed).reason,
+        simmatrix.suggest(ClassList(tuple("rstu"), listed.columns)).reason,
+    ):
+        assert reason.endswith("; if sector can be superclasses: --from-taxonomy sector")
+    paths = ClassList(("a > b", "a > c", "d > e"))
+    with pytest.raises(SourceError, match=r"--classes classes --class-column 'a b' --separator x$"):
+        known_source(paths, reading_of("a b", "x"))
 
 
 def test_the_page_names_the_columns_that_group_the_classes() -> None:

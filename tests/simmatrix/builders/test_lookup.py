@@ -59,6 +59,15 @@ from simmatrix.builders.lookup import attempts, folded, forms, resolve, singular
         ("Yellow-breasted Chat", "", "yellow-breasted_chat", "name form", ["yellow-breasted_chat"]),
         # Synonyms, each with its own words, before the mean of all.
         ("tench, Tinca tinca", "", "tench tinca", "name synonym", ["tench"]),
+        (
+            "Fishing, Hunting and Trapping",
+            "",
+            "fishing hunting and trapping",
+            "name words",
+            ["fishing", "hunting", "and", "trapping"],
+        ),
+        ("Fishing, Hunting, or Trapping", "", "fishing hunting trapping", "name head", ["trapping"]),
+        ("Bow and arrow, archery", "", "archery bow", "name synonym", ["archery"]),
         ("wall;building;edifice", "", "building edifice", "name synonym", ["building"]),
         ("zyx, great white shark", "", "great white shark", "name synonym", ["great", "white", "shark"]),
         # A remark in brackets counts where its words are known.

@@ -299,7 +299,7 @@ def test_what_is_no_number_is_named(text: str) -> None:
 
 def test_a_position_with_a_comma_is_told_both_ways() -> None:
     classes = ClassList(("a", "b", "c"), {"price": ("1,234", "2,5", "3")})
-    ending = r"a \('1,234'\), b \('2,5'\); give each .*, and write 1,234 as 1234 or as 1.234, whichever it is$"
+    ending = r"a \('1,234'\); b \('2,5'\); give each .*, and write 1,234 as 1234 or as 1.234, whichever it is$"
     with pytest.raises(SourceError, match=ending):
         order_similarity(classes, decay=RATE, positions="price")
 

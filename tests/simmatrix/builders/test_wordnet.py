@@ -390,6 +390,6 @@ def test_a_phrase_that_is_not_found_is_recorded() -> None:
 def test_senses_in_doubt_are_warned_of() -> None:
     with pytest.warns(
         SenseWarning,
-        match=r"the sense of 2 of the classes is in doubt: otter \(.*\), bass \(\w+\.n\.\d\d, not \w+\.n\.\d\d\)",
+        match=r"the sense of 2 of the classes is in doubt: otter \(.*\); bass \(\w+\.n\.\d\d, not \w+\.n\.\d\d\)",
     ):
         simmatrix.from_wordnet(["otter", "bass", "rose"])

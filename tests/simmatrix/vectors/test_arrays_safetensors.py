@@ -39,7 +39,7 @@ def test_values(inside: bool, dtype: type, path: Path) -> None:
     ("tensors", "message"),
     [
         ({"a": ROWS}, "has no vocabulary; give one"),
-        ({"a": ROWS, "b": ROWS}, r"should hold one matrix .* it holds 'a' F64 \[4, 3\], 'b' F64 \[4, 3\]"),
+        ({"a": ROWS, "b": ROWS}, r"should hold one matrix .* it holds 'a' F64 \[4, 3\]; 'b' F64 \[4, 3\]"),
         ({"a": ROWS[0]}, r"it holds 'a' F64 \[3\]"),
         ({"a": np.ones((4, 3), np.int32)}, r"it holds 'a' I32 \[4, 3\]"),
         ({"a": np.ones((4, 0))}, r"holds float64 values of shape \(4, 0\)"),
