@@ -184,7 +184,7 @@ def _groups(
         source = source_of(taxonomy, listed)
         columns = source.columns if isinstance(source, TaxonomyColumns) else columns
     tree = simmatrix.read_taxonomy(taxonomy or columns, listed) if taxonomy or columns else None
-    return (levels_of(columns[0], listed.column(columns[0]))[0][1] if columns else None), tree
+    return (levels_of([(one, listed.column(one)) for one in columns])[0][1] if columns else None), tree
 
 
 def _judged(

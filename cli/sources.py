@@ -106,9 +106,8 @@ def chosen(given: Mapping[str, Any]) -> Source | None:
 def known(given: Mapping[str, Any], classes: ClassList, reading: str) -> tuple[Source, dict[str, Any], str]:
     """Return the source that fits the class list by itself, the options together with it, and the reason.
 
-    `reading` are the options that say how the class list is read.
-
-    Raises `UsageError` if an option is given that belongs to another source.
+    `reading` are the options that say how the class list is read. Raises `UsageError` if an option is given that
+    belongs to another source.
     """
     from simmatrix.builders.automatic import known_source
 

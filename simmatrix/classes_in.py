@@ -51,7 +51,7 @@ _OF_IMAGENET = re.compile(r"(n\d{8})[\s,]+(\S.*)")
 # Fewer numbers may be part of the names.
 _FEWEST_NUMBERED = 5
 _SMALLEST_VECTOR, _LOOKED_AT = 3, 20
-# A number in front of each name, or behind it.
+# A number in front of each name, or behind it. In "1 - Planning" it is part of the name.
 _NUMBERED = (r"(?P<number>\d+)[\s,:]+(?P<name>[^\s.)\u2013\u2014-].*)", r"(?P<name>\S.*?)[\s,:]+(?P<number>\d+)")
 
 

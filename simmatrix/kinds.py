@@ -312,18 +312,23 @@ def _opinion(text: str) -> float | None:
 _NO_PATH = re.compile(r"<|[-=]>|>=|>\s*-?[\d.,]+%?\s*$")
 
 
-def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
-    """Return a column as levels, each with its name and a value a row, the finest first.
+def levels_of(columns: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, Sequence[str]]]:
+    """Return columns that group the rows as levels, each with its name and a value a row, the finest first.
 
-    These are the column itself; or, where its values are paths written with ``>`` or ``::``, each part of the paths
-    with what stands above it. Parts that are another one in each row are left out, since they group nothing. Other
-    signs stand in names that are no paths, such as ``Sports/Games``.
+    These are the columns themselves, which are given so; or, of a single column of paths written with ``>`` or ``::``,
+    each part of the paths with what stands above it. Other signs stand in names that are no paths, such as
+    ``Sports/Games``. A level with another value in each row groups nothing, and is left out if there are others.
 
     Examples
     --------
-    >>> levels_of("kind", ["Home > Garden", "Home > Garden", "Home > Lamps"])
+    >>> levels_of([("kind", ["Home > Garden", "Home > Garden", "Home > Lamps"])])
     [('kind', ['Home > Garden', 'Home > Garden', 'Home > Lamps']), ('kind above 1', ['Home', 'Home', 'Home'])]
     """
+    found = _parts(*columns[0]) if len(columns) == 1 else list(columns)
+    return [level for level in found if len(set(level[1])) < len(level[1])] or found
+
+
+def _parts(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
     for sign, joint in ((">", " > "), ("::", "::")):
         places = {value: parts_of(value, sign) for value in values}
         first = Counter(place[0] for place in places.values())
@@ -331,8 +336,6 @@ def levels_of(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[st
         if any(len(place) > 1 < first[place[0]] for place in places.values()) and not any(map(_NO_PATH.search, places)):
             depths = range(max(map(len, places.values())), 0, -1)
             found = [[joint.join(places[value][:depth]) for value in values] for depth in depths]
-            # A path that ends in the class's own name has a group for each class, which groups nothing.
-            found = [one for one in found if len(set(one)) < len(values)] or found
             return [(f"{column} above {above}" if above else column, one) for above, one in enumerate(found)]
     return [(column, values)]
 

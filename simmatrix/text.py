@@ -45,6 +45,8 @@ def visible(text: str) -> str:
 def some(texts: Sequence[str], most: int = _SHOWN, count: int | None = None) -> str:
     """Return the first of several texts, and how many more there are; there are `count` if `texts` lacks the others.
 
+    Commas stand between them, or semicolons if one of them holds a comma.
+
     Examples
     --------
     >>> some("abcdefg")

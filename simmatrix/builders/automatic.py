@@ -58,9 +58,9 @@ def known_source(classes: ClassList, reading: str = "") -> KnownSource:
 def possible_groups(classes: ClassList) -> str:
     """Return which columns could group the classes though their names do not say so; empty if there is none."""
     groups = _all_levels(classes, ())
-    return (
-        f"if {', '.join(groups)} can be superclasses: --from-taxonomy {shlex.quote(','.join(groups))}" if groups else ""
-    )
+    if not groups:
+        return ""
+    return f"if {', '.join(groups)} can be superclasses: --from-taxonomy {shlex.quote(','.join(groups))}"
 
 
 def phrases_of(classes: ClassList) -> Sequence[str]:
@@ -113,7 +113,7 @@ def level_columns(classes: ClassList) -> tuple[str, ...]:
 def _holds_paths(classes: ClassList, name: str) -> bool:
     """Tell whether most of a column are paths, and group the classes: a note may hold such a sign."""
     values = classes.columns[name]
-    found = levels_of(name, values)
+    found = levels_of([(name, values)])
     are_paths = 2 * sum(map(operator.ne, values, found[-1][1])) > len(classes)
     return are_paths and 1 < len(set(found[0][1])) < len(classes)
 
@@ -129,7 +129,7 @@ def superclasses_of(classes: ClassList) -> Sequence[str]:
     ('flower', 'tree')
     """
     finest = max(level_columns(classes), key=lambda name: all(classes.column(name)), default=None)
-    return () if finest is None else levels_of(finest, classes.column(finest))[0][1]
+    return () if finest is None else levels_of([(finest, classes.column(finest))])[0][1]
 
 
 def _all_levels(classes: ClassList, used: Sequence[str]) -> tuple[str, ...]:

@@ -87,12 +87,11 @@ class TaxonomyColumns:
                 raise SourceError(f"has no column {column!r} to group the classes by; choose {choices}", classes.source)
             if column in self.columns[:position]:
                 raise SourceError(f"the column {column!r} is asked for twice; name each once", classes.source)
-        levels = [(column, classes.column(column)) for column in self.columns]
-        # A column with another group for each class groups nothing.
-        levels = [one for one in levels if len(set(one[1])) < len(classes)] or levels
+        columns = [(column, classes.column(column)) for column in self.columns]
+        levels = levels_of(columns)
         params: dict[str, Any] = {"columns": list(self.columns)}
-        if len(levels) == 1 and (found := levels_of(*levels[0])) != levels:
-            levels, params["levels"] = found, len(found)
+        if levels != columns:
+            params["levels"] = len(levels)
         return _Loaded(column_taxonomy(classes.names, levels, classes.source), classes.source, params)
 
 
