@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from methods import ALONE, CANDIDATE, LITTLE, PERMUTED, SHARED, SMOOTHED, UNIFORM
+from methods import ALONE, BY_WORDS, CANDIDATE, LITTLE, PERMUTED, SHARED, SMOOTHED, UNIFORM
 from report import FIGURES, Change, amounts_of, changes, chosen, markdown, means
 from sweep import BASE, PROBABLE, RESULTS, DataError, Result, Setting, read_results
 
@@ -192,13 +192,14 @@ def text_of(folder: Path) -> str:
         markdown(rows),
     ]
     if best:
-        rows = [["data", "seeds", *(FIGURES[name].title for name in SHOWN)]]
-        for cell in cells:
-            found = changes(cell.results, cell.amount, best)
-            shown = [FIGURES[name].shown(found[name], "+") for name in SHOWN]
-            rows.append([str(cell), str(found["accuracy"].seeds), *shown])
-        parts += [f"**The chosen setting, {best}: differences to cross entropy on test data**", markdown(rows)]
+        parts += [
+            f"**The chosen setting, {best}: differences to cross entropy on test data**",
+            _against(BASE, cells, best),
+        ]
         parts.append(statement(cells, best))
+        for base in (SMOOTHED, UNIFORM, PERMUTED, BY_WORDS):
+            if best != base and any(changes(cell.results, cell.amount, best, base=base) for cell in cells):
+                parts += [f"**The same: differences to {base}**", _against(base, cells, best)]
     rows = [["claim", "holds", "not in"]]
     rows += [[one.claim, f"{one.right} of {one.cells}", "; ".join(one.wrong)] for one in claims(cells)]
     parts += ["**The plan's claims, on test data**", markdown(rows)]
@@ -207,6 +208,15 @@ def text_of(folder: Path) -> str:
         titles = ["data", "the paper's SimLoss, chosen on validation data", "seeds", "figure", "cross entropy"]
         parts += ["**Claim 8, the paper's findings**", markdown([[*titles, "difference"], *findings])]
     return "\n\n".join(parts) + "\n"
+
+
+def _against(base: Setting, cells: Sequence[Cell], setting: Setting) -> str:
+    rows = [["data", "seeds", *(FIGURES[name].title for name in SHOWN)]]
+    for cell in cells:
+        if found := changes(cell.results, cell.amount, setting, base=base):
+            shown = [FIGURES[name].shown(found[name], "+") for name in SHOWN]
+            rows.append([str(cell), str(found["accuracy"].seeds), *shown])
+    return markdown(rows)
 
 
 def summary_of(folder: Path) -> str:

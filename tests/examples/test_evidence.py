@@ -114,6 +114,11 @@ def test_the_page_says_what_was_found(
         "With share 0.4, superclass accuracy changes by +2.50 to +2.50 points and severity by -0.200 to -0.200 edges, "
         "at a change of accuracy of -0.30 to -0.30 points" in text
     )
+    # Paired by seeds, which have the same spread, and of the controls that were trained.
+    assert "differences to share 0.4, smoothing by words" not in text
+    of_uniform = text.split("**The same: differences to label smoothing**")[1].split("**")[0]
+    row = "4 | -0.30 ± 0.00 | +3.00 ± 0.00 | +0.00 ± 0.00 | -0.250 ± 0.000 | +1.2 ± 0.0 |"
+    assert f"| ICD-10-CM, 10 a class | {row}" in of_uniform
     assert "| 7. SimLoss alone with S loses accuracy. | 2 of 2 |  |" in text
     assert "Claim 8" not in text
     # The summary has the same figures, and what the decision gains, which is 0.7 points: alone, and with the setting.
