@@ -30,6 +30,7 @@ WITH_S = (SMOOTHED, ALONE, LITTLE, SHARED, CANDIDATE)
 # So much accuracy may be lost.
 LEAST = -0.005
 MADE = "Made by `python examples/evidence.py` from the files of results beside it."
+BY_SUPERCLASS = "superclass"
 SHOWN = ("accuracy", "superclass_accuracy", "failed_superclass_accuracy", "severity", "scaled_calibration_error")
 
 
@@ -138,7 +139,7 @@ def claims(cells: Sequence[Cell]) -> list[Verdict]:
             lambda change: not change.is_rise, superclass, UNIFORM
         ),
         "5. Both deciding by superclass, its superclass accuracy is above cross entropy's.": that(
-            rises, superclass, decision="superclass"
+            rises, superclass, decision=BY_SUPERCLASS
         ),
         "6. Scaled, its calibration error is at most a point larger.": that(
             lambda change: change.mean <= 0.01, "scaled_calibration_error"
@@ -200,6 +201,9 @@ def text_of(folder: Path) -> str:
         for base in (SMOOTHED, UNIFORM, PERMUTED, BY_WORDS):
             if best != base and any(changes(cell.results, cell.amount, best, base=base) for cell in cells):
                 parts += [f"**The same: differences to {base}**", _against(base, cells, best)]
+        for decision, what in ((PROBABLE, "The same"), (BY_SUPERCLASS, "The same, decided so too")):
+            table = _against(BASE, cells, best, decision, BY_SUPERCLASS)
+            parts += [f"**{what}: differences to {BASE} that decides by superclass**", table]
     rows = [["claim", "holds", "not in"]]
     rows += [[one.claim, f"{one.right} of {one.cells}", "; ".join(one.wrong)] for one in claims(cells)]
     parts += ["**The plan's claims, on test data**", markdown(rows)]
@@ -210,10 +214,12 @@ def text_of(folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _against(base: Setting, cells: Sequence[Cell], setting: Setting) -> str:
+def _against(
+    base: Setting, cells: Sequence[Cell], setting: Setting, decision: str = PROBABLE, base_decision: str = PROBABLE
+) -> str:
     rows = [["data", "seeds", *(FIGURES[name].title for name in SHOWN)]]
     for cell in cells:
-        if found := changes(cell.results, cell.amount, setting, base=base):
+        if found := changes(cell.results, cell.amount, setting, decision, base=base, base_decision=base_decision):
             shown = [FIGURES[name].shown(found[name], "+") for name in SHOWN]
             rows.append([str(cell), str(found["accuracy"].seeds), *shown])
     return markdown(rows)
@@ -230,7 +236,7 @@ def summary_of(folder: Path) -> str:
     for cell in cells:
         found = changes(cell.results, cell.amount, best)
         shown = [FIGURES[name].shown(found[name], "+") for name in figures]
-        decided = (changes(cell.results, cell.amount, one, "superclass")[superclass] for one in (BASE, best))
+        decided = (changes(cell.results, cell.amount, one, BY_SUPERCLASS)[superclass] for one in (BASE, best))
         shown += [FIGURES[superclass].shown(change, "+") for change in decided]
         rows.append([str(cell), str(found["accuracy"].seeds), *shown])
     return f"{MADE}\n\n{markdown(rows)}\n\n{statement(cells, best)}\n"
