@@ -51,6 +51,9 @@ def compare(
         return
     print_pairs(_figures(result, first, second, known=superclasses is not None))
     print_line("")
+    if not result.differences:
+        print_line("no pairs differ: both rank all of them alike")
+        return
     print_table(
         ["class", "class", str(first), str(second), "ranks apart"],
         (

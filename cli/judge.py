@@ -173,13 +173,13 @@ def _groups(
 ) -> tuple[Sequence[str] | None, ClassTaxonomy | None]:
     """Return the superclasses of the matrix's classes and the taxonomy above them, as far as they are known."""
     import simmatrix
-    from simmatrix.builders.automatic import level_columns
+    from simmatrix.builders.automatic import levels_for
     from simmatrix.builders.taxonomy import TaxonomyColumns, source_of
     from simmatrix.kinds import levels_of
 
     found = known_list(matrix, given)
     listed = found.select(matrix.classes) if found else simmatrix.ClassList(matrix.classes)
-    columns = level_columns(listed)
+    columns = levels_for(matrix, listed)
     if taxonomy is not None and taxonomy != "wordnet":
         source = source_of(taxonomy, listed)
         columns = source.columns if isinstance(source, TaxonomyColumns) else columns

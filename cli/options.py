@@ -97,10 +97,10 @@ def read_list(name: str | None, class_column: str | None, separator: str | None)
 def superclasses_for(matrix: SimilarityMatrix, given: ClassList | None) -> Sequence[str] | None:
     """Return the superclasses of the matrix's classes, or None; `SourceError` if a list is given and has none."""
     import simmatrix
-    from simmatrix.builders.automatic import superclasses_of
+    from simmatrix.builders.automatic import levels_for, superclasses_of
 
     listed = known_list(matrix, given)
-    found = superclasses_of(listed.select(matrix.classes)) if listed else ()
+    found = superclasses_of(listed.select(matrix.classes), levels_for(matrix, listed)) if listed else ()
     if given is not None and not found:
         told = [name if any(values) else f"{name}, which is empty" for name, values in given.columns.items()]
         columns = ", ".join(told) or "no column but class"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simmatrix.matrix import SimilarityMatrix
 
 # Parameters that are shown in a way of their own: a warning, or a line for each part of a blend.
-_TOLD_ELSEWHERE = ("dropped", "parts", "weights")
+_TOLD_ELSEWHERE = ("alike", "dropped", "parts", "weights")
 # A table folds its cells on a terminal with so many columns at least, for each of its own and in all.
 _NARROWEST, _NARROWEST_COLUMN = 40, 8
 # Values, levels of nesting and characters that are shown of what may be of any size: a file or a name.

@@ -64,7 +64,8 @@ class Comparison:
         Of each matrix, the probability that two classes of one superclass are more similar than two of different
         superclasses, in [0, 1]; 0.5 is chance. None where no superclasses were given, or all pairs are of one kind.
     differences
-        The pairs that differ most, by their ranks; first the largest difference, equal ones by name.
+        The pairs that differ most, by their ranks; first the largest difference, equal ones by name. Pairs of the same
+        rank do not differ.
     """
 
     classes: tuple[str, ...]
@@ -100,7 +101,7 @@ def compare(
     superclasses
         The superclass of each class of the first, in its order.
     count
-        How many of the pairs that differ most to return.
+        How many of the pairs that differ most to return, at most.
 
     Raises
     ------
@@ -170,6 +171,7 @@ def compare(
         differences=tuple(
             Difference((names[rows[at]], names[columns[at]]), (float(one[at]), float(other[at])), float(apart[at]))
             for at in np.argsort(-np.abs(apart), kind="stable")[:count].tolist()
+            if apart[at]
         ),
     )
 

@@ -275,6 +275,8 @@ _SCALES = (
     "middle age < senior|elderly|elder|old",
     "one < two < three < four < five < six < seven < eight < nine < ten",
     "first|1st < second|2nd < third|3rd < fourth|4th < fifth|5th < sixth|6th",
+    "calm < light air < light breeze < gentle breeze < moderate breeze < fresh breeze < strong breeze < near gale < "
+    "gale < strong gale < storm < violent storm < hurricane",
     "bronze < silver < gold < platinum < diamond",
     "f < e < d- < d < d+ < c- < c < c+ < b- < b < b+ < a- < a < a+",
     "information|info|trivial < minor < major < critical|blocker",

@@ -214,7 +214,10 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
     if figures is None:
         figures = counts(matrix)
     seen = matrix if figures.classes < MANY else matrix.select(matrix.classes[:_LOOKED_AT])
-    told = (_misfit(seen), *_counted(seen, figures), _unchosen(matrix), *_found_otherwise(seen), _ambiguous(seen))
+    told = (
+        *(_misfit(seen), _split(matrix), *_counted(seen, figures), _unchosen(matrix)),
+        *(*_found_otherwise(seen), _ambiguous(seen)),
+    )
     noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
     return (
         *filter(None, told),
@@ -271,15 +274,27 @@ def _mappings(content: object) -> list[Mapping[str, Any]]:
     return [one for one in content if isinstance(one, Mapping)] if isinstance(content, list | tuple) else []
 
 
+def _split(matrix: SimilarityMatrix) -> str:
+    """Say which groups of the classes may be one, though they are spelt differently."""
+    alike = matrix.provenance.params.get("alike")
+    if not (isinstance(alike, list) and alike):
+        return ""
+    groups = a_few(list(map(_visible, alike)))
+    return f"groups that differ in case alone: {groups}; if they are one, spell them the same"
+
+
 def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
     """Say what is worrying about the values: all 0, classes that are the same, pairs that nobody judged."""
     origin = matrix.provenance
     if figures.identity_rows == 1:
-        remedy = (
-            "give a smaller lower bound"
-            if _is_bounded(origin.params, origin.normalisation)
-            else "no two classes are similar in this source, take another source or measure"
-        )
+        bounds = [step for step in _mappings(origin.normalisation) if step.get("step") == "lower_bound"]
+        if bounds and all("from" in step for step in bounds):
+            # The bound that is found leaves something if any pair is more alike than another.
+            remedy = "no two classes are more similar than others in this source, take another source or measure"
+        elif _is_bounded(origin.params, origin.normalisation):
+            remedy = "give a smaller lower bound"
+        else:
+            remedy = "no two classes are similar in this source, take another source or measure"
         yield f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
     elif figures.influence < _LEAST_INFLUENCE:
         remedy = "give a greater decay or length scale" if origin.builder == "order" else "give a smaller lower bound"

@@ -16,6 +16,7 @@ from simmatrix.kinds import kind_of, levels_of, misfit
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.normalise import check_lower_bound
 from simmatrix.tables import is_number
+from simmatrix.text import some
 
 # The names of columns that group the classes, perhaps numbered.
 _LEVEL = re.compile(r"(super|coarse)[ _-]?(class|category|label)(es)?|(category|group|level)[ _-]?\d*", re.IGNORECASE)
@@ -56,11 +57,11 @@ def known_source(classes: ClassList, reading: str = "") -> KnownSource:
 
 
 def possible_groups(classes: ClassList) -> str:
-    """Return which columns could group the classes though their names do not say so; empty if there is none."""
-    groups = _all_levels(classes, ())
-    if not groups:
-        return ""
-    return f"if {', '.join(groups)} can be superclasses: --from-taxonomy {shlex.quote(','.join(groups))}"
+    """Return which columns could group the classes: one that is empty, and others whose names do not say so."""
+    found = [f"the column {name} is empty" for name in classes.columns if _LEVEL.fullmatch(name)]
+    if groups := _all_levels(classes, ()):
+        found.append(f"if {', '.join(groups)} can be superclasses: --from-taxonomy {shlex.quote(','.join(groups))}")
+    return "; ".join(found)
 
 
 def phrases_of(classes: ClassList) -> Sequence[str]:
@@ -80,6 +81,12 @@ def known_columns(classes: ClassList) -> KnownSource | None:
             both = "both" if len(levels) == 2 else "all"
             named = shlex.quote(",".join(levels))
             reason += f"; not used: {', '.join(unused)}; for {both}: --from-taxonomy {named}"
+        if len(columns) == 1 and (others := [name for name in _path_columns(classes) if name not in levels]):
+            named = shlex.quote(others[0])
+            reason += f"; not used: {others[0]}, which holds paths; for it: --from-taxonomy {named}"
+        rows = zip(classes.names, *(classes.columns[name] for name in columns), strict=True)
+        if lacking := [name for name, *groups in rows if not all(groups)]:
+            reason += f"; to be filled in for {some(lacking, 3)}"
         return KnownSource("from_taxonomy", {"taxonomy": columns}, reason)
     return None
 
@@ -98,8 +105,7 @@ def level_columns(classes: ClassList) -> tuple[str, ...]:
     """
     found = [name for name, values in classes.columns.items() if _LEVEL.fullmatch(name) and any(values)]
     found = [name for name in found if len(set(classes.columns[name])) < len(classes)] or found
-    if not found:
-        found = [name for name in classes.columns if name not in NO_GROUPS and _holds_paths(classes, name)][:1]
+    found = found or _path_columns(classes)[:1]
     stems = [name.rstrip("0123456789") for name in found]
 
     def rank(name: str) -> tuple[int, int, int]:
@@ -110,6 +116,10 @@ def level_columns(classes: ClassList) -> tuple[str, ...]:
     return tuple(sorted(found, key=rank))
 
 
+def _path_columns(classes: ClassList) -> list[str]:
+    return [name for name in classes.columns if name not in NO_GROUPS and _holds_paths(classes, name)]
+
+
 def _holds_paths(classes: ClassList, name: str) -> bool:
     """Tell whether most of a column are paths, and group the classes: a note may hold such a sign."""
     values = classes.columns[name]
@@ -118,18 +128,29 @@ def _holds_paths(classes: ClassList, name: str) -> bool:
     return are_paths and 1 < len(set(found[0][1])) < len(classes)
 
 
-def superclasses_of(classes: ClassList) -> Sequence[str]:
+def levels_for(matrix: SimilarityMatrix, classes: ClassList) -> tuple[str, ...]:
+    """Return the columns that group a matrix's classes: those that it was built from, or else `level_columns`."""
+    built = matrix.provenance.params.get("columns") if matrix.provenance.builder == "taxonomy" else None
+    # A foreign file may have anything there.
+    if isinstance(built, list) and built and all(name in tuple(classes.columns) for name in built):
+        return tuple(built)
+    return level_columns(classes)
+
+
+def superclasses_of(classes: ClassList, levels: Sequence[str] | None = None) -> Sequence[str]:
     """Return the superclass of each class; nothing if there is none.
 
-    That is its group in the finest of `level_columns` that are filled in for all classes, or else in the finest.
+    That is its group in the finest column that is filled in for all classes, or else in the finest. The columns are
+    these, or `level_columns`.
 
     Examples
     --------
     >>> superclasses_of(ClassList(("rose", "oak"), {"group": ("flower", "tree")}))
     ('flower', 'tree')
     """
-    finest = max(level_columns(classes), key=lambda name: all(classes.column(name)), default=None)
-    return () if finest is None else levels_of([(finest, classes.column(finest))])[0][1]
+    levels = level_columns(classes) if levels is None else levels
+    filled = [name for name in levels if all(classes.column(name))] or levels[:1]
+    return levels_of([(name, classes.column(name)) for name in filled])[0][1] if filled else ()
 
 
 def _all_levels(classes: ClassList, used: Sequence[str]) -> tuple[str, ...]:

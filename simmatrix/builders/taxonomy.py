@@ -92,7 +92,20 @@ class TaxonomyColumns:
         params: dict[str, Any] = {"columns": list(self.columns)}
         if levels != columns:
             params["levels"] = len(levels)
+        if alike := _alike(levels):
+            params["alike"] = alike
         return _Loaded(column_taxonomy(classes.names, levels, classes.source), classes.source, params)
+
+
+def _alike(levels: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Return the groups of a level that are spelt like others but for case and blanks: ``Flower and flower``."""
+    found = []
+    for _, values in levels:
+        spelt: dict[str, list[str]] = {}
+        for value in dict.fromkeys(values):
+            spelt.setdefault(" ".join(value.casefold().replace("_", " ").split()), []).append(value)
+        found += [" and ".join(several) for several in spelt.values() if len(several) > 1]
+    return found
 
 
 TaxonomySource: TypeAlias = TaxonomyFile | TaxonomyColumns

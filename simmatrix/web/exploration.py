@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from simmatrix import summary
-from simmatrix.builders.automatic import superclasses_of
+from simmatrix.builders.automatic import levels_for, superclasses_of
 from simmatrix.builders.wordnet import definition_of, open_wordnet
 from simmatrix.classes import ClassList
 from simmatrix.comparison import compare
@@ -133,7 +133,7 @@ class Exploration:
         self.matrix, self.file, self.other, self.other_file = matrix, file, other, other_file
         listed = None if classes is None else classes.select(matrix.classes)
         self._columns = {} if listed is None else listed.columns
-        self.superclasses: Sequence[str] = () if listed is None else superclasses_of(listed)
+        self.superclasses: Sequence[str] = () if listed is None else superclasses_of(listed, levels_for(matrix, listed))
         self.labels = self._labels()
         self._folded = [f"{name} {label}".casefold() for name, label in zip(matrix.classes, self.labels, strict=True)]
         self.limits, self.edits, self.version = Limits(), list[Edit](), 0

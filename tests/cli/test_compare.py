@@ -102,6 +102,14 @@ def test_superclasses_are_the_columns_that_build_takes(command: Command) -> None
     Path("group.csv").write_text(LIST.replace("superclass", "group"))
     assert shown(command.good("compare", "a", "b", "--classes", "group.csv")) == figures
     assert "superclass AUC of a" in figures
+    # They are those that the first matrix was built from, whatever they are called.
+    Path("kin.csv").write_text(LIST.replace("superclass", "kin"))
+    simmatrix.from_taxonomy("kin", Path("kin.csv")).save("of_kin")
+    assert "superclass AUC of b" in shown(command.good("compare", "of_kin", "b", "--classes", "kin.csv"))
+
+
+def test_matrices_that_rank_alike(command: Command) -> None:
+    assert command.good("compare", "a", "a").splitlines()[-1] == "no pairs differ: both rank all of them alike"
 
 
 def test_classes_of_one_alone_are_told(command: Command) -> None:

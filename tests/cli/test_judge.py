@@ -196,6 +196,9 @@ def test_the_columns_that_build_takes_are_the_superclasses(command: Command) -> 
     lines[0] = "class,kind,kin,same"
     Path("c.csv").write_text("\n".join(lines) + "\n")
     assert content(command, "p.npz", "--taxonomy", "kin")["decisions"] == expected
+    # What the matrix was built from needs no naming.
+    simmatrix.from_taxonomy("kin", Path("c.csv"), measure="lcs-height", lower_bound=0.0).save("m")
+    assert content(command, "p.npz")["decisions"] == expected
     # A code for each class groups nothing.
     coded = ["class,code,kin", *(f"{name},{code},{group}" for code, (name, group) in enumerate(rows))]
     Path("c.csv").write_text("\n".join(coded) + "\n")

@@ -76,6 +76,9 @@ def test_superclasses_have_to_be_known(command: Command) -> None:
         "kin.csv: has no superclass column (it has kin); give a table (.csv, .tsv) with one beside class, such as "
         "superclass or group",
     )
+    # A matrix that was built from a column has its groups for superclasses, whatever it is called.
+    simmatrix.from_taxonomy("kin", Path("kin.csv"), measure="lcs-height").save("of_kin")
+    command.good("plot", "of_kin", "--order", "superclass", "--classes", "kin.csv")
     Path("c.tsv").write_text("class\tsuperclass\noak\ttrees\nelm\ttrees\n")
     result = command("plot", "own", "--order", "superclass", "--classes", "c.tsv")
     assert_mendable(result, "c.tsv: has no class 'rose'")

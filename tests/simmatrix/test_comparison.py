@@ -64,7 +64,7 @@ def assert_as_listed(
     apart = [there - here for here, there in zip(ranks_of(one), ranks_of(other), strict=True)]
     order = sorted(range(len(pairs)), key=lambda place: (-abs(apart[place]), pairs[place]))
     assert [(found.classes, found.values, found.rank_difference) for found in result.differences] == [
-        (pairs[place], (one[place], other[place]), apart[place]) for place in order
+        (pairs[place], (one[place], other[place]), apart[place]) for place in order if apart[place]
     ]
     if superclasses is not None:
         known = dict(zip(first.classes, superclasses, strict=True))
@@ -158,7 +158,7 @@ def test_no_correlation_with_a_constant(other: np.ndarray) -> None:
         result = compare(one, two, ["a", "a", "b", "b"])
         assert (result.spearman, result.kendall) == (None, None)
     assert result.superclass_auc == (0.5, 0.5)
-    assert {found.rank_difference for found in result.differences} == {0.0}
+    assert result.differences == ()
 
 
 @pytest.mark.parametrize("superclasses", [None, ["a"] * 6, list("abcdef")])
@@ -166,12 +166,13 @@ def test_no_curve_without_pairs_of_both_kinds(superclasses: list[str] | None) ->
     assert compare(random_matrix(), random_matrix(seed=1), superclasses).superclass_auc is None
 
 
-@pytest.mark.parametrize("count", [0, 1, 4, 15, 100])
+@pytest.mark.parametrize("count", [0, 1, 4, 100])
 def test_as_many_pairs_as_asked_for(count: int) -> None:
     first, second = random_matrix(seed=1), random_matrix(seed=2)
     whole = compare(first, second, count=15).differences
     assert compare(first, second, count=count).differences == whole[:count]
-    assert len(whole) == 15
+    _, values = listed(first, second)
+    assert len(whole) == sum(here != there for here, there in zip(*map(ranks_of, values), strict=True)) < 15
 
 
 def swapped(result: Comparison) -> Comparison:
@@ -229,7 +230,7 @@ def test_a_rising_function_changes_no_order(seed: int, power: float, bound: floa
         result = compare(first, other, list("aabbccc"))
         assert result.spearman == pytest.approx(1, abs=1e-12)
         assert result.kendall == pytest.approx(1, abs=1e-12)
-        assert {found.rank_difference for found in result.differences} == {0.0}
+        assert result.differences == ()
         assert result.superclass_auc is not None
         assert result.superclass_auc[0] == result.superclass_auc[1]
 

@@ -20,6 +20,7 @@ KINDS: tuple[tuple[str, str | None, str, tuple[float, ...] | None], ...] = (
     ("high|low|medium", "grades", f"{ORDER} --positions position", (2, 0, 1)),
     ("A|B|C|D|F", "grades", ORDER, (4, 3, 2, 1, 0)),
     ("XS|S|M|L|XL", "grades", ORDER, (0, 1, 2, 3, 4)),
+    ("calm|light breeze|storm|near gale", "grades", f"{ORDER} --positions position", (0, 1, 3, 2)),
     ("0|1|2|3", "numbers", ORDER, (0, 1, 2, 3)),
     ("0|1|10|2", "numbers", "--from-order --kernel laplace --length-scale 3.33 --positions class", (0, 1, 10, 2)),
     ("1 star|2 stars|3 stars", "numbers", ORDER, (1, 2, 3)),

@@ -26,6 +26,8 @@ def test_columns_that_group_the_classes() -> None:
     assert superclasses_of(listed) == ("p", "q", "r", "r")
     assert superclasses_of(ClassList(("a", "b"), {"level 3": ("x", "y")})) == ("x", "y")
     assert superclasses_of(ClassList(("a", "b"), {"kind": ("x", "y")})) == ()
+    coded = ClassList(("a", "b", "c"), {"code": ("1", "2", "3"), "kind": ("x", "y", "y")})
+    assert superclasses_of(coded, ("code", "kind")) == ("x", "y", "y")
 
 
 def test_a_column_of_paths_groups_the_classes() -> None:
@@ -68,6 +70,21 @@ def test_columns_that_could_group_are_told_where_names_are_refused() -> None:
     paths = ClassList(("a > b", "a > c", "d > e"))
     with pytest.raises(SourceError, match=r"--classes classes --class-column 'a b' --separator x$"):
         known_source(paths, reading_of("a b", "x"))
+
+
+def test_columns_that_are_passed_over_are_told() -> None:
+    names, paths = ("rose", "oak", "elm"), ("Plants > Flowers", "Plants > Trees", "Plants > Trees")
+    empty = ClassList(names, {"superclass": ("", "", "")})
+    for reason in (known_source(empty).reason, simmatrix.suggest(empty).reason):
+        assert "; the column superclass is empty" in reason
+    columns = {"sold in": paths, "kept in": ("Shop > A", "Shop > B", "Shop > A")}
+    said = "the class list has the column sold in; not used: kept in, which holds paths; for it: --from-taxonomy "
+    assert known_source(ClassList(names, columns)).reason == f"{said}'kept in'"
+    # One that stands above the other is told with it.
+    above = known_source(ClassList(names, {"sold in": paths, "above": ("Plants", "Plants", "Plants")})).reason
+    assert above == "the class list has the column sold in"
+    gaps = known_source(ClassList((*names, "ash"), {"level 2": ("a", "b", "", "b"), "level 1": ("x", "x", "", "x")}))
+    assert gaps.reason == "the class list has the columns level 2, level 1; to be filled in for elm"
 
 
 def test_the_page_names_the_columns_that_group_the_classes() -> None:

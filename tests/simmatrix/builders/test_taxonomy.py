@@ -19,6 +19,7 @@ from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, from_taxo
 from simmatrix.choices import TAXONOMY_FORMATS as FORMATS
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import ClassNotFoundError, ParameterError, SourceError
+from simmatrix.summary import concerns
 from simmatrix.taxonomy.measures import MEASURES, NEED_CONTENT
 
 OUTLINE = "living\n  animal\n    Sea lion\n    dog\n      poodle\n      beagle\n  plant\n    rose\n"
@@ -185,6 +186,17 @@ def test_a_cell_that_lacks_its_path_is_told() -> None:
     places = ("home > garden", "home > garden", "home > kitchen", " ")
     with pytest.raises(SourceError, match="no kind is given for kite; fill it in"):
         taxonomy_similarity(TaxonomyColumns(("kind",)), ClassList(("rake", "hose", "pot", "kite"), {"kind": places}))
+
+
+def test_groups_that_differ_in_case_alone_are_told() -> None:
+    groups = ("Flower", "flower", "Tree", "tree", "shrub_or herb", "A-", "a", "shrub or  herb")
+    matrix = from_taxonomy("kind", ClassList(tuple("abcdefgh"), {"kind": groups}))
+    alike = ["Flower and flower", "Tree and tree", "shrub_or herb and shrub or  herb"]
+    assert matrix.provenance.params["alike"] == alike
+    told = f"groups that differ in case alone: {', '.join(alike)}; if they are one, spell them the same"
+    assert told in concerns(matrix)
+    matrix = from_taxonomy("kind", ClassList(("a", "b", "c"), {"kind": ("C+", "C", "C")}))
+    assert "alike" not in matrix.provenance.params
 
 
 def test_a_class_called_like_its_superclass_is_the_class() -> None:
