@@ -120,10 +120,17 @@ def build(
     ] = None,
     kernel: Annotated[
         Kernel | None,
-        typer.Option(help="decay (the default): R^(d / S); laplace: exp(-d / S); gaussian: exp(-d^2 / (2 S^2))."),
+        typer.Option(
+            help="decay (the default): R^(d / S); laplace: exp(-d / S); gaussian: exp(-d^2 / (2 S^2)); triangular: "
+            "1 - d / S, at least 0."
+        ),
     ] = None,
     length_scale: Annotated[
-        float | None, typer.Option(metavar="S", help="The unit of distance d, above 0; 1 if not given.")
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="The unit of distance d, above 0; if not given 1, and for triangular the greatest distance.",
+        ),
     ] = None,
     positions: Annotated[
         str | None,

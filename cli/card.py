@@ -58,7 +58,7 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
     import json
 
     import simmatrix
-    from simmatrix.summary import RECOMMENDED
+    from simmatrix.summary import recommended
 
     figures, origin = simmatrix.statistics(matrix), matrix.provenance
     neighbours = [
@@ -76,7 +76,8 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         ("simmatrix", simmatrix.__version__),
     ]
     more = len(matrix) - len(neighbours)
-    recommended = ", ".join(f"{option}={value}" for option, value in RECOMMENDED.items())
+    loss, settings = recommended(origin)
+    options = ", ".join(f"{option}={value}" for option, value in settings.items())
     parts = [
         "---\nlibrary_name: simloss\ntags:\n- simloss\n- class-similarity\n---",
         f"# Class similarities: {_cell(name)}",
@@ -85,8 +86,8 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         *(["![The matrix as a heat map](heatmap.png)"] if is_drawn else []),
         _table(("", ""), rows),
         "## Load it",
-        '```python\nimport simloss\n\ncriterion = simloss.SimLoss.from_file(\n    "hf://OWNER/NAME/similarity.safetensors",'
-        f" classes=train_set.classes, {recommended}\n)\n```",
+        f'```python\nimport simloss\n\ncriterion = simloss.{loss}.from_file(\n    "hf://OWNER/NAME/similarity.safetensors",'
+        f" classes=train_set.classes, {options}\n)\n```",
         "`classes` brings the matrix into the order of your labels, by name.",
         "## Nearest classes",
         _table(("class", "nearest"), neighbours),

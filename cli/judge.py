@@ -41,8 +41,9 @@ def judge(
         Path,
         typer.Argument(
             metavar="PREDICTIONS",
-            help="Predictions with labels: .csv, .tsv or .parquet with a column label and one for each class, or .npz "
-            "with the arrays logits or probabilities, labels, and classes: the names in the order of the columns.",
+            help="Predictions: .csv, .tsv or .parquet with one column for each class and one called label, which holds "
+            "names (or columns, from 0 on); or .npz with the arrays logits or probabilities, "
+            "labels (indices or names), and classes: the names in the order of the columns.",
         ),
     ],
     kind: Annotated[
@@ -101,11 +102,12 @@ def judge(
     files = {predictions: read}
     if validation is not None:
         files[validation] = read_predictions(validation, read.classes, kind)
-    held_out = None if validation is None else files[validation]
     warn(_unnamed(files))
     matrix = matrix.reorder(read.classes)
     superclasses, tree = _groups(matrix, given, taxonomy)
-    content = _judged(matrix, read, held_out, superclasses, tree, confidence or CONFIDENCES)
+    warn(one.doubt for one in files.values() if one.doubt)
+    temperature = None if validation is None else _temperature(files[validation], validation)
+    content = _judged(matrix, read, temperature, superclasses, tree, confidence or CONFIDENCES)
     bound = _lower_bound(matrix)
     content = {"matrix": str(file), "predictions": str(predictions), "lower_bound": bound, **content}
     drawn = content.pop("drawn")
@@ -190,12 +192,11 @@ def _groups(
 def _judged(
     matrix: SimilarityMatrix,
     read: Predictions,
-    held_out: Predictions | None,
+    temperature: float | None,
     superclasses: Sequence[str] | None,
     taxonomy: ClassTaxonomy | None,
     confidences: Sequence[float],
 ) -> dict[str, Any]:
-    import numpy as np
     import torch
 
     import simloss
@@ -203,14 +204,13 @@ def _judged(
     from simloss.forms import Dense, from_matrix
     from simloss.metrics import MistakeReport, confused_pairs
     from simloss.metrics import judge as judged_by
-    from simloss.scores import blocks
+    from simloss.scores import as_logits, blocks
 
     options: dict[str, Any] = {"taxonomy": taxonomy, "superclasses": superclasses}
-    temperature = None
     scores, is_logits = read.scores, read.are_logits
-    if held_out is not None:
-        temperature = simloss.fit_temperature(_logits(held_out), held_out.labels)
-        scores, is_logits = _logits(read) / np.asarray(temperature, read.scores.dtype), True
+    if temperature is not None:
+        logits = as_logits(torch.from_numpy(scores), from_logits=is_logits)
+        scores, is_logits = (logits / temperature).numpy(), True
     form, count = from_matrix(matrix), min(5, len(matrix))
     similarity = form.values if isinstance(form, Dense) else form
     # In parts, since all expected similarities take twice the memory of the scores.
@@ -243,14 +243,14 @@ def _judged(
     }
 
 
-def _logits(read: Predictions) -> Any:
-    """Return logits; of probabilities their logarithms, which of 0 are the lowest there is."""
-    import numpy as np
+def _temperature(read: Predictions, path: Path) -> float:
+    import simloss
+    from simmatrix.errors import SourceError
 
-    if read.are_logits:
-        return read.scores
-    scores = read.scores
-    return np.log(np.maximum(scores, np.finfo(scores.dtype).tiny))
+    try:
+        return simloss.fit_temperature(read.scores, read.labels, from_logits=read.are_logits)
+    except ValueError as error:
+        raise SourceError(f"no temperature can be fitted: {error}", path) from None
 
 
 def _as_json(content: Mapping[str, Any]) -> str:

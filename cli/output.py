@@ -226,7 +226,7 @@ def progress_bar(what: str) -> Iterator[Progress]:
 def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]], *, is_replaced: bool) -> None:
     """Print the figures of a matrix that was written, with `origin` among them, the warnings, and what to do next."""
     from simmatrix.storage import size_of
-    from simmatrix.summary import RECOMMENDED, RECOMMENDED_FOR_ORDER, concerns, counts
+    from simmatrix.summary import concerns, counts, recommended
 
     figures, size = counts(matrix), size_of(file)
     # Ten of them by name; all may be isolated.
@@ -248,10 +248,9 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     warn(concerns(matrix, figures))
     # A training set that has the dropped classes would be refused by the loss.
     if not dropped:
-        is_ordered = matrix.provenance.builder == "order"
-        recommended = RECOMMENDED_FOR_ORDER if is_ordered else RECOMMENDED
-        options = ", ".join(f"{name}={value}" for name, value in recommended.items())
-        call = f'simloss.SimLoss.from_file("{file}", classes=train_set.classes, {options})'
+        loss, settings = recommended(matrix.provenance)
+        options = ", ".join(f"{name}={value}" for name, value in settings.items())
+        call = f'simloss.{loss}.from_file("{file}", classes=train_set.classes, {options})'
         print_line(f"next: criterion = {call}", "cyan")
-        if is_ordered:
-            print_line("for classes in order, soft labels are milder still: simloss.SoftLabelLoss (docs/choosing.md)")
+        if matrix.provenance.builder == "order" and loss == "SimLoss":
+            print_line("for classes in order, soft labels are milder still; build them with --kernel triangular")

@@ -15,12 +15,15 @@ from torch import Tensor
 import simmatrix
 from simloss.checks import INDEX_DTYPES, check_options, check_similarity_values, check_weight
 from simloss.constants import HoldsConstants
-from simloss.errors import ArgumentError, DtypeError
+from simloss.errors import ArgumentError, DtypeError, SimilarityWarning, warn_user
 from simloss.forms import Similarity, Sparse, Toeplitz, class_count, rows
 from simloss.loss import form_and_classes
 from simloss.reduction import is_autocast, label_weights, reduced, split_ignored, weighted, work_dtype
 from simmatrix.names import Names
 from simmatrix.shapes import Float
+
+# Labels that keep more than this are hard.
+_HARD = 0.99
 
 
 def soft_labels(similarity: Float[Tensor, "C C"], beta: float) -> Float[Tensor, "C C"]:
@@ -130,6 +133,8 @@ class _SoftTargetLoss(HoldsConstants):
         IndexError
             If a class index is out of bounds (on a GPU a device-side assertion).
         """
+        if target.is_floating_point():
+            raise DtypeError(f"{type(self).__name__} takes class indices alone, got a target of {target.dtype}")
         count = self.soft_targets.shape[0]
         axis = 0 if input.ndim == 1 else 1
         if (
@@ -186,6 +191,11 @@ class SoftLabelLoss(_SoftTargetLoss):
     classes
         The names of the classes in the order of the logits. A `SimilarityMatrix` is reordered to it.
 
+    Warns
+    -----
+    SimilarityWarning
+        If the labels are so hard that this is nearly cross entropy.
+
     Raises
     ------
     ValueError, TypeError, RuntimeError, simmatrix.errors.ClassOrderError
@@ -219,6 +229,13 @@ class SoftLabelLoss(_SoftTargetLoss):
             raise ArgumentError(f"beta must be finite and at least 0, got {beta}")
         super().__init__(similarity, lambda s: soft_labels(s, beta), weight, ignore_index, reduction, classes)
         self.beta = beta
+        own = float(self.soft_targets.diagonal().double().mean())
+        if len(self.soft_targets) > 1 and own > _HARD:
+            warn_user(
+                f"the labels keep {own:.2%} of their weight for the true class, so the loss is nearly cross entropy; "
+                "give a smaller beta, or a similarity that falls more slowly, as the kernel triangular of an order",
+                SimilarityWarning,
+            )
 
     def extra_repr(self) -> str:
         """Return what the representation says beside the name."""

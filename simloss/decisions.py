@@ -18,7 +18,8 @@ import simmatrix
 from simloss.checks import check_similarity
 from simloss.errors import ArgumentError, DtypeError, SimilarityWarning, warn_user
 from simloss.forms import Dense, Similarity, Sparse, Toeplitz, as_similarity, class_count, from_matrix, moved, rows
-from simloss.scores import Array, as_examples, as_labels, as_tensor, blocks, shares
+from simloss.scores import Array, as_examples, as_labels, as_logits, as_tensor, blocks, shares
+from simmatrix.names import Names, names_in_order
 from simmatrix.shapes import Float, Int
 
 # Elements of S taken at a time: products of matrices this large run at full speed.
@@ -30,7 +31,9 @@ Similarities = simmatrix.SimilarityMatrix | Tensor | np.ndarray | Sparse | Toepl
 
 
 @torch.no_grad()
-def fit_temperature(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, *, ignore_index: int = -100) -> float:
+def fit_temperature(
+    logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, *, ignore_index: int = -100, from_logits: bool = True
+) -> float:
     """Return the temperature T under which softmax(logits / T) has the least negative log likelihood.
 
     It has to be fitted on data that the model was not trained on. Dividing all logits by it changes no argmax, but how
@@ -40,11 +43,14 @@ def fit_temperature(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, *,
     Parameters
     ----------
     logits
-        (N, C) or (N, C, d1, ...), a tensor or an array.
+        (N, C) or (N, C, d1, ...), a tensor or an array. One of -inf rules a class out at any temperature.
     labels
         Class indices, (N) or (N, d1, ...).
     ignore_index
         The label of examples that are left out.
+    from_logits
+        Whether these are logits, or else probabilities, which sum to 1; T divides their logarithms. 0 counts as the
+        least positive number of the dtype.
 
     Returns
     -------
@@ -55,7 +61,8 @@ def fit_temperature(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, *,
     Raises
     ------
     ValueError, TypeError, IndexError
-        If there is no example, shapes or dtypes do not fit, a logit is NaN or infinite, or a label is no class.
+        If there is no example, shapes or dtypes do not fit, a logit is NaN or inf or that of a label -inf, or a label
+        is no class.
 
     References
     ----------
@@ -69,14 +76,17 @@ def fit_temperature(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, *,
     >>> round(fit_temperature(logits, torch.tensor([0, 0, 0, 1])), 4)
     3.641
     """
-    examples = as_examples(logits)
+    examples = as_examples(logits, from_logits)
     targets = as_labels(labels, examples, ignore_index)
     kept = targets != ignore_index
-    z, targets = examples.rows[kept], targets[kept]
+    z, targets = as_logits(examples.rows[kept], from_logits=from_logits), targets[kept]
     if not len(z):
         raise ArgumentError("there is no example to fit a temperature on")
-    if not z.isfinite().all():
-        raise ArgumentError("a logit is infinite, for which no temperature is best")
+    own = z.gather(1, targets.unsqueeze(1))
+    if (z == math.inf).any() or own.isinf().any():
+        raise ArgumentError(
+            "a logit is infinite (-inf may rule out classes, but not that of the label); leave such examples out"
+        )
 
     def slope(log_inverse: float) -> float:
         """Return the derivative of the mean negative log likelihood by 1 / T."""
@@ -84,11 +94,13 @@ def fit_temperature(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, *,
         for part, label in zip(blocks(z), torch.split(targets, max(1, len(blocks(z)[0]))), strict=True):
             scaled = part.double()
             p = (scaled * math.exp(log_inverse)).softmax(1)
-            # Relative to the label's logit, so that nothing is lost to their common size.
-            total += float((p * (scaled - scaled.gather(1, label.unsqueeze(1)))).sum())
+            # Relative to the label's logit, so that nothing is lost to their common size. A class that is ruled out
+            # adds 0, not 0 * -inf.
+            apart = scaled - scaled.gather(1, label.unsqueeze(1))
+            total += float((p * apart.masked_fill_(apart == -math.inf, 0.0)).sum())
         return total / len(z)
 
-    spread = float(z.double().std(1, correction=0).mean())
+    spread = float(torch.where(z.isinf(), own, z).double().std(1, correction=0).mean())
     middle, half = -math.log(spread or 1.0), math.log(_SPAN)
     ends = (middle - half, middle + half)
     slopes = [slope(end) for end in ends]
@@ -109,6 +121,7 @@ def minimum_risk(
     *,
     costs: Tensor | np.ndarray | None = None,
     from_logits: bool = True,
+    classes: Names | None = None,
 ) -> Array:
     """Return the decision of each example that costs least: k for which sum_y softmax(logits)[y] cost[y, k] is least.
 
@@ -125,13 +138,16 @@ def minimum_risk(
         Of shape (C), (N, C) or (N, C, d1, ...), of any floating-point dtype: a tensor or a NumPy array.
     similarity
         S, (C, C), in [0, 1] with unit diagonal, row y of the true class y, in the order of the logits: a tensor
-        (strided or CSR), an array, `simloss.Sparse`, `simloss.Toeplitz` or a `simmatrix.SimilarityMatrix`, for which
-        `SimilarityMatrix.reorder` sets the order. The values are not checked.
+        (strided or CSR), an array, `simloss.Sparse`, `simloss.Toeplitz` or a `simmatrix.SimilarityMatrix`. The values
+        are not checked.
     costs
         In place of it the costs, (C, K): rows are the true classes, columns the decisions, finite, on any scale. There
         may be more decisions than classes, such as to ask a person.
     from_logits
         Whether these are logits, or else probabilities, which sum to 1.
+    classes
+        The names of the classes in the order of the logits. A `SimilarityMatrix` is reordered to it; without it the
+        logits must be in the order of the matrix.
 
     Returns
     -------
@@ -171,7 +187,7 @@ def minimum_risk(
     examples = as_examples(logits, from_logits)
     if (similarity is None) == (costs is None):
         raise DtypeError("give either a similarity or costs")
-    form = _form(similarity, examples.rows) if costs is None else _gains_of(costs, examples.rows)
+    form = _form(similarity, examples.rows, classes) if costs is None else _gains_of(costs, examples.rows)
     product = _product_with(form)
     parts = [
         _decisions(part, product(shares(part, from_logits=from_logits)), examples.rows.shape[1])
@@ -182,7 +198,9 @@ def minimum_risk(
 
 
 @torch.no_grad()
-def expected_similarity(logits: Array, similarity: Similarities, *, from_logits: bool = True) -> Array:
+def expected_similarity(
+    logits: Array, similarity: Similarities, *, from_logits: bool = True, classes: Names | None = None
+) -> Array:
     """Return how similar each class is expected to be to the true one, sum_y softmax(logits)[y] S[y, k].
 
     These scores rank all classes: the first is the decision of `minimum_risk`, and the next are those that are good
@@ -190,7 +208,7 @@ def expected_similarity(logits: Array, similarity: Similarities, *, from_logits:
 
     Parameters
     ----------
-    logits, similarity, from_logits
+    logits, similarity, from_logits, classes
         As in `minimum_risk`.
 
     Returns
@@ -210,7 +228,7 @@ def expected_similarity(logits: Array, similarity: Similarities, *, from_logits:
     tensor([0.4500, 0.4500, 0.4000], dtype=torch.float64)
     """
     examples = as_examples(logits, from_logits)
-    product = _product_with(_form(similarity, examples.rows))
+    product = _product_with(_form(similarity, examples.rows, classes))
     parts = []
     for part in blocks(examples.rows):
         e = shares(part, from_logits=from_logits)
@@ -297,16 +315,19 @@ def numbered(superclasses: Sequence[Hashable] | np.ndarray | Tensor) -> Int[Tens
     return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names], device="cpu")
 
 
-def _form(similarity: Similarities | None, logits: Float[Tensor, "N C"]) -> Similarity:
-    """Return a similarity that fits the logits in its form, on their device."""
+def _form(similarity: Similarities | None, logits: Float[Tensor, "N C"], order: Names | None) -> Similarity:
+    """Return a similarity that fits the logits in its form, on their device, in the order of the names."""
+    names = None if order is None else names_in_order(order)
     if isinstance(similarity, simmatrix.SimilarityMatrix):
-        form = moved(from_matrix(similarity), logits.device)
+        form = moved(from_matrix(similarity if names is None else similarity.reorder(names)), logits.device)
     else:
         form = as_similarity(as_tensor(similarity, "similarity") if isinstance(similarity, np.ndarray) else similarity)
     check_similarity(form)
     classes, count = logits.shape[1], class_count(form)
     if classes != count:
         raise ArgumentError(f"similarity has shape {(count, count)}, but the logits have {classes} classes")
+    if names is not None and len(names) != count:
+        raise ArgumentError(f"{len(names)} classes do not name the columns of logits of {count}")
     for part in form:
         if part.device != logits.device:
             raise RuntimeError(f"similarity is on {part.device}, but the logits are on {logits.device}")

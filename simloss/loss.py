@@ -238,7 +238,8 @@ class SimLoss(HoldsConstants):
     Warns
     -----
     SimilarityWarning
-        If the share is 1 and the similarity leaves so little of cross entropy's gradient that classes may be given up.
+        If the share is 1 and the similarity leaves so little of cross entropy's gradient that classes may be given up;
+        if the share is 1 and `similarity_smoothing` above 0, which then does nothing.
 
     Raises
     ------
@@ -311,6 +312,12 @@ class SimLoss(HoldsConstants):
         self._share, self._similarity_smoothing, self._lower_bound = float(share), float(similarity_smoothing), 0.0
         self._hold(form, form, mix_of(share, similarity_smoothing, form[-1].device))
         self._is_warned = False
+        if share == 1 and similarity_smoothing > 0:
+            warn_user(
+                f"similarity_smoothing={similarity_smoothing} does nothing with share=1, where no part is cross "
+                "entropy; give a smaller share too, as share=0.4",
+                SimilarityWarning,
+            )
 
     @classmethod
     def from_file(

@@ -156,6 +156,11 @@ def blocks(rows: Tensor, size: int = _BLOCK) -> tuple[Tensor, ...]:
     return torch.split(rows, max(1, size // rows.shape[1]))
 
 
+def as_logits(rows: Float[Tensor, "N C"], *, from_logits: bool) -> Float[Tensor, "N C"]:
+    """Return logits; of probabilities their logarithms, which of 0 are the lowest there is."""
+    return rows if from_logits else rows.clamp_min(torch.finfo(rows.dtype).tiny).log()
+
+
 def shares(rows: Float[Tensor, "N C"], *, from_logits: bool) -> Float[Tensor, "N C"]:
     """Return numbers in float64 that are in proportion to the probabilities of each row."""
     if not from_logits:

@@ -16,7 +16,7 @@ Measure: TypeAlias = Literal["path", "wup", "lch", "res", "lin", "jcn", "lcs-hei
 MEASURES: tuple[str, ...] = get_args(Measure)
 """Measures of similarity on a taxonomy; see `simmatrix.taxonomy.measures`."""
 
-Kernel: TypeAlias = Literal["decay", "laplace", "gaussian"]
+Kernel: TypeAlias = Literal["decay", "laplace", "gaussian", "triangular"]
 KERNELS: tuple[str, ...] = get_args(Kernel)
 """Similarities of the distance between two classes in an order."""
 

@@ -113,7 +113,9 @@ def member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iter
         try:
             array = npy_array(read_at, entry.file_size)
         except ValueError as error:
-            raise SourceError(f"holds no plain arrays ({error}); save them with numpy.savez", path) from None
+            name = entry.filename.removesuffix(".npy")
+            remedy = "save plain ones with numpy.savez, names as numpy.array(names, dtype=str)"
+            raise SourceError(f"holds no plain arrays ({name}: {error}); {remedy}", path) from None
         yield array, rest
 
 

@@ -42,6 +42,7 @@ class Predictions:
     classes: tuple[str, ...]  # the C names in the order of the columns
     are_logits: bool  # whether the scores are logits, or else probabilities
     are_named: bool  # whether the file says which class a column is of, or else the order given was taken
+    doubt: str = ""  # how the labels were read, where they may be names as well as indices, and these differ
 
 
 def read_predictions(path: Path, classes: Sequence[str], kind: str | None = None) -> Predictions:
@@ -50,11 +51,12 @@ def read_predictions(path: Path, classes: Sequence[str], kind: str | None = None
     The file is a table, ``.csv``, ``.tsv`` or ``.parquet`` (which needs pyarrow), with a column ``label`` and one for
     each class by its name; or an ``.npz`` with ``logits`` or ``probabilities`` (N, C), ``labels`` (N) and ``classes``
     (C), the names in the order of its columns; without these, that order is taken to be that of `classes`. Labels are
-    names or, if all are numbers, indices of columns. `classes` are the C names that there have to be. The kind,
-    ``"logits"`` or ``"probabilities"``, is told by the array's name, or else by the values, if it is not given.
+    names or, if these are no names of classes but numbers, indices of columns; integers in an ``.npz`` are indices. A
+    column without a heading, as pandas writes one, is passed over. `classes` are the C names that there have to be. The
+    kind, ``"logits"`` or ``"probabilities"``, is told by the array's name, or else by the values, if it is not given.
 
-    Raises `SourceError` if the file can't be read, is empty, has other classes, a label is no class, a score is NaN, or
-    probabilities do not sum to 1. Names file and line, where there are lines.
+    Raises `SourceError` if the file can't be read, is empty, has other classes, a label is no class, the greatest score
+    of an example is NaN or infinite, or probabilities do not sum to 1. Names file and line, where there are lines.
 
     Examples
     --------
@@ -74,28 +76,38 @@ def read_predictions(path: Path, classes: Sequence[str], kind: str | None = None
     names = named or tuple(classes)
     if not len(scores):
         raise SourceError("holds no example", path)
-    # NaN shows in the extremes, so that no second array is needed to look for it.
-    is_nan = np.isnan(scores.max(1))
-    if is_nan.any():
-        raise _at(int(is_nan.argmax()), "a score is NaN or missing, which predicts no class; leave it out", path)
+    # NaN shows in the extremes, so that no second array is needed to look for it. A logit of -inf rules a class out.
+    is_wrong = ~np.isfinite(scores.max(1))
+    if is_wrong.any():
+        first = int(is_wrong.argmax())
+        what = "a score is NaN or missing" if np.isnan(scores[first]).any() else "the greatest score is infinite"
+        raise _at(first, f"{what}, which predicts no class; leave it out", path)
     are_logits = _are_logits(scores, kind or told, path)
-    return Predictions(scores, _indices(labels, names, path), names, are_logits, named is not None)
+    found, doubt = _indices(labels, names, path)
+    return Predictions(scores, found, names, are_logits, named is not None, doubt)
 
 
 def _at(example: int, message: str, path: Path) -> SourceError:
     return SourceError(f"example {example} (counted from 0): {message}", path)
 
 
-def _indices(labels: np.ndarray, names: tuple[str, ...], path: Path) -> Int[np.ndarray, " N"]:
-    """Return labels as indices of columns: names, or if all of them are whole numbers, the indices themselves."""
+def _indices(labels: np.ndarray, names: tuple[str, ...], path: Path) -> tuple[Int[np.ndarray, " N"], str]:
+    """Return labels as indices of columns, and where they may be read in two ways, how they were read.
+
+    Labels are names, or if all of them are whole numbers, the indices themselves.
+    """
     at = {name: index for index, name in enumerate(names)}
+    distinct: Sequence[str]
     if labels.dtype.kind in "iu":
         found = labels.astype(np.int64)
+        distinct = list(map(str, np.unique(found).tolist()))
+        said = "are read as columns: {0} is column {0}, the class {1}; if they are names, save them as text"
     else:
         texts = all_composed([str(label).strip() for label in labels.tolist()])
-        named = [at.get(text, -1) for text in texts]
-        are_numbers = min(named) < 0 and all(text.isascii() and text.isdigit() for text in texts)
-        found = np.array([int(text[:18]) for text in texts] if are_numbers else named, dtype=np.int64)
+        distinct = list(dict.fromkeys(texts))
+        are_numbers = any(text not in at for text in distinct) and all(map(_is_index, distinct))
+        found = np.array([int(text[:18]) if are_numbers else at.get(text, -1) for text in texts], dtype=np.int64)
+        said = "are read as names: {0} is the class {0}, not column {0}, which is {1}; if they are columns, write names"
         odd = int(found.argmin())
         if found[odd] < 0:
             raise _at(odd, f"the label {texts[odd]!r} is no class; the classes are {some(list(names))}", path)
@@ -103,7 +115,14 @@ def _indices(labels: np.ndarray, names: tuple[str, ...], path: Path) -> Int[np.n
     if is_wrong.any():
         odd = int(is_wrong.argmax())
         raise _at(odd, f"the label is {found[odd]}, but classes are 0 to {len(names) - 1}", path)
-    return found
+    if not all(text in at and _is_index(text) and int(text) < len(names) for text in distinct):
+        return found, ""
+    other = next((text for text in distinct if at[text] != int(text)), None)
+    return found, "" if other is None else f"{path}: labels {said.format(other, names[int(other)])}"
+
+
+def _is_index(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _are_logits(scores: Float[np.ndarray, "N C"], kind: str | None, path: Path) -> bool:
@@ -218,7 +237,9 @@ def _from_arrow(table: Any, path: Path, classes: tuple[str, ...]) -> _Read:
         if not (pyarrow.types.is_floating(values.type) or pyarrow.types.is_integer(values.type)):
             raise SourceError(f"the column {header[column]!r} holds {values.type}, not numbers", path)
         scores[:, place] = values.to_numpy()
-    labels = table.column(label).to_numpy()
+    # Of a table labels are text, whatever wrote it.
+    labels = table.column(label)
+    labels = (labels.cast(pyarrow.string()) if pyarrow.types.is_integer(labels.type) else labels).to_numpy()
     return scores, labels, tuple(header[column] for column in columns), None
 
 
@@ -269,7 +290,8 @@ def _columns(header: tuple[str, ...], classes: tuple[str, ...], path: Path) -> t
     found = [place for place, name in enumerate(header) if name in _LABELS and name not in classes]
     if len(found) != 1:
         raise SourceError(f"has {len(found)} columns for the label ({', '.join(_LABELS)}); {_TABLE}", path)
-    columns = [place for place in range(len(header)) if place != found[0]]
+    # pandas writes its index without a heading.
+    columns = [place for place, name in enumerate(header) if place != found[0] and (name or name in classes)]
     _checked_names(tuple(header[place] for place in columns), classes, path)
     return found[0], columns
 

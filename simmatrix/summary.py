@@ -13,6 +13,7 @@ from simmatrix.forms import Form, Stored, blocks
 from simmatrix.kinds import is_english, misfit, out_of_order
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.names import MANY
+from simmatrix.provenance import Provenance
 from simmatrix.text import a_few, some, some_lines, visible
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -167,8 +168,18 @@ def _bits(stored: Stored) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
 
 # Options of the loss: what the experiments' rule chooses on validation data (docs/choosing.md).
 RECOMMENDED = {"share": 0.4, "similarity_smoothing": 0.05}
-# For classes in an order: the best of SimLoss's settings there. Soft labels are better still.
-RECOMMENDED_FOR_ORDER = {"share": 0.8}
+# For classes in an order: the best of SimLoss's settings there; and soft labels, which are better still, and need a
+# similarity that falls as slowly as this kernel's.
+_FOR_ORDER = {"share": 0.8}
+_FOR_KERNEL = {"triangular": ("SoftLabelLoss", {"beta": 20})}
+
+
+def recommended(origin: Provenance) -> tuple[str, Mapping[str, float | int]]:
+    """Return the loss for a matrix that was built so, and its options."""
+    if origin.builder != "order":
+        return "SimLoss", RECOMMENDED
+    return _FOR_KERNEL.get(str(origin.params.get("kernel")), ("SimLoss", _FOR_ORDER))
+
 
 # Where less of cross entropy's gradient is left, SimLoss alone may give up classes: with many classes above an
 # influence of a half, with five above a third.

@@ -29,7 +29,7 @@ def from_order(
     *,
     decay: float | None = None,
     kernel: str = "decay",
-    length_scale: float = 1.0,
+    length_scale: float | None = None,
     positions: str | None = None,
     circular: bool = False,
     period: float | None = None,
@@ -45,9 +45,10 @@ def from_order(
     decay
         r in [0, 1), the similarity of two neighbours, for the kernel ``"decay"``; has to be given for it.
     kernel
-        ``"decay"``: r^(d / s); ``"laplace"``: exp(-d / s); ``"gaussian"``: exp(-d^2 / (2 s^2)), for a distance d.
+        ``"decay"``: r^(d / s); ``"laplace"``: exp(-d / s); ``"gaussian"``: exp(-d^2 / (2 s^2));
+        ``"triangular"``: max(0, 1 - d / s), for a distance d.
     length_scale
-        s, the unit of distance, above 0.
+        s, the unit of distance, above 0. If not given it is 1, and for ``"triangular"`` the greatest distance there is.
     positions
         The column of the class list that says where each class stands, for uneven steps; ``"class"`` for the names
         themselves. Class i stands at i if not given.
@@ -102,10 +103,16 @@ def gaussian(distance: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape
     return np.asarray(np.exp(-(distance**2) / 2))
 
 
+def triangular(distance: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return max(0, 1 - d), in [0, 1]: in units of the range, 1 - S is the error in parts of the range."""
+    return np.asarray(np.maximum(0.0, 1.0 - distance))
+
+
 _KERNELS: Mapping[str, Callable[..., Float[np.ndarray, "*shape"]]] = {
     "decay": decay,
     "laplace": laplace,
     "gaussian": gaussian,
+    "triangular": triangular,
 }
 """Similarities of distances from 0 up, in units of the length scale, by name; ``decay`` takes its rate as well."""
 
@@ -140,7 +147,7 @@ def order_similarity(
     *,
     decay: float | None = None,
     kernel: str = "decay",
-    length_scale: float = 1.0,
+    length_scale: float | None = None,
     positions: str | None = None,
     circular: bool = False,
     period: float | None = None,
@@ -159,10 +166,13 @@ def order_similarity(
     [1.0, 0.0625, 0.004645340292979379]
     """
     similarity, chosen = _kernel(kernel, decay)
-    if not (math.isfinite(length_scale) and length_scale > 0):
+    if length_scale is not None and not (math.isfinite(length_scale) and length_scale > 0):
         raise ParameterError(f"a length scale of {length_scale} is not above 0; give the distance that counts as 1")
     stand = _positions(classes, positions)
     length = _period(stand, circular=circular, period=period, positions=positions)
+    if length_scale is None:
+        farthest = stand.span if length is None else min(stand.span, length / 2)
+        length_scale = farthest if kernel == "triangular" and farthest > 0 else 1.0
 
     where = {} if positions is None else {"positions": positions}
     circle = {} if length is None else {"period": length}

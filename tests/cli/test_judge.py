@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import simloss
@@ -101,6 +102,42 @@ def test_a_temperature_is_fitted_on_other_examples(command: Command) -> None:
     assert found["temperature"] == pytest.approx(simloss.fit_temperature(3 * LOGITS, LABELS))
     scaled = expected("most probable", LOGITS / found["temperature"])
     assert numbers(found["decisions"]["most probable"]) == scaled
+    # A class may be ruled out, but not the true one.
+    out = np.where(np.arange(6) == (LABELS[:, None] + 1) % 6, -np.inf, 3 * LOGITS)
+    np.savez("v.npz", logits=out, labels=LABELS, classes=NAMES)
+    found = content(command, "p.npz", "--validation", "v.npz")
+    assert found["temperature"] == pytest.approx(simloss.fit_temperature(out, LABELS))
+    np.savez("v.npz", logits=out, labels=(LABELS + 1) % 6, classes=NAMES)
+    assert_mendable(
+        command("judge", "m", "p.npz", "--validation", "v.npz"), "v.npz: no temperature can be fitted: a logit"
+    )
+
+
+def test_labels_that_may_be_names_or_columns_are_told(command: Command) -> None:
+    """Names that are numbers, in the order of text, as ImageFolder has them: 10 before 2."""
+    names = tuple(sorted(map(str, range(12))))
+    simmatrix.SimilarityMatrix(np.eye(12), names).save("ages")
+    labels = np.arange(12).repeat(3)
+    logits = 5 * np.eye(12)[labels] - 1
+    accuracies = {}
+    for path in ("t.csv", "t.parquet", "t.npz"):
+        if path == "t.npz":
+            np.savez(path, logits=logits, labels=labels, classes=names)
+            told = "are read as columns: 2 is column 2, the class 10; if they are names, save them as text"
+        else:
+            table = {"label": [int(names[label]) for label in labels], **dict(zip(names, logits.T, strict=True))}
+            frame = pd.DataFrame(table)
+            frame.to_csv(path) if path == "t.csv" else frame.to_parquet(path)
+            told = "are read as names: 10 is the class 10, not column 10, which is 8; if they are columns, write names"
+        result = command("judge", "ages", path, "--json")
+        assert f"warning: {path}: labels {told}" in result.err
+        accuracies[path] = json.loads(result.out)["decisions"]["most probable"]["accuracy"]
+    assert set(accuracies.values()) == {1.0}
+    # Names that stand where they say, and numbers that are no names, can be read in one way.
+    simmatrix.SimilarityMatrix(np.eye(12), tuple(map(str, range(12)))).save("ages")
+    np.savez("t.npz", logits=logits, labels=labels, classes=list(map(str, range(12))))
+    assert "labels are read" not in command("judge", "ages", "t.npz").err
+    assert "labels are read" not in command("judge", "m", "p.npz").err
 
 
 def test_columns_without_names_are_told_once(command: Command) -> None:
@@ -242,10 +279,14 @@ BAD = [
     (lambda: savez(logits=LOGITS, labels=LABELS, classes=NAMES[1:]), ("classes are <U4 of shape (5,)", "shape (6)")),
     (lambda: savez(logits=LOGITS, labels=LABELS + 3), ("classes are 0 to 5",)),
     (lambda: savez(logits=LOGITS * np.nan, labels=LABELS), ("NaN",)),
+    (lambda: savez(logits=LOGITS * np.inf, labels=LABELS), ("example 0", "the greatest score is infinite")),
     (lambda: savez(scores=LOGITS, labels=LABELS), ("scores", "either logits or probabilities")),
     (lambda: savez(preds=LABELS, labels=LABELS), ("predicted classes alone", "simloss.metrics.judge")),
     (lambda: savez(probabilities=LOGITS, labels=LABELS), ("negative", "--kind logits")),
-    (lambda: savez(logits=LOGITS, labels=np.array([None] * 40)), ("no plain arrays", "Python objects")),
+    (
+        lambda: savez(logits=LOGITS, labels=np.array([None] * 40)),
+        ("no plain arrays", "labels: it holds Python objects"),
+    ),
     (lambda: savez(logits=LOGITS, labels=LABELS, classes=["bat", *NAMES[1:]]), ("no column for owl",)),
     (lambda: Path("bad.npz").write_bytes(b"PK\x03\x04 and no more"), ("damaged or cut short",)),
     (lambda: Path("bad.parquet").write_bytes(b"PAR1 and no more"), ("no sound Parquet file",)),

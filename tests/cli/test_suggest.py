@@ -115,7 +115,10 @@ def test_build_warns_of_grades_in_another_order(command: Command) -> None:
         out = command.good("build", "--from-order", "--decay", "0.5", "--classes", "c.txt")
         # What other losses do for an order is in docs/choosing.md.
         assert "classes=train_set.classes, share=0.8)" in out
-        assert "simloss.SoftLabelLoss" in out.splitlines()[-1]
+        assert out.splitlines()[-1].endswith("soft labels are milder still; build them with --kernel triangular")
+        out = command.good("build", "--from-order", "--kernel", "triangular", "--classes", "c.txt")
+        assert out.splitlines()[-1].startswith('next: criterion = simloss.SoftLabelLoss.from_file("c.safetensors", ')
+        assert out.splitlines()[-1].endswith("classes=train_set.classes, beta=20)")
 
 
 def test_build_refuses_names_that_are_no_words_and_warns_where_a_source_is_named(command: Command) -> None:

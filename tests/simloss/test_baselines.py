@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 import simmatrix
 from simloss.baselines import SimilarityLabelSmoothingLoss, SoftLabelLoss, similarity_smoothed_labels, soft_labels
+from simloss.errors import SimilarityWarning
 from simmatrix.errors import ClassOrderError
 from tests import metrics_oracle as oracle
 from tests.simloss.cases import (
@@ -248,14 +250,29 @@ def test_what_does_not_fit_is_refused_when_it_is_made(
     assert isinstance(caught.value, (RuntimeError, IndexError))  # as torch raises
 
 
+def test_labels_so_hard_that_it_is_cross_entropy_are_told() -> None:
+    """Softmax by hand: beside one other class at distance d the true one keeps 1 / (1 + exp(-beta d))."""
+    similarity = torch.tensor([[1.0, 0.5], [0.5, 1.0]])
+    for beta in (0.0, 2.0, 2 * math.log(99) - 1e-3):
+        SoftLabelLoss(similarity, beta)
+    with pytest.warns(
+        SimilarityWarning, match=r"the labels keep 99.00% of their weight .* a smaller beta, or"
+    ) as caught:
+        SoftLabelLoss(similarity, 2 * math.log(99) + 1e-3)
+    assert caught[0].filename == __file__
+    SoftLabelLoss(torch.ones(1, 1), 20.0)
+
+
 @pytest.mark.parametrize(
     ("logits", "target", "error", "message"),
     [
         (torch.zeros(2, 4), torch.tensor([0, 1]), ValueError, r"3 classes .* got \(2, 4\)"),
         (torch.zeros(2, 3), torch.tensor([0, 1, 2]), ValueError, r"shape \(3,\), logits must .* got \(2, 3\)"),
-        (torch.zeros(2, 3), torch.zeros(2, 3), ValueError, r"shape \(2, 3\)"),
+        (torch.zeros(2, 3), torch.zeros(2, 3), TypeError, "SoftLabelLoss takes class indices alone"),
+        (torch.zeros(2, 3), torch.zeros(2, 3).long(), ValueError, r"shape \(2, 3\)"),
         (torch.tensor(0.0), torch.tensor(0), ValueError, r"got \(\)"),
-        (torch.zeros(2, 3), torch.tensor([0.0, 1.0]), TypeError, "class indices must be .* got torch.float32"),
+        (torch.zeros(2, 3), torch.tensor([0.0, 1.0]), TypeError, "class indices alone, got a target of torch.float32"),
+        (torch.zeros(2, 3), torch.tensor([0, 1]).int(), TypeError, "class indices must be .* got torch.int32"),
         (torch.zeros(2, 3), torch.tensor([0, 3]), IndexError, "target 3 is out of bounds"),
     ],
 )

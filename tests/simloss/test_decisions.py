@@ -344,6 +344,37 @@ def test_the_temperature_is_the_best_of_all() -> None:
         assert fit_temperature(np.concatenate([z, np.full((5, classes), 9.0)]), masked) == found
 
 
+def test_what_is_ruled_out_changes_no_temperature() -> None:
+    """Classes of -inf are as if they were not there; and probabilities are as good as logits."""
+    random = np.random.default_rng(2)
+    z = random.normal(size=(80, 4)) * 3
+    labels = np.where(random.random(80) < 0.7, z.argmax(1), random.integers(0, 4, 80))
+    found = fit_temperature(z, labels)
+    wide = np.insert(z, [0, 2, 4], -np.inf, axis=1)
+    assert math.isclose(fit_temperature(wide, np.array([1, 2, 4, 5])[labels]), found, rel_tol=1e-9)
+    p = torch.from_numpy(wide).softmax(1).numpy()
+    again = fit_temperature(p, np.array([1, 2, 4, 5])[labels], from_logits=False)
+    assert math.isclose(again, found, rel_tol=1e-9)
+
+
+def test_a_matrix_is_put_in_the_order_of_the_logits() -> None:
+    dense, names = random_similarity(5, seed=3), list("abcde")
+    matrix = simmatrix.SimilarityMatrix(dense.numpy(), names)
+    order = [3, 0, 4, 1, 2]
+    shuffled = [names[at] for at in order]
+    logits = random_logits(40, 5, seed=4)
+    right = minimum_risk(logits, dense)
+    assert (torch.tensor(order)[minimum_risk(logits[:, order], matrix, classes=shuffled)] == right).all()
+    scores = expected_similarity(logits[:, order], matrix, classes=dict(enumerate(shuffled)))
+    assert torch.allclose(scores, expected_similarity(logits, dense)[:, order], atol=1e-12)
+    assert (minimum_risk(logits, dense, classes=names) == right).all()
+    for wrong, message in ((names[1:], "only in the matrix: a"), (set(names), "order")):
+        with pytest.raises(simmatrix.ClassOrderError, match=message):
+            minimum_risk(logits, matrix, classes=wrong)
+    with pytest.raises(ValueError, match="2 classes do not name the columns of logits of 5"):
+        minimum_risk(logits, dense, classes=names[:2])
+
+
 def test_where_no_temperature_is_best_it_says_so() -> None:
     right = np.eye(3) * 2
     with pytest.warns(SimilarityWarning, match="every label is the most probable class"):
@@ -393,6 +424,7 @@ def test_where_no_temperature_is_best_it_says_so() -> None:
         (lambda: fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int)), ValueError, "no example"),
         (lambda: fit_temperature(np.zeros((1, 3)), np.array([-100])), ValueError, "no example"),
         (lambda: fit_temperature(np.array([[np.inf, 0]]), np.array([0])), ValueError, "infinite"),
+        (lambda: fit_temperature(np.array([[-np.inf, 0]]), np.array([0])), ValueError, "infinite .* of the label"),
     ],
 )
 def test_bad_input_of_the_others(call: Callable[[], object], error: type[Exception], message: str) -> None:

@@ -626,6 +626,16 @@ def test_simloss_alone_warns_where_the_similarity_drowns_it(classes: int) -> Non
 
 
 @pytest.mark.filterwarnings("error")
+def test_smoothing_without_a_share_of_cross_entropy_is_told() -> None:
+    said = r"similarity_smoothing=0.05 does nothing with share=1, .* as share=0.4"
+    for kind, first in ((SimLoss, ()), (LinearSimLoss, (5,))):
+        with pytest.warns(SimilarityWarning, match=said) as caught:
+            kind(*first, torch.eye(3), similarity_smoothing=0.05)
+        assert caught[0].filename == __file__
+        kind(*first, torch.eye(3), share=0.99, similarity_smoothing=0.05)
+
+
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_share_that_is_raised_to_1_warns_once_by_the_similarity_in_use(form: str) -> None:
     similarity, dense = in_form(form, 24)

@@ -29,6 +29,7 @@ FORMULAS = {
     "decay": lambda distance, rate: rate**distance,
     "laplace": lambda distance, _: math.exp(-distance),
     "gaussian": lambda distance, _: math.exp(-distance * distance / 2),
+    "triangular": lambda distance, _: max(0.0, 1 - distance),
 }
 
 
@@ -73,6 +74,20 @@ def test_a_decay_of_0_is_the_identity() -> None:
     np.testing.assert_array_equal(order_similarity(listed(), decay=0.0).values, np.eye(7))
     twins = order_similarity(listed([3.0, 1.0, 3.0]), decay=0.0, positions="age").values
     assert twins.tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
+
+
+def test_a_triangle_as_long_as_the_classes_is_the_error_in_parts_of_the_range() -> None:
+    """As the soft labels of examples/diamonds.py and age.py have it, with np.subtract.outer for the errors."""
+    ages = [1.0, 2.0, 5.0, 11.0]
+    raw = order_similarity(listed(ages), kernel="triangular", positions="age")
+    np.testing.assert_allclose(raw.values, 1 - np.abs(np.subtract.outer(ages, ages)) / 10, rtol=1e-14)
+    assert raw.provenance.params["length_scale"] == 10
+    # The other side of a circle is the farthest there is.
+    months = order_similarity(listed(size=12), kernel="triangular", circular=True)
+    np.testing.assert_allclose(months.values[0], [*np.linspace(1, 0, 7), *np.linspace(0, 1, 7)[1:-1]], atol=1e-15)
+    arc = order_similarity(listed([0.0, 90.0]), kernel="triangular", positions="age", circular=True, period=360.0)
+    assert arc.values.tolist() == [[1, 0], [0, 1]]
+    assert order_similarity(listed([7.0, 7.0]), kernel="triangular", positions="age").values.tolist() == [[1, 1]] * 2
 
 
 @pytest.mark.parametrize("size", [2, 3, 12, 13])
@@ -250,7 +265,7 @@ def test_what_is_recorded() -> None:
     ("options", "message"),
     [
         ({}, r"the kernel decay needs a decay, the similarity of neighbours; give one in \[0, 1\), such as decay=0.5"),
-        ({"kernel": "linear"}, "kernel must be 'decay', 'laplace' or 'gaussian', got 'linear'"),
+        ({"kernel": "linear"}, "kernel must be 'decay', 'laplace', 'gaussian' or 'triangular', got 'linear'"),
         ({"kernel": "gaussian", "decay": 0.5}, "the kernel gaussian has no decay; give it a length scale, or"),
         *(({"decay": rate}, rf"a decay of {rate} is outside \[0, 1\); 0 makes") for rate in (-0.1, 1.0, 2.0, math.nan)),
         *(

@@ -71,7 +71,7 @@ def test_other_arrays(suffix: str, array: np.ndarray, message: str, tmp_path: Pa
     (np.save if suffix == ".npy" else np.savez)(path, array)
     path.with_suffix(".txt").write_text(BESIDE, encoding="utf-8")
     if suffix == ".npz" and array.dtype.kind == "O":
-        message = "holds no plain arrays .it holds Python objects, which are never loaded"
+        message = "holds no plain arrays .arr_0: it holds Python objects, which are never loaded"
     elif suffix == ".npz" and array.dtype.kind != "f":
         message = "holds 0 two-dimensional float arrays"
     elif suffix == ".npz" and array.ndim != 2:
