@@ -204,6 +204,7 @@ def build(
     # First of all, while there are no other locals: the options by their names in `simmatrix.cli.sources`.
     given = options_of(locals())
     import simmatrix
+    from simmatrix.kinds import reading_of
     from simmatrix.names import MANY
     from simmatrix.normalise import DENSE_UP_TO, check_top_k
     from simmatrix.storage import SUFFIX, check_output, is_index
@@ -222,11 +223,9 @@ def build(
     is_replaced = check_output(file)
     if top_k is not None:
         check_top_k(top_k, len(listed))
-    why = []
+    why, reading = [], reading_of(class_column, separator)
     if source is None:
-        from simmatrix.kinds import reading_of
-
-        source, given, reason = known(given, listed, reading_of(class_column, separator))
+        source, given, reason = known(given, listed, reading)
         why = [("source", f"{source.option}, since {reason}")]
     # A matrix of evenly spaced classes has one value a diagonal.
     is_small = source.name == "from_order" and positions is None
@@ -257,4 +256,4 @@ def build(
     inputs = [(one.role, one.name) for one in origin.source if one.role != "classes"]
     how = ", ".join(f"{how} {count}" for how, count in found.most_common())
     told = [*why, ("built by", built_by(origin.builder, origin.params)), *inputs, ("found by", how), *bound]
-    report(matrix, file, told, is_replaced=is_replaced)
+    report(matrix, file, told, is_replaced=is_replaced, reading=reading)

@@ -223,8 +223,13 @@ def progress_bar(what: str) -> Iterator[Progress]:
         yield report
 
 
-def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]], *, is_replaced: bool) -> None:
-    """Print the figures of a matrix that was written, with `origin` among them, the warnings, and what to do next."""
+def report(
+    matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str]], *, is_replaced: bool, reading: str = ""
+) -> None:
+    """Print the figures of a matrix that was written, with `origin` among them, the warnings, and what to do next.
+
+    `reading` is that of `simmatrix.concerns`.
+    """
     from simmatrix.storage import size_of
     from simmatrix.summary import concerns, counts, recommended
 
@@ -245,7 +250,7 @@ def report(matrix: SimilarityMatrix, file: Path, origin: Iterable[tuple[str, str
     dropped = matrix.provenance.params.get("dropped", [])
     if dropped:
         warn([f"not found, left out: {some(dropped, _MOST_VALUES)} ({len(dropped)} of the classes)"])
-    warn(concerns(matrix, figures))
+    warn(concerns(matrix, figures, reading=reading))
     # A training set that has the dropped classes would be refused by the loss.
     if not dropped:
         loss, settings = recommended(matrix.provenance)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,6 @@ from simmatrix.errors import ClassOrderError, ParameterError
 from simmatrix.names import Names, names_in_order
 from simmatrix.shapes import Bool, Float, Int
 from simmatrix.taxonomy.graph import Taxonomy
-
-TaxonomyLike: TypeAlias = "str | Path | Sequence[str] | Mapping[str, Any]"
 
 
 class ClassRuns(NamedTuple):
@@ -154,7 +151,7 @@ class ClassTaxonomy:
 
 
 def read_taxonomy(
-    source: TaxonomyLike = "superclass",
+    source: str | Path | Sequence[str] | Mapping[str, Any] = "superclass",
     classes: Classes = "cifar100",
     *,
     format: str | None = None,
@@ -204,14 +201,9 @@ def read_taxonomy(
         pos, nodes, _found = synsets_of(opened, listed)
         return _above(opened.taxonomy(pos), nodes, listed)
     from simmatrix.builders.taxonomy import nodes_of, source_of
-    from simmatrix.taxonomy.written import read_nested
 
-    if isinstance(source, Mapping):
-        taxonomy, where = read_nested(json.dumps(source), Path("taxonomy")), "taxonomy"
-    else:
-        loaded = source_of(source, listed, format).load(listed)
-        taxonomy, where = loaded.taxonomy, loaded.name
-    return _above(taxonomy, nodes_of(listed.names, taxonomy, where)[0], listed)
+    loaded = source_of(source, listed, format).load(listed)
+    return _above(loaded.taxonomy, nodes_of(listed.names, loaded.taxonomy, loaded.name)[0], listed)
 
 
 def _above(taxonomy: Taxonomy, nodes: Int[np.ndarray, " C"], classes: ClassList) -> ClassTaxonomy:

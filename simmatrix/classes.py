@@ -114,6 +114,8 @@ class ClassList:
 
 Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList | Any"
 
+# What messages call a table in memory.
+_FRAME = Path("classes")
 _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 # Room for more than a million names; a stream that brings more is refused before its end.
 _LARGEST_STREAM = 1 << 28
@@ -132,9 +134,10 @@ def read_classes(source: Classes, *, class_column: str | None = None, separator:
         The name of a bundled list (``"cifar100"``); the path of a file in one of the forms of `simmatrix.classes_in`
         (``.txt``, ``.names``, ``.tsv``, ``.csv``, ``.json``, ``.yaml``, ``.xml``), or of a folder with a folder for
         each class; ``"-"`` for standard input; or the names themselves, in label order. Also a mapping between indices
-        and names, such as ``id2label`` or ``class_to_idx``, and objects that have one of these, ``classes`` or
-        ``names``: data sets of torchvision, ClassLabels of datasets, configurations of transformers, encoders of
-        scikit-learn. Files are UTF-8, with or without a byte-order mark, with any line ending.
+        and names, such as ``id2label`` or ``class_to_idx``; a pandas DataFrame, as its ``.csv``; and objects that have
+        one of these, ``classes`` or ``names``: data sets of torchvision, ClassLabels of datasets, configurations of
+        transformers, encoders of scikit-learn. Files are UTF-8, with or without a byte-order mark, with any line
+        ending.
     class_column
         Which column of a table holds the names, if it is not called ``class``; of other forms that hold several lists,
         which of them.
@@ -161,8 +164,11 @@ def read_classes(source: Classes, *, class_column: str | None = None, separator:
     """
     if isinstance(source, str | Path):
         listed = _read_named(source, class_column)
+    elif hasattr(source, "columns") and hasattr(source, "to_csv"):
+        # A DataFrame of pandas is read as the file that it writes.
+        listed = _listed(BY_SUFFIX[".csv"](source.to_csv(index=False), _FRAME, class_column), _FRAME, _FRAME.name)
     elif class_column is not None:
-        raise ParameterError("class_column is for files; give the names themselves without it")
+        raise ParameterError("class_column is for tables; give the names themselves without it")
     else:
         listed = source if isinstance(source, ClassList) else _of_object(source)
     if separator is None:

@@ -76,10 +76,10 @@ def misspelt(names: Sequence[str]) -> Kind | None:
     return None
 
 
-def out_of_order(names: Sequence[str], source: str) -> str:
+def out_of_order(names: Sequence[str], source: str, reading: str = "") -> str:
     """Return the order that the names have and the classes don't, with the right command; empty if they agree.
 
-    `source` is the class list as the command names it.
+    `source` is the class list as the command names it, and `reading` the options that say how it is read.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def out_of_order(names: Sequence[str], source: str) -> str:
     turns = 1 if kind.name == "circle" else 0
     if min(sum(step < 0 for step in steps), sum(step > 0 for step in steps)) <= turns:
         return ""
-    command = kind.command(source)
+    command = kind.command(source, reading)
     return f"{kind.reason}, and the classes stand in another order; build from that: {command}"
 
 

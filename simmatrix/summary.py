@@ -211,10 +211,11 @@ _NOTES = {
 }
 
 
-def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[str, ...]:
+def concerns(matrix: SimilarityMatrix, figures: Counts | None = None, *, reading: str = "") -> tuple[str, ...]:
     """Return one sentence for each thing about a matrix that would spoil a training, most serious first.
 
-    From 100,000 classes on the names of the first 10,000 are looked at, and how those were found.
+    From 100,000 classes on the names of the first 10,000 are looked at, and how those were found. `reading` are options
+    of ``simmatrix build`` that say how the class list is read, for commands in the sentences.
 
     Examples
     --------
@@ -226,7 +227,7 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
         figures = counts(matrix)
     seen = matrix if figures.classes < MANY else matrix.select(matrix.classes[:_LOOKED_AT])
     told = (
-        *(_misfit(seen), _split(matrix), *_counted(seen, figures), _unchosen(matrix)),
+        *(_misfit(seen, reading), _split(matrix), *_counted(seen, figures), _unchosen(matrix)),
         *(*_found_otherwise(seen), _ambiguous(seen)),
     )
     noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
@@ -236,17 +237,17 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None) -> tuple[s
     )
 
 
-def _misfit(matrix: SimilarityMatrix) -> str:
+def _misfit(matrix: SimilarityMatrix, reading: str) -> str:
     """Say that the names have another order, are no words, or are words of another language."""
     origin = matrix.provenance
     names = matrix.classes
     looked_up = [name for name in names if str(origin.resolution.get(name, {}).get("how", "")).startswith("name")]
     source = next((one.name for one in origin.source if one.role == "classes"), "classes")
     if origin.builder == "order" and "positions" not in origin.params and len(names) <= _LONGEST_SCALE:
-        return out_of_order(names, source)
+        return out_of_order(names, source, reading)
     if origin.builder not in _OF_WORDS or len(looked_up) < max(2, len(names) / 2):
         return ""
-    if why := misfit(looked_up, source):
+    if why := misfit(looked_up, source, reading):
         return why
     are_english = origin.builder == "embeddings" and any(one.name == _ENGLISH for one in origin.source)
     if are_english and not is_english(looked_up):

@@ -213,7 +213,8 @@ def _positions(classes: ClassList, column: str | None) -> _Positions:
     texts_of = {"class": classes.names, **{composed(name): texts for name, texts in classes.columns.items()}}
     if composed(column) not in texts_of:
         close = nearest(column, texts_of)
-        hint = f"did you mean {or_list(close)}?" if close else f"it has {or_list(texts_of)}"
+        others = ["class, which are the names", *list(texts_of)[1:]]
+        hint = f"did you mean {or_list(close)}?" if close else f"it has {or_list(others)}"
         raise SourceError(f"has no column {column!r}; {hint}", classes.source)
     texts = texts_of[composed(column)]
     wrong = {name: text for name, text in zip(classes.names, texts, strict=True) if not is_number(text)}

@@ -8,6 +8,7 @@ else the name may be read as: without an index, as one of its synonyms, without 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from simmatrix.provenance import Input, Provenance, by_class
 from simmatrix.shapes import Int
 from simmatrix.taxonomy.graph import Taxonomy
 from simmatrix.taxonomy.measures import NEED_CONTENT, intrinsic
-from simmatrix.taxonomy.written import column_taxonomy, detect, read_taxonomy
+from simmatrix.taxonomy.written import column_taxonomy, detect, read_nested, read_taxonomy
 from simmatrix.text import check_choice, nearest, nearest_to_each, or_list, some_lines
 
 _SHOWN = 5
@@ -108,11 +109,24 @@ def _alike(levels: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     return found
 
 
-TaxonomySource: TypeAlias = TaxonomyFile | TaxonomyColumns
+@dataclass(frozen=True)
+class TaxonomyMapping:
+    """A taxonomy as nested JSON has it, but in memory: ``{"animal": {"bird": ["owl", "wren"]}}``."""
+
+    content: Mapping[str, Any]
+
+    def load(self, _classes: ClassList) -> _Loaded:
+        """Read it as the file that it would be."""
+        text, name = json.dumps(self.content), "taxonomy"
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return _Loaded(read_nested(text, Path(name)), name, {"format": "json"}, (Input("taxonomy", name, digest),))
+
+
+TaxonomySource: TypeAlias = TaxonomyFile | TaxonomyColumns | TaxonomyMapping
 
 
 def from_taxonomy(
-    taxonomy: str | Path | Sequence[str] = "superclass",
+    taxonomy: str | Path | Sequence[str] | Mapping[str, Any] = "superclass",
     classes: Classes = "cifar100",
     *,
     measure: str = "path",
@@ -129,7 +143,7 @@ def from_taxonomy(
         A file: edges (``parent child`` a line), an indented outline, or nested JSON; or columns of the class list, the
         finest first, as a sequence or with commas between. A text that names columns is taken for them. One name in
         two coarser groups (``other`` of birds and of fish) is two groups. One column of paths, written with ``>`` or
-        ``::`` (``Home > Garden > Rakes``), is as many levels as they have parts.
+        ``::`` (``Home > Garden > Rakes``), is as many levels as they have parts. Or a nested mapping, as in JSON.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     measure
@@ -161,8 +175,15 @@ def from_taxonomy(
     return without_missing(build, listed, oov).normalised(lower_bound, top_k)
 
 
-def source_of(taxonomy: str | Path | Sequence[str], classes: ClassList, format: str | None = None) -> TaxonomySource:
-    """Return where a taxonomy comes from: columns of the class list, or a file. Parameters as in `from_taxonomy`."""
+def source_of(
+    taxonomy: str | Path | Sequence[str] | Mapping[str, Any], classes: ClassList, format: str | None = None
+) -> TaxonomySource:
+    """Return where a taxonomy comes from: columns of the class list, a file, or a nested mapping.
+
+    Parameters as in `from_taxonomy`.
+    """
+    if isinstance(taxonomy, Mapping):
+        return TaxonomyMapping(taxonomy)
     columns = _columns(taxonomy, classes)
     if not columns:
         path = Path(str(taxonomy))

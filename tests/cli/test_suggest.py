@@ -109,6 +109,11 @@ def test_build_warns_of_grades_in_another_order(command: Command) -> None:
     assert result.code == 0
     assert "the classes stand in another order" in result.err
     assert "--positions position --classes my.tsv" in result.err
+    # The list is read as it was.
+    Path("bins.csv").write_text("bin\n3\n10\n4\n5\n")
+    result = command("build", "--from-order", "--decay", "0.5", "--classes", "bins.csv", "--class-column", "bin")
+    right = result.err.split("build from that: simmatrix ")[1].split("\n")[0]
+    command.good(*right.split())
     # As they stand, or the other way round.
     for lines in (GRADES.splitlines(), GRADES.splitlines()[::-1]):
         Path("c.txt").write_text("\n".join(lines))

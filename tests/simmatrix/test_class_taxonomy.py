@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import simmatrix
-from simmatrix import ClassOrderError, ClassTaxonomy, SimilarityError, read_taxonomy
+from simmatrix import ClassOrderError, ClassTaxonomy, SimilarityError, from_taxonomy, read_taxonomy
 
 Graph = dict[str, set[str]]
 """The parents of each node."""
@@ -103,6 +103,9 @@ def test_every_source_gives_the_same(tmp_path: Path) -> None:
     names = ["owl", "cod", "wren"]
     found = [read_taxonomy(tmp_path / name, names) for name in ("a.json", "a.txt", "a.csv")]
     found.append(read_taxonomy(nested, names))
+    matrices = [from_taxonomy(one, names) for one in (nested, tmp_path / "a.json")]
+    assert (matrices[0].to_dense() == matrices[1].to_dense()).all()
+    assert matrices[0].provenance.params == matrices[1].provenance.params
     for one in found:
         assert one.names[0] == "animal"
         assert {one.names[place]: one.names[one.parents[place]] for place in one.places} == {

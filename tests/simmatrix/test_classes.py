@@ -10,11 +10,12 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simmatrix import data
+from simmatrix import data, from_classes
 from simmatrix.classes import ClassList, read_classes
 from simmatrix.errors import SourceError
 from simmatrix.names import TextArray
@@ -70,6 +71,21 @@ def test_a_csv_field_may_hold_the_separator_and_the_quote(tmp_path: Path) -> Non
     path.write_text('class,phrase\n"tench, Tinca",tench\n"the ""big"" one",\n')
     assert read_classes(path).names == ("tench, Tinca", 'the "big" one')
     assert read_classes(path).column("phrase") == ("tench", "")
+
+
+def test_a_data_frame_is_read_as_its_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"grade": [3, 4, 10], "kind": ["low", None, "a,b"]}, index=[7, 8, 9])
+    frame.to_csv(tmp_path / "classes.csv", index=False)
+    read = read_classes(tmp_path / "classes.csv", class_column="grade")
+    found = read_classes(frame, class_column="grade")
+    assert (
+        (found.names, found.columns) == (read.names, read.columns) == (("3", "4", "10"), {"kind": ("low", "", "a,b")})
+    )
+    assert found.source == "classes"
+    with pytest.raises(SourceError, match="has no column named class"):
+        read_classes(frame)
+    matrix = from_classes(pd.DataFrame({"class": ["rose", "tulip", "oak"], "group": ["flower", "flower", "tree"]}))
+    assert matrix.provenance.builder == "taxonomy"
 
 
 @pytest.mark.parametrize("name", data.class_list_names())

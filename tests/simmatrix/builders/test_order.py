@@ -272,7 +272,10 @@ def test_what_is_recorded() -> None:
             ({"decay": 0.5, "length_scale": scale}, f"a length scale of {scale} is not above 0")
             for scale in (0.0, -1.0, math.nan, math.inf)
         ),
-        ({"decay": 0.5, "positions": "years"}, "ages.tsv: has no column 'years'; it has class, age or group"),
+        (
+            {"decay": 0.5, "positions": "years"},
+            "ages.tsv: has no column 'years'; it has class, which are the names, age or group",
+        ),
         ({"decay": 0.5, "positions": "Age"}, r"ages.tsv: has no column 'Age'; did you mean age\?"),
         (
             {"decay": 0.5, "positions": "group"},
