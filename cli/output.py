@@ -250,10 +250,10 @@ def report(
     dropped = matrix.provenance.params.get("dropped", [])
     if dropped:
         warn([f"not found, left out: {some(dropped, _MOST_VALUES)} ({len(dropped)} of the classes)"])
-    warn(concerns(matrix, figures, reading=reading))
+    told, (loss, settings) = concerns(matrix, figures, reading=reading), recommended(matrix.provenance)
+    warn(told)
     # A training set that has the dropped classes would be refused by the loss.
     if not dropped:
-        loss, settings = recommended(matrix.provenance)
         options = ", ".join(f"{name}={value}" for name, value in settings.items())
         call = f'simloss.{loss}.from_file("{file}", classes=train_set.classes, {options})'
         print_line(f"next: criterion = {call}", "cyan")
