@@ -76,8 +76,8 @@ def text_of(matrix: SimilarityMatrix, name: str, *, is_drawn: bool) -> str:
         ("simmatrix", simmatrix.__version__),
     ]
     more = len(matrix) - len(neighbours)
-    loss, settings = recommended(origin)
-    options = ", ".join(f"{option}={value}" for option, value in settings.items())
+    loss, settings = recommended(matrix)
+    options = ", ".join(f"{option}={value:g}" for option, value in settings.items())
     parts = [
         "---\nlibrary_name: simloss\ntags:\n- simloss\n- class-similarity\n---",
         f"# Class similarities: {_cell(name)}",

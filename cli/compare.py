@@ -52,7 +52,7 @@ def compare(
     print_pairs(_figures(result, first, second, known=superclasses is not None))
     print_line("")
     if not result.differences:
-        print_line("no pairs differ: both rank all of them alike")
+        print_line("no pairs rank differently")
         return
     print_table(
         ["class", "class", str(first), str(second), "ranks apart"],

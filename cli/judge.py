@@ -41,9 +41,9 @@ def judge(
         Path,
         typer.Argument(
             metavar="PREDICTIONS",
-            help="Predictions: .csv, .tsv or .parquet with one column for each class and one called label, which holds "
-            "names (or columns, from 0 on); or .npz with the arrays logits or probabilities, "
-            "labels (indices or names), and classes: the names in the order of the columns.",
+            help="Predictions: .csv, .tsv or .parquet with a column for each class and a column label of names, or of "
+            "numbers from 0 on; or .npz with the arrays logits or probabilities, labels (the same), and classes: the "
+            "names in the order of the columns.",
         ),
     ],
     kind: Annotated[

@@ -250,11 +250,11 @@ def report(
     dropped = matrix.provenance.params.get("dropped", [])
     if dropped:
         warn([f"not found, left out: {some(dropped, _MOST_VALUES)} ({len(dropped)} of the classes)"])
-    told, (loss, settings) = concerns(matrix, figures, reading=reading), recommended(matrix.provenance)
+    told, (loss, settings) = concerns(matrix, figures, reading=reading), recommended(matrix)
     warn(told)
     # A training set that has the dropped classes would be refused by the loss.
     if not dropped:
-        options = ", ".join(f"{name}={value}" for name, value in settings.items())
+        options = ", ".join(f"{name}={value:g}" for name, value in settings.items())
         call = f'simloss.{loss}.from_file("{file}", classes=train_set.classes, {options})'
         print_line(f"next: criterion = {call}", "cyan")
         if matrix.provenance.builder == "order" and loss == "SimLoss":

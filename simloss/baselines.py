@@ -233,7 +233,7 @@ class SoftLabelLoss(_SoftTargetLoss):
         if len(self.soft_targets) > 1 and own > _HARD:
             warn_user(
                 f"the labels keep {own:.2%} of their weight for the true class, so the loss is nearly cross entropy; "
-                "give a smaller beta, or a similarity that falls more slowly, as the kernel triangular of an order",
+                "give a smaller beta, or a similarity that falls more slowly",
                 SimilarityWarning,
             )
 

@@ -49,8 +49,7 @@ def fit_temperature(
     ignore_index
         The label of examples that are left out.
     from_logits
-        Whether these are logits, or else probabilities, which sum to 1; T divides their logarithms. 0 counts as the
-        least positive number of the dtype.
+        Whether these are logits, or else probabilities, which sum to 1; T divides their logarithms.
 
     Returns
     -------
@@ -61,8 +60,8 @@ def fit_temperature(
     Raises
     ------
     ValueError, TypeError, IndexError
-        If there is no example, shapes or dtypes do not fit, a logit is NaN or inf or that of a label -inf, or a label
-        is no class.
+        If there is no example, shapes or dtypes do not fit, a logit is NaN or inf, a label is no class, or a label is
+        ruled out: by a logit of -inf or a probability of 0.
 
     References
     ----------
@@ -83,10 +82,11 @@ def fit_temperature(
     if not len(z):
         raise ArgumentError("there is no example to fit a temperature on")
     own = z.gather(1, targets.unsqueeze(1))
-    if (z == math.inf).any() or own.isinf().any():
-        raise ArgumentError(
-            "a logit is infinite (-inf may rule out classes, but not that of the label); leave such examples out"
-        )
+    is_odd = (z.amax(1, keepdim=True) == math.inf) | own.isinf()
+    if is_odd.any():
+        first = int(kept.nonzero()[int(is_odd.int().argmax())])
+        zero = "a logit of inf, or of -inf" if from_logits else "a probability of 0"
+        raise ArgumentError(f"example {first} (counted from 0) has {zero} for its label; leave such examples out")
 
     def slope(log_inverse: float) -> float:
         """Return the derivative of the mean negative log likelihood by 1 / T."""
@@ -106,10 +106,11 @@ def fit_temperature(
     slopes = [slope(end) for end in ends]
     if slopes[0] < 0 < slopes[1]:
         return math.exp(-brentq(slope, *ends, xtol=1e-12))
-    # The slope rises: it is negative everywhere, or nowhere.
+    # The slope rises: it is negative everywhere, or nowhere; or 0, where all logits of an example are equal.
     always_right = slopes[1] <= 0 and spread > 0
     end = ends[1] if always_right else ends[0]
-    why = "every label is the most probable class" if always_right else "the logits tell nothing of the labels"
+    why = "the logits tell nothing of the labels" if spread else "none changes the probabilities"
+    why = "every label is the most probable class" if always_right else why
     warn_user(f"no temperature is best, since {why}; {math.exp(-end):g} is the end of the range", SimilarityWarning)
     return math.exp(-end)
 
@@ -147,7 +148,7 @@ def minimum_risk(
         Whether these are logits, or else probabilities, which sum to 1.
     classes
         The names of the classes in the order of the logits. A `SimilarityMatrix` is reordered to it; without it the
-        logits must be in the order of the matrix.
+        logits must be in the order of the matrix. Of other similarities the order can't be checked.
 
     Returns
     -------
@@ -162,6 +163,8 @@ def minimum_risk(
         If logits or similarity are not of a floating-point dtype, or the similarity is none of these.
     RuntimeError
         If the tensors are on different devices, or the similarity requires a gradient.
+    simmatrix.errors.ClassOrderError
+        If `classes` and those of a `SimilarityMatrix` are not the same names.
 
     References
     ----------
@@ -187,6 +190,8 @@ def minimum_risk(
     examples = as_examples(logits, from_logits)
     if (similarity is None) == (costs is None):
         raise DtypeError("give either a similarity or costs")
+    if costs is not None and classes is not None:
+        raise DtypeError("costs have no names that classes could put in order; give them in the order of the logits")
     form = _form(similarity, examples.rows, classes) if costs is None else _gains_of(costs, examples.rows)
     product = _product_with(form)
     parts = [
@@ -218,7 +223,7 @@ def expected_similarity(
 
     Raises
     ------
-    ValueError, TypeError, RuntimeError
+    ValueError, TypeError, RuntimeError, simmatrix.errors.ClassOrderError
         As in `minimum_risk`.
 
     Examples
@@ -327,7 +332,7 @@ def _form(similarity: Similarities | None, logits: Float[Tensor, "N C"], order: 
     if classes != count:
         raise ArgumentError(f"similarity has shape {(count, count)}, but the logits have {classes} classes")
     if names is not None and len(names) != count:
-        raise ArgumentError(f"{len(names)} classes do not name the columns of logits of {count}")
+        raise ArgumentError(f"there are {len(names)} names in classes, but the logits have {count} columns")
     for part in form:
         if part.device != logits.device:
             raise RuntimeError(f"similarity is on {part.device}, but the logits are on {logits.device}")

@@ -312,12 +312,6 @@ class SimLoss(HoldsConstants):
         self._share, self._similarity_smoothing, self._lower_bound = float(share), float(similarity_smoothing), 0.0
         self._hold(form, form, mix_of(share, similarity_smoothing, form[-1].device))
         self._is_warned = False
-        if share == 1 and similarity_smoothing > 0:
-            warn_user(
-                f"similarity_smoothing={similarity_smoothing} does nothing with share=1, where no part is cross "
-                "entropy; give a smaller share too, as share=0.4",
-                SimilarityWarning,
-            )
 
     @classmethod
     def from_file(
@@ -429,7 +423,7 @@ class SimLoss(HoldsConstants):
         check_options("mean", 0.0, share)
         self._share = float(share)
         self._set_mix()
-        if self._device().type == "cpu":  # elsewhere the answer would have to be waited for
+        if self._device().type == "cpu" or self._similarity_smoothing:  # elsewhere the influence would be waited for
             self._warn_alone()
 
     @property
@@ -442,6 +436,8 @@ class SimLoss(HoldsConstants):
         check_options("mean", 0.0, similarity_smoothing=smoothing)
         self._similarity_smoothing = float(smoothing)
         self._set_mix()
+        if smoothing:
+            self._warn_alone()
 
     @property
     def lower_bound(self) -> float:
@@ -522,8 +518,16 @@ class SimLoss(HoldsConstants):
         return (class_count(self._given),) * 2
 
     def _warn_alone(self, influence: float | None = None) -> None:
-        """Warn, once a module, of a similarity under which SimLoss alone gives up classes."""
+        """Warn, once a module, where SimLoss alone gives up classes, or smoothing does nothing."""
         if self._share < 1 or self._is_warned:
+            return
+        if self._similarity_smoothing > 0:
+            self._is_warned = True
+            warn_user(
+                f"similarity_smoothing={self._similarity_smoothing:g} does nothing with share=1, where no part is "
+                "cross entropy; give a smaller share too, as share=0.4",
+                SimilarityWarning,
+            )
             return
         influence = influence_of(self._held.similarity) if influence is None else influence
         kept = gradient_kept(class_count(self._given), influence)

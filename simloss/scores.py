@@ -157,8 +157,8 @@ def blocks(rows: Tensor, size: int = _BLOCK) -> tuple[Tensor, ...]:
 
 
 def as_logits(rows: Float[Tensor, "N C"], *, from_logits: bool) -> Float[Tensor, "N C"]:
-    """Return logits; of probabilities their logarithms, which of 0 are the lowest there is."""
-    return rows if from_logits else rows.clamp_min(torch.finfo(rows.dtype).tiny).log()
+    """Return logits; of probabilities their logarithms, in float32 at least."""
+    return rows if from_logits else rows.to(torch.promote_types(rows.dtype, torch.float32)).log()
 
 
 def shares(rows: Float[Tensor, "N C"], *, from_logits: bool) -> Float[Tensor, "N C"]:

@@ -114,8 +114,6 @@ class ClassList:
 
 Classes: TypeAlias = "str | Path | Iterable[str] | Mapping[Any, Any] | ClassList | Any"
 
-# What messages call a table in memory.
-_FRAME = Path("classes")
 _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 # Room for more than a million names; a stream that brings more is refused before its end.
 _LARGEST_STREAM = 1 << 28
@@ -165,8 +163,7 @@ def read_classes(source: Classes, *, class_column: str | None = None, separator:
     if isinstance(source, str | Path):
         listed = _read_named(source, class_column)
     elif hasattr(source, "columns") and hasattr(source, "to_csv"):
-        # A DataFrame of pandas is read as the file that it writes.
-        listed = _listed(BY_SUFFIX[".csv"](source.to_csv(index=False), _FRAME, class_column), _FRAME, _FRAME.name)
+        listed = _of_frame(source, class_column)
     elif class_column is not None:
         raise ParameterError("class_column is for tables; give the names themselves without it")
     else:
@@ -200,6 +197,17 @@ def _of_object(source: Any) -> ClassList:
             f"the classes are {source!r:.60}, which holds none; give names, a file, or a data set that has classes"
         )
     return ClassList(names_in_order(source))
+
+
+def _of_frame(frame: Any, class_column: str | None) -> ClassList:
+    """Return the classes of a DataFrame of pandas, which is read as the file that it writes."""
+    path = Path("the DataFrame")
+    try:
+        text = frame.to_csv(index=frame.index.name is not None)
+        return _listed(BY_SUFFIX[".csv"](text, path, class_column), path, "classes")
+    except SourceError as error:
+        hint = "" if class_column else " (names that are its index: frame.rename_axis('class'))"
+        raise SourceError(f"{error}, as a .csv of it would have{hint}") from None
 
 
 def _read_named(source: str | Path, class_column: str | None) -> ClassList:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from simmatrix.vectors.streams import unpacking
 
 KINDS = ("logits", "probabilities")
 _LABELS = ("label", "labels", "target", "truth")
+# What pandas calls its index in text and in Parquet.
+_INDEX = re.compile(r"|__index_level_\d+__")
 # Probabilities may sum to 1 with this error.
 _OFF = 0.01
 # Arrays of more bytes may not be packed to less than this share: such a file is made to fill the memory.
@@ -51,9 +54,9 @@ def read_predictions(path: Path, classes: Sequence[str], kind: str | None = None
     The file is a table, ``.csv``, ``.tsv`` or ``.parquet`` (which needs pyarrow), with a column ``label`` and one for
     each class by its name; or an ``.npz`` with ``logits`` or ``probabilities`` (N, C), ``labels`` (N) and ``classes``
     (C), the names in the order of its columns; without these, that order is taken to be that of `classes`. Labels are
-    names or, if these are no names of classes but numbers, indices of columns; integers in an ``.npz`` are indices. A
-    column without a heading, as pandas writes one, is passed over. `classes` are the C names that there have to be. The
-    kind, ``"logits"`` or ``"probabilities"``, is told by the array's name, or else by the values, if it is not given.
+    names, or indices of columns if all are numbers and some are no names; integers in an ``.npz`` are indices. The
+    index of pandas is passed over. `classes` are the C names that there have to be. The kind, ``"logits"`` or
+    ``"probabilities"``, is told by the array's name, or else by the values, if it is not given.
 
     Raises `SourceError` if the file can't be read, is empty, has other classes, a label is no class, the greatest score
     of an example is NaN or infinite, or probabilities do not sum to 1. Names file and line, where there are lines.
@@ -92,37 +95,50 @@ def _at(example: int, message: str, path: Path) -> SourceError:
 
 
 def _indices(labels: np.ndarray, names: tuple[str, ...], path: Path) -> tuple[Int[np.ndarray, " N"], str]:
-    """Return labels as indices of columns, and where they may be read in two ways, how they were read.
+    """Return labels as indices of columns, and how they were read if they could be read otherwise.
 
-    Labels are names, or if all of them are whole numbers, the indices themselves.
+    Integers are indices. Texts are names, or indices if all are whole numbers and some are no names.
     """
-    at = {name: index for index, name in enumerate(names)}
-    distinct: Sequence[str]
     if labels.dtype.kind in "iu":
-        found = labels.astype(np.int64)
-        distinct = list(map(str, np.unique(found).tolist()))
-        said = "are read as columns: {0} is column {0}, the class {1}; if they are names, save them as text"
-    else:
-        texts = all_composed([str(label).strip() for label in labels.tolist()])
-        distinct = list(dict.fromkeys(texts))
-        are_numbers = any(text not in at for text in distinct) and all(map(_is_index, distinct))
-        found = np.array([int(text[:18]) if are_numbers else at.get(text, -1) for text in texts], dtype=np.int64)
-        said = "are read as names: {0} is the class {0}, not column {0}, which is {1}; if they are columns, write names"
-        odd = int(found.argmin())
-        if found[odd] < 0:
-            raise _at(odd, f"the label {texts[odd]!r} is no class; the classes are {some(list(names))}", path)
-    is_wrong = (found < 0) | (found >= len(names))
-    if is_wrong.any():
-        odd = int(is_wrong.argmax())
-        raise _at(odd, f"the label is {found[odd]}, but classes are 0 to {len(names) - 1}", path)
-    if not all(text in at and _is_index(text) and int(text) < len(names) for text in distinct):
-        return found, ""
-    other = next((text for text in distinct if at[text] != int(text)), None)
-    return found, "" if other is None else f"{path}: labels {said.format(other, names[int(other)])}"
+        is_wrong = (labels < 0) | (labels >= len(names))
+        if is_wrong.any():
+            odd = int(is_wrong.argmax())
+            raise _at(odd, f"the label is {labels[odd]}, but classes are 0 to {len(names) - 1}", path)
+        return labels.astype(np.int64), _doubt([str(one) for one in np.unique(labels).tolist()], names, path, False)
+    texts = all_composed([str(label).strip() for label in labels.tolist()])
+    at = {name: index for index, name in enumerate(names)}
+    distinct = list(dict.fromkeys(texts))
+    others = [text for text in distinct if text not in at]
+    if not others:
+        return np.array([at[text] for text in texts], dtype=np.int64), _doubt(distinct, names, path, True)
+    no_index = [text for text in others if _index(text) is None]
+    if no_index or any(_index(text) is None for text in distinct):
+        odd = texts.index((no_index or others)[0])
+        what = f"the label {texts[odd]!r} is no class" if texts[odd] else "there is no label"
+        raise _at(odd, f"{what}; the classes are {some(list(names))}", path)
+    found = {text: _index(text) or 0 for text in distinct}
+    if too_large := next((text for text, index in found.items() if index >= len(names)), None):
+        raise _at(texts.index(too_large), f"the label is {too_large}, but classes are 0 to {len(names) - 1}", path)
+    return np.array([found[text] for text in texts], dtype=np.int64), ""
 
 
-def _is_index(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+def _index(text: str) -> int | None:
+    """Return a whole number, cut to 19 digits, or None for other texts."""
+    return int(text[:19]) if text.isascii() and text.isdigit() else None
+
+
+def _doubt(labels: Sequence[str], names: tuple[str, ...], path: Path, are_names: bool) -> str:
+    """Say how labels were read where they may be names as well as indices, and one of them differs as the other."""
+    indices = [_index(text) for text in labels]
+    if not set(labels) <= set(names) or any(index is None or index >= len(names) for index in indices):
+        return ""
+    pairs = ((text, names[index]) for text, index in zip(labels, indices, strict=True) if index is not None)
+    for text, there in pairs:
+        if text != there and are_names:
+            return f"{path}: a label {text} is taken for the class {text}, not for column {text}, which is {there}"
+        if text != there:
+            return f"{path}: a label {text} is taken for column {text}, which is {there}; save names as text"
+    return ""
 
 
 def _are_logits(scores: Float[np.ndarray, "N C"], kind: str | None, path: Path) -> bool:
@@ -239,6 +255,8 @@ def _from_arrow(table: Any, path: Path, classes: tuple[str, ...]) -> _Read:
         scores[:, place] = values.to_numpy()
     # Of a table labels are text, whatever wrote it.
     labels = table.column(label)
+    if labels.null_count:
+        raise _at(labels.is_null().to_pylist().index(True), "there is no label; leave it out", path)
     labels = (labels.cast(pyarrow.string()) if pyarrow.types.is_integer(labels.type) else labels).to_numpy()
     return scores, labels, tuple(header[column] for column in columns), None
 
@@ -290,8 +308,7 @@ def _columns(header: tuple[str, ...], classes: tuple[str, ...], path: Path) -> t
     found = [place for place, name in enumerate(header) if name in _LABELS and name not in classes]
     if len(found) != 1:
         raise SourceError(f"has {len(found)} columns for the label ({', '.join(_LABELS)}); {_TABLE}", path)
-    # pandas writes its index without a heading.
-    columns = [place for place, name in enumerate(header) if place != found[0] and (name or name in classes)]
+    columns = [place for place, name in enumerate(header) if place != found[0] and not _INDEX.fullmatch(name)]
     _checked_names(tuple(header[place] for place in columns), classes, path)
     return found[0], columns
 

@@ -13,7 +13,6 @@ from simmatrix.forms import Form, Stored, blocks
 from simmatrix.kinds import is_english, misfit, out_of_order
 from simmatrix.matrix import SimilarityMatrix
 from simmatrix.names import MANY
-from simmatrix.provenance import Provenance
 from simmatrix.text import a_few, some, some_lines, visible
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -168,17 +167,24 @@ def _bits(stored: Stored) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
 
 # Options of the loss: what the experiments' rule chooses on validation data (docs/choosing.md).
 RECOMMENDED = {"share": 0.4, "similarity_smoothing": 0.05}
-# For classes in an order: the best of SimLoss's settings there; and soft labels, which are better still, and need a
-# similarity that falls as slowly as this kernel's.
+# For classes in an order: the best of SimLoss's settings there. Soft labels are better still.
 _FOR_ORDER = {"share": 0.8}
-_FOR_KERNEL = {"triangular": ("SoftLabelLoss", {"beta": 20})}
+_OF_ORDER = "give a greater decay or length scale"
+# Whose nearest classes tell how hard soft labels are.
+_ASKED = 100
 
 
-def recommended(origin: Provenance) -> tuple[str, Mapping[str, float | int]]:
-    """Return the loss for a matrix that was built so, and its options."""
+def recommended(matrix: SimilarityMatrix) -> tuple[str, Mapping[str, float]]:
+    """Return the loss for a matrix, and its options."""
+    origin = matrix.provenance
     if origin.builder != "order":
         return "SimLoss", RECOMMENDED
-    return _FOR_KERNEL.get(str(origin.params.get("kernel")), ("SimLoss", _FOR_ORDER))
+    if origin.params.get("kernel") != "triangular":
+        return "SimLoss", _FOR_ORDER
+    # With this beta the nearest class gets half as much as the true one, as with the best one in examples/diamonds.py.
+    nearest = (matrix.neighbours(name, 1) for name in matrix.classes[:_ASKED])
+    distance = 1 - float(np.median([one[0][1] for one in nearest if one] or [0.0]))
+    return "SoftLabelLoss", {"beta": float(f"{math.log(2) / distance:.2g}") if 0 < distance < 1 else 20.0}
 
 
 # Where less of cross entropy's gradient is left, SimLoss alone may give up classes: with many classes above an
@@ -292,7 +298,7 @@ def _split(matrix: SimilarityMatrix) -> str:
     if not (isinstance(alike, list) and alike):
         return ""
     groups = a_few(list(map(_visible, alike)))
-    return f"groups that differ in case alone: {groups}; if they are one, spell them the same"
+    return f"groups that differ only in case or blanks: {groups}; if they are one, spell them the same"
 
 
 def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
@@ -305,11 +311,13 @@ def _counted(matrix: SimilarityMatrix, figures: Counts) -> Iterator[str]:
             remedy = "no two classes are more similar than others in this source, take another source or measure"
         elif _is_bounded(origin.params, origin.normalisation):
             remedy = "give a smaller lower bound"
+        elif origin.builder == "order":
+            remedy = _OF_ORDER
         else:
             remedy = "no two classes are similar in this source, take another source or measure"
         yield f"the matrix is the identity, so training with it is plain cross entropy; {remedy}"
     elif figures.influence < _LEAST_INFLUENCE:
-        remedy = "give a greater decay or length scale" if origin.builder == "order" else "give a smaller lower bound"
+        remedy = _OF_ORDER if origin.builder == "order" else "give a smaller lower bound"
         yield (
             f"the similarities of a class to all others sum to {figures.influence:.2g} on average, so training with it "
             f"is nearly plain cross entropy; {remedy}"

@@ -57,8 +57,9 @@ def known_source(classes: ClassList, reading: str = "") -> KnownSource:
 
 
 def possible_groups(classes: ClassList) -> str:
-    """Return which columns could group the classes: one that is empty, and others whose names do not say so."""
-    found = [f"the column {name} is empty" for name in classes.columns if _LEVEL.fullmatch(name)]
+    """Say which columns could group the classes, of a list of which no column is known to; empty if there is none."""
+    empty = [name for name, values in classes.columns.items() if _LEVEL.fullmatch(name) and not any(values)]
+    found = [f"the column {name} is empty" for name in empty]
     if groups := _all_levels(classes, ()):
         found.append(f"if {', '.join(groups)} can be superclasses: --from-taxonomy {shlex.quote(','.join(groups))}")
     return "; ".join(found)
@@ -86,7 +87,7 @@ def known_columns(classes: ClassList) -> KnownSource | None:
             reason += f"; not used: {others[0]}, which holds paths; for it: --from-taxonomy {named}"
         rows = zip(classes.names, *(classes.columns[name] for name in columns), strict=True)
         if lacking := [name for name, *groups in rows if not all(groups)]:
-            reason += f"; to be filled in for {some(lacking, 3)}"
+            reason += f", with gaps that must be filled in first: {some(lacking, 3)}"
         return KnownSource("from_taxonomy", {"taxonomy": columns}, reason)
     return None
 
@@ -131,8 +132,9 @@ def _holds_paths(classes: ClassList, name: str) -> bool:
 def levels_for(matrix: SimilarityMatrix, classes: ClassList) -> tuple[str, ...]:
     """Return the columns that group a matrix's classes: those that it was built from, or else `level_columns`."""
     built = matrix.provenance.params.get("columns") if matrix.provenance.builder == "taxonomy" else None
+    filled = [name for name, values in classes.columns.items() if any(values)]
     # A foreign file may have anything there.
-    if isinstance(built, list) and built and all(name in tuple(classes.columns) for name in built):
+    if isinstance(built, list) and built and all(name in filled for name in built):
         return tuple(built)
     return level_columns(classes)
 

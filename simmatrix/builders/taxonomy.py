@@ -99,12 +99,13 @@ class TaxonomyColumns:
 
 
 def _alike(levels: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """Return the groups of a level that are spelt like others but for case and blanks: ``Flower and flower``."""
+    """Return the groups of one coarser group that are spelt alike but for case and blanks: ``Flower and flower``."""
     found = []
-    for _, values in levels:
-        spelt: dict[str, list[str]] = {}
-        for value in dict.fromkeys(values):
-            spelt.setdefault(" ".join(value.casefold().replace("_", " ").split()), []).append(value)
+    for position in range(len(levels)):
+        spelt: dict[tuple[str, ...], list[str]] = {}
+        for value, *above in dict.fromkeys(zip(*(values for _, values in levels[position:]), strict=True)):
+            key = " ".join(value.casefold().replace("_", " ").split())
+            spelt.setdefault((key, *above), []).append(value)
         found += [" and ".join(several) for several in spelt.values() if len(several) > 1]
     return found
 
@@ -117,9 +118,20 @@ class TaxonomyMapping:
 
     def load(self, _classes: ClassList) -> _Loaded:
         """Read it as the file that it would be."""
-        text, name = json.dumps(self.content), "taxonomy"
+        name = "taxonomy"
+        try:
+            text = json.dumps(self.content, default=_as_dict)
+        except (TypeError, ValueError, RecursionError) as error:
+            message = f"can't be written as JSON ({error}); nest mappings, and lists of names"
+            raise SourceError(message, name) from None
         digest = hashlib.sha256(text.encode()).hexdigest()
         return _Loaded(read_nested(text, Path(name)), name, {"format": "json"}, (Input("taxonomy", name, digest),))
+
+
+def _as_dict(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"it holds a {type(value).__name__}")
 
 
 TaxonomySource: TypeAlias = TaxonomyFile | TaxonomyColumns | TaxonomyMapping
@@ -182,15 +194,14 @@ def source_of(
 
     Parameters as in `from_taxonomy`.
     """
-    if isinstance(taxonomy, Mapping):
-        return TaxonomyMapping(taxonomy)
-    columns = _columns(taxonomy, classes)
-    if not columns:
+    columns = () if isinstance(taxonomy, Mapping) else _columns(taxonomy, classes)
+    if not isinstance(taxonomy, Mapping) and not columns:
         path = Path(str(taxonomy))
         return TaxonomyFile(path, shown_name(path), format)
     if format is not None:
-        raise ParameterError(f"columns of the class list have no format {format}; leave it out")
-    return TaxonomyColumns(columns)
+        what = "columns of the class list have" if columns else "a mapping has"
+        raise ParameterError(f"{what} no format {format}; leave it out")
+    return TaxonomyMapping(taxonomy) if isinstance(taxonomy, Mapping) else TaxonomyColumns(columns)
 
 
 def _columns(taxonomy: str | Path | Sequence[str], classes: ClassList) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ def test_a_temperature_is_fitted_on_other_examples(command: Command) -> None:
     assert found["temperature"] == pytest.approx(simloss.fit_temperature(out, LABELS))
     np.savez("v.npz", logits=out, labels=(LABELS + 1) % 6, classes=NAMES)
     assert_mendable(
-        command("judge", "m", "p.npz", "--validation", "v.npz"), "v.npz: no temperature can be fitted: a logit"
+        command("judge", "m", "p.npz", "--validation", "v.npz"), "v.npz: no temperature can be fitted: example 0"
     )
 
 
@@ -123,21 +124,30 @@ def test_labels_that_may_be_names_or_columns_are_told(command: Command) -> None:
     for path in ("t.csv", "t.parquet", "t.npz"):
         if path == "t.npz":
             np.savez(path, logits=logits, labels=labels, classes=names)
-            told = "are read as columns: 2 is column 2, the class 10; if they are names, save them as text"
+            told = "a label 2 is taken for column 2, which is 10; save names as text"
         else:
             table = {"label": [int(names[label]) for label in labels], **dict(zip(names, logits.T, strict=True))}
-            frame = pd.DataFrame(table)
+            frame = pd.DataFrame(table).sample(frac=1, random_state=0)  # whose index Parquet keeps as a column
             frame.to_csv(path) if path == "t.csv" else frame.to_parquet(path)
-            told = "are read as names: 10 is the class 10, not column 10, which is 8; if they are columns, write names"
+            first = int(frame["label"].iloc[0])
+            told = f"a label {first} is taken for the class {first}, not for column {first}, which is {names[first]}"
         result = command("judge", "ages", path, "--json")
-        assert f"warning: {path}: labels {told}" in result.err
+        assert f"warning: {path}: {told}\n" in result.err
         accuracies[path] = json.loads(result.out)["decisions"]["most probable"]["accuracy"]
     assert set(accuracies.values()) == {1.0}
     # Names that stand where they say, and numbers that are no names, can be read in one way.
     simmatrix.SimilarityMatrix(np.eye(12), tuple(map(str, range(12)))).save("ages")
     np.savez("t.npz", logits=logits, labels=labels, classes=list(map(str, range(12))))
-    assert "labels are read" not in command("judge", "ages", "t.npz").err
-    assert "labels are read" not in command("judge", "m", "p.npz").err
+    assert "is taken for" not in command("judge", "ages", "t.npz").err
+    assert "is taken for" not in command("judge", "m", "p.npz").err
+    older = tuple(map(str, range(18, 30)))
+    simmatrix.SimilarityMatrix(np.eye(12), older).save("ages")
+    pd.DataFrame({"label": [older[label] for label in labels], **dict(zip(older, logits.T, strict=True))}).to_csv(
+        "t.csv"
+    )
+    result = command("judge", "ages", "t.csv", "--json")
+    assert "is taken for" not in result.err
+    assert json.loads(result.out)["decisions"]["most probable"]["accuracy"] == 1
 
 
 def test_columns_without_names_are_told_once(command: Command) -> None:
@@ -252,6 +262,11 @@ def savez(**arrays: object) -> None:
     np.savez("bad.npz", **arrays)
 
 
+def write_labels(path: str, labels: list[Any]) -> None:
+    frame = pd.DataFrame({"label": pd.array(labels), **dict(zip(NAMES, LOGITS[: len(labels)].T, strict=True))})
+    frame.to_csv(path, index=False) if path.endswith(".csv") else frame.to_parquet(path)
+
+
 # What is written, and what the message says.
 BAD = [
     (lambda: Path("bad.csv").write_text(""), ("bad.csv", "is empty")),
@@ -268,6 +283,12 @@ BAD = [
     ),
     (lambda: Path("bad.csv").write_text("owl,wren,cod,oak,elm,ash\n1,0,0,0,0,0\n"), ("0 columns for the label",)),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nbat,1,0,0,0,0,0\n"), ("'bat' is no class",)),
+    (lambda: write_labels("bad.csv", ["0", ""]), ("example 1", "there is no label")),
+    (lambda: write_labels("bad.csv", ["0", "owl"]), ("example 0", "'0' is no class")),
+    (lambda: write_labels("bad.csv", ["0", "0.5"]), ("example 1", "'0.5' is no class")),
+    (lambda: write_labels("bad.csv", ["1", f"1{'0' * 30}"]), ("example 1", f"is 1{'0' * 30}", "0 to 5")),
+    (lambda: write_labels("bad.parquet", [0, None]), ("example 1", "there is no label")),
+    (lambda: savez(logits=LOGITS[:1], labels=np.array([2**64 - 1])), ("is 18446744073709551615", "0 to 5")),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\n9,1,0,0,0,0,0\n"), ("is 9", "0 to 5")),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1_0,0,0,0,0,0\n"), ("'1_0' is no num",)),
     (lambda: Path("bad.csv").write_text("label,owl,wren,cod,oak,elm,ash\nowl,1,x,0,0,0,0\n"), ("line 2", "'x'")),

@@ -1,7 +1,9 @@
 """`simmatrix suggest`, and what build says of names that are no words."""
 
+import math
 from pathlib import Path
 
+import simloss
 import simmatrix
 from tests.cli.command import Command, assert_mendable
 
@@ -123,7 +125,9 @@ def test_build_warns_of_grades_in_another_order(command: Command) -> None:
         assert out.splitlines()[-1].endswith("soft labels are milder still; build them with --kernel triangular")
         out = command.good("build", "--from-order", "--kernel", "triangular", "--classes", "c.txt")
         assert out.splitlines()[-1].startswith('next: criterion = simloss.SoftLabelLoss.from_file("c.safetensors", ')
-        assert out.splitlines()[-1].endswith("classes=train_set.classes, beta=20)")
+        # A neighbour gets half as much as the class itself: exp(-beta / 4) of five classes.
+        assert out.splitlines()[-1].endswith(f"classes=train_set.classes, beta={4 * math.log(2):.2g})")
+        simloss.SoftLabelLoss.from_file("c.safetensors", beta=2.8)  # warns of nothing
 
 
 def test_build_refuses_names_that_are_no_words_and_warns_where_a_source_is_named(command: Command) -> None:

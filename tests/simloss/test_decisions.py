@@ -353,8 +353,9 @@ def test_what_is_ruled_out_changes_no_temperature() -> None:
     wide = np.insert(z, [0, 2, 4], -np.inf, axis=1)
     assert math.isclose(fit_temperature(wide, np.array([1, 2, 4, 5])[labels]), found, rel_tol=1e-9)
     p = torch.from_numpy(wide).softmax(1).numpy()
-    again = fit_temperature(p, np.array([1, 2, 4, 5])[labels], from_logits=False)
-    assert math.isclose(again, found, rel_tol=1e-9)
+    for dtype, error in ((np.float64, 1e-9), (np.float32, 1e-5), (np.float16, 2e-2)):
+        again = fit_temperature(p.astype(dtype), np.array([1, 2, 4, 5])[labels], from_logits=False)
+        assert math.isclose(again, found, rel_tol=error)
 
 
 def test_a_matrix_is_put_in_the_order_of_the_logits() -> None:
@@ -371,8 +372,10 @@ def test_a_matrix_is_put_in_the_order_of_the_logits() -> None:
     for wrong, message in ((names[1:], "only in the matrix: a"), (set(names), "order")):
         with pytest.raises(simmatrix.ClassOrderError, match=message):
             minimum_risk(logits, matrix, classes=wrong)
-    with pytest.raises(ValueError, match="2 classes do not name the columns of logits of 5"):
+    with pytest.raises(ValueError, match="there are 2 names in classes, but the logits have 5 columns"):
         minimum_risk(logits, dense, classes=names[:2])
+    with pytest.raises(TypeError, match="costs have no names"):
+        minimum_risk(logits, costs=1 - dense, classes=names)
 
 
 def test_where_no_temperature_is_best_it_says_so() -> None:
@@ -381,8 +384,9 @@ def test_where_no_temperature_is_best_it_says_so() -> None:
         assert 0 < fit_temperature(right, np.arange(3)) < 0.01
     with pytest.warns(SimilarityWarning, match="tell nothing of the labels"):
         assert fit_temperature(right, np.array([1, 2, 0])) > 100
-    with pytest.warns(SimilarityWarning, match="tell nothing of the labels"):
-        assert fit_temperature(np.zeros((3, 3)), np.arange(3)) > 0
+    for flat in (np.zeros((3, 3)), np.where(np.eye(3), 0, -np.inf)):
+        with pytest.warns(SimilarityWarning, match="none changes the probabilities"):
+            assert fit_temperature(flat, np.arange(3)) > 0
 
 
 @pytest.mark.parametrize(
@@ -423,8 +427,17 @@ def test_where_no_temperature_is_best_it_says_so() -> None:
         ),
         (lambda: fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int)), ValueError, "no example"),
         (lambda: fit_temperature(np.zeros((1, 3)), np.array([-100])), ValueError, "no example"),
-        (lambda: fit_temperature(np.array([[np.inf, 0]]), np.array([0])), ValueError, "infinite"),
-        (lambda: fit_temperature(np.array([[-np.inf, 0]]), np.array([0])), ValueError, "infinite .* of the label"),
+        (lambda: fit_temperature(np.array([[np.inf, 0]]), np.array([0])), ValueError, "example 0 .* a logit of inf"),
+        (
+            lambda: fit_temperature(np.array([[0, 1.0], [9, 9], [-np.inf, 0]]), np.array([0, -100, 0])),
+            ValueError,
+            "example 2 .* of -inf for its label",
+        ),
+        (
+            lambda: fit_temperature(np.array([[0, 1.0], [0.5, 0.5]]), np.array([0, 1]), from_logits=False),
+            ValueError,
+            "example 0 .* a probability of 0 for its label",
+        ),
     ],
 )
 def test_bad_input_of_the_others(call: Callable[[], object], error: type[Exception], message: str) -> None:

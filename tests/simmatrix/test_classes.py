@@ -82,8 +82,16 @@ def test_a_data_frame_is_read_as_its_file(tmp_path: Path) -> None:
         (found.names, found.columns) == (read.names, read.columns) == (("3", "4", "10"), {"kind": ("low", "", "a,b")})
     )
     assert found.source == "classes"
-    with pytest.raises(SourceError, match="has no column named class"):
-        read_classes(frame)
+    named = read_classes(frame.set_index("grade").rename_axis("class"))
+    assert (named.names, named.columns) == (read.names, read.columns)
+    for odd, message in (
+        (frame, r"has no column named class .*as a .csv of it would have \(names that are its index: frame.rename_ax"),
+        (pd.DataFrame({"class": ["a", None, "b"]}), "the row is empty.*as a .csv of it would have"),
+        (pd.DataFrame({"class": pd.Series(["a", "\ud800"], dtype=object)}), "holds a control character or half of one"),
+    ):
+        with pytest.raises(SourceError, match=message):
+            read_classes(odd)
+    assert read_classes(pd.DataFrame([["a", "x"], ["b", "z"]]), class_column="0").names == ("a", "b")
     matrix = from_classes(pd.DataFrame({"class": ["rose", "tulip", "oak"], "group": ["flower", "flower", "tree"]}))
     assert matrix.provenance.builder == "taxonomy"
 

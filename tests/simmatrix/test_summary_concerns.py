@@ -66,7 +66,11 @@ def halved(one: SimilarityMatrix, other: SimilarityMatrix) -> SimilarityMatrix:
     [
         (BOUNDED, "give a smaller lower bound"),
         (simmatrix.from_order(["a", "b", "c"], decay=0.25, lower_bound=0.3), "give a smaller lower bound"),
-        (simmatrix.from_order(["a", "b", "c"], decay=0.0), NOTHING_SIMILAR),
+        (simmatrix.from_order(["a", "b", "c"], decay=0.0), "give a greater decay or length scale"),
+        (
+            simmatrix.from_order(["a", "b", "c"], kernel="triangular", length_scale=0.5),
+            "give a greater decay or length scale",
+        ),
         (matrix_of(0.0).lower_bound(0.0), NOTHING_SIMILAR),
         (halved(matrix_of(0.0), matrix_of(0.0)), NOTHING_SIMILAR),
         (halved(matrix_of(0.0), BOUNDED), "give a smaller lower bound"),

@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import simmatrix
-from simmatrix import ClassList, SourceError
-from simmatrix.builders.automatic import known_source, level_columns, superclasses_of
+from simmatrix import ClassList, Provenance, SimilarityMatrix, SourceError
+from simmatrix.builders.automatic import known_source, level_columns, levels_for, superclasses_of
 from simmatrix.kinds import reading_of
 
 
@@ -26,6 +27,14 @@ def test_columns_that_group_the_classes() -> None:
     assert superclasses_of(listed) == ("p", "q", "r", "r")
     assert superclasses_of(ClassList(("a", "b"), {"level 3": ("x", "y")})) == ("x", "y")
     assert superclasses_of(ClassList(("a", "b"), {"kind": ("x", "y")})) == ()
+    # The columns that a matrix was built from go before; but a foreign file may have anything there.
+    grouped = ClassList(("a", "b"), {"kind": ("x", "y"), "group": ("p", "q"), "none": ("", "")})
+    for built, expected in (
+        (["kind"], ("kind",)),
+        *((odd, ("group",)) for odd in ([], "kind", 7, ["kind", "lost"], [["kind"]], [7], ["none"])),
+    ):
+        matrix = SimilarityMatrix(np.eye(2), ("a", "b"), Provenance("taxonomy", {"columns": built}))
+        assert levels_for(matrix, grouped) == expected
     coded = ClassList(("a", "b", "c"), {"code": ("1", "2", "3"), "kind": ("x", "y", "y")})
     assert superclasses_of(coded, ("code", "kind")) == ("x", "y", "y")
 
@@ -84,7 +93,7 @@ def test_columns_that_are_passed_over_are_told() -> None:
     above = known_source(ClassList(names, {"sold in": paths, "above": ("Plants", "Plants", "Plants")})).reason
     assert above == "the class list has the column sold in"
     gaps = known_source(ClassList((*names, "ash"), {"level 2": ("a", "b", "", "b"), "level 1": ("x", "x", "", "x")}))
-    assert gaps.reason == "the class list has the columns level 2, level 1; to be filled in for elm"
+    assert gaps.reason == "the class list has the columns level 2, level 1, with gaps that must be filled in first: elm"
 
 
 def test_the_page_names_the_columns_that_group_the_classes() -> None:

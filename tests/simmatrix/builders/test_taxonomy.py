@@ -1,10 +1,13 @@
 """Similarities of classes in a taxonomy, against networkx's shortest ways and against counting by hand."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
+import types
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simmatrix import normalise
+from simmatrix import SimilarityMatrix, normalise
 from simmatrix.builders.automatic import known_columns, superclasses_of
 from simmatrix.builders.raw import RawSimilarity
 from simmatrix.builders.taxonomy import TaxonomyColumns, TaxonomyFile, from_taxonomy, taxonomy_similarity
@@ -188,15 +191,41 @@ def test_a_cell_that_lacks_its_path_is_told() -> None:
         taxonomy_similarity(TaxonomyColumns(("kind",)), ClassList(("rake", "hose", "pot", "kite"), {"kind": places}))
 
 
-def test_groups_that_differ_in_case_alone_are_told() -> None:
+def test_groups_that_differ_in_case_and_blanks_alone_are_told() -> None:
     groups = ("Flower", "flower", "Tree", "tree", "shrub_or herb", "A-", "a", "shrub or  herb")
     matrix = from_taxonomy("kind", ClassList(tuple("abcdefgh"), {"kind": groups}))
     alike = ["Flower and flower", "Tree and tree", "shrub_or herb and shrub or  herb"]
     assert matrix.provenance.params["alike"] == alike
-    told = f"groups that differ in case alone: {', '.join(alike)}; if they are one, spell them the same"
+    told = f"groups that differ only in case or blanks: {', '.join(alike)}; if they are one, spell them the same"
     assert told in concerns(matrix)
+    # One spelling would leave two groups where the coarser ones differ; and a foreign file may say anything.
+    kinds = {"kind": ("other", "Other", "k", "k"), "top": ("X", "Y", "Y", "X")}
+    assert "alike" not in from_taxonomy("kind,top", ClassList(tuple("abcd"), kinds)).provenance.params
+    for odd in (7, [], {"a": 1}, [7]):
+        origin = dataclasses.replace(matrix.provenance, params={"alike": odd})
+        shown = [one for one in concerns(SimilarityMatrix(matrix.values, matrix.classes, origin)) if "case or" in one]
+        assert len(shown) == (odd == [7])
     matrix = from_taxonomy("kind", ClassList(("a", "b", "c"), {"kind": ("C+", "C", "C")}))
     assert "alike" not in matrix.provenance.params
+
+
+def test_a_nested_mapping_that_is_no_json_is_refused() -> None:
+    bird = {"bird": ["owl", "wren"]}
+    expected = from_taxonomy({"living": {"animal": bird, "plant": ["oak"]}}, ["owl", "wren", "oak"]).to_dense()
+    proxy = types.MappingProxyType({"living": {"animal": types.MappingProxyType(bird), "plant": ["oak"]}})
+    assert (from_taxonomy(proxy, ["owl", "wren", "oak"]).to_dense() == expected).all()
+    deep: dict[str, Any] = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    round_and_round: dict[str, Any] = {}
+    round_and_round["a"] = round_and_round
+    for odd in ({"bird": {"ab", "cd"}}, {"a": np.array(["b"])}, deep, round_and_round):
+        with pytest.raises(SourceError, match=r"taxonomy: can't be written as JSON .*; nest mappings, and lists"):
+            from_taxonomy(odd, ["a", "b"])
+    while deep:  # or its end would recurse as deep
+        deep = deep["a"]
+    with pytest.raises(ParameterError, match="a mapping has no format json; leave it out"):
+        from_taxonomy({"animal": bird}, ["owl", "wren"], format="json")
 
 
 def test_a_class_called_like_its_superclass_is_the_class() -> None:

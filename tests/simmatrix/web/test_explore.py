@@ -305,8 +305,9 @@ def test_two_files_are_compared(tmp_path: Path) -> None:
     # In another order, and with a class that only it has.
     more = SimilarityMatrix(np.eye(7) + np.pad(other.to_dense() - np.eye(6), (0, 1)), (*NAMES, "new"))
     more = more.select(["new", *NAMES[::-1]])
-    # The superclasses are the column that build takes, which need not have that name.
-    client = client_of(one, tmp_path, more, ClassList(NAMES, {"group": SUPERCLASSES}))
+    # The superclasses are the column that the matrix was built from, which need not have that name.
+    one = SimilarityMatrix(one.values, NAMES, Provenance("taxonomy", {"columns": ["kin"]}))
+    client = client_of(one, tmp_path, more, ClassList(NAMES, {"group": ("x",) * 3 + ("y",) * 3, "kin": SUPERCLASSES}))
     assert client.get("/about")["leftOut"] == 1
     expected = simmatrix.compare(one, more, SUPERCLASSES, 50)
     found = client.get("/comparison")
