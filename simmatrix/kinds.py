@@ -317,8 +317,8 @@ _NO_PATH = re.compile(r"<|[-=]>|>=|>\s*-?[\d.,]+%?\s*$")
 def levels_of(columns: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, Sequence[str]]]:
     """Return columns that group the rows as levels, each with its name and a value a row, the finest first.
 
-    These are the columns themselves, which are given so; or, of a single column of paths written with ``>`` or ``::``,
-    each part of the paths with what stands above it. Other signs stand in names that are no paths, such as
+    These are the columns themselves, which are given so; or, of a single column of paths written with ``>``, ``›`` or
+    ``::``, each part of the paths with what stands above it. Other signs stand in names that are no paths, such as
     ``Sports/Games``. A level with another value in each row groups nothing, and is left out if there are others.
 
     Examples
@@ -331,7 +331,7 @@ def levels_of(columns: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, S
 
 
 def _parts(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
-    for sign, joint in ((">", " > "), ("::", "::")):
+    for sign, joint in ((">", " > "), ("\u203a", " \u203a "), ("::", "::")):
         places = {value: parts_of(value, sign) for value in values}
         first = Counter(place[0] for place in places.values())
         # A path of which no other shares the beginning makes no hierarchy.
@@ -343,7 +343,7 @@ def _parts(column: str, values: Sequence[str]) -> list[tuple[str, Sequence[str]]
 
 
 def _paths(names: Sequence[str]) -> Kind | None:
-    for sign in (" > ", ">", "::", " / ", "/", "|", "\\", "."):
+    for sign in (" > ", ">", "\u203a", "::", " / ", "/", "|", "\\", "."):
         parts = [[part.strip() for part in name.strip(sign).split(sign)] for name in names]
         deep = [one for one in parts if len(one) > 1 and all(one)]
         if len(deep) < max(_FEWEST, len(names) / 2) or (sign == "." and any(" " in name for name in names)):

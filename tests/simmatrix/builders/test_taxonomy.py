@@ -104,7 +104,7 @@ def tree_of(places: Sequence[str], folder: Path) -> TaxonomyFile:
 def test_a_column_of_paths_is_the_tree_that_they_make(measure: str, tmp_path: Path) -> None:
     """The oracle is the same tree written as edges; the paths are of different lengths."""
     expected = taxonomy_similarity(tree_of(PLACES, tmp_path), ClassList(PLACED), measure=measure).values
-    for sign in (" > ", ">", "::"):
+    for sign in (" > ", ">", "::", " \u203a "):
         column = tuple(sign.join(place.split()) for place in PLACES)
         raw = taxonomy_similarity(TaxonomyColumns(("kind",)), ClassList(PLACED, {"kind": column}), measure=measure)
         assert np.array_equal(raw.values, expected)
