@@ -155,7 +155,8 @@ def from_taxonomy(
         A file: edges (``parent child`` a line), an indented outline, or nested JSON; or columns of the class list, the
         finest first, as a sequence or with commas between. A text that names columns is taken for them. One name in
         two coarser groups (``other`` of birds and of fish) is two groups. One column of paths, written with ``>``,
-        ``›`` or ``::`` (``Home > Garden > Rakes``), is as many levels as they have parts. Or a nested mapping, as in JSON.
+        ``›`` or ``::`` (``Home > Garden > Rakes``), is as many levels as they have parts. Or a nested mapping, as in
+        JSON.
     classes
         The class list: a file, the name of a bundled list, or the names themselves.
     measure
