@@ -424,6 +424,7 @@ FOLDERS = {"utkface": utkface, "afad": afad}
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the labels keep")  # of so few ages
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_a_quick_run_writes_its_tables_and_the_same_bytes_again(
     main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str

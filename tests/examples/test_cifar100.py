@@ -598,6 +598,7 @@ def run(cifar100: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str |
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the labels keep")  # as docs/evidence.md says
 def test_a_quick_run_writes_its_tables_and_goes_on_where_it_was(
     cifar100: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
