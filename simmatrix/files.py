@@ -318,7 +318,8 @@ def _temporary_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
 
 def _locked(path: Path) -> BinaryIO:
     """Make a file and lock it, so that nobody takes it for one that was left behind."""
-    for _ in range(3):
+    # Several processes may clean up at once, each time in the moment before it is locked.
+    for _ in range(100):
         file = path.open("xb")
         _lock(file, wait=True)
         if os.fstat(file.fileno()).st_nlink:
@@ -334,7 +335,8 @@ def _sweep(folder: Path) -> None:
         for stale in folder.iterdir():
             if _TEMPORARY.fullmatch(stale.name) and stale.is_file():
                 with suppress(OSError), stale.open("rb") as file:
-                    if _lock(file):
+                    # What another one removed since may be there again, as a file of its owner's.
+                    if _lock(file) and os.fstat(file.fileno()).st_nlink:
                         stale.unlink()
 
 
