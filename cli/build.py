@@ -223,7 +223,8 @@ def build(
     is_replaced = check_output(file)
     if top_k is not None:
         check_top_k(top_k, len(listed))
-    why, reading = [], "" if class_column is None and separator is None else reading_of(class_column, separator)
+    why = []
+    reading = "" if class_column is None and separator is None else reading_of(class_column, separator)
     if source is None:
         source, given, reason = known(given, listed, reading)
         why = [("source", f"{source.option}, since {reason}")]

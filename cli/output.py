@@ -258,4 +258,4 @@ def report(
         call = f'simloss.{loss}.from_file("{file}", classes=train_set.classes, {options})'
         print_line(f"next: criterion = {call}", "cyan")
         if matrix.provenance.builder == "order" and loss == "SimLoss":
-            print_line("for classes in order, soft labels are milder still; build them with --kernel triangular")
+            print_line("for classes in order, soft labels are milder still: build with --kernel triangular")

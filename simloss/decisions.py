@@ -109,8 +109,10 @@ def fit_temperature(
     # The slope rises: it is negative everywhere, or nowhere; or 0, where all logits of an example are equal.
     always_right = slopes[1] <= 0 and spread > 0
     end = ends[1] if always_right else ends[0]
-    why = "the logits tell nothing of the labels" if spread else "none changes the probabilities"
-    why = "every label is the most probable class" if always_right else why
+    if always_right:
+        why = "every label is the most probable class"
+    else:
+        why = "the logits tell nothing of the labels" if spread else "none changes the probabilities"
     warn_user(f"no temperature is best, since {why}; {math.exp(-end):g} is the end of the range", SimilarityWarning)
     return math.exp(-end)
 

@@ -128,16 +128,15 @@ def _index(text: str) -> int | None:
 
 
 def _doubt(labels: Sequence[str], names: tuple[str, ...], path: Path, are_names: bool) -> str:
-    """Say how labels were read where they may be names as well as indices, and one of them differs as the other."""
+    """Say how labels were read, where they may be names or indices, and these are not the same."""
     indices = [_index(text) for text in labels]
     if not set(labels) <= set(names) or any(index is None or index >= len(names) for index in indices):
         return ""
-    pairs = ((text, names[index]) for text, index in zip(labels, indices, strict=True) if index is not None)
-    for text, there in pairs:
-        if text != there and are_names:
-            return f"{path}: a label {text} is taken for the class {text}, not for column {text}, which is {there}"
-        if text != there:
-            return f"{path}: a label {text} is taken for column {text}, which is {there}; save names as text"
+    for text, index in zip(labels, indices, strict=True):
+        if index is not None and text != names[index]:
+            column = f"column {text}, which is {names[index]}"
+            meant = f"the class {text}, not for {column}" if are_names else f"{column}; save names as text"
+            return f"{path}: a label {text} is taken for {meant}"
     return ""
 
 

@@ -232,10 +232,8 @@ def concerns(matrix: SimilarityMatrix, figures: Counts | None = None, *, reading
     if figures is None:
         figures = counts(matrix)
     seen = matrix if figures.classes < MANY else matrix.select(matrix.classes[:_LOOKED_AT])
-    told = (
-        *(_misfit(seen, reading), _split(matrix), *_counted(seen, figures), _unchosen(matrix)),
-        *(*_found_otherwise(seen), _ambiguous(seen)),
-    )
+    told = [_misfit(seen, reading), _split(matrix), *_counted(seen, figures), _unchosen(matrix)]
+    told += [*_found_otherwise(seen), _ambiguous(seen)]
     noted = ((sentence, matrix.provenance.params.get(name)) for name, sentence in _NOTES.items())
     return (
         *filter(None, told),

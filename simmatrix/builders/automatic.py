@@ -57,7 +57,10 @@ def known_source(classes: ClassList, reading: str = "") -> KnownSource:
 
 
 def possible_groups(classes: ClassList) -> str:
-    """Say which columns could group the classes, of a list of which no column is known to; empty if there is none."""
+    """Say, of a list without superclasses, which columns for them are empty, and which others could group the classes.
+
+    Returns an empty text if there is no such column.
+    """
     empty = [name for name, values in classes.columns.items() if _LEVEL.fullmatch(name) and not any(values)]
     found = [f"the column {name} is empty" for name in empty]
     if groups := _all_levels(classes, ()):

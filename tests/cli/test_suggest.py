@@ -122,7 +122,7 @@ def test_build_warns_of_grades_in_another_order(command: Command) -> None:
         out = command.good("build", "--from-order", "--decay", "0.5", "--classes", "c.txt")
         # What other losses do for an order is in docs/choosing.md.
         assert "classes=train_set.classes, share=0.8)" in out
-        assert out.splitlines()[-1].endswith("soft labels are milder still; build them with --kernel triangular")
+        assert out.splitlines()[-1].endswith("soft labels are milder still: build with --kernel triangular")
         out = command.good("build", "--from-order", "--kernel", "triangular", "--classes", "c.txt")
         assert out.splitlines()[-1].startswith('next: criterion = simloss.SoftLabelLoss.from_file("c.safetensors", ')
         # A neighbour gets half as much as the class itself: exp(-beta / 4) of five classes.

@@ -632,7 +632,12 @@ def test_smoothing_without_a_share_of_cross_entropy_is_told() -> None:
         with pytest.warns(SimilarityWarning, match=said) as caught:
             kind(*first, torch.eye(3), similarity_smoothing=0.05)
         assert caught[0].filename == __file__
-        kind(*first, torch.eye(3), share=0.99, similarity_smoothing=0.05)
+        module = kind(*first, torch.eye(3), share=0.99, similarity_smoothing=0.05)
+        with pytest.warns(SimilarityWarning, match=said):
+            module.share = 1.0
+        module = kind(*first, torch.eye(3))
+        with pytest.warns(SimilarityWarning, match=said):
+            module.similarity_smoothing = 0.05
 
 
 @pytest.mark.filterwarnings("error")
